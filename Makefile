@@ -1,0 +1,57 @@
+# Needs Python >= 3.10, make and a C++ compiler; everything else is installed into $(VENV).
+
+PYTHON ?= python3
+VENV ?= .venv
+PORT ?= 29517
+
+PY := $(VENV)/bin/python
+INSTALLED := $(VENV)/.powerqe-installed
+SCRIPTS := $(PY) data_pre_process
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install test lint format quickstart clean distclean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## create .venv and install PowerQE and its requirements there
+
+test: lint ## lint, then run all tests
+	$(PY) -m pytest
+
+lint: $(INSTALLED) ## check style and types
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/pyright
+
+format: $(INSTALLED) ## put all files in the project's style
+	$(VENV)/bin/ruff check --fix
+	$(VENV)/bin/ruff format
+
+quickstart: $(INSTALLED) ## prepare data, train, test and compare on embedded photographs (5 minutes, no GPU)
+	$(SCRIPTS)/main_quickstart_data.py
+	$(SCRIPTS)/main_down_sample.py quickstart 2
+	$(SCRIPTS)/main_compress_jpeg.py quickstart/raw_ds_2 10 quickstart/jpeg_ds_2
+	$(SCRIPTS)/main_create_lmdb.py quickstart/raw_ds_2
+	$(SCRIPTS)/main_create_lmdb.py quickstart/jpeg_ds_2/qf10
+	OMP_NUM_THREADS=1 $(PY) -m torch.distributed.run --nproc_per_node=2 --master_port=$(PORT) train.py --opt opts/quickstart.yml
+	$(PY) test.py --opt opts/quickstart.yml
+	# crops
+
+clean: ## remove caches and build products
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+distclean: clean ## clean, and remove .venv and the quickstart's data
+	rm -rf $(VENV) data/quickstart
+
+# Installed once, and again when the requirements change.
+$(INSTALLED): pyproject.toml setup.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo 'error: PowerQE needs Python 3.10 or newer; name one with: make PYTHON=/path/to/python3' >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo 'error: $(PYTHON) cannot create virtual environments; on Debian or Ubuntu: apt install python3-venv' >&2; exit 2; }
+	$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	$(PY) -m pip install -e '.[test]'
+	@touch $@

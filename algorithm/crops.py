@@ -1,0 +1,71 @@
+"""A picture for people: crops of the test images side by side, before | after | original."""
+
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from algorithm.evaluate import Record
+from algorithm.phase import Batch
+from utils.files import atomic_path
+from utils.tensors import to_image
+
+SIDE = 128
+"""Largest side of a crop, in pixels."""
+ROWS = 4
+"""Images shown."""
+
+
+class Crops:
+    """Collects one crop of each of the first images: there where lq is most damaged.
+
+    Args:
+        criterion: name of the metric written above each crop.
+    """
+
+    def __init__(self, criterion: str | None) -> None:
+        self._criterion = criterion
+        self._rows: list[tuple[Record, list[np.ndarray]]] = []
+
+    def add(self, record: Record, batch: Batch, result: Tensor) -> None:
+        """Take a crop of an image, as long as there is room; images without ground truth are passed over."""
+        if len(self._rows) >= ROWS or "gt" not in batch or batch["lq"].shape != batch["gt"].shape:
+            return
+        images = [to_image(image[0]) for image in (batch["lq"], result, batch["gt"])]
+        top, left = _most_damaged(images[0], images[2])
+        self._rows.append((record, [image[top : top + SIDE, left : left + SIDE] for image in images]))
+
+    def save(self, path: Path) -> None:
+        """Draw the picture; without crops nothing is written."""
+        if not self._rows:
+            return
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(7.2, 2.6 * len(self._rows)), layout="constrained")
+        axes = figure.subplots(len(self._rows), 3, squeeze=False)
+        for row, (record, crops) in zip(axes, self._rows, strict=True):
+            titles = (self._title("compressed", record.baseline), self._title("enhanced", record.result), "original")
+            for axis, crop, title in zip(row, crops, titles, strict=True):
+                axis.imshow(crop.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+                axis.set_title(title, fontsize=9)
+                axis.set_xticks([])
+                axis.set_yticks([])
+            row[0].set_ylabel(record.label, fontsize=8)
+        with atomic_path(path) as temporary:
+            figure.savefig(temporary, dpi=150)
+
+    def _title(self, what: str, scores: dict[str, float]) -> str:
+        score = scores.get(self._criterion or "")
+        return what if score is None else f"{what}, {score:.2f} {self._criterion}"
+
+
+def _most_damaged(lq: np.ndarray, gt: np.ndarray) -> tuple[int, int]:
+    """Top left corner of the window with the largest error, on a grid of half windows."""
+    error = np.square(lq.astype(np.float32) - gt).sum(axis=2)
+    height, width = error.shape
+    corners = [
+        (top, left)
+        for top in range(0, max(height - SIDE, 0) + 1, SIDE // 2)
+        for left in range(0, max(width - SIDE, 0) + 1, SIDE // 2)
+    ]
+    return max(corners, key=lambda corner: error[corner[0] : corner[0] + SIDE, corner[1] : corner[1] + SIDE].sum())

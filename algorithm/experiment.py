@@ -1,0 +1,161 @@
+"""The folder of one experiment, exp/<name>/: checkpoints, resolved options, curves; and resuming from it."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+from algorithm.evaluate import Record
+from algorithm.phase import Batch
+from utils.checkpoint import copy_checkpoint, load_checkpoint, newest_sound, prune, save_checkpoint
+from utils.errors import UserError
+from utils.files import atomic_path
+from utils.log import logger
+from utils.options import Options
+
+SAMPLE = 192
+"""Side of the sample pictures in TensorBoard, in pixels."""
+
+
+class Experiment:
+    """Writes into an experiment's folder, which is made if it is missing. Only the main rank saves and draws.
+
+    Args:
+        start: first iteration of this run; TensorBoard forgets later ones of an interrupted run.
+    """
+
+    def __init__(self, options: Options, start: int, is_main: bool) -> None:
+        self.folder = folder = options.folder
+        self._writer = None
+        if is_main:
+            folder.mkdir(parents=True, exist_ok=True)
+            with atomic_path(folder / "options.yml") as path:
+                path.write_text(options.to_yaml(), encoding="utf-8")
+            self._writer = SummaryWriter(str(folder), purge_step=start + 1 if start else None)
+
+    def save(self, state: dict[str, Any], is_best: bool, keep: int | None) -> Path:
+        """Write ckp-<iter>.pt, which is ckp-last.pt too and, if it is the best, ckp-best.pt."""
+        path = self.folder / f"ckp-{state['iter']}.pt"
+        save_checkpoint(state, path)
+        copy_checkpoint(path, self.folder / "ckp-last.pt")
+        if is_best:
+            copy_checkpoint(path, self.folder / "ckp-best.pt")
+        prune(self.folder, keep)
+        return path
+
+    def scalars(self, values: Mapping[str, float], step: int) -> None:
+        """Add points to TensorBoard's curves."""
+        if self._writer is None:
+            return
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)
+        self._writer.flush()
+
+    def sample_drawer(self, step: int) -> Callable[[Record, Batch, Tensor], None]:
+        """What draws lq | enhanced | gt of the first validation image into TensorBoard."""
+        drawn = False
+
+        def draw(record: Record, batch: Batch, result: Tensor) -> None:
+            nonlocal drawn
+            if drawn or self._writer is None:
+                return
+            drawn = True
+            shown = [batch["lq"], result, *([batch["gt"]] if "gt" in batch else [])]
+            strip = torch.cat([image[0, :, :SAMPLE, :SAMPLE].float().cpu() for image in shown], dim=-1)
+            self._writer.add_image(f"lq | enhanced | gt/{record.name}", strip.clamp(0, 1), step)
+
+        return draw
+
+    def close(self) -> None:
+        """Finish TensorBoard's file."""
+        if self._writer:
+            self._writer.close()
+
+
+def archive(folder: Path) -> None:
+    """Move the folder of an earlier run out of the way: exp/x becomes exp/x-v1, or the next free number."""
+    if not folder.exists():
+        return
+    number = 1
+    while (target := folder.with_name(f"{folder.name}-v{number}")).exists():
+        number += 1
+    folder.rename(target)
+    logger.info(f"the earlier experiment is now {target}")
+
+
+class Resume(NamedTuple):
+    """Where a training goes on."""
+
+    path: Path
+    state: dict[str, Any]
+    notes: list[str]
+    """What the user should know about it, a line each."""
+
+
+def find_resume(options: Options, resume: str) -> Resume | None:
+    """The state to go on from, or None to start afresh.
+
+    Args:
+        resume: "auto": the newest sound checkpoint of the experiment, if there is one; "never": what
+            train.load_state says.
+
+    Raises:
+        UserError: the named checkpoint is missing or damaged, or all checkpoints are, or options changed.
+    """
+    load, notes = options.train.load_state, []
+    if resume == "auto":
+        found = newest_sound(options.folder)
+        if found is None:
+            return None
+        path, state, complaints = found
+        notes = [f"warning: {complaint}; falling back" for complaint in complaints]
+    elif load.if_load:
+        path = Path(load.ckp_load_path or options.folder / "ckp-last.pt")
+        state = load_checkpoint(path)
+    else:
+        return None
+    notes += check_unchanged(path, state["options"], options)
+    return Resume(path, state, [*notes, f"resuming from {path} at iter {state['iter']}"])
+
+
+def check_unchanged(path: Path, old: Mapping[str, Any], options: Options) -> list[str]:
+    """Refuse to resume a training whose meaning has changed; one line about changes that were allowed.
+
+    Raises:
+        UserError: naming what changed, unless train.load_state.if_allow_change is set.
+    """
+    before, now = _flat(_essence(old)), _flat(_essence(options.to_dict()))
+    keys = [key for key in now | before if before.get(key) != now.get(key)]
+    changes = "; ".join(f"{key} {before.get(key)!r} -> {now.get(key)!r}" for key in keys)
+    if keys and not options.train.load_state.if_allow_change:
+        raise UserError(
+            f"{path} was trained with other options: {changes}; set them back, train under another name, "
+            "or set train.load_state.if_allow_change=true"
+        )
+    return [f"options changed since {path}: {changes}"] if keys else []
+
+
+_ESSENTIAL = ("niter", "real_bs_pg", "seed", "ema", "clip_grad", "amp")
+_FREE = ("nworker_pg",)
+
+
+def _essence(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that decide what is learnt."""
+    data = {key: value for key, value in options["dataset"]["train"].items() if key not in _FREE}
+    train = {key: options["train"][key] for key in _ESSENTIAL}
+    return {
+        "network": options["network"],
+        "algorithm": options["algorithm"],
+        "dataset": {"train": data},
+        "train": train,
+    }
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat

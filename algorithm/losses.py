@@ -1,0 +1,71 @@
+"""Losses between a network's output and the ground truth, and their weighted sum."""
+
+from collections.abc import Mapping
+from typing import Annotated, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, PositiveFloat
+from torch import Tensor, nn
+
+from algorithm.registry import LOSSES
+from utils.components import Component, build
+
+
+class LossOptions(Component):
+    """A loss with its weight in the sum."""
+
+    weight: Annotated[float, Field(description="factor of this loss in the sum")] = 1.0
+
+
+class Loss(NamedTuple):
+    """What a training step is judged by: the sum to minimise, and its unweighted parts for the log."""
+
+    total: Tensor
+    parts: dict[str, Tensor]
+
+
+class WeightedLosses(nn.Module):
+    """Sum of weight x loss.
+
+    Args:
+        losses: name -> validated `LossOptions`.
+    """
+
+    def __init__(self, losses: Mapping[str, LossOptions]) -> None:
+        super().__init__()
+        self.weights = {name: options.weight for name, options in losses.items()}
+        self.losses = nn.ModuleDict({name: build(options) for name, options in losses.items()})
+
+    def forward(self, result: Tensor, target: Tensor) -> Loss:
+        """Compare two (N, C, H, W) tensors in [0, 1], in float32 whatever the network's precision."""
+        parts = {name: loss(result.float(), target.float()) for name, loss in self.losses.items()}
+        return Loss(torch.stack([self.weights[name] * part for name, part in parts.items()]).sum(), parts)
+
+
+@LOSSES.register()
+class MSE(nn.Module):
+    """Mean squared error over all elements."""
+
+    def forward(self, result: Tensor, target: Tensor) -> Tensor:
+        return F.mse_loss(result, target)
+
+
+@LOSSES.register()
+class L1(nn.Module):
+    """Mean absolute error over all elements."""
+
+    def forward(self, result: Tensor, target: Tensor) -> Tensor:
+        return F.l1_loss(result, target)
+
+
+@LOSSES.register()
+class Charbonnier(nn.Module):
+    """Mean of sqrt(d^2 + eps) over all elements (Lai et al., LapSRN, CVPR 2017; eps added as it is)."""
+
+    def __init__(self, *, eps: PositiveFloat = 1e-6) -> None:
+        super().__init__()
+        self.eps = eps
+
+    def forward(self, result: Tensor, target: Tensor) -> Tensor:
+        return torch.sqrt((result - target).square() + self.eps).mean()

@@ -1,0 +1,213 @@
+"""The option reference in Markdown, made from the option models and the registries.
+
+    python -m algorithm.option_reference docs/options.md
+
+replaces what stands between the markers `<!-- options -->` and `<!-- /options -->` of the file; without a
+file the reference is printed.
+"""
+
+import argparse
+import inspect
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+import dataset  # noqa: F401 - these imports make the registries known
+import net  # noqa: F401
+import utils.codecs
+import utils.metrics  # noqa: F401
+from utils.components import Component, Slot, shown
+from utils.errors import UserError, command
+from utils.files import atomic_path
+from utils.options import Options
+from utils.registry import REGISTRIES
+from utils.typewords import field_in_words, in_words
+
+START, END = "<!-- options -->\n", "<!-- /options -->\n"
+REQUIRED = "required"
+
+TITLES = {
+    "network": "Networks",
+    "dataset": "Data sets",
+    "algorithm": "Algorithms",
+    "loss": "Losses",
+    "optimizer": "Optimisers",
+    "scheduler": "Schedules of the learning rate",
+    "metric": "Metrics",
+    "codec": "Codecs",
+}
+
+# What an argument of this name means where its constructor does not say.
+GLOSSARY = {
+    "in_channels": "channels of the input image: 3 for RGB, 1 for grey or luma",
+    "out_channels": "channels of the output image",
+    "num_features": "channels between the layers",
+    "loss": "losses that are summed",
+    "optimizer": "what moves the weights",
+    "scheduler": "how the learning rate changes",
+    "lr": "learning rate, before the schedule",
+    "betas": "decay of the averages of the gradient and of its square",
+    "eps": "small number that keeps a root or a division finite",
+    "weight_decay": "strength of the pull of the weights towards zero",
+    "momentum": "share of the last step that is kept",
+    "nesterov": "look ahead along the momentum",
+    "warmup": "first iterations, in which the rate grows linearly",
+    "period": "iterations of the (first) half cosine",
+    "growth": "each half cosine is this many times longer than the one before",
+    "floor": "smallest factor of the learning rate",
+    "milestones": "iterations from which the rate is lower",
+    "gamma": "factor of the rate at each milestone",
+}
+
+
+class Row(NamedTuple):
+    """One option."""
+
+    key: str
+    type: str
+    default: str
+    """Markdown: as YAML, `REQUIRED`, or nothing for a section."""
+    meaning: str
+
+
+def section_rows(model: type[BaseModel], prefix: str = "", *, nested: bool = True) -> Iterator[Row]:
+    """The options of a section, by their whole key path.
+
+    A component's own arguments depend on its type; only the keys that its place adds are listed.
+
+    Args:
+        model: the section.
+        prefix: its own key path, with the last dot.
+        nested: list the options of the sections in it, too.
+    """
+    for name, field in model.model_fields.items():
+        if issubclass(model, Component) and name in Component.model_fields:
+            continue
+        key = f"{prefix}{name}"
+        if _is_section(field.annotation):
+            yield Row(key, "section", "", field.description or "")
+            yield from section_rows(_model(field.annotation), f"{key}.") if nested else ()
+            continue
+        yield Row(key, field_in_words(field), _default(field), field.description or "")
+        yield from _added_rows(key, field.annotation, *field.metadata)
+
+
+def argument_rows(kind: str, name: str) -> Iterator[Row]:
+    """The constructor's arguments of one registry entry; meanings from the types or the docstring."""
+    documented = documented_arguments(inspect.getdoc(REGISTRIES[kind][name]) or "")
+    for argument, (annotation, default) in REGISTRIES[kind].signature(name).items():
+        meaning = _description(annotation) or documented.get(argument) or GLOSSARY.get(argument, "")
+        yield Row(argument, in_words(annotation), REQUIRED if default is ... else f"`{shown(default)}`", meaning)
+        yield from _added_rows(argument, annotation)
+
+
+def documented_arguments(docstring: str) -> dict[str, str]:
+    """What a docstring's `Args:` says: `a, b: text` -> {"a": "text", "b": "text"}."""
+    found: dict[str, str] = {}
+    _, _, block = docstring.partition("\nArgs:\n")
+    for entry in re.split(r"\n {4}(?=\S)", "\n" + re.split(r"\n(?=\S)", block)[0]):
+        names, colon, text = entry.partition(":")
+        if colon:
+            found |= {name.strip(): " ".join(text.split()).removesuffix(".") for name in names.split(",")}
+    return found
+
+
+def reference() -> str:
+    """The whole reference."""
+    parts = ["## Sections\n", *_heading_and_table("At the top", section_rows(Options, nested=False))]
+    for name, field in Options.model_fields.items():
+        if _is_section(field.annotation):
+            parts += _heading_and_table(f"`{name}`", section_rows(_model(field.annotation), f"{name}."))
+    for kind, title in TITLES.items():
+        parts.append(f"## {title}\n")
+        for name in REGISTRIES[kind].names():
+            parts += _heading_and_table(f"`{name}`", argument_rows(kind, name), _first_line(kind, name))
+    return "\n".join(parts)
+
+
+def update(path: Path) -> None:
+    """Replace the reference in a Markdown file.
+
+    Raises:
+        UserError: no such file, or it lacks the markers.
+    """
+    if not path.is_file():
+        raise UserError(f"no file {path}; give one with the markers {START.strip()} and {END.strip()}")
+    text = path.read_text(encoding="utf-8")
+    before, start, rest = text.partition(START)
+    _, end, after = rest.partition(END)
+    if not (start and end):
+        raise UserError(f"{path} lacks the lines {START.strip()} and {END.strip()} between which the reference goes")
+    with atomic_path(path) as temporary:
+        temporary.write_text(f"{before}{START}\n{reference()}\n{END}{after}", encoding="utf-8")
+
+
+def _heading_and_table(title: str, rows: Iterator[Row], introduction: str = "") -> list[str]:
+    listed = [_line(row) for row in rows]
+    table = ["| key | type | default | meaning |", "| --- | --- | --- | --- |", *listed]
+    parts = [f"### {title}\n", f"{introduction}\n" if introduction else ""]
+    return [part for part in (*parts, "\n".join(table) + "\n" if listed else "No options.\n") if part]
+
+
+def _line(row: Row) -> str:
+    cells = (f"`{row.key}`", row.type, row.default, row.meaning)
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+
+
+def _first_line(kind: str, name: str) -> str:
+    entry = REGISTRIES[kind][name]
+    line = (inspect.getdoc(entry) or "").partition("\n")[0]
+    return f"{line} (`{entry.__module__}`)"
+
+
+def _added_rows(key: str, *annotations: Any) -> Iterator[Row]:
+    """The keys that a place for components adds to theirs."""
+    for annotation in annotations:
+        if isinstance(annotation, Slot):
+            yield from section_rows(annotation.base, f"{key}.NAME." if annotation.named else f"{key}.")
+        yield from _added_rows(key, *get_args(annotation))
+
+
+def _default(field: FieldInfo) -> str:
+    if isinstance(field.json_schema_extra, dict) and "default" in field.json_schema_extra:
+        return f"`{field.json_schema_extra['default']}`"
+    default = field.get_default(call_default_factory=True, validated_data={})
+    return REQUIRED if default is PydanticUndefined else f"`{shown(default)}`"
+
+
+def _is_section(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel) and not issubclass(annotation, Component)
+
+
+def _model(annotation: Any) -> type[BaseModel]:
+    return annotation
+
+
+def _description(annotation: Any) -> str:
+    if get_origin(annotation) is not Annotated:
+        return ""
+    return next((mark.description for mark in annotation.__metadata__ if getattr(mark, "description", None)), "")
+
+
+@command
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print the reference, or put it into a file."""
+    parser = argparse.ArgumentParser(
+        prog="python -m algorithm.option_reference", description="Write the option reference."
+    )
+    parser.add_argument("file", nargs="?", type=Path, help="Markdown file with the markers; default: print")
+    path = parser.parse_args(argv).file
+    if path is None:
+        print(reference())
+    else:
+        update(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

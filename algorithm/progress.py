@@ -1,0 +1,81 @@
+"""What the trainer reports: losses and speed over an interval, in the log, in TensorBoard and as an ETA."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from utils.log import duration, logger
+from utils.ranks import Ranks
+
+SLOW_DATA = 0.3
+"""Share of waiting for data above which the log says so."""
+
+
+class Progress:
+    """Collects losses (without waiting for the device) and times between two log lines."""
+
+    def __init__(self, niter: int) -> None:
+        self._niter = niter
+        self._sums: dict[str, Tensor] = {}
+        self._count = 0
+        self._data = 0.0
+        self._start: float | None = None
+        self._paused = 0.0
+        self._steps = 0
+
+    def start_clock(self) -> None:
+        """(Re)start the timing; called before the first step and after each line."""
+        self._start, self._data, self._paused, self._steps = time.perf_counter(), 0.0, 0.0, 0
+
+    def add_losses(self, parts: Mapping[str, Tensor]) -> None:
+        """Count the unweighted losses of one batch."""
+        for name, value in parts.items():
+            value = value.detach()
+            self._sums[name] = self._sums[name] + value if name in self._sums else value.clone()
+        self._count += 1
+
+    def add_step(self, data_seconds: float) -> None:
+        """Count one training step and how long it waited for its batches."""
+        self._steps += 1
+        self._data += data_seconds
+
+    def add_pause(self, seconds: float) -> None:
+        """Leave the time of a validation out of speed and ETA."""
+        self._paused += seconds
+
+    def report(self, step: int, rates: Mapping[str, float], ranks: Ranks) -> dict[str, float]:
+        """Log the interval that ends with `step` and begin the next. Returns the mean losses over all ranks."""
+        losses = {name: float(value) / self._count for name, value in self._sums.items()}
+        losses = _mean_over_ranks(losses, ranks)
+        elapsed = max(time.perf_counter() - (self._start or 0.0) - self._paused, 1e-9)
+        speed, data = self._steps / elapsed, self._data / elapsed
+        rate = ", ".join(f"{value:.4g}" for value in rates.values())
+        logger.info(
+            f"iter {step}/{self._niter} | "
+            + "".join(f"{name} {value:.6g} | " for name, value in losses.items())
+            + f"lr {rate} | {speed:.3g} it/s | data {data:.0%} of step | eta {duration((self._niter - step) / speed)}"
+        )
+        if data > SLOW_DATA and self._steps >= 10:
+            logger.info(
+                f"  waiting for data takes {data:.0%} of the time: raise nworker_pg or use an LMDB of raw images"
+            )
+        self._sums, self._count = {}, 0
+        self.start_clock()
+        return losses
+
+    def state(self) -> dict[str, Any]:
+        """The running sums, for a checkpoint between two lines."""
+        return {"sums": {name: value.cpu() for name, value in self._sums.items()}, "count": self._count}
+
+    def load_state(self, state: Mapping[str, Any], device: torch.device) -> None:
+        """Go on with the sums of `state`."""
+        self._sums = {name: value.to(device) for name, value in state["sums"].items()}
+        self._count = state["count"]
+
+
+def _mean_over_ranks(losses: dict[str, float], ranks: Ranks) -> dict[str, float]:
+    parts = ranks.gather(losses)
+    return {name: sum(part[name] for part in parts) / len(parts) for name in losses}

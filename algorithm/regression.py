@@ -1,0 +1,38 @@
+"""Plain regression: one network, one output, losses against the ground truth."""
+
+from torch import nn
+
+from algorithm.losses import Loss, LossOptions, WeightedLosses
+from algorithm.phase import Batch, Phase, Setting
+from algorithm.registry import ALGORITHMS
+from utils.components import build, entries, entry
+
+
+@ALGORITHMS.register()
+class Regression:
+    """Minimise the weighted losses between network(lq) and gt."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        setting: Setting,
+        /,
+        *,
+        loss: entries("loss", LossOptions) = {"MSE": {}},  # noqa: B006 - read only
+        optimizer: entry("optimizer") = {"type": "Adam"},  # noqa: B006
+        scheduler: entry("scheduler") = {"type": "none"},  # noqa: B006
+    ) -> None:
+        self.networks = {"net": network}
+        self._network = setting.prepare(network)
+        self._losses = WeightedLosses(loss)
+        self.optimizers = {"net": build(optimizer, network.parameters())}
+        schedule = build(scheduler, setting.niter)
+        self._phase = Phase("net", self._network, self.training_step, self.optimizers["net"], schedule)
+
+    def phases(self, step: int) -> list[Phase]:
+        """Always the one phase."""
+        return [self._phase]
+
+    def training_step(self, batch: Batch) -> Loss:
+        """Losses of one batch."""
+        return self._losses(self._network(batch["lq"]), batch["gt"])

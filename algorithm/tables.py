@@ -1,0 +1,173 @@
+"""Result tables: one row per image and the means per set and quality; terminal, CSV, JSON, Markdown, LaTeX."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from algorithm.evaluate import Metrics, Record, mean
+from utils.files import atomic_path
+
+NOT_AVAILABLE = "n/a"
+
+
+@dataclass
+class Table:
+    """The outcome of a test.
+
+    Args:
+        title: name of the experiment.
+        records: test set -> its images.
+        metrics: what was computed, with its conventions.
+    """
+
+    title: str
+    records: dict[str, list[Record]]
+    metrics: Metrics
+
+    def header(self) -> list[str]:
+        """Column titles; a metric's title names its unit and its convention."""
+        titles = ["set", "quality", "image", "images"]
+        for name in self.metrics.names:
+            unit = f" [{unit}]" if (unit := self.metrics.unit(name)) else ""
+            titles += [f"{name}{unit} ({self._convention(name)}) {part}" for part in ("lq", "enhanced", "difference")]
+        return [*titles, "images/s"]
+
+    def image_rows(self) -> list[list[str]]:
+        """One row per image."""
+        return [self._row(name, [record], record.name) for name, records in self.records.items() for record in records]
+
+    def mean_rows(self) -> list[list[str]]:
+        """One row per set and quality; infinite scores (perfect images) are left out of the mean."""
+        rows = []
+        for name, records in self.records.items():
+            for group in dict.fromkeys(record.group for record in records):
+                rows.append(self._row(name, [record for record in records if record.group == group], "mean"))
+        return rows
+
+    def notes(self) -> list[str]:
+        """What a reader must know: metrics that are missing and why, scores left out of a mean."""
+        notes = [f"{name} is not available: {why}" for name, why in self.metrics.unavailable.items()]
+        for name in self.metrics.names:
+            scores = [s for record in self._all() for s in (record.baseline.get(name), record.result.get(name))]
+            if count := sum(score is not None and math.isinf(score) for score in scores):
+                notes.append(
+                    f"{count} infinite values of {name} (image equal to its ground truth) are left out of means"
+                )
+        return notes
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain data."""
+        return {
+            "experiment": self.title,
+            "metrics": {
+                name: {
+                    "unit": self.metrics.unit(name),
+                    "convention": self._convention(name),
+                    "higher_is_better": self.metrics.higher_is_better(name),
+                    "not_available": self.metrics.unavailable.get(name),
+                }
+                for name in self.metrics.names
+            },
+            "images": [_plain({"set": name, **vars(r)}) for name, records in self.records.items() for r in records],
+            "means": [dict(zip(self.header(), row, strict=True)) for row in self.mean_rows()],
+            "notes": self.notes(),
+        }
+
+    def to_terminal(self) -> str:
+        """The means as aligned columns, the convention of each metric below."""
+        short = ["set", "quality", "images"]
+        for name in self.metrics.names:
+            short += [f"{name} lq", "enhanced", "diff"]
+        rows = [row[:2] + row[3:] for row in self.mean_rows()]
+        grid = [[*short, "images/s"], *rows]
+        widths = [max(len(row[column]) for row in grid) for column in range(len(grid[0]))]
+        lines = ["  ".join(_aligned(cell, width, i) for i, (cell, width) in enumerate(zip(row, widths, strict=True)))
+                 for row in grid]  # fmt: skip
+        lines.insert(1, "-" * len(lines[0]))
+        legend = [
+            f"{name}{f' [{unit}]' if (unit := self.metrics.unit(name)) else ''}: {self._convention(name)}"
+            for name in self.metrics.names
+        ]
+        return "\n".join([f"{self.title}, mean over images", *lines, *legend, *self.notes()])
+
+    def to_csv(self) -> str:
+        """All rows, images first."""
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([self.header(), *self.image_rows(), *self.mean_rows()])
+        return text.getvalue()
+
+    def to_json(self) -> str:
+        """`to_dict` as JSON; infinite values are the string "inf"."""
+        return json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n"
+
+    def to_markdown(self) -> str:
+        """The means, then the images."""
+        header = self.header()
+        rule = ["---" if index < 3 else "---:" for index in range(len(header))]
+        rows = [header, rule, *self.mean_rows(), *self.image_rows()]
+        table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
+        return f"# {self.title}\n\n{table}\n" + "".join(f"\n{note}\n" for note in self.notes())
+
+    def to_latex(self) -> str:
+        """The means as a booktabs table, the images as commented lines below it."""
+        header = self.header()
+        lines = [rf"\begin{{tabular}}{{lll{'r' * (len(header) - 3)}}}", r"\toprule", _tex(header), r"\midrule"]
+        lines += [_tex(row) for row in self.mean_rows()] + [r"\bottomrule", r"\end{tabular}"]
+        lines += [f"% {_tex(row)}" for row in self.image_rows()] + [f"% {note}" for note in self.notes()]
+        return "\n".join(lines) + "\n"
+
+    def _all(self) -> Iterable[Record]:
+        return (record for records in self.records.values() for record in records)
+
+    def _convention(self, name: str) -> str:
+        channels = dict.fromkeys(record.channels for record in self._all())
+        return " / ".join(self.metrics.convention(name, count) for count in channels)
+
+    def _row(self, set_name: str, records: list[Record], label: str) -> list[str]:
+        row = [set_name, records[0].group or "-", label, str(len(records))]
+        for name in self.metrics.names:
+            before = _mean_of(records, lambda record, name=name: record.baseline.get(name))
+            after = _mean_of(records, lambda record, name=name: record.result.get(name))
+            digits = 3 if self.metrics.unit(name) == "dB" else 4
+            row += [_number(before, digits), _number(after, digits), _number(after - before, digits, sign=True)]
+        seconds = sum(record.seconds for record in records)
+        return [*row, _number(len(records) / seconds, 2) if seconds else NOT_AVAILABLE]
+
+
+def write_tables(table: Table, folder: Path) -> None:
+    """Write results.csv, .json, .md and .tex, each whole or not at all."""
+    writers = {"csv": table.to_csv, "json": table.to_json, "md": table.to_markdown, "tex": table.to_latex}
+    for suffix, text in writers.items():
+        with atomic_path(folder / f"results.{suffix}") as path:
+            path.write_text(text(), encoding="utf-8")
+
+
+def _mean_of(records: list[Record], score: Callable[[Record], float | None]) -> float:
+    values = [float("nan") if (value := score(record)) is None else value for record in records]
+    return values[0] if len(values) == 1 else mean(values)
+
+
+def _number(value: float, digits: int, *, sign: bool = False) -> str:
+    return NOT_AVAILABLE if math.isnan(value) else f"{value:{'+' if sign else ''}.{digits}f}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else "inf" if value > 0 else "-inf"
+    return value
+
+
+def _aligned(cell: str, width: int, column: int) -> str:
+    return cell.ljust(width) if column < 2 else cell.rjust(width)
+
+
+def _tex(row: list[str]) -> str:
+    escaped = (cell.replace("_", r"\_").replace("%", r"\%").replace("&", r"\&").replace("#", r"\#") for cell in row)
+    return " & ".join(escaped) + r" \\"

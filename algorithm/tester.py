@@ -1,0 +1,72 @@
+"""Testing: weights in, enhanced images and one result table out."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from tqdm import tqdm
+
+from algorithm.crops import Crops
+from algorithm.evaluate import Metrics, Record, evaluate, network_enhance
+from algorithm.phase import Batch
+from algorithm.tables import Table, write_tables
+from net import load_weights
+from utils.components import build
+from utils.errors import UserError
+from utils.image_io import write_image
+from utils.log import logger
+from utils.options import Options
+from utils.ranks import Ranks
+from utils.tensors import to_image
+
+
+def test(options: Options, ranks: Ranks) -> Table:
+    """Enhance every image of the test sets once, score it, save pictures and tables in the experiment's folder.
+
+    Files: test_im_enhanced/<set>/<image>.png (option test.if_save_im), results.csv / .json / .md / .tex, and
+    crops.png, where the first images are seen before | after | original.
+
+    Raises:
+        UserError: no test set, missing or unfitting weights, or anything wrong with the data.
+    """
+    if not options.dataset.test:
+        raise UserError(f"{options.name}: testing needs the option dataset.test")
+    network = build(options.network)
+    weights = Path(options.test.ckp_load_path or options.folder / "ckp-best.pt")
+    load_weights(network, weights)
+    network.to(ranks.device).eval()
+    logger.info(f"testing {weights} ({sum(p.numel() for p in network.parameters()):,} parameters)")
+    sets = {name: build(spec) for name, spec in options.dataset.test.items()}
+    metrics = Metrics(options.test.criterion)
+    crops = Crops(next(iter(metrics.names), None))
+    records = {
+        name: evaluate(
+            dataset,
+            metrics,
+            ranks,
+            network_enhance(network),
+            on_result=_saver(options.folder / "test_im_enhanced" / name if options.test.if_save_im else None, crops),
+            progress=_bar(name, ranks, len(dataset)),
+        )
+        for name, dataset in sets.items()
+    }
+    table = Table(options.name, records, metrics)
+    if ranks.is_main:
+        write_tables(table, options.folder)
+        crops.save(options.folder / "crops.png")
+    return table
+
+
+def _saver(folder: Path | None, crops: Crops) -> Callable[[Record, Batch, Tensor], None]:
+    def save(record: Record, batch: Batch, result: Tensor) -> None:
+        crops.add(record, batch, result)
+        if folder:
+            write_image(folder / f"{record.label}.png", to_image(result[0]))
+
+    return save
+
+
+def _bar(name: str, ranks: Ranks, total: int) -> Callable[[Any], Any]:
+    mine = len(range(ranks.rank, total, ranks.world_size))
+    return lambda batches: tqdm(batches, name, mine, leave=False, disable=None if ranks.is_main else True)

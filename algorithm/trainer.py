@@ -1,0 +1,340 @@
+"""The training loop: the same for every algorithm. One iteration is one optimiser step of each phase."""
+
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import Subset
+from tqdm import tqdm
+
+from algorithm.evaluate import Metrics, Record, evaluate, mean, network_enhance
+from algorithm.experiment import Experiment
+from algorithm.phase import Algorithm, Batch, Phase, Setting
+from algorithm.progress import Progress
+from algorithm.signals import StopSignals
+from dataset.loader import train_batches
+from utils.components import build
+from utils.errors import UserError
+from utils.log import logger
+from utils.options import Options
+from utils.ranks import Ranks
+from utils.seed import rng_state, seed_everything, set_rng_state
+
+_PRECISION = {"none": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Trainer:
+    """Everything one training needs, built and checked before the first step.
+
+    Args:
+        options: with `dataset.train` and `algorithm`.
+        ranks: the processes that train together.
+
+    Raises:
+        UserError: whatever is wrong with the options' data, network or devices.
+    """
+
+    def __init__(self, options: Options, ranks: Ranks) -> None:
+        if options.dataset.train is None or options.algorithm is None:
+            raise UserError(f"{options.name}: training needs the options dataset.train and algorithm")
+        self._options, self._train, self._data = options, options.train, options.dataset.train
+        self._ranks = ranks
+        self._experiment: Experiment | None = None
+        _set_up_torch(options, ranks)
+
+        seed_everything(self._train.seed)  # the same first weights on every rank
+        network: nn.Module = self._placed(build(options.network))
+        self.ema = None
+        if self._train.ema:
+            average = get_ema_multi_avg_fn(self._train.ema)
+            self.ema = AveragedModel(network, multi_avg_fn=average, use_buffers=True)
+        self.algorithm: Algorithm = build(options.algorithm, network, Setting(self._train.niter, self._prepare))
+        for optimizer in self.algorithm.optimizers.values():
+            for group in optimizer.param_groups:
+                group["initial_lr"] = group["lr"]  # what the schedule multiplies
+        self._network = network
+        seed_everything(self._train.seed + 1 + ranks.rank)  # different noise on every rank
+
+        self._train_set = build(self._data)
+        self._val_set = build(options.dataset.val) if options.dataset.val else None
+        self._metrics = Metrics(options.val.criterion)
+        self._scaler = torch.amp.GradScaler(ranks.device.type, enabled=self._train.amp == "fp16")
+        self._progress = Progress(self._train.niter)
+        self._signals = StopSignals()
+        self._stop = False
+        self.step = 0
+        self.best: dict[str, Any] = {"iters": [], "value": None}
+
+    # ------------------------------------------------------------------ the loop
+
+    def run(self, experiment: Experiment | None, until: int | None = None) -> None:
+        """Train to the end, to iteration `until`, or until SIGINT / SIGTERM; a checkpoint is saved in each case.
+
+        Args:
+            experiment: where checkpoints and curves go; None writes nothing.
+        """
+        self._experiment = experiment
+        self._describe()
+        end = min(until or self._train.niter, self._train.niter)
+        if self.step == 0 and self._val_set and self._train.if_test_baseline:
+            self._log_scores("baseline (lq)", self._validate(None))
+        batches = self._batches()
+        bar = tqdm(total=self._train.niter, initial=self.step, disable=None if self._ranks.is_main else True)
+        with self._signals, bar:
+            self._progress.start_clock()
+            while self.step < end and not self._stop:
+                self._iterate(batches)
+                bar.update()
+                if self.step % self._train.inter_print == 0:
+                    self._report()
+                if self.step % self._train.inter_val == 0 or self.step == end or self._stop:
+                    started = time.perf_counter()
+                    self._validate_and_save()
+                    self._progress.add_pause(time.perf_counter() - started)
+        self._say_goodbye()
+
+    def dry_run(self) -> None:
+        """Two training steps and one validation image; nothing is written."""
+        batches = self._batches()
+        for _ in range(2):
+            self._iterate(batches)
+        if self._val_set:
+            evaluate(Subset(self._val_set, [0]), self._metrics, self._ranks, network_enhance(self._judged_network()))
+        logger.info(f"dry run of {self._options.name}: two training steps and one validation image went well")
+
+    def _iterate(self, batches: Iterator[Batch]) -> None:
+        """One iteration: k batches, then each phase's losses, gradients and update."""
+        started = time.perf_counter()
+        micro = [next(batches) for _ in range(self._options.accumulation)]
+        self._progress.add_step(time.perf_counter() - started)
+        for phase in self.algorithm.phases(self.step):
+            for group in phase.optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * phase.schedule(self.step)
+            total = self._backward(phase, micro)
+            self._update(phase, total, micro)
+        if self._scaler.is_enabled():
+            self._scaler.update()
+        if self.ema:
+            self.ema.update_parameters(self._network)
+        self.step += 1
+
+    def _backward(self, phase: Phase, micro: list[Batch]) -> torch.Tensor:
+        """Accumulate the gradient of the mean loss over the batches; ranks exchange it once, with the last one."""
+        total = torch.zeros((), device=self._ranks.device)
+        for number, batch in enumerate(micro, 1):
+            with self._no_sync(phase.network) if number < len(micro) else nullcontext():
+                with self._autocast():
+                    loss = phase.loss(batch)
+                self._scaler.scale(loss.total / len(micro)).backward()
+            total += loss.total.detach() / len(micro)
+            self._progress.add_losses(loss.parts)
+        return total
+
+    def _update(self, phase: Phase, total: torch.Tensor, micro: list[Batch]) -> None:
+        """Step the optimiser, unless loss or gradient is not finite on any rank."""
+        self._scaler.unscale_(phase.optimizer)
+        parameters = [p for group in phase.optimizer.param_groups for p in group["params"] if p.grad is not None]
+        norm = get_total_norm([p.grad for p in parameters])
+        total_value, norm_value = torch.stack([total, norm]).tolist()
+        # An infinite gradient under fp16 is the scaler's to handle: it skips the step and lowers the scale.
+        suspects = [total_value] if self._scaler.is_enabled() else [total_value, norm_value]
+        bad, self._stop = self._ranks.any(not all(map(_is_finite, suspects)), self._signals.received)
+        if bad:
+            self._refuse(phase, total_value, norm_value, micro)
+        else:
+            if self._train.clip_grad:
+                clip_grads_with_norm_(parameters, self._train.clip_grad, norm)
+            self._scaler.step(phase.optimizer)
+        phase.optimizer.zero_grad()
+
+    def _refuse(self, phase: Phase, total: float, norm: float, micro: list[Batch]) -> None:
+        names = ", ".join(name for batch in micro for name in batch["name"])
+        message = (
+            f"iteration {self.step + 1}, {phase.name}: loss {total:.6g}, gradient norm {norm:.6g} "
+            f"(images of this rank: {names})"
+        )
+        if self._train.nonfinite == "stop":
+            raise UserError(f"{message}: not finite; lower the lr, set train.clip_grad or train.nonfinite=skip")
+        logger.info(f"  {message}: update skipped")
+
+    # ------------------------------------------------------------------ validation and checkpoints
+
+    def _validate_and_save(self) -> None:
+        better = True
+        if self._val_set:
+            scores = self._validate(self._judged_network())
+            better = self._is_better(scores[self._options.val.focus])
+            self._log_scores("validation", scores)
+        if self._experiment is None:
+            return
+        state = self.state()  # collective: every rank takes part
+        if self._ranks.is_main:
+            path = self._experiment.save(state, better, self._train.keep_ckp)
+            best = f"best {self.best['value']:.4f} at {self.best['iters']}" if self.best["value"] is not None else ""
+            logger.info(f"  saved {path} {best}".rstrip())
+        self._ranks.barrier()
+
+    def _validate(self, network: nn.Module | None) -> dict[str, float]:
+        """Mean scores over the validation set; of lq itself without a network."""
+        enhance = network_enhance(network) if network else None
+        on_result = self._experiment.sample_drawer(self.step) if self._experiment and self._ranks.is_main else None
+        records = evaluate(
+            self._val_set,
+            self._metrics,
+            self._ranks,
+            enhance,
+            with_baseline=network is None,
+            on_result=on_result,
+            progress=lambda batches: tqdm(batches, "validation", leave=False, disable=None if self._is_main else True),
+        )
+        self._network.train()
+        return {name: mean([_score(record, name, network) for record in records]) for name in self._metrics.names}
+
+    def _is_better(self, value: float) -> bool:
+        """Keep track of the best score. The first one is always the best so far, so ckp-best.pt always exists."""
+        best, sign = self.best["value"], 1 if self._metrics.higher_is_better(self._options.val.focus) else -1
+        better = best is None or sign * value > sign * best
+        if better:
+            self.best = {"iters": [self.step], "value": value}
+        elif value == best:
+            self.best["iters"].append(self.step)
+        return better
+
+    def _judged_network(self) -> nn.Module:
+        """The network that is validated, in evaluation mode: the average when there is one."""
+        return (self.ema.module if self.ema else self._network).eval()
+
+    def state(self) -> dict[str, Any]:
+        """Everything needed to go on exactly. Every rank must call it."""
+        return {
+            "iter": self.step,
+            "samples": self.step * self._options.accumulation * self._batch_of_all,
+            "networks": {name: network.state_dict() for name, network in self.algorithm.networks.items()},
+            "ema": {"net": self.ema.state_dict()} if self.ema else None,
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.algorithm.optimizers.items()},
+            "scaler": self._scaler.state_dict(),
+            "rng": self._ranks.gather(rng_state()),
+            "progress": self._ranks.gather(self._progress.state()),
+            "best": self.best,
+            "options": self._options.to_dict(),
+            "versions": {"torch": str(torch.__version__)},
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from `state`. Options that changed count as they are now: the caller checks whether they may."""
+        for name, network in self.algorithm.networks.items():
+            network.load_state_dict(state["networks"][name])
+        if self.ema and state["ema"]:
+            self.ema.load_state_dict(state["ema"]["net"])
+        for name, optimizer in self.algorithm.optimizers.items():
+            mine = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
+            optimizer.load_state_dict(state["optimizers"][name])
+            for group, values in zip(optimizer.param_groups, mine, strict=True):
+                group.update(values)
+        self._scaler.load_state_dict(state["scaler"])
+        self.step, self.best = state["iter"], state["best"]
+        if len(state["rng"]) == self._ranks.world_size:
+            set_rng_state(state["rng"][self._ranks.rank])
+            self._progress.load_state(state["progress"][self._ranks.rank], self._ranks.device)
+        else:
+            logger.info(f"trained by {len(state['rng'])} ranks before, by {self._ranks.world_size} now: not bit-exact")
+        self._samples = state["samples"]
+
+    # ------------------------------------------------------------------ small parts
+
+    _samples = 0
+
+    @property
+    def _is_main(self) -> bool:
+        return self._ranks.is_main
+
+    @property
+    def _batch_of_all(self) -> int:
+        return self._data.bs_pg * self._ranks.world_size
+
+    @property
+    def _memory_format(self) -> torch.memory_format:
+        return torch.channels_last if self._train.channels_last else torch.contiguous_format
+
+    def _batches(self) -> Iterator[Batch]:
+        return train_batches(
+            self._train_set,
+            self._data,
+            seed=self._train.seed,
+            rank=self._ranks.rank,
+            world_size=self._ranks.world_size,
+            start=self._samples // self._batch_of_all,
+            device=self._ranks.device,
+            memory_format=self._memory_format,
+        )
+
+    def _placed(self, network: nn.Module) -> nn.Module:
+        return network.to(self._ranks.device).to(memory_format=self._memory_format)  # pyright: ignore[reportCallIssue]
+
+    def _prepare(self, network: nn.Module) -> nn.Module:
+        """Move a network to the device and make its forward pass compiled and distributed, as the options say."""
+        self._placed(network)
+        if self._train.compile:
+            network.compile()
+        if self._ranks.world_size == 1:
+            return network
+        ids = [self._ranks.device.index] if self._ranks.device.type == "cuda" else None
+        return DistributedDataParallel(network, device_ids=ids)
+
+    def _no_sync(self, network: nn.Module) -> AbstractContextManager[None]:
+        return network.no_sync() if isinstance(network, DistributedDataParallel) else nullcontext()
+
+    def _autocast(self) -> torch.autocast:
+        precision = _PRECISION[self._train.amp]
+        return torch.autocast(self._ranks.device.type, precision, enabled=precision is not None)
+
+    def _report(self) -> None:
+        rates = {name: opt.param_groups[0]["lr"] for name, opt in self.algorithm.optimizers.items()}
+        losses = self._progress.report(self.step, rates, self._ranks)
+        if self._experiment and self._is_main:
+            self._experiment.scalars({**{f"loss/{k}": v for k, v in losses.items()},
+                                      **{f"lr/{k}": v for k, v in rates.items()}}, self.step)  # fmt: skip
+
+    def _log_scores(self, title: str, scores: dict[str, float]) -> None:
+        text = ", ".join(f"{name} {value:.4f} {self._metrics.unit(name)}".rstrip() for name, value in scores.items())
+        logger.info(f"{title} at iter {self.step}: {text}")
+        if self._experiment and self._is_main:
+            self._experiment.scalars({f"val/{name}": value for name, value in scores.items()}, self.step)
+
+    def _describe(self) -> None:
+        for name, network in self.algorithm.networks.items():
+            count = sum(p.numel() for p in network.parameters())
+            logger.info(f"network {name}: {type(network).__name__}, {count:,} parameters")
+        batch = self._batch_of_all * self._options.accumulation
+        steps = len(self._train_set) * self._data.enlarge_ratio / batch
+        logger.info(
+            f"training: {len(self._train_set)} samples, {self._ranks.world_size} rank(s) on {self._ranks.device.type}, "
+            f"batch {self._data.bs_pg} x {self._options.accumulation} x {self._ranks.world_size} = {batch}, "
+            f"iterations {self.step} to {self._train.niter}, one epoch is {steps:.4g} iterations"
+        )
+
+    def _say_goodbye(self) -> None:
+        if self._signals.received or self._stop:
+            logger.info(f"stopped by a signal at iter {self.step}; go on with --resume auto")
+        else:
+            logger.info(f"finished at iter {self.step}")
+
+
+def _score(record: Record, name: str, network: nn.Module | None) -> float:
+    return (record.result if network else record.baseline).get(name, float("nan"))
+
+
+def _is_finite(value: float) -> bool:
+    return abs(value) < float("inf")
+
+
+def _set_up_torch(options: Options, ranks: Ranks) -> None:
+    torch.use_deterministic_algorithms(options.train.deterministic)
+    # Training crops have one size, so cuDNN's search for the fastest algorithm pays.
+    torch.backends.cudnn.benchmark = ranks.device.type == "cuda" and not options.train.deterministic

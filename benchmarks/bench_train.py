@@ -1,0 +1,89 @@
+"""How many training steps a second: PowerQE's trainer against BasicSR's train_pipeline.
+
+Both train the AR-CNN of PowerQE v1 (20,099 parameters) with Adam and MSE on random patches of the same
+images, each from the LMDB that it would use, in one process, in float32. PowerQE's bf16 + channels_last
+is a line of its own. A step is everything: reading the batch, forward, backward, update, log.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+if not __package__:
+    import run_from_checkout  # noqa: F401
+
+import torch
+
+from algorithm.trainer import Trainer
+from benchmarks import common
+from utils.errors import command
+from utils.options import Options
+from utils.ranks import Ranks
+
+THEIRS = "BasicSR, PNG LMDB, float32"
+OURS = {
+    "PowerQE, raw LMDB, float32": {},
+    "PowerQE, raw LMDB, bf16 + channels_last": {"amp": "bf16", "channels_last": True},
+}
+
+
+@command
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = common.parser(__doc__)
+    parser.add_argument(
+        "--setting", type=common.pair, nargs="+", default=[(16, 48), (4, 48), (8, 128)], metavar="BATCHxPATCH",
+        help="batch sizes and sides of the patches (default: 16x48 4x48 8x128)",
+    )  # fmt: skip
+    args = parser.parse_args(argv)
+    torch.set_num_threads(args.threads)
+    with tempfile.TemporaryDirectory() as temporary:
+        data = common.make_data(Path(temporary), args)
+        print(common.describe(args, data.peer))
+        for batch, patch in args.setting:
+            print(f"\n{batch} patches of {patch}x{patch}\n", flush=True)
+            print(_compare(data, batch, patch, args, Path(temporary)), flush=True)
+
+
+def _compare(data: common.Data, batch: int, patch: int, args: argparse.Namespace, folder: Path) -> str:
+    """Measure one setting; returns its table."""
+    trainers = {name: _trainer(data.ours, batch, patch, options) for name, options in OURS.items()}
+    sides = {name: common.timed(_steps(trainer)) for name, trainer in trainers.items()}
+    if data.theirs is None:
+        return common.table("steps", common.take_turns(sides, args.rounds, args.seconds), None)
+    options = {"stores": data.theirs, "patch": patch, "batch": batch, "enlarge": common.ENLARGE}
+    with common.start_peer(args, folder, "train", options) as peer:
+        for trainer in trainers.values():
+            network = trainer.algorithm.networks["net"]
+            assert peer.about["parameters"] == sum(p.numel() for p in network.parameters())
+        sides[THEIRS] = peer.side("steps")
+        return common.table("steps", common.take_turns(sides, args.rounds, args.seconds), THEIRS)
+
+
+def _trainer(stores: common.Stores, batch: int, patch: int, train: dict[str, Any]) -> Trainer:
+    pairs = {"type": "PairedImages", "gt": stores.gt, "lq": stores.lq, "patch": patch, "flip": True, "rotate": True}
+    options = {
+        "name": "benchmark",
+        "device": "cpu",
+        "network": {"type": "ARCNN"},
+        "dataset": {"train": {**pairs, "bs_pg": batch, "nworker_pg": 0, "enlarge_ratio": common.ENLARGE}},
+        "algorithm": {"type": "Regression", "loss": {"MSE": {}}, "optimizer": {"type": "Adam", "lr": 1e-4}},
+        "train": {"niter": 10**9, "inter_print": 100, "inter_val": 10**9, **train},
+    }
+    return Trainer(Options.model_validate(options), Ranks(0, 0, 1, torch.device("cpu")))
+
+
+def _steps(trainer: Trainer) -> Callable[[int], None]:
+    """The trainer's own loop for some steps. Nothing is written."""
+
+    def run(count: int) -> None:
+        trainer.load_state(trainer.state())  # go on with the next samples, as a resumed training does
+        trainer.run(None, until=trainer.step + count)
+
+    return run
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,9 @@
+"""Lets a script of this folder run without an installed PowerQE: `python benchmarks/bench_x.py`, from any folder.
+
+Python then looks for modules beside the script only; importing this one adds the repository itself.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))

@@ -1,0 +1,1 @@
+"""Command-line scripts that make the data: `python main_<what>.py --help`."""

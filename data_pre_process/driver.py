@@ -1,0 +1,196 @@
+"""What all scripts of this folder share: their arguments, and the conversion of many images at once."""
+
+import argparse
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import parent_process
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn, TypeVar
+
+import numpy as np
+from tqdm import tqdm
+
+from utils.errors import UserError
+from utils.image_io import list_images, read_image, write_image
+
+DATA_ROOT = Path(__file__).resolve().parents[1] / "data"
+
+T = TypeVar("T")
+Change = Callable[[np.ndarray], np.ndarray]
+
+
+class Job(NamedTuple):
+    """One file to make: `change` of the image `source`, written to `target`."""
+
+    source: Path
+    target: Path
+    change: Change
+
+
+def is_up_to_date(target: Path, source: Path) -> bool:
+    """Whether `target` is there and no older than `source`, so that it need not be made again."""
+    return target.exists() and target.stat().st_mtime_ns >= source.stat().st_mtime_ns
+
+
+# --------------------------------------------------------------------------- arguments
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that reports a mistake as every command does: one line, by `UserError`."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (see {self.prog} --help)")
+
+
+def parser(description: str) -> Parser:
+    """A parser with the arguments that all scripts have."""
+    parser = Parser(description=description)
+    parser.add_argument(
+        "--data-root", type=Path, default=DATA_ROOT, help="folder of all data sets (default: data/ of the repository)"
+    )
+    parser.add_argument("--force", action="store_true", help="make again what is already there")
+    parser.add_argument("--quiet", action="store_true", help="print errors only")
+    return parser
+
+
+def add_nworker(parser: argparse.ArgumentParser) -> None:
+    """Add the argument --nworker."""
+    parser.add_argument(
+        "--nworker",
+        type=positive,
+        default=_cores(),
+        help="images converted at once (default: all cores, here %(default)s)",
+    )
+
+
+def positive(text: str) -> int:
+    """The type of an argument that is a whole number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number of at least 1")
+    return int(text)
+
+
+def _cores() -> int:
+    """Cores that this process may use; fewer than the machine has in a container or a batch job."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+# --------------------------------------------------------------------------- conversion
+
+
+def folder_jobs(source: Path, target: Path, change: Change) -> list[Job]:
+    """One job for each image of a folder: the same stem, as PNG, in `target`.
+
+    Raises:
+        UserError: no such folder or no image in it.
+    """
+    return [Job(path, target / f"{stem}.png", change) for stem, path in list_images(source).items()]
+
+
+def convert(jobs: Sequence[Job], args: argparse.Namespace) -> None:
+    """Do the jobs in `args.nworker` processes, without those already done unless `args.force`.
+
+    A bad image hinders no other one. When the run is interrupted (Ctrl-C, SIGTERM) the images in work are
+    finished, the others are left for the next run.
+
+    Raises:
+        UserError: images that could not be converted, by name, after all others were.
+    """
+    todo = [job for job in jobs if args.force or not is_up_to_date(job.target, job.source)]
+    failures = []
+    with stoppable(), _pool(args.nworker) as pool:
+        runs = [pool.submit(_do, job) for job in todo]
+        for run in progress(as_completed(runs), args, len(runs)):
+            if failure := _result(run):
+                failures.append(failure)
+    if failures:
+        raise UserError(_summary(sorted(failures), len(jobs)))
+    folders = dict.fromkeys(str(job.target.parent) for job in jobs)
+    report(f"{', '.join(folders)}: {len(todo)} images made, {len(jobs) - len(todo)} were there", args)
+
+
+def progress(items: Iterable[T], args: argparse.Namespace, total: int | None = None) -> Iterable[T]:
+    """The items under a progress bar, which shows on a terminal only."""
+    return tqdm(items, total=total, unit="image", disable=True if args.quiet else None)
+
+
+def report(message: str, args: argparse.Namespace) -> None:
+    """Say what was done, unless the user wants silence."""
+    if not args.quiet:
+        print(message)
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Turn Ctrl-C and SIGTERM into an orderly exit inside the block: clean-ups run, no traceback."""
+
+    def stop(number: int, _frame: Any) -> None:
+        print("interrupted: run the same command again to go on", file=sys.stderr)
+        sys.exit(128 + number)
+
+    old = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+def _do(job: Job) -> str | None:
+    """Do one job; returns what was wrong with the image, or None."""
+    with _working:
+        try:
+            write_image(job.target, job.change(read_image(job.source, "any")))
+        except UserError as error:
+            return str(error) if str(job.source) in str(error) else f"{job.source}: {error}"
+    return None
+
+
+def _result(run: "Future[str | None]") -> str | None:
+    try:
+        return run.result()
+    except BrokenProcessPool:
+        raise UserError("a worker process was killed, probably for lack of memory; use a smaller --nworker") from None
+
+
+def _summary(failures: list[str], total: int) -> str:
+    shown = "; ".join(failures[:3])
+    more = f"; and {len(failures) - 3} more" if len(failures) > 3 else ""
+    return f"{len(failures)} of {total} images failed: {shown}{more}"
+
+
+# --------------------------------------------------------------------------- worker processes
+
+_working = threading.Lock()  # held in a worker while it has a file in the making
+
+
+@contextmanager
+def _pool(nworker: int) -> Iterator[ProcessPoolExecutor]:
+    """A pool that drops the waiting jobs, and waits for the running ones, when the block is left early."""
+    pool = ProcessPoolExecutor(nworker, initializer=_start_worker)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _start_worker() -> None:
+    """A worker finishes the file it is at; only the main process decides when to stop."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+
+
+def _exit_with_parent() -> None:
+    """Do not outlive a main process that was killed outright."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        with _working:
+            os._exit(1)

@@ -1,0 +1,196 @@
+"""Samples to batches to the device. Images stay uint8 until they are there."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from dataset.registry import Draw, ImageDataset, Sample
+from dataset.sampler import TrainSampler
+from utils.errors import UserError
+from utils.image_io import use_one_thread
+from utils.options import TrainData
+
+IMAGES = ("lq", "gt")
+
+
+def collate(samples: Sequence[Sample]) -> dict[str, Any]:
+    """Put samples together: lq and gt uint8 (N, C, H, W), name and group lists, quality int64 (N,).
+
+    The images stay in HWC order in memory; `to_device` changes that where it costs nothing.
+
+    Raises:
+        UserError: images of different sizes.
+    """
+    batch: dict[str, Any] = {
+        "name": [sample["name"] for sample in samples],
+        "group": [sample["group"] for sample in samples],
+        "quality": torch.tensor([sample["quality"] for sample in samples]),
+    }
+    for key in IMAGES:
+        images = [image for sample in samples if (image := sample.get(key)) is not None]
+        if images:
+            batch[key] = torch.from_numpy(_stack(images, batch["name"])).permute(0, 3, 1, 2)
+    return batch
+
+
+def _stack(images: list[np.ndarray], names: list[str]) -> np.ndarray:
+    for image, name in zip(images, names, strict=True):
+        if image.shape != images[0].shape:
+            raise UserError(
+                f"{names[0]} has {images[0].shape[1]}x{images[0].shape[0]} pixels and {name} "
+                f"{image.shape[1]}x{image.shape[0]}: they cannot share a batch; set patch, or bs_pg: 1"
+            )
+    return np.stack(images)
+
+
+def to_device(
+    batch: dict[str, Any],
+    device: torch.device,
+    memory_format: torch.memory_format = torch.contiguous_format,
+) -> dict[str, Any]:
+    """The batch on the device, images as float32 in [0, 1]; the bytes travel, the conversion is done there."""
+    ready = dict(batch)
+    ready["quality"] = batch["quality"].to(device, non_blocking=True)
+    for key in IMAGES:
+        if key in batch:
+            image = batch[key].to(device, non_blocking=True)
+            ready[key] = image.to(torch.float32, memory_format=memory_format).div_(255)
+    return ready
+
+
+def train_batches(
+    dataset: ImageDataset,
+    data: TrainData,
+    *,
+    seed: int,
+    rank: int = 0,
+    world_size: int = 1,
+    start: int = 0,
+    device: torch.device,
+    memory_format: torch.memory_format = torch.contiguous_format,
+) -> Iterator[dict[str, Any]]:
+    """Endless training batches of one rank on the device, the next one being prepared meanwhile.
+
+    Args:
+        dataset: what to draw from.
+        data: bs_pg, nworker_pg and enlarge_ratio.
+        seed: decides order and crops together with rank and world size; the number of workers does not.
+        rank, world_size: this process and how many there are.
+        start: batches that this rank has had already; they are skipped by arithmetic.
+        device: where the batches go.
+        memory_format: of the images there.
+
+    Raises:
+        UserError: at once, when the data set is smaller than a batch; later, when a sample cannot be read.
+    """
+    sampler = TrainSampler(
+        len(dataset),
+        data.bs_pg,
+        enlarge_ratio=data.enlarge_ratio,
+        seed=seed,
+        rank=rank,
+        world_size=world_size,
+        start=start,
+    )
+    loader = make_loader(dataset, sampler, data.nworker_pg, pin_memory=device.type == "cuda")
+    return _prefetched(_unwrapped(loader), device, memory_format)
+
+
+def eval_batches(
+    dataset: ImageDataset,
+    rank: int = 0,
+    world_size: int = 1,
+    device: torch.device = torch.device("cpu"),  # noqa: B008 - immutable
+) -> Iterator[dict[str, Any]]:
+    """Whole images in batches of one: rank, rank + world_size, ..., each exactly once over all ranks."""
+    for index in range(rank, len(dataset), world_size):
+        yield to_device(collate([dataset[index]]), device)
+
+
+def make_loader(
+    dataset: ImageDataset,
+    sampler: TrainSampler,
+    workers: int,
+    *,
+    pin_memory: bool = False,
+    context: str | None = None,
+) -> DataLoader:
+    """A DataLoader whose items are batches, or the `UserError` that a worker met.
+
+    Args:
+        workers: processes; 0 loads in this one.
+        pin_memory: for copies to a CUDA device that do not block.
+        context: how worker processes start ("fork", "spawn"); by default as Python does.
+    """
+    return DataLoader(
+        _Batches(dataset),
+        sampler=sampler,
+        batch_size=None,  # an item of the sampler is a whole batch already
+        collate_fn=_as_it_is,
+        num_workers=workers,
+        pin_memory=pin_memory,
+        worker_init_fn=_start_worker,
+        multiprocessing_context=context if workers else None,
+        generator=torch.Generator(),  # so that starting workers takes nothing from the global generator
+    )
+
+
+class _Batches(Dataset):
+    """A list of draws -> a batch. A mistake of the user comes back as a value, for DataLoader would wrap
+    an exception's message in the traceback of the worker."""
+
+    def __init__(self, dataset: ImageDataset) -> None:
+        self._dataset = dataset
+
+    def __getitem__(self, draws: list[Draw]) -> dict[str, Any] | UserError:
+        try:
+            return collate([self._dataset[draw] for draw in draws])
+        except UserError as error:
+            return error
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+def _start_worker(_worker: int) -> None:
+    torch.set_num_threads(1)
+    use_one_thread()
+
+
+def _unwrapped(loader: DataLoader) -> Iterator[dict[str, Any]]:
+    for item in loader:
+        if isinstance(item, UserError):
+            raise item
+        yield item
+
+
+def _prefetched(
+    batches: Iterator[dict[str, Any]], device: torch.device, memory_format: torch.memory_format
+) -> Iterator[dict[str, Any]]:
+    """Batches on the device. On CUDA each is copied on a side stream while the step before it is computed."""
+    if device.type != "cuda":
+        for batch in batches:
+            yield to_device(batch, device, memory_format)
+        return
+    stream = torch.cuda.Stream(device)
+    waiting: tuple[dict[str, Any], torch.Event] | None = None
+    for batch in batches:
+        with torch.cuda.stream(stream):
+            following = to_device(batch, device, memory_format), stream.record_event()
+        if waiting is not None:
+            yield _handed_over(*waiting, device)
+        waiting = following
+
+
+def _handed_over(batch: dict[str, Any], ready: torch.Event, device: torch.device) -> dict[str, Any]:
+    """Let the computing stream wait for the copy, and the memory live until that stream is done with it."""
+    current = torch.cuda.current_stream(device)
+    current.wait_event(ready)
+    for value in batch.values():
+        if isinstance(value, torch.Tensor):
+            value.record_stream(current)
+    return batch

@@ -1,0 +1,42 @@
+"""The registry of data sets, and what goes in and out of one."""
+
+from typing import NamedTuple, Protocol, TypedDict
+
+import numpy as np
+
+from utils.registry import Registry
+
+DATASETS = Registry("dataset", package="dataset")
+
+
+class Draw(NamedTuple):
+    """A request for one random training sample: everything random in it follows from `seed` (64 bits)."""
+
+    index: int
+    seed: int
+
+
+class _Sample(TypedDict):
+    lq: np.ndarray
+    name: str
+    group: str
+    quality: int
+
+
+class Sample(_Sample, total=False):
+    """One sample.
+
+    lq: uint8 (H, W, C), contiguous or a read-only view of a store. gt: likewise, (scale H, scale W, C);
+    absent without ground truth. name: unique in the data set, fit for a file name. group: the setting
+    that the image was compressed with ("qf10"), "" if unknown. quality: its number, -1 if unknown.
+    """
+
+    gt: np.ndarray
+
+
+class ImageDataset(Protocol):
+    """What the loader needs: an `int` asks for a whole image as it is, a `Draw` for a random patch."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, request: int | Draw, /) -> Sample: ...

@@ -1,0 +1,88 @@
+"""Where images lie: a folder or a store, behind one small interface."""
+
+import os
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+
+from dataset.store import DATA_FILE, open_store
+from utils.image_io import in_color, list_images, read_image
+
+
+class Images(Protocol):
+    """Images by stem, as they were stored: a folder or one of the stores."""
+
+    def stems(self) -> list[str]: ...
+
+    def where(self, stem: str, /) -> str: ...
+
+    def __getitem__(self, stem: str, /) -> np.ndarray: ...
+
+
+class ImageFolder:
+    """The image files of a folder; none is opened before it is asked for.
+
+    Raises:
+        UserError: see `utils.image_io.list_images`.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._paths = list_images(path)
+
+    def stems(self) -> list[str]:
+        """All stems, sorted."""
+        return list(self._paths)
+
+    def where(self, stem: str) -> str:
+        """The name of an image in messages."""
+        return str(self._paths[stem])
+
+    def __getitem__(self, stem: str) -> np.ndarray:
+        """The image as stored, uint8 (H, W, 1 or 3)."""
+        return read_image(self._paths[stem], "any")
+
+
+class Source:
+    """The images of one folder or store in one colour format.
+
+    Args:
+        path: a folder of image files, a store of ours or one in BasicSR's layout.
+        color: "rgb" or "y", see `utils.image_io.read_image`.
+
+    Raises:
+        UserError: nothing to read there.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], color: Literal["rgb", "y"] = "rgb") -> None:
+        self.path = Path(path)
+        self._color: Literal["rgb", "y"] = color
+        self._channels = {"rgb": 3, "y": 1}[color]
+        self._images: Images = open_store(path) if (self.path / DATA_FILE).is_file() else ImageFolder(path)
+
+    def stems(self) -> list[str]:
+        """All stems, sorted."""
+        return self._images.stems()
+
+    def where(self, stem: str) -> str:
+        """The name of an image in messages."""
+        return self._images.where(stem)
+
+    def stored(self, stem: str) -> np.ndarray:
+        """The image as it is stored, to crop first and convert with `converted` then."""
+        return self._images[stem]
+
+    def converted(self, image: np.ndarray, stem: str) -> np.ndarray:
+        """A stored image, or a part of it, in the colour format; raises `UserError` if it has no colour."""
+        if image.shape[2] == self._channels:
+            return image
+        return in_color(image, self._color, self.where(stem))
+
+    def __getitem__(self, stem: str) -> np.ndarray:
+        """The whole image, uint8 (H, W, 3) or (H, W, 1), perhaps a read-only view."""
+        return self.converted(self.stored(stem), stem)
+
+
+def open_source(path: str | os.PathLike[str], color: Literal["rgb", "y"] = "rgb") -> Source:
+    """Open a folder or store, see `Source`."""
+    return Source(path, color)

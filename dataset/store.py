@@ -1,0 +1,326 @@
+"""Images in one LMDB file: our own store (raw pixels or PNG) and BasicSR's layout (PNG, read only).
+
+LMDB's Python binding has two habits that a training must not suffer from: it reads a value from its
+first to its last page whenever it is looked up, and once a process has an environment open, its forked
+children can neither use nor open it. Hence the reader asks LMDB for the index only, closes it, and maps
+the file itself: an image is a view of that map, and a crop touches the rows it takes and no others.
+"""
+
+import difflib
+import json
+import mmap
+import os
+import struct
+import threading
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import lmdb
+import numpy as np
+
+from utils.errors import UserError
+from utils.files import atomic_folder
+from utils.image_io import decode_image, encode_image
+
+FORMAT = 1
+DATA_FILE = "data.mdb"
+BASICSR_INDEX = "meta_info.txt"
+
+_INDEX_KEY = b"__powerqe__"
+_BATCH_BYTES = 32 << 20
+_LONGEST_KEY = 511  # bytes; LMDB's limit
+_one_at_a_time = threading.Lock()  # LMDB refuses to open an environment twice in one process
+
+Codec = Literal["raw", "png"]
+
+
+class _Record(NamedTuple):
+    """Where an image lies: the first byte of its content in the file, and what must be found there."""
+
+    serial: int
+    offset: int
+    size: int
+    height: int
+    width: int
+    channels: int
+    crc32: int
+
+
+# --------------------------------------------------------------------------- writing
+
+
+def write_store(
+    path: str | os.PathLike[str],
+    images: Iterable[tuple[str, np.ndarray]],
+    codec: Codec = "raw",
+    *,
+    map_size: int = 1 << 30,
+) -> int:
+    """Write images into a new store at `path`, a folder, which appears when it is complete and verified.
+
+    A record is a mark (8 random bytes of the store, 8 of the record's serial number) and the content:
+    the pixels (H, W, C) or a PNG file. The index, JSON under the key `__powerqe__`, has format version,
+    codec, count and, for each key, serial number, file offset, size, shape and CRC-32 of the content. It
+    is written last, so its presence is the mark of completion.
+
+    Args:
+        path: the folder; an older store there is replaced.
+        images: (key, uint8 (H, W, 3) or (H, W, 1)) pairs; a key is the stem of the image file.
+        codec: "raw" is fast to crop from; "png" is small.
+        map_size: bytes reserved at first; grows by itself.
+
+    Returns:
+        The number of images.
+
+    Raises:
+        UserError: no image, a key that comes twice, is too long or reserved, or a full disk.
+    """
+    with atomic_folder(path) as folder:
+        try:
+            with lmdb.open(str(folder), map_size=map_size, lock=False, sync=False, metasync=False) as environment:
+                writer = _Writer(environment, codec)
+                for key, image in images:
+                    writer.add(key, image)
+                writer.commit()
+                writer.write_index(folder / DATA_FILE)
+        except lmdb.Error as error:  # for example a full disk
+            raise UserError(f"cannot write the store {path}: {error}; free space, or choose another place") from None
+        ImageStore(folder).verify()
+        return len(writer.records)
+
+
+class _Writer:
+    """Puts records into an environment in batches, each in one transaction."""
+
+    def __init__(self, environment: lmdb.Environment, codec: Codec) -> None:
+        self.records: dict[str, _Record] = {}
+        self._environment = environment
+        self._codec: Codec = codec
+        self._id = os.urandom(8)
+        self._serial = 0
+        # A value of a page or more gets pages of its own, which LMDB never moves.
+        self._smallest = environment.stat()["psize"]
+        self._batch: list[tuple[str, bytes]] = []
+        self._batch_bytes = 0
+
+    def add(self, key: str, image: np.ndarray) -> None:
+        if not 0 < len(key.encode()) <= _LONGEST_KEY or key.encode() == _INDEX_KEY:
+            raise UserError(f"image name {key!r} cannot be a key of an LMDB store; rename the file")
+        if key in self.records:
+            raise UserError(f"two images are called {key}; the names in a store must differ")
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (1, 3) or image.size == 0:
+            raise ValueError(f"{key}: an image is uint8 (H, W, 1 or 3), not {image.dtype} {image.shape}")
+        content = image.tobytes() if self._codec == "raw" else encode_image(image, ".png")
+        self.records[key] = _Record(-1, -1, len(content), *_shape(image), zlib.crc32(content))
+        self._batch.append((key, content))
+        self._batch_bytes += len(content)
+        if self._batch_bytes >= _BATCH_BYTES:
+            self.commit()
+
+    def commit(self) -> None:
+        """Write the waiting records."""
+        self._put(self._marked)
+        self._batch, self._batch_bytes = [], 0
+
+    def _marked(self) -> Iterator[tuple[bytes, bytes]]:
+        """The waiting records with fresh serial numbers: what an aborted transaction left is never found."""
+        for key, content in self._batch:
+            self.records[key] = self.records[key]._replace(serial=self._serial)
+            mark = _mark(self._id, self._serial)
+            yield key.encode(), (mark + content).ljust(self._smallest, b"\0")
+            self._serial += 1
+
+    def _put(self, values: Any) -> None:
+        while True:
+            try:
+                with self._environment.begin(write=True) as transaction:
+                    for key, value in values():
+                        transaction.put(key, value)
+                return
+            except lmdb.MapFullError:
+                self._environment.set_mapsize(2 * self._environment.info()["map_size"])
+
+    def write_index(self, file: Path) -> None:
+        """Find where the records are in the file, by their marks, and write the index."""
+        if not self.records:
+            raise UserError("there is no image to store")
+        self._environment.sync(True)
+        self._locate(_map(file))
+        index = {
+            "format": FORMAT,
+            "codec": self._codec,
+            "id": self._id.hex(),
+            "count": len(self.records),
+            "records": dict(sorted(self.records.items())),
+        }
+        self._put(lambda: [(_INDEX_KEY, json.dumps(index).encode())])
+        # Pages that were reserved but never used may be missing at the end; the reader wants them all.
+        whole = (self._environment.info()["last_pgno"] + 1) * self._environment.stat()["psize"]
+        os.truncate(file, max(whole, file.stat().st_size))
+
+    def _locate(self, data: mmap.mmap) -> None:
+        end = 0
+        for key, record in self.records.items():
+            mark = _mark(self._id, record.serial)
+            found = data.find(mark, end)  # records follow each other, but for pages that were used again
+            start = (found if found >= 0 else data.find(mark)) + len(mark)
+            self.records[key] = record._replace(offset=start)
+            end = start + record.size
+
+
+def _shape(image: np.ndarray) -> tuple[int, int, int]:
+    height, width, channels = image.shape
+    return height, width, channels
+
+
+def _mark(store: bytes, serial: int) -> bytes:
+    return struct.pack("<8sQ", store, serial)
+
+
+# --------------------------------------------------------------------------- reading
+
+
+class ImageStore:
+    """A store made by `write_store`; picklable, and usable in forked and spawned processes.
+
+    Raises:
+        UserError: not an LMDB, not one of ours, half built, truncated or of another format version.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        index = self._read_index()
+        self._codec: Codec = index["codec"]
+        self._records = {key: _Record(*values) for key, values in index["records"].items()}
+        self._data = memoryview(_map(self.path / DATA_FILE))
+        self._check_places(bytes.fromhex(index["id"]))
+
+    def __reduce__(self) -> tuple[type["ImageStore"], tuple[Path]]:
+        return ImageStore, (self.path,)
+
+    def stems(self) -> list[str]:
+        """All keys, sorted."""
+        return list(self._records)
+
+    def where(self, key: str) -> str:
+        """The name of an image in messages."""
+        return f"{self.path}[{key}]"
+
+    def __getitem__(self, key: str) -> np.ndarray:
+        """The image as stored, uint8 (H, W, C); of a raw store a read-only view that nothing has read yet.
+
+        Raises:
+            UserError: no such key, or a damaged PNG.
+        """
+        record = self._records.get(key)
+        if record is None:
+            raise _missing(key, self.path, self._records)
+        if self._codec == "raw":
+            return np.ndarray(record[3:6], np.uint8, self._data, record.offset)
+        return decode_image(self._content(record), "any", self.where(key))
+
+    def verify(self) -> None:
+        """Read everything; raises `UserError` at the first image whose checksum is wrong."""
+        for key, record in self._records.items():
+            if zlib.crc32(self._content(record)) != record.crc32:
+                raise UserError(f"{self.where(key)} is damaged (checksum); build the store again")
+
+    def _content(self, record: _Record) -> memoryview:
+        return self._data[record.offset : record.offset + record.size]
+
+    def _read_index(self) -> dict[str, Any]:
+        with _transaction(self.path) as transaction:
+            text = transaction.get(_INDEX_KEY)
+        if text is None:
+            raise UserError(f"{self.path} is half built or not a PowerQE store (no index); build it again")
+        index = json.loads(bytes(text))
+        if index.get("format") != FORMAT:
+            raise UserError(
+                f"{self.path} has store format {index.get('format')}, this version reads {FORMAT}; build it again"
+            )
+        if index["count"] != len(index["records"]):
+            raise UserError(f"{self.path} has {len(index['records'])} of {index['count']} images; build it again")
+        return index
+
+    def _check_places(self, store: bytes) -> None:
+        """Tell a store whose records moved (a compacting copy) from a sound one, by its first and last mark."""
+        records = list(self._records.values())
+        for record in (min(records), max(records)):
+            mark = self._data[max(record.offset - 16, 0) : record.offset]
+            if mark != _mark(store, record.serial) or record.offset + record.size > len(self._data):
+                raise UserError(f"{self.path} was cut off or rewritten by another program; build it again")
+
+
+class BasicSRStore:
+    """BasicSR's layout: PNG files in an LMDB, listed in meta_info.txt as `name.png (h,w,c) level`.
+
+    The shapes there are not always right, so only the names are used. The environment is opened for each
+    image, which costs little beside decoding it and is safe in any process.
+
+    Raises:
+        UserError: meta_info.txt cannot be understood.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        lines = (self.path / BASICSR_INDEX).read_text(encoding="utf-8", errors="replace").splitlines()
+        names = [line.rsplit(" (", 1)[0] for line in lines if line.strip()]
+        if not names or not all(name.lower().endswith(".png") for name in names):
+            raise UserError(f"{self.path / BASICSR_INDEX}: expected lines `name.png (h,w,c) level`; build it again")
+        self._keys = dict.fromkeys(sorted(name[:-4] for name in names))
+
+    def stems(self) -> list[str]:
+        """All keys, sorted."""
+        return list(self._keys)
+
+    def where(self, key: str) -> str:
+        """The name of an image in messages."""
+        return f"{self.path}[{key}]"
+
+    def __getitem__(self, key: str) -> np.ndarray:
+        """The image, uint8 (H, W, C); raises `UserError` when it is missing or damaged."""
+        with _transaction(self.path) as transaction:
+            content = transaction.get(key.encode())
+        if content is None:
+            raise _missing(key, self.path, self._keys)
+        return decode_image(bytes(content), "any", self.where(key))
+
+    def verify(self) -> None:
+        """Decode everything; raises `UserError` at the first image that is missing or damaged."""
+        for key in self._keys:
+            self[key]
+
+
+def open_store(path: str | os.PathLike[str]) -> "ImageStore | BasicSRStore":
+    """Open the LMDB folder `path`, whichever of the two layouts it has."""
+    return (BasicSRStore if (Path(path) / BASICSR_INDEX).is_file() else ImageStore)(path)
+
+
+@contextmanager
+def _transaction(path: Path) -> Iterator[lmdb.Transaction]:
+    """A read transaction; the environment is closed again at the end of the block."""
+    with _one_at_a_time:
+        try:
+            environment = lmdb.open(str(path), readonly=True, lock=False, create=False, readahead=False)
+        except lmdb.Error as error:
+            raise UserError(f"{path} is not an LMDB that can be read ({error}); check the path, or build it") from None
+        with environment:
+            size = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
+            if (path / DATA_FILE).stat().st_size < size:  # reading on would kill the process
+                raise UserError(f"{path / DATA_FILE} is cut off ({size} bytes expected); copy or build it again")
+            with environment.begin() as transaction:
+                yield transaction
+
+
+def _map(file: Path) -> mmap.mmap:
+    """A read-only map of the file; it lives as long as an array refers to it."""
+    with open(file, "rb") as stream:
+        return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _missing(key: str, path: Path, known: Iterable[str]) -> UserError:
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
+    return UserError(f"no image {key!r} in the store {path}; the nearest is {near[0]!r}")

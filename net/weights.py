@@ -1,0 +1,218 @@
+"""Weights in and out: our own files, training checkpoints, and the official checkpoints of each method.
+
+There is one way in: read the file, find the state dicts in it, give their tensors our names, take the
+state that fits the network. Nothing in a file is ever executed.
+
+What upstream calls a tensor is known to the network alone: its method `upstream_name(name)` returns our
+name for a tensor of the official checkpoint, None for one that we do not need, and any other name as
+it is. Several upstream names may mean one tensor of ours (a shared layer): they must then be equal.
+"""
+
+import os
+import re
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from utils.errors import UserError
+from utils.files import atomic_path
+
+# Where a file may keep state dicts, best first; "*" is any key. A file with none of these is a state dict.
+_PLACES = (
+    ("ema", "*"),  # our training checkpoints
+    ("networks", "*"),
+    ("params_ema",),  # BasicSR, KAIR
+    ("params",),
+    ("state_dict",),  # MMEditing, PowerQE v3
+    ("network", "*"),  # PowerQE v2
+    ("module_net",),  # PowerQE v1
+    ("module_gen",),
+    ("module_dis",),
+)
+_PARTS = ("", "generator.", "discriminator.")  # one MMEditing state dict holds several networks
+_WRAPPERS = re.compile(r"^(?:(?:module|_orig_mod)\.)+")  # DistributedDataParallel, AveragedModel, torch.compile
+_NO_WEIGHTS = "n_averaged"  # the counter of AveragedModel
+
+# PowerQE v1 keeps its best score as a NumPy float64. NumPy 2 renamed the module of its pickled form.
+_SCALAR = np.float64(0).__reduce__()[0]
+_NUMPY_FLOAT64: list[Any] = [
+    (_SCALAR, "numpy.core.multiarray.scalar"),
+    (_SCALAR, "numpy._core.multiarray.scalar"),
+    np.dtype,
+    type(np.dtype(np.float64)),
+]
+
+
+def load_weights(network: nn.Module, path: str | os.PathLike[str]) -> None:
+    """Load the weights of a file into a network, on the device where the network is.
+
+    Reads our .safetensors and training checkpoints (the moving average when there is one) and what the
+    methods' authors published. The network is changed only if everything fits.
+
+    Raises:
+        UserError: no such file, damaged, no weights in it, pickled code in it, or weights that do not
+            fit, with the names that are missing, unexpected, of another shape, or shared only here.
+    """
+    path = Path(path)
+    states = list(_states(_read(path)))
+    if not states:
+        raise UserError(f"{path} holds no weights; give a .safetensors file or a checkpoint")
+    fit = min((_fit(network, state) for state in states), key=lambda fit: fit.num_problems)
+    if fit.num_problems:
+        raise UserError(
+            f"{path} does not fit this {type(network).__name__}: {fit.report()}; "
+            "build the network with the options with which it was trained"
+        )
+    network.load_state_dict(fit.tensors, strict=False)  # not strict: of shared tensors one name is enough
+
+
+def save_weights(network: nn.Module, path: str | os.PathLike[str], metadata: dict[str, str] | None = None) -> None:
+    """Write the weights of a network to a .safetensors file, shared tensors once.
+
+    Raises:
+        UserError: the path has another suffix.
+        OSError: the file cannot be written; an older one of the name is then still there.
+    """
+    if Path(path).suffix != ".safetensors":
+        raise UserError(f"{path}: weights are written as .safetensors, give a name that ends so")
+    state = network.state_dict(keep_vars=True)
+    once = {name: state[name] for name in dict.fromkeys(_first_names(state).values())}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in _unwrapped(once.items()).items()}
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(safetensors.torch.save(tensors, metadata))
+
+
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
+    """The metadata of a .safetensors file; empty when it has none.
+
+    Raises:
+        UserError: no such file, or it is damaged or of another format.
+    """
+    if not Path(path).is_file():
+        raise UserError(f"no weights file {path}")
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:  # pyright: ignore[reportPrivateImportUsage]
+            return file.metadata() or {}
+    except safetensors.SafetensorError:
+        raise UserError(f"{path} is damaged or no .safetensors file") from None
+
+
+def numbered(name: str, prefixes: Sequence[str], layers: Sequence[str]) -> str:
+    """For `upstream_name`: `<prefix>.N.<tensor>` -> `<layers[N]>.<tensor>`, other names as they are."""
+    prefix, _, rest = name.partition(".")
+    index, _, tensor = rest.partition(".")
+    if prefix not in prefixes or not index.isdecimal() or int(index) >= len(layers):
+        return name
+    return f"{layers[int(index)]}.{tensor}"
+
+
+# --------------------------------------------------------------------------- from the file to state dicts
+
+
+def _read(path: Path) -> Any:
+    if not path.is_file():
+        raise UserError(f"no weights file {path}")
+    with path.open("rb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a reader's remarks on a file that it then refuses
+        try:
+            if path.suffix == ".safetensors":
+                return dict(sorted(safetensors.torch.load(file.read()).items()))  # the library gives any order
+            with torch.serialization.safe_globals(_NUMPY_FLOAT64):
+                return torch.load(file, map_location="cpu", weights_only=True)
+        except Exception as error:  # bytes that are no checkpoint make the readers fail in any way
+            if code := re.search(r"GLOBAL `?([\w.]+)", str(error)):
+                raise UserError(f"{path} holds code ({code[1]}), which is not run; save plain tensors") from None
+            raise UserError(f"{path} is truncated, damaged or no checkpoint") from None
+
+
+def _states(checkpoint: Any) -> Iterator[dict[str, Tensor]]:
+    """Every state dict of a checkpoint, names without wrappers, the preferred one first."""
+    for state in [state for place in _PLACES for state in _mappings(checkpoint, place)] or _mappings(checkpoint, ()):
+        tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
+        for part in _PARTS:
+            names = (name for name in tensors if str(name).startswith(part))
+            if weights := _unwrapped((str(name).removeprefix(part), tensors[name]) for name in names):
+                yield weights
+
+
+def _mappings(tree: Any, place: tuple[str, ...]) -> list[Mapping[Any, Any]]:
+    found = [tree]
+    for key in place:
+        found = [
+            value for part in found if isinstance(part, Mapping) for name, value in part.items() if key in ("*", name)
+        ]
+    return [part for part in found if isinstance(part, Mapping)]
+
+
+def _unwrapped(tensors: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
+    return {_WRAPPERS.sub("", name): tensor for name, tensor in tensors if name != _NO_WEIGHTS}
+
+
+# --------------------------------------------------------------------------- from a state dict to the network
+
+
+@dataclass
+class _Fit:
+    """How a state dict fits a network: what can be loaded, and what stands against it."""
+
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
+    misshaped: dict[str, str] = field(default_factory=dict)
+    unequal: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def num_problems(self) -> int:
+        return len(self.missing) + len(self.unexpected) + len(self.misshaped) + len(self.unequal)
+
+    def report(self) -> str:
+        kinds = {
+            "missing": self.missing,
+            "unexpected": self.unexpected,
+            "of another shape": list(self.misshaped.values()),
+            "shared by the network but not in the file (share_weights: false?)": list(self.unequal.values()),
+        }
+        return ", ".join(f"{len(names)} {kind} ({_few(names)})" for kind, names in kinds.items() if names)
+
+
+def _fit(network: nn.Module, state: Mapping[str, Tensor]) -> _Fit:
+    own = network.state_dict(keep_vars=True)
+    first_names = _first_names(own)
+    upstream_name: Callable[[str], str | None] = getattr(network, "upstream_name", lambda name: name)
+    fit = _Fit()
+    for found, tensor in state.items():
+        name = found if found in own else upstream_name(found)
+        if name is None:
+            continue
+        if name not in own:
+            fit.unexpected.append(found)
+            continue
+        name = first_names[name]
+        if tensor.shape != own[name].shape:
+            fit.misshaped[name] = f"{name}: {tuple(tensor.shape)} in the file, {tuple(own[name].shape)} in the network"
+        elif not _equal(tensor, fit.tensors.setdefault(name, tensor)):
+            fit.unequal[name] = f"{name}: {found} differs"
+    fit.missing = [name for name in dict.fromkeys(first_names.values()) if name not in {**fit.tensors, **fit.misshaped}]
+    return fit
+
+
+def _first_names(state: Mapping[str, Any]) -> dict[str, str]:
+    """Each name of a state dict (keep_vars=True) -> the first name of the same tensor."""
+    first: dict[int, str] = {}
+    return {name: first.setdefault(id(tensor), name) for name, tensor in state.items()}
+
+
+def _equal(a: Tensor, b: Tensor) -> bool:
+    return a is b or torch.equal(a, b)
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

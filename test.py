@@ -1,0 +1,26 @@
+"""Test a network: python test.py --opt opts/arcnn.yml --case div2k-qf10 writes pictures and a result table."""
+
+import sys
+
+from algorithm.tester import test
+from utils.arguments import option_parser, parse_options
+from utils.errors import command
+from utils.log import start_log
+from utils.ranks import start_ranks
+
+
+@command
+def main() -> None:
+    """Parse, load the options, start the ranks, hand over to the tester."""
+    options = parse_options(option_parser(__doc__).parse_args())
+    if options is None:
+        return
+    with start_ranks(options.device) as ranks:
+        start_log(None, ranks.is_main)
+        table = test(options, ranks)
+        if ranks.is_main:
+            print(table.to_terminal())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

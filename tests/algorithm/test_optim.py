@@ -1,0 +1,63 @@
+import math
+
+import pytest
+import torch
+
+from algorithm.registry import OPTIMIZERS
+from utils.components import build, validate_component
+from utils.errors import UserError
+
+
+def schedule(niter: int = 100, **spec: object):
+    return build(validate_component("scheduler", spec), niter)
+
+
+def test_constant_and_warmup():
+    factor = schedule(type="none", warmup=3)
+    assert [factor(step) for step in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
+
+
+def test_multi_step_halves_from_each_milestone_on():
+    factor = schedule(type="MultiStep", milestones=[10, 20], gamma=0.5)
+    assert [factor(step) for step in (0, 9, 10, 19, 20, 99)] == [1, 1, 0.5, 0.5, 0.25, 0.25]
+
+
+def test_cosine_goes_from_one_to_the_floor():
+    factor = schedule(type="Cosine", floor=0.1)
+    assert factor(0) == 1
+    assert factor(50) == pytest.approx(0.55)
+    assert factor(100) == factor(1000) == pytest.approx(0.1)
+    assert schedule(type="Cosine", period=10)(5) == pytest.approx(0.5)
+
+
+def test_cosine_restart_grows():
+    factor = schedule(type="CosineRestart", period=10, growth=2)
+    assert factor(0) == factor(10) == factor(30) == 1
+    assert factor(5) == factor(20) == pytest.approx(0.5)
+    assert factor(9) == pytest.approx((1 + math.cos(0.9 * math.pi)) / 2)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS.names())
+def test_each_optimizer_descends(name):
+    weight = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
+    optimizer = build(validate_component("optimizer", {"type": name, "lr": 0.05}), [weight])
+    for _ in range(100):
+        optimizer.zero_grad()
+        weight.square().sum().backward()
+        optimizer.step()
+    assert weight.abs().max() < 0.5
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "words"),
+    [
+        ("optimizer", {"type": "Adam", "lr": -1}, "> 0"),
+        ("optimizer", {"type": "Adam", "betas": [0.9, 1.0]}, "< 1"),
+        ("optimizer", {"type": "Adan"}, "did you mean 'Adam'"),
+        ("scheduler", {"type": "MultiStep"}, "milestones: missing"),
+        ("scheduler", {"type": "Cosine", "T_max": 3}, "unknown key 'T_max'"),
+    ],
+)
+def test_mistakes_are_named(kind, spec, words):
+    with pytest.raises(UserError, match=words):
+        validate_component(kind, spec)

@@ -1,0 +1,206 @@
+import csv
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from algorithm import tester
+from algorithm.evaluate import Metrics, evaluate, mean, network_enhance
+from dataset import DATASETS
+from net import build_network, save_weights
+from utils.components import build, validate_component
+from utils.errors import UserError
+from utils.metrics import METRICS, MetricUnavailable
+from utils.options import Options, load_options
+from utils.ranks import Ranks
+
+ALONE = Ranks(0, 0, 1, torch.device("cpu"))
+
+
+@pytest.fixture
+def options(opt, pairs, monkeypatch) -> Options:
+    """Options whose weights are an AR-CNN that only copies its input: the enhanced image is lq."""
+    monkeypatch.chdir(pairs)
+    copying = load_options(opt, overrides=["dataset.test.slice=[4, 8]", "test.ckp_load_path=w.safetensors"])
+    network = build(copying.network)
+    for parameter in network.parameters():
+        torch.nn.init.zeros_(parameter)
+    save_weights(network, pairs / "w.safetensors", {})
+    return copying
+
+
+def with_criterion(options: Options, criterion: dict) -> Options:
+    tree = options.to_dict()
+    tree["test"]["criterion"] = criterion
+    return Options.model_validate(tree)
+
+
+def pair(pairs, index) -> tuple[np.ndarray, np.ndarray]:
+    return tuple(cv2.imread(str(pairs / f"{kind}/{index}.png")).astype(np.float64) for kind in ("lq", "gt"))
+
+
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    return 10 * np.log10(255**2 / np.mean((a - b) ** 2))
+
+
+def test_table_holds_the_numbers_of_the_files(options, pairs):
+    tester.test(options, ALONE)
+    with open(pairs / "exp/tiny-c/results.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["image"] for row in rows] == ["4", "5", "6", "7", "mean"]
+    expected = [psnr(*pair(pairs, index)) for index in range(4, 8)]
+    expected.append(float(np.mean(expected)))
+    for row, value in zip(rows, expected, strict=True):
+        assert float(row["PSNR [dB] (RGB, uint8) lq"]) == pytest.approx(value, abs=6e-4)
+        assert float(row["PSNR [dB] (RGB, uint8) enhanced"]) == pytest.approx(value, abs=6e-4)
+        assert float(row["PSNR [dB] (RGB, uint8) difference"]) == 0
+    saved = cv2.imread(str(pairs / "exp/tiny-c/test_im_enhanced/test/5.png"))
+    assert np.array_equal(saved, pair(pairs, 5)[0])
+
+
+def test_scores_of_the_saved_file_are_the_scores_of_the_table(options, pairs):
+    """Also when the network changes something: rounding is part of the score."""
+    torch.manual_seed(0)
+    network = build(options.network)
+    save_weights(network, pairs / "w.safetensors", {})
+    table = tester.test(options, ALONE)
+    for record in table.records["test"]:
+        saved = cv2.imread(str(pairs / f"exp/tiny-c/test_im_enhanced/test/{record.name}.png"))
+        value = psnr(saved.astype(np.float64), pair(pairs, record.name)[1])
+        assert record.result["PSNR"] == pytest.approx(value, abs=1e-9)
+        assert record.result["PSNR"] != record.baseline["PSNR"]
+
+
+def test_network_runs_once_per_image_whatever_the_number_of_metrics(options):
+    network, calls = build(options.network), []
+    network.register_forward_hook(lambda *_: calls.append(1))
+    three = with_criterion(options, {"PSNR": {}, "SSIM": {}, "Y": {"type": "PSNR", "channel": "y"}})
+    dataset = build(three.dataset.test["test"])
+    records = evaluate(dataset, Metrics(three.test.criterion), ALONE, network_enhance(network))
+    assert len(records) == 4
+    assert len(calls) == 4 + 1  # and once to warm up
+    assert all(set(record.result) == {"PSNR", "SSIM", "Y"} for record in records)
+    assert all(record.seconds > 0 for record in records)
+
+
+def test_conventions_stand_in_every_table(options, pairs):
+    tester.test(with_criterion(options, {"PSNR": {}, "Y": {"type": "PSNR", "channel": "y", "border": 2}}), ALONE)
+    for suffix in ("csv", "json", "md", "tex"):
+        text = (pairs / f"exp/tiny-c/results.{suffix}").read_text()
+        assert "RGB, uint8" in text
+        assert "Y, uint8, border 2" in text
+    assert (pairs / "exp/tiny-c/results.tex").read_text().count(r"\\") == 1 + 1 + 4  # header, mean, images as comments
+
+
+def test_without_ground_truth_it_just_enhances(options, pairs):
+    tree = options.to_dict()
+    tree["dataset"]["test"]["test"]["gt"] = None
+    table = tester.test(Options.model_validate(tree), ALONE)
+    assert len(list((pairs / "exp/tiny-c/test_im_enhanced/test").iterdir())) == 4
+    assert all(not record.result and not record.baseline for record in table.records["test"])
+    assert "n/a" in table.to_terminal()
+    assert not (pairs / "exp/tiny-c/crops.png").exists()
+
+
+def test_images_are_not_saved_unless_asked(options, pairs):
+    tree = options.to_dict()
+    tree["test"]["if_save_im"] = False
+    tester.test(Options.model_validate(tree), ALONE)
+    assert not (pairs / "exp/tiny-c/test_im_enhanced").exists()
+    assert (pairs / "exp/tiny-c/results.csv").exists()
+
+
+def test_several_sets_and_qualities_are_rows_of_their_own(options, pairs):
+    tree = options.to_dict()
+    tree["dataset"]["test"] = {
+        "coarse": {"type": "DegradedImages", "gt": str(pairs / "gt"), "quality": [10, 40], "slice": [0, 2]},
+        "grey": {"type": "DegradedImages", "gt": str(pairs / "gt"), "quality": [20], "slice": [0, 3], "color": "y"},
+    }
+    tree["network"] |= {"in_channels": 1, "out_channels": 1}
+    tree["dataset"]["test"].pop("coarse")
+    network = build_network(tree["network"])
+    save_weights(network, pairs / "w.safetensors", {})
+    grey = tester.test(Options.model_validate(tree), ALONE)
+    assert [row[:4] for row in grey.mean_rows()] == [["grey", "qf20", "mean", "3"]]
+    assert "(Y, uint8)" in grey.header()[4]
+
+
+def test_qualities_are_averaged_apart(options, pairs):
+    tree = options.to_dict()
+    spec = {"type": "DegradedImages", "gt": str(pairs / "gt"), "quality": [10, 40], "slice": [0, 2]}
+    tree["dataset"]["test"] = {"coarse": spec}
+    table = tester.test(Options.model_validate(tree), ALONE)
+    rows = table.mean_rows()
+    assert [row[:4] for row in rows] == [["coarse", "qf10", "mean", "2"], ["coarse", "qf40", "mean", "2"]]
+    assert float(rows[1][4]) > float(rows[0][4]) + 2
+    assert len(list((pairs / "exp/tiny-c/test_im_enhanced/coarse").iterdir())) == 4
+
+
+class Missing:
+    """A metric that needs what is not there."""
+
+    unit, higher_is_better = "", False
+
+    def __init__(self, *, late: bool = False) -> None:
+        if not late:
+            raise MetricUnavailable("its package is not installed")
+
+    def __call__(self, result, target):
+        raise MetricUnavailable("no weights and no network")
+
+    def describe(self, channels: int) -> str:
+        return "nothing"
+
+
+@pytest.mark.parametrize(("late", "why"), [(False, "not installed"), (True, "no weights and no network")])
+def test_a_metric_that_is_not_available_is_a_cell_and_a_reason(options, pairs, monkeypatch, late, why):
+    monkeypatch.setitem(METRICS._entries, f"Missing{late}", Missing)
+    criterion = {"PSNR": {}, "M": {"type": f"Missing{late}", "late": late}}
+    table = tester.test(with_criterion(options, criterion), ALONE)
+    assert table.mean_rows()[0][7:10] == ["n/a"] * 3
+    assert why in table.to_terminal()
+    assert json.loads((pairs / "exp/tiny-c/results.json").read_text())["metrics"]["M"]["not_available"].endswith(why)
+
+
+def test_perfect_images_do_not_poison_the_mean(options, pairs):
+    cv2.imwrite(str(pairs / "lq/4.png"), cv2.imread(str(pairs / "gt/4.png")))
+    table = tester.test(options, ALONE)
+    rest = np.mean([psnr(*pair(pairs, index)) for index in (5, 6, 7)])
+    assert float(table.mean_rows()[0][5]) == pytest.approx(rest, abs=6e-4)
+    assert table.image_rows()[0][4] == "inf"
+    assert "2 infinite values of PSNR" in table.to_terminal()
+    assert json.loads(table.to_json())["images"][0]["result"]["PSNR"] == "inf"
+
+
+def test_mean_of_nothing_is_not_a_number():
+    assert np.isnan(mean([]))
+    assert np.isnan(mean([float("inf"), float("nan")]))
+    assert mean([1.0, float("inf"), 2.0]) == 1.5
+
+
+def test_crops_show_the_damaged_place(options, pairs):
+    tester.test(options, ALONE)
+    picture = cv2.imread(str(pairs / "exp/tiny-c/crops.png"))
+    assert picture.shape[0] > 400
+    assert picture.std() > 30
+
+
+def test_testing_needs_a_test_set(options):
+    tree = options.to_dict()
+    tree["dataset"]["test"] = {}
+    with pytest.raises(UserError, match=r"dataset\.test"):
+        tester.test(Options.model_validate(tree), ALONE)
+
+
+def test_records_of_several_ranks_come_in_order(options, monkeypatch):
+    dataset = build(validate_component("dataset", {**options.dataset.test["test"].arguments, "type": "PairedImages"}))
+    assert "PairedImages" in DATASETS
+    metrics = Metrics(options.test.criterion)
+    parts = [evaluate(dataset, metrics, Ranks(rank, rank, 1, ALONE.device), None) for rank in (0,)]
+    names = [record.name for record in parts[0]]
+    three = [names[rank::3] for rank in range(3)]
+    from algorithm.evaluate import _in_order
+
+    assert _in_order(three) == names

@@ -1,0 +1,254 @@
+"""The training loop in one process; tests/test_train.py has the command line and several ranks."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from algorithm.experiment import Experiment, find_resume
+from algorithm.trainer import Trainer
+from utils.checkpoint import load_checkpoint
+from utils.errors import UserError
+from utils.options import Options, load_options
+from utils.ranks import Ranks
+
+ALONE = Ranks(0, 0, 1, torch.device("cpu"))
+
+
+@pytest.fixture(autouse=True)
+def _in_folder(pairs, monkeypatch):
+    monkeypatch.chdir(pairs)
+
+
+def train(options: Options, until: int | None = None, resume: str = "never") -> Trainer:
+    trainer = Trainer(options, ALONE)
+    if found := find_resume(options, resume):
+        trainer.load_state(found.state)
+    experiment = Experiment(options, trainer.step, is_main=True)
+    trainer.run(experiment, until)
+    experiment.close()
+    return trainer
+
+
+def weights(trainer: Trainer) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in trainer.algorithm.networks["net"].parameters()])
+
+
+def assert_equal(a: Any, b: Any, where: str = "") -> None:
+    """Bit for bit, through dicts and lists."""
+    if isinstance(a, torch.Tensor):
+        assert torch.equal(a, b), where
+    elif isinstance(a, dict):
+        assert a.keys() == b.keys(), where
+        for key in a:
+            assert_equal(a[key], b[key], f"{where}.{key}")
+    elif isinstance(a, (list, tuple)):
+        assert len(a) == len(b), where
+        for number, (left, right) in enumerate(zip(a, b, strict=True)):
+            assert_equal(left, right, f"{where}.{number}")
+    else:
+        assert a == b, where
+
+
+def test_learns(opt):
+    trainer = train(
+        load_options(opt, overrides=["train.niter=60", "train.inter_val=20", "train.if_test_baseline=false"])
+    )
+    values = [load_checkpoint(f"exp/tiny-c/ckp-{step}.pt")["best"]["value"] for step in (20, 40, 60)]
+    assert values[0] < values[1] < values[2]
+    assert trainer.best["iters"] == [60]
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [],
+        ["train.real_bs_pg=6", "algorithm.scheduler={type: Cosine, warmup: 2}", "train.inter_print=3"],
+        ["algorithm.optimizer={type: SGD, momentum: 0.9}", "train.ema=null", "train.clip_grad=0.01"],
+        ["network={type: DnCNN, num_features: 4, depth: 4, batch_norm: true}"],
+    ],
+)
+def test_n_steps_resume_and_n_steps_equal_2n_steps_bit_for_bit(opt, overrides):
+    whole = load_options(opt, overrides=[*overrides, "name=whole"])
+    parts = load_options(opt, overrides=[*overrides, "name=parts"])
+    train(whole)
+    train(parts, until=4)
+    torch.manual_seed(12345)  # a new process has other generators
+    train(parts, resume="auto")
+    a, b = (load_checkpoint(f"exp/{name}/ckp-last.pt") for name in ("whole", "parts"))
+    assert a["iter"] == b["iter"] == 8
+    for state in (a, b):
+        del state["options"]["name"]
+    assert_equal(a, b)
+
+
+def test_without_resume_the_second_half_differs(opt):
+    """The comparison above would notice: another data order gives other weights."""
+    first = train(load_options(opt, overrides=["train.seed=1", "name=a"]))
+    second = train(load_options(opt, overrides=["train.seed=2", "name=b"]))
+    assert not torch.equal(weights(first), weights(second))
+
+
+def test_accumulated_batches_equal_one_large_batch(opt):
+    small = ["train.ema=null", "algorithm.optimizer={type: SGD, lr: 0.1}", "train.niter=5"]
+    one = train(load_options(opt, overrides=[*small, "name=one", "dataset.train.bs_pg=4"]))
+    two = train(load_options(opt, overrides=[*small, "name=two", "dataset.train.bs_pg=2", "train.real_bs_pg=4"]))
+    torch.testing.assert_close(weights(one), weights(two), rtol=1e-5, atol=1e-7)
+
+
+def test_counts_optimiser_steps_not_batches(opt):
+    train(load_options(opt, overrides=["train.real_bs_pg=6", "train.niter=4", "train.inter_val=2"]))
+    assert sorted(path.name for path in Path("exp/tiny-c").glob("ckp-*.pt")) == [
+        "ckp-2.pt",
+        "ckp-4.pt",
+        "ckp-best.pt",
+        "ckp-last.pt",
+    ]
+    assert load_checkpoint("exp/tiny-c/ckp-last.pt")["samples"] == 4 * 6
+
+
+def test_best_exists_even_if_the_network_makes_things_worse(opt):
+    worse = ["algorithm.optimizer={type: SGD, lr: 1.0e-9}", "network.residual=false"]
+    train(load_options(opt, overrides=[*worse, "train.niter=2", "train.inter_val=1"]))
+    assert load_checkpoint("exp/tiny-c/ckp-best.pt")["best"]["value"] < 15
+
+
+def test_keeps_as_many_checkpoints_as_asked(opt):
+    train(load_options(opt, overrides=["train.inter_val=1", "train.keep_ckp=2"]))
+    assert {path.name for path in Path("exp/tiny-c").glob("ckp-?.pt")} == {"ckp-7.pt", "ckp-8.pt"}
+
+
+def test_average_is_what_is_validated_and_it_lags(opt):
+    trainer = train(load_options(opt, overrides=["train.ema=0.99"]))
+    own = trainer.algorithm.networks["net"].state_dict()
+    average = trainer.ema.module.state_dict()
+    assert any(not torch.equal(own[name], average[name]) for name in own)
+
+
+def test_average_follows_its_definition(opt):
+    trainer = Trainer(load_options(opt, overrides=["train.ema=0.75"]), ALONE)
+    batches, expected = trainer._batches(), None
+    for _ in range(4):
+        trainer._iterate(batches)
+        now = weights(trainer)
+        expected = now if expected is None else 0.75 * expected + 0.25 * now
+    average = torch.cat([p.detach().flatten() for p in trainer.ema.module.parameters()])
+    torch.testing.assert_close(average, expected)
+
+
+@pytest.mark.parametrize("amp", ["none", "bf16", "fp16"])
+def test_precisions_and_layout(opt, amp):
+    trainer = train(load_options(opt, overrides=[f"train.amp={amp}", "train.channels_last=true", "train.niter=2"]))
+    assert all(p.dtype == torch.float32 for p in trainer.algorithm.networks["net"].parameters())
+    assert torch.isfinite(weights(trainer)).all()
+
+
+def test_compiled_network_learns_the_same_and_keeps_its_names(opt):
+    plain = train(load_options(opt, overrides=["train.niter=2", "name=plain"]))
+    compiled = train(load_options(opt, overrides=["train.niter=2", "name=compiled", "train.compile=true"]))
+    torch.testing.assert_close(weights(plain), weights(compiled), rtol=1e-4, atol=1e-6)
+    names = [load_checkpoint(f"exp/{name}/ckp-last.pt")["networks"]["net"].keys() for name in ("plain", "compiled")]
+    assert names[0] == names[1]
+
+
+def test_gradient_is_clipped(opt):
+    limit = 1e-3
+    sgd = "algorithm.optimizer={type: SGD, lr: 1.0, momentum: 0}"
+    trainer = Trainer(load_options(opt, overrides=[sgd, f"train.clip_grad={limit}"]), ALONE)
+    before = weights(trainer)
+    trainer._iterate(trainer._batches())
+    assert (weights(trainer) - before).norm().item() == pytest.approx(limit, rel=1e-3)
+
+
+EXPLODE = ["algorithm.optimizer={type: SGD, lr: 1.0e+30}", "train.if_test_baseline=false"]
+
+
+def test_stops_before_a_step_that_is_not_finite(opt):
+    with pytest.raises(UserError, match=r"iteration 2.*not finite.*lower the lr"):
+        train(load_options(opt, overrides=EXPLODE))
+
+
+def test_skips_steps_that_are_not_finite_if_asked(opt):
+    options = load_options(opt, overrides=[*EXPLODE, "train.nonfinite=skip", "train.niter=3"])
+    trainer = Trainer(options, ALONE)
+    batches = trainer._batches()
+    trainer._iterate(batches)
+    before = weights(trainer)
+    trainer._iterate(batches)
+    assert torch.equal(weights(trainer), before)
+    assert trainer.step == 2
+
+
+def test_changed_options_are_refused_on_resume_or_count_if_allowed(opt):
+    train(load_options(opt), until=4)
+    changed = ["algorithm.optimizer.lr=0.5"]
+    with pytest.raises(UserError, match=r"algorithm\.optimizer\.lr 0\.001 -> 0\.5.*if_allow_change"):
+        find_resume(load_options(opt, overrides=changed), "auto")
+    options = load_options(opt, overrides=[*changed, "train.load_state.if_allow_change=true"])
+    trainer = train(options, until=5, resume="auto")
+    assert trainer.algorithm.optimizers["net"].param_groups[0]["lr"] == 0.5
+
+
+def test_free_options_may_change_on_resume(opt):
+    train(load_options(opt), until=4)
+    assert find_resume(load_options(opt, overrides=["dataset.train.nworker_pg=1", "train.inter_print=1"]), "auto")
+
+
+def test_damaged_newest_checkpoint(opt):
+    train(load_options(opt))
+    newest = Path("exp/tiny-c/ckp-8.pt")
+    newest.write_bytes(newest.read_bytes()[:1000])
+    found = find_resume(load_options(opt), "auto")
+    assert found.state["iter"] == 4
+    assert "damaged" in found.notes[0] or "truncated" in found.notes[0]
+
+
+def test_load_state_needs_its_checkpoint(opt):
+    options = load_options(opt, overrides=["train.load_state={if_load: true, ckp_load_path: exp/none/ckp-last.pt}"])
+    with pytest.raises(UserError, match=r"no checkpoint exp/none/ckp-last\.pt"):
+        find_resume(options, "never")
+
+
+def test_checkpoint_of_another_network(opt, tree):
+    train(load_options(opt, overrides=["name=x"]), until=4)
+    other = ["name=x", "network.hidden_channels=[5, 5]"]
+    with pytest.raises(UserError, match=r"network\.hidden_channels"):
+        find_resume(load_options(opt, overrides=other), "auto")
+
+
+def test_more_or_fewer_ranks_go_on_from_the_same_samples(opt):
+    train(load_options(opt), until=4)
+    state = load_checkpoint("exp/tiny-c/ckp-last.pt")
+    state = copy.deepcopy(state)
+    state["rng"] = state["rng"] * 2  # as two ranks would have written
+    trainer = Trainer(load_options(opt), ALONE)
+    trainer.load_state(state)
+    trainer.run(None)
+    assert trainer.step == 8
+
+
+def test_tensorboard_curves_and_pictures(opt):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    train(load_options(opt))
+    events = EventAccumulator("exp/tiny-c")
+    events.Reload()
+    assert {"loss/MSE", "lr/net", "val/PSNR"} <= set(events.Tags()["scalars"])
+    assert [point.step for point in events.Scalars("val/PSNR")] == [0, 4, 8]
+    assert len(events.Tags()["images"]) == 1
+
+
+def test_dry_run_writes_nothing(opt, pairs):
+    before = sorted(pairs.rglob("*"))
+    trainer = Trainer(load_options(opt), ALONE)
+    trainer.dry_run()
+    assert trainer.step == 2
+    assert sorted(pairs.rglob("*")) == before
+
+
+def test_training_needs_data(opt, tree):
+    options = load_options(opt, overrides=["dataset.train=null"])
+    with pytest.raises(UserError, match=r"dataset\.train"):
+        Trainer(options, ALONE)

@@ -1,0 +1,73 @@
+"""What tests of several rooms need: small pictures, an option file for them, commands run as a user would."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository."""
+    return ROOT
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    """A folder with gt/0.png .. gt/7.png (48x56 RGB, smooth with edges) and lq/ with their JPEGs of QF 10."""
+    for name in ("gt", "lq"):
+        (tmp_path / name).mkdir()
+    generator = np.random.default_rng(0)
+    for index in range(8):
+        coarse = generator.integers(0, 256, (6, 7, 3), dtype=np.uint8)
+        image = cv2.resize(coarse, (56, 48), interpolation=cv2.INTER_CUBIC)
+        cv2.rectangle(image, (index, 8), (20 + index, 30), (30 * index, 255, 0), -1)
+        cv2.imwrite(str(tmp_path / f"gt/{index}.png"), image)
+        jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 10])[1]
+        cv2.imwrite(str(tmp_path / f"lq/{index}.png"), cv2.imdecode(jpeg, cv2.IMREAD_COLOR))
+    return tmp_path
+
+
+@pytest.fixture
+def tree(pairs: Path) -> dict[str, Any]:
+    """The defaults of an option file that trains a tiny AR-CNN on `pairs`: 6 images, 1 to validate, 1 to test."""
+    data = {"type": "PairedImages", "gt": str(pairs / "gt"), "lq": str(pairs / "lq")}
+    train = {"slice": [0, 6], "patch": 16, "flip": True, "rotate": True}
+    train |= {"enlarge_ratio": 5, "bs_pg": 2, "nworker_pg": 0}
+    return {
+        "network": {"type": "ARCNN", "hidden_channels": [4, 4], "kernel_sizes": [3, 1, 3], "residual": True},
+        "dataset": {"train": data | train, "val": data | {"slice": [6, 7]}, "test": data | {"slice": [7, 8]}},
+        "algorithm": {"type": "Regression", "loss": {"MSE": {}}, "optimizer": {"type": "Adam", "lr": 1e-3}},
+        "train": {"niter": 8, "inter_print": 2, "inter_val": 4, "ema": 0.9},
+        "device": "cpu",
+    }
+
+
+@pytest.fixture
+def opt(tree: dict[str, Any], pairs: Path) -> Path:
+    """`tree` as the option file tiny.yml with the one case c."""
+    path = pairs / "tiny.yml"
+    path.write_text(yaml.safe_dump({"defaults": tree, "cases": {"c": {}}}))
+    return path
+
+
+@pytest.fixture
+def run(pairs: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs `python <arguments>` in the folder of `pairs`, where exp/ is then made; scripts by their name."""
+
+    def run(*arguments: object, launcher: tuple[str, ...] = (), **environment: str) -> subprocess.CompletedProcess[str]:
+        script, *rest = (str(argument) for argument in arguments)
+        command = [sys.executable, *launcher, str(ROOT / script), *rest]
+        variables = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment}
+        return subprocess.run(command, cwd=pairs, env=variables, capture_output=True, text=True, timeout=240)
+
+    return run

@@ -1,0 +1,21 @@
+"""The photographs of the quickstart."""
+
+import numpy as np
+from skimage import data as skimage_data
+
+from data_pre_process.main_quickstart_data import TEST, TRAIN, main
+from utils.image_io import list_images, read_image
+
+
+def test_nine_rgb_photographs_the_test_ones_last(tmp_path):
+    assert main(["--data-root", str(tmp_path)]) == 0
+    images = list_images(tmp_path / "quickstart/raw")
+    assert [stem.split("-")[0] for stem in images] == [f"{number:02}" for number in range(1, 10)]
+    assert [stem.split("-")[1] for stem in images][-3:] == ["chelsea", "coffee", "rocket"]
+    assert all(min(read_image(path, "rgb").shape[:2]) >= 300 for path in images.values())
+    assert np.array_equal(read_image(images["08-coffee"]), skimage_data.coffee())
+
+
+def test_a_stereo_pair_is_not_split():
+    assert {name for name in TRAIN if name.startswith("motorcycle")} == {"motorcycle_left.png", "motorcycle_right.png"}
+    assert not any(name.startswith("motorcycle") for name in TEST)

@@ -1,0 +1,75 @@
+"""All scripts together: the command lines of the README, their help, their words to the user."""
+
+import argparse
+import importlib
+from pathlib import Path
+
+import pytest
+
+from data_pre_process import driver
+from dataset.store import open_store
+from utils.image_io import list_images, read_image
+
+SCRIPTS = (
+    "main_down_sample",
+    "main_compress_jpeg",
+    "main_combine_im",
+    "main_create_lmdb",
+    "main_quickstart_data",
+)
+
+
+def test_the_command_lines_of_the_readme(checkout, shell):
+    inside, div2k = checkout / "data_pre_process", checkout / "data/div2k"
+    for folder, line in (
+        (inside, "python main_down_sample.py div2k 2"),
+        (inside, "python main_compress_jpeg.py div2k/raw_ds_2 10,20 div2k/jpeg_ds_2"),
+        (inside, "python main_combine_im.py jpeg"),
+        (checkout, "python data_pre_process/main_create_lmdb.py div2k/jpeg_ds_2/qf10"),
+    ):
+        done = shell(line, folder)
+        assert (done.returncode, done.stderr) == (0, ""), line
+    assert list_images(div2k / "raw_ds_2").keys() == {"0001", "0002", "0003"}
+    assert {path.name for path in (div2k / "jpeg_ds_2").iterdir()} == {"qf10", "qf20", "qf10.lmdb"}
+    assert sorted(list_images(div2k / "jpeg_ds_2_combined"))[:3] == ["0001-qf10", "0001-qf20", "0002-qf10"]
+    store = open_store(div2k / "jpeg_ds_2/qf10.lmdb")
+    assert (store["0002"] == read_image(div2k / "jpeg_ds_2/qf10/0002.png")).all()
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_help_has_a_text_for_every_argument(name, monkeypatch, capsys):
+    parsers: list[argparse.ArgumentParser] = []
+    monkeypatch.setattr(driver.Parser, "parse_args", lambda self, argv: parsers.append(self) or self.exit())
+    with pytest.raises(SystemExit):
+        importlib.import_module(f"data_pre_process.{name}").main([])
+    (parser,) = parsers
+    assert all(len((action.help or "").split()) >= 3 for action in parser._actions)
+    assert (parser.description or "").endswith(".")
+    parser.print_help()  # a stray % in a help text fails here
+    assert "--force" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("main_down_sample", ["div2k"], "ratio"),
+        ("main_down_sample", ["div2k", "0"], "found '0', expected a whole number of at least 1"),
+        ("main_down_sample", ["div3k", "2"], "div3k/raw"),
+        ("main_down_sample", ["div2k", "2", "--workers", "3"], "--workers"),
+        ("main_compress_jpeg", ["div2k/raw", "10,x", "div2k/jpeg"], "10,x"),
+        ("main_compress_jpeg", ["div2k/raw", "10,101", "div2k/jpeg"], "qf101"),
+        ("main_compress_jpeg", ["div2k/nothing", "10", "div2k/jpeg"], "div2k/nothing"),
+        ("main_combine_im", ["jpeg"], "div2k/jpeg_ds_2"),
+        ("main_combine_im", ["jpeg", "--dataset", "x"], "x/jpeg_ds_2"),
+        ("main_create_lmdb", ["div2k/nothing"], "div2k/nothing"),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_nothing(name, arguments, message, data: Path, capsys):
+    before = sorted(data.rglob("*"))
+    status = importlib.import_module(f"data_pre_process.{name}").main([*arguments, "--data-root", str(data)])
+    error = capsys.readouterr().err
+    assert status == 2
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert message in error
+    assert sorted(data.rglob("*")) == before

@@ -1,0 +1,54 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dataset.augment import Window, mix, random_between, random_symmetry, random_window
+
+SEEDS = st.integers(0, 2**64 - 1)
+
+
+@given(SEEDS, st.integers(1, 50), st.integers(0, 50), st.integers(0, 50))
+def test_windows_lie_inside(seed, patch, more_rows, more_columns):
+    window = random_window(seed, patch + more_rows, patch + more_columns, patch)
+    assert window.cut(np.zeros((patch + more_rows, patch + more_columns, 1))).shape == (patch, patch, 1)
+    assert min(window) >= 0
+
+
+def test_windows_are_uniform_in_both_directions_and_independent():
+    places = Counter(random_window(seed, 12, 13, 10)[:2] for seed in range(12_000))
+    assert len(places) == 3 * 4
+    assert all(abs(count - 1000) < 150 for count in places.values())  # 5 standard deviations
+
+
+def test_scaled_window_is_the_same_part():
+    large = np.arange(40 * 40).reshape(40, 40, 1)
+    small = large[::4, ::4]
+    window = Window(2, 3, 5, 4)
+    np.testing.assert_array_equal(window.scaled(4).cut(large)[::4, ::4], window.cut(small))
+
+
+@pytest.mark.parametrize(
+    ("flip", "rotate", "expected"),
+    [(False, False, {0}), (True, False, {0, 1, 2, 3}), (False, True, {0, 4}), (True, True, set(range(8)))],
+)
+def test_symmetries_are_uniform(flip, rotate, expected):
+    counts = Counter(random_symmetry(seed, flip, rotate) for seed in range(8000))
+    assert set(counts) == expected
+    assert all(abs(count - 8000 / len(expected)) < 5 * (8000 / len(expected)) ** 0.5 for count in counts.values())
+
+
+def test_qualities_are_uniform():
+    counts = Counter(random_between(seed, 10, 13) for seed in range(4000))
+    assert set(counts) == {10, 11, 12, 13}
+    assert all(abs(count - 1000) < 150 for count in counts.values())
+
+
+@given(SEEDS, SEEDS)
+def test_mix_depends_on_every_number_and_their_order(a, b):
+    assert 0 <= mix(a, b) < 2**64
+    if a != b:
+        assert mix(a, b) != mix(b, a)
+        assert mix(a) != mix(b)

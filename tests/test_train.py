@@ -1,0 +1,213 @@
+"""train.py and test.py as a user starts them: launchers, ranks, signals, mistakes."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from utils.checkpoint import load_checkpoint
+
+TWO_RANKS = ("-m", "torch.distributed.run", "--nproc_per_node=2")
+STOP_AFTER = """
+import sys
+from algorithm import trainer
+run, until = trainer.Trainer.run, int(sys.argv.pop(1))
+trainer.Trainer.run = lambda self, experiment: run(self, experiment, until)
+sys.path.insert(0, sys.argv.pop(1))
+import train
+sys.exit(train.main())
+"""
+
+
+@pytest.fixture
+def port() -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"--master_port={free.getsockname()[1]}"
+
+
+def one_error(result: subprocess.CompletedProcess[str]) -> str:
+    """The single line `error: ...` of a command that failed as commands should."""
+    assert result.returncode == 2, result.stdout + result.stderr
+    assert result.stderr.startswith("error: "), result.stderr
+    assert result.stderr.count("\n") == 1, result.stderr
+    return result.stderr
+
+
+def log_lines(folder: Path) -> list[str]:
+    """Iteration, losses and rate of the log, without times."""
+    pattern = re.compile(r"(iter \d+/\d+ \| .*lr [^|]*) \|")
+    return [match[1] for line in (folder / "train.log").read_text().splitlines() if (match := pattern.search(line))]
+
+
+def test_train_test_and_the_table(run, opt, pairs):
+    result = run("train.py", "--opt", opt)
+    assert result.returncode == 0, result.stderr
+    result = run("test.py", "--opt", opt)
+    assert result.returncode == 0, result.stderr
+    assert "PSNR lq" in result.stdout
+    folder = pairs / "exp/tiny-c"
+    produced = {path.name for path in folder.iterdir()}
+    assert {"results.csv", "results.json", "results.md", "results.tex", "crops.png", "options.yml"} <= produced
+    assert cv2.imread(str(folder / "test_im_enhanced/test/7.png")).shape == (48, 56, 3)
+    assert yaml.safe_load((folder / "options.yml").read_text())["defaults"]["train"]["niter"] == 8
+
+
+def test_print_options_and_dry_run_write_nothing(run, opt, pairs):
+    result = run("train.py", "--opt", opt, "--set", "train.niter=1e1", "--print-options")
+    assert yaml.safe_load(result.stdout)["defaults"]["train"]["niter"] == 10
+    assert run("train.py", "--opt", opt, "--dry-run").returncode == 0
+    assert not (pairs / "exp").exists()
+
+
+def test_two_ranks_resume_exactly_and_equal_one_rank_with_twice_the_batch(run, opt, pairs, port):
+    (pairs / "part.py").write_text(STOP_AFTER)
+    sets = ["train.inter_print=3", "algorithm.optimizer={type: SGD, lr: 0.1}"]
+    two = (*TWO_RANKS, port)
+    part, root = str(pairs / "part.py"), str(Path(__file__).resolve().parents[1])
+    for result in (
+        run("train.py", "--opt", opt, "--set", *sets, "name=whole", launcher=two),
+        run(part, "4", root, "--opt", opt, "--set", *sets, "name=parts", launcher=two),
+        run("train.py", "--opt", opt, "--resume", "auto", "--set", *sets, "name=parts", launcher=two),
+        run("train.py", "--opt", opt, "--set", *sets, "name=alone", "dataset.train.bs_pg=4"),
+    ):
+        assert result.returncode == 0, result.stderr
+    whole, parts, alone = (load_checkpoint(pairs / f"exp/{name}/ckp-last.pt") for name in ("whole", "parts", "alone"))
+    for name, tensor in whole["networks"]["net"].items():
+        assert torch.equal(tensor, parts["networks"]["net"][name])
+        torch.testing.assert_close(tensor, alone["networks"]["net"][name], rtol=1e-5, atol=1e-7)
+    assert whole["ema"]["net"].keys() == parts["ema"]["net"].keys()
+    assert all(torch.equal(tensor, parts["ema"]["net"][name]) for name, tensor in whole["ema"]["net"].items())
+    assert [len(state["rng"]) for state in (whole, parts, alone)] == [2, 2, 1]
+    assert log_lines(pairs / "exp/whole") == log_lines(pairs / "exp/parts")
+    assert len(log_lines(pairs / "exp/whole")) == 2
+
+
+def test_test_on_two_ranks_gives_the_table_of_one(run, opt, pairs, port):
+    assert run("train.py", "--opt", opt, "--set", "train.niter=2").returncode == 0
+    tables = []
+    for launcher in ((), (*TWO_RANKS, port)):
+        result = run("test.py", "--opt", opt, "--set", "dataset.test.slice=[1, 6]", launcher=launcher)
+        assert result.returncode == 0, result.stderr
+        rows = (pairs / "exp/tiny-c/results.csv").read_text().splitlines()
+        tables.append([row.rsplit(",", 1)[0] for row in rows])  # all but the speed
+    assert tables[0] == tables[1]
+    assert len(tables[0]) == 1 + 5 + 1
+
+
+def test_the_line_that_users_know(run, pairs, root, port):
+    """`python -m torch.distributed.launch ... train.py --opt opts/arcnn.yml --case div2k-qf10`, on small pictures."""
+    generator = np.random.default_rng(0)
+    for folder in ("raw_ds_2", "jpeg_ds_2/qf10"):
+        (pairs / "data/div2k" / folder).mkdir(parents=True)
+    noise = cv2.imencode(".png", generator.integers(0, 256, (128, 130, 3), dtype=np.uint8))[1].tobytes()
+    for number in range(1, 901):
+        for folder in ("raw_ds_2", "jpeg_ds_2/qf10"):
+            (pairs / f"data/div2k/{folder}/{number:04}.png").write_bytes(noise)
+    launcher = ("-m", "torch.distributed.launch", "--nproc_per_node=1", port)
+    sets = ("train.niter=1", "dataset.train.nworker_pg=1", "train.if_test_baseline=false")
+    known = ("--opt", root / "opts/arcnn.yml", "--case", "div2k-qf10")
+    result = run("train.py", *known, "--set", *sets, launcher=launcher)
+    assert result.returncode == 0, result.stderr
+    assert (pairs / "exp/arcnn-div2k-qf10/ckp-best.pt").exists()
+
+
+@pytest.mark.parametrize("argument", ["--local-rank=0", "--local_rank=0"])
+def test_old_launchers_pass_the_local_rank(run, opt, argument):
+    assert run("train.py", "--opt", opt, "--print-options", argument).returncode == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_the_training_can_go_on(run, opt, pairs, root, number):
+    endless = ["--set", "train.niter=1e6", "train.inter_print=1", "train.inter_val=1e6"]
+    command = [sys.executable, root / "train.py", "--opt", opt, *endless]
+    variables = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, cwd=pairs, env=variables, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        while "iter 3/" not in process.stdout.readline():
+            pass
+        process.send_signal(number)
+        rest = process.stdout.read()
+    assert process.returncode == 0
+    assert "stopped by a signal" in rest
+    step = load_checkpoint(pairs / "exp/tiny-c/ckp-last.pt")["iter"]
+    assert 3 <= step < 100_000
+    again = run("train.py", "--opt", opt, "--resume", "auto", "--set", f"train.niter={step + 2}",
+                "train.load_state.if_allow_change=true", "train.inter_val=1e6")  # fmt: skip
+    assert again.returncode == 0, again.stderr
+    assert f"resuming from exp/tiny-c/ckp-last.pt at iter {step}" in again.stdout
+    assert load_checkpoint(pairs / "exp/tiny-c/ckp-last.pt")["iter"] == step + 2
+
+
+def test_an_earlier_experiment_is_kept(run, opt, pairs):
+    for _ in range(2):
+        assert run("train.py", "--opt", opt, "--set", "train.niter=1").returncode == 0
+    assert {path.name for path in (pairs / "exp").iterdir()} == {"tiny-c", "tiny-c-v1"}
+
+
+def test_kill_9_while_saving_leaves_a_checkpoint_to_go_on_from(run, opt, pairs, root):
+    often = ["--set", "train.niter=1e6", "train.inter_print=1e6", "train.inter_val=1", "train.if_test_baseline=false"]
+    command = [sys.executable, str(root / "train.py"), "--opt", str(opt), *often]
+    process = subprocess.Popen(
+        command, cwd=pairs, stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    while not (pairs / "exp/tiny-c/ckp-5.pt").exists():
+        time.sleep(0.01)
+        assert process.poll() is None
+    process.kill()
+    process.wait()
+    step = load_checkpoint(pairs / "exp/tiny-c/ckp-last.pt")["iter"]
+    goal = ["--set", f"train.niter={step + 2}", "train.inter_val=1", "train.load_state.if_allow_change=true"]
+    result = run("train.py", "--opt", opt, "--resume", "auto", *goal)
+    assert result.returncode == 0, result.stderr
+    assert step >= 4
+    assert load_checkpoint(pairs / "exp/tiny-c/ckp-last.pt")["iter"] == step + 2
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["train.niterr=3"], r"tiny\.yml, case c: train: unknown key 'niterr' \(did you mean 'niter'\?\)"),
+        (["network.kernel_size=3"], r"unknown key 'kernel_size' \(did you mean 'kernel_sizes'\?\)"),
+        (["train.real_bs_pg=3"], r"found 3, expected a multiple of dataset\.train\.bs_pg = 2"),
+        (["dataset.train.gt=nowhere"], "nowhere"),
+        (["dataset.train.patch=500"], "56x48 pixels, less than patch: 500"),
+        (["dataset.train.enlarge_ratio=1", "dataset.train.bs_pg=64"], "smaller than a batch"),
+        (["device=cuda"], "GPU"),
+    ],
+)
+def test_mistakes_are_one_line(run, opt, pairs, overrides, words):
+    if overrides == ["device=cuda"] and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    assert re.search(words, one_error(run("train.py", "--opt", opt, "--set", *overrides)))
+
+
+def test_weights_of_another_network_are_one_line(run, opt, pairs):
+    assert run("train.py", "--opt", opt, "--set", "train.niter=1").returncode == 0
+    result = run("test.py", "--opt", opt, "--set", "network.hidden_channels=[4, 8]")
+    assert "does not fit" in one_error(result)
+    (pairs / "exp/tiny-c/ckp-best.pt").write_bytes(b"PK garbage")
+    assert "ckp-best.pt" in one_error(run("test.py", "--opt", opt))
+    assert "no weights file" in one_error(run("test.py", "--opt", opt, "--set", "name=never-trained"))
+    assert not (pairs / "exp/never-trained").exists()
+
+
+def test_port_in_use_is_one_line(run, opt):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(taken.getsockname()[1]), "RANK": "0", "WORLD_SIZE": "1"}
+        result = run("train.py", "--opt", opt, "--dry-run", **where)
+    assert result.returncode == 2
+    assert "is the port in use? choose another with --master_port" in result.stderr.splitlines()[-1]
+    assert "Traceback" not in result.stderr

@@ -1,0 +1,43 @@
+"""Train a network: python train.py --opt opts/arcnn.yml --case div2k-qf10 (see README.md for several GPUs)."""
+
+import sys
+
+from algorithm.experiment import Experiment, archive, find_resume
+from algorithm.trainer import Trainer
+from utils.arguments import option_parser, parse_options
+from utils.errors import command
+from utils.log import logger, start_log
+from utils.ranks import start_ranks
+
+
+@command
+def main() -> None:
+    """Parse, load the options, start the ranks, hand over to the trainer."""
+    parser = option_parser(__doc__)
+    resume_help = "auto: go on from the experiment's newest sound checkpoint, if there is one"
+    parser.add_argument("--resume", choices=["auto", "never"], default="never", help=resume_help)
+    dry_help = "build everything, do two training steps and one validation image, write nothing"
+    parser.add_argument("--dry-run", action="store_true", help=dry_help)
+    arguments = parser.parse_args()
+    options = parse_options(arguments)
+    if options is None:
+        return
+    with start_ranks(options.device) as ranks:
+        start_log(None, ranks.is_main)
+        if arguments.dry_run:
+            Trainer(options, ranks).dry_run()
+            return
+        resume = find_resume(options, arguments.resume)
+        trainer = Trainer(options, ranks)
+        if resume:
+            trainer.load_state(resume.state)
+        elif ranks.is_main:
+            archive(options.folder)
+        start_log(options.folder / "train.log", ranks.is_main)
+        for note in resume.notes if resume else []:
+            logger.info(note)
+        trainer.run(Experiment(options, trainer.step, ranks.is_main))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

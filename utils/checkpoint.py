@@ -1,0 +1,101 @@
+"""Training checkpoints: written so that a crash never costs the previous one, read without executing them."""
+
+import os
+import pickle
+import re
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from utils.errors import UserError
+from utils.files import atomic_path
+
+FORMAT = 1
+_NUMBERED = re.compile(r"ckp-(\d+)\.pt")
+
+
+def save_checkpoint(state: dict[str, Any], path: str | Path) -> None:
+    """Write `state` (tensors, numbers, strings, lists and dicts only) to `path`, whole or not at all.
+
+    Raises:
+        UserError: the disk is full or the folder not writable; `path` is then as it was before.
+    """
+    try:
+        with atomic_path(path) as temporary:
+            torch.save({"format": FORMAT, **state}, temporary)
+    except (OSError, RuntimeError) as error:  # torch's own zip writer says RuntimeError
+        reason = str(error).splitlines()[0]
+        raise UserError(f"cannot save {path}: {reason}; is the disk full? earlier checkpoints are kept") from None
+
+
+def copy_checkpoint(source: Path, target: Path) -> None:
+    """Give the finished file `source` the second name `target`: a hard link where the file system can."""
+    with atomic_path(target) as temporary:
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)
+
+
+def load_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Read a checkpoint of `save_checkpoint` onto the CPU. Every byte is checked; no code in it is run.
+
+    Raises:
+        UserError: missing, damaged, not a training checkpoint or of a newer format.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"no checkpoint {path}; is the experiment's name right, and has it been trained?")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged:
+            raise UserError(f"checkpoint {path} is damaged (checksum of {damaged}); resume from an earlier one")
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except zipfile.BadZipFile:
+        raise UserError(f"checkpoint {path} is truncated or no checkpoint; resume from an earlier one") from None
+    except pickle.UnpicklingError:
+        raise UserError(f"checkpoint {path} holds pickled code, which is never run; use a safe file") from None
+    except (RuntimeError, EOFError) as error:
+        raise UserError(f"checkpoint {path} is damaged: {str(error).splitlines()[0]}") from None
+    if not isinstance(state, dict) or "format" not in state:
+        raise UserError(f"{path} is no training checkpoint of PowerQE; weights alone are loaded with net.load_weights")
+    if state["format"] > FORMAT:
+        raise UserError(f"{path} has checkpoint format {state['format']}; this PowerQE reads up to {FORMAT}: update it")
+    return state
+
+
+def numbered(folder: str | Path) -> list[Path]:
+    """The files ckp-<iter>.pt of a folder, newest (highest iteration) first."""
+    found = {int(match[1]): path for path in Path(folder).glob("ckp-*.pt") if (match := _NUMBERED.fullmatch(path.name))}
+    return [found[iteration] for iteration in sorted(found, reverse=True)]
+
+
+def prune(folder: str | Path, keep: int | None) -> None:
+    """Delete all but the newest `keep` numbered checkpoints; None keeps all."""
+    for path in numbered(folder)[keep:] if keep else []:
+        path.unlink()
+
+
+def newest_sound(folder: str | Path) -> tuple[Path, dict[str, Any], list[str]] | None:
+    """The newest checkpoint of a folder that can be read.
+
+    Returns:
+        Its path, its state and one line for each newer one that was damaged; None when there is none at all.
+
+    Raises:
+        UserError: there are checkpoints, but every one is damaged.
+    """
+    candidates = [path for path in [Path(folder) / "ckp-last.pt", *numbered(folder)] if path.exists()]
+    complaints = []
+    for path in candidates:
+        try:
+            return path, load_checkpoint(path), complaints
+        except UserError as error:
+            complaints.append(str(error))
+    if candidates:
+        raise UserError(f"no sound checkpoint in {folder}: {'; '.join(complaints)}")
+    return None

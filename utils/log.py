@@ -1,0 +1,47 @@
+"""What a run says: lines on the terminal (below them a progress bar) and in a file, curves in TensorBoard."""
+
+import logging
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+logger = logging.getLogger("powerqe")
+
+
+class _TerminalHandler(logging.Handler):
+    """Prints above a running tqdm bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm.write(self.format(record), file=sys.stdout)
+        sys.stdout.flush()
+
+
+def start_log(file: Path | None, is_main: bool = True) -> None:
+    """Send the project's log to the terminal and, if given, append it to `file`. Silent unless `is_main`."""
+    stop_log()
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    if not is_main:
+        logger.addHandler(logging.NullHandler())
+        return
+    handlers: list[logging.Handler] = [_TerminalHandler()]
+    if file:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(file, encoding="utf-8"))
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+        logger.addHandler(handler)
+
+
+def stop_log() -> None:
+    """Close the log's files."""
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+        handler.close()
+
+
+def duration(seconds: float) -> str:
+    """Hours, minutes and seconds as people write them: 1:02:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"

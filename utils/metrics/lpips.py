@@ -1,0 +1,144 @@
+"""Learned perceptual similarity, through the lpips package.
+
+R. Zhang, P. Isola, A. A. Efros, E. Shechtman, O. Wang, "The Unreasonable Effectiveness of Deep Features as a
+Perceptual Metric", CVPR 2018.
+"""
+
+import contextlib
+import io
+import warnings
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from utils.errors import UserError
+from utils.metrics import METRICS, MetricUnavailable
+from utils.metrics.base import PEAK, Border, Preparation, Rounding
+
+_VERSION = "0.1"
+
+Net = Annotated[
+    Literal["alex", "vgg", "squeeze"],
+    Field(description="backbone; the authors advise alex to compare results"),
+]
+Weights = Annotated[
+    str | None,
+    Field(description="backbone weights, a torchvision state dict; null: torchvision's cache or download"),
+]
+
+_TORCHVISION_WEIGHTS = {"alex": "AlexNet_Weights", "vgg": "VGG16_Weights", "squeeze": "SqueezeNet1_1_Weights"}
+_SHORTEST_SIDE = {"alex": 31, "vgg": 16, "squeeze": 17}  # below it a pooling layer is left without input
+
+
+@METRICS.register()
+class LPIPS:
+    """Distance of deep features, version 0.1; 0 for equal pictures, lower is better.
+
+    Judges RGB; grey pictures enter as three equal channels. The linear weights on the features come with the
+    lpips package, the ImageNet backbone does not: it is read from `weights`, or from torchvision's cache,
+    which downloads it when it is not there yet.
+
+    Args:
+        net: "alex", "vgg" or "squeeze".
+        weights: path of the backbone's state dict in torchvision's layout (`features.0.weight` ...).
+        border: pixels left out at each side.
+        rounding: "uint8" or "float".
+
+    Raises:
+        MetricUnavailable: lpips or torchvision cannot be imported, or there are no backbone weights: offline,
+            missing, damaged, or of another network.
+    """
+
+    unit = ""
+    higher_is_better = False
+
+    def __init__(
+        self, *, net: Net = "alex", weights: Weights = None, border: Border = 0, rounding: Rounding = "uint8"
+    ) -> None:
+        self._prepare = Preparation("all", border, rounding)
+        self._net = net
+        self._network = _network(net, weights)
+
+    @torch.no_grad()
+    def __call__(self, result: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """LPIPS of each picture, (N,) float64, of two (N, C, H, W) in [0, 1], C = 1 or 3.
+
+        Raises:
+            UserError: neither grey nor RGB, too small for the backbone, or as `Preparation` says.
+        """
+        result, target = self._prepare(result, target)
+        channels, height, width = result.shape[1:]
+        if channels not in (1, 3):
+            raise UserError(f"LPIPS: found {channels} channels, expected RGB or grey")
+        if min(height, width) < (least := _SHORTEST_SIDE[self._net]):
+            raise UserError(
+                f"LPIPS: a picture of {height}x{width} is too small for {self._net}: {least}x{least} at least"
+            )
+        network = self._network.to(result.device)
+        return network(_signed_rgb(result), _signed_rgb(target)).flatten().double()
+
+    def describe(self, channels: int) -> str:
+        """The convention, for pictures of this many channels, with backbone and version."""
+        return f"{self._prepare.describe(channels)}, {self._net} v{_VERSION}"
+
+
+def _signed_rgb(pixels: torch.Tensor) -> torch.Tensor:
+    """(N, 1 or 3, H, W) in 0 ... 255 -> (N, 3, H, W) in [-1, 1], the range that lpips expects."""
+    return (pixels / (PEAK / 2) - 1).expand(-1, 3, -1, -1)
+
+
+def _network(net: str, weights: str | None) -> nn.Module:
+    """The LPIPS network in evaluation mode, on the CPU. Prints nothing and draws from no random generator."""
+    with (
+        torch.random.fork_rng(devices=[]),  # its layers are initialised before they are loaded
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),  # torch.hub announces a download, on the one or the other
+        contextlib.redirect_stderr(io.StringIO()),
+    ):
+        warnings.simplefilter("ignore")  # lpips 0.1.4 calls torchvision by its old argument names
+        # The first import of torchvision can fail in several ways, and so can a download; none of it is a reason
+        # to lose the other metrics.
+        try:
+            import lpips
+
+            network = lpips.LPIPS(net=net, version=_VERSION, pnet_rand=True, verbose=False)
+        except Exception as error:
+            raise MetricUnavailable(f"LPIPS: lpips and torchvision do not work here: {_line(error)}") from None
+        try:
+            backbone = _read(weights) if weights is not None else _torchvision_backbone(net)
+            network.net.load_state_dict(_lpips_layout(backbone, network.net))
+        except Exception as error:
+            source = weights if weights is not None else "torchvision's download (give a file: weights)"
+            raise MetricUnavailable(f"LPIPS: no {net} backbone from {source}: {_line(error)}") from None
+    return network.eval().requires_grad_(False)
+
+
+def _read(path: str) -> dict[str, torch.Tensor]:
+    if not Path(path).is_file():
+        raise FileNotFoundError("no such file")
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _torchvision_backbone(net: str) -> dict[str, torch.Tensor]:
+    import torchvision
+
+    weights: Any = getattr(torchvision.models, _TORCHVISION_WEIGHTS[net]).IMAGENET1K_V1
+    return weights.get_state_dict(progress=False, check_hash=True)
+
+
+def _lpips_layout(backbone: dict[str, torch.Tensor], trunk: nn.Module) -> dict[str, torch.Tensor]:
+    """torchvision's names to lpips': `features.3.weight` is in one of the slices, as `slice2.3.weight`."""
+    wanted = {name: f"features.{name.partition('.')[2]}" for name in trunk.state_dict()}
+    missing = [name for name in wanted.values() if name not in backbone]
+    if missing:
+        raise KeyError(f"{len(missing)} names are missing, the first is {missing[0]}")
+    return {name: backbone[theirs] for name, theirs in wanted.items()}
+
+
+def _line(error: Exception) -> str:
+    """Why, in one line."""
+    text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+    return " ".join(text.split())[:200] or type(error).__name__

@@ -1,0 +1,35 @@
+"""Peak signal-to-noise ratio."""
+
+import torch
+
+from utils.metrics import METRICS
+from utils.metrics.base import Border, Channel, Preparation, Rounding, decibel, mean_square
+
+
+@METRICS.register()
+class PSNR:
+    """10 log10(255^2 / MSE), the MSE in float64 over all pixels and channels of one picture.
+
+    Equal pictures give infinity. Nothing is added to the MSE to avoid that; how infinite values enter
+    a mean is for whoever makes the table to decide and to say.
+
+    Args:
+        channel: "all" or "y".
+        border: pixels left out at each side (super-resolution papers: the scale; JPEG papers: 0).
+        rounding: "uint8" or "float".
+    """
+
+    unit = "dB"
+    higher_is_better = True
+
+    def __init__(self, *, channel: Channel = "all", border: Border = 0, rounding: Rounding = "uint8") -> None:
+        self._prepare = Preparation(channel, border, rounding)
+
+    def __call__(self, result: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """PSNR of each picture, (N,) float64, of two (N, C, H, W) in [0, 1]; raises as `Preparation` does."""
+        result, target = self._prepare(result, target)
+        return decibel(mean_square(result - target))
+
+    def describe(self, channels: int) -> str:
+        """The convention, for pictures of this many channels."""
+        return self._prepare.describe(channels)
