@@ -37,7 +37,7 @@ quickstart: $(INSTALLED) ## prepare data, train, test and compare on embedded ph
 	$(SCRIPTS)/main_create_lmdb.py quickstart/jpeg_ds_2/qf10
 	OMP_NUM_THREADS=1 $(PY) -m torch.distributed.run --nproc_per_node=2 --master_port=$(PORT) train.py --opt opts/quickstart.yml
 	$(PY) test.py --opt opts/quickstart.yml
-	# crops
+	@echo 'look at exp/quickstart-qf10/crops.png (compressed | enhanced | original) and results.md beside it'
 
 clean: ## remove caches and build products
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from algorithm.evaluate import Record
+from algorithm.evaluate import Metrics, Record
 from algorithm.phase import Batch
 from utils.files import atomic_path
 from utils.tensors import to_image
@@ -20,11 +20,12 @@ class Crops:
     """Collects one crop of each of the first images: there where lq is most damaged.
 
     Args:
-        criterion: name of the metric written above each crop.
+        metrics: the first of them is written above each crop.
     """
 
-    def __init__(self, criterion: str | None) -> None:
-        self._criterion = criterion
+    def __init__(self, metrics: Metrics) -> None:
+        self._criterion = next(iter(metrics.names), "")
+        self._unit = metrics.unit(self._criterion) if self._criterion else ""
         self._rows: list[tuple[Record, list[np.ndarray]]] = []
 
     def add(self, record: Record, batch: Batch, result: Tensor) -> None:
@@ -55,8 +56,8 @@ class Crops:
             figure.savefig(temporary, dpi=150)
 
     def _title(self, what: str, scores: dict[str, float]) -> str:
-        score = scores.get(self._criterion or "")
-        return what if score is None else f"{what}, {score:.2f} {self._criterion}"
+        score = scores.get(self._criterion)
+        return what if score is None else f"{what}: {self._criterion} {score:.2f} {self._unit}".rstrip()
 
 
 def _most_damaged(lq: np.ndarray, gt: np.ndarray) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """Losses between a network's output and the ground truth, and their weighted sum."""
 
 from collections.abc import Mapping
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -9,13 +9,17 @@ from pydantic import Field, PositiveFloat
 from torch import Tensor, nn
 
 from algorithm.registry import LOSSES
-from utils.components import Component, build
+from utils.components import Component, Slot, build
 
 
 class LossOptions(Component):
     """A loss with its weight in the sum."""
 
     weight: Annotated[float, Field(description="factor of this loss in the sum")] = 1.0
+
+
+Losses: TypeAlias = Annotated[Any, Slot("loss", LossOptions, named=True)]
+"""The type of an algorithm's option `loss`."""
 
 
 class Loss(NamedTuple):

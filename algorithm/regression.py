@@ -1,11 +1,13 @@
 """Plain regression: one network, one output, losses against the ground truth."""
 
+from typing import Annotated, Any
+
 from torch import nn
 
-from algorithm.losses import Loss, LossOptions, WeightedLosses
+from algorithm.losses import Loss, Losses, WeightedLosses
 from algorithm.phase import Batch, Phase, Setting
 from algorithm.registry import ALGORITHMS
-from utils.components import build, entries, entry
+from utils.components import Slot, build
 
 
 @ALGORITHMS.register()
@@ -18,9 +20,9 @@ class Regression:
         setting: Setting,
         /,
         *,
-        loss: entries("loss", LossOptions) = {"MSE": {}},  # noqa: B006 - read only
-        optimizer: entry("optimizer") = {"type": "Adam"},  # noqa: B006
-        scheduler: entry("scheduler") = {"type": "none"},  # noqa: B006
+        loss: Losses = {"MSE": {}},  # noqa: B006 - read only
+        optimizer: Annotated[Any, Slot("optimizer")] = {"type": "Adam"},  # noqa: B006
+        scheduler: Annotated[Any, Slot("scheduler")] = {"type": "none"},  # noqa: B006
     ) -> None:
         self.networks = {"net": network}
         self._network = setting.prepare(network)

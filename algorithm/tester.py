@@ -39,7 +39,7 @@ def test(options: Options, ranks: Ranks) -> Table:
     logger.info(f"testing {weights} ({sum(p.numel() for p in network.parameters()):,} parameters)")
     sets = {name: build(spec) for name, spec in options.dataset.test.items()}
     metrics = Metrics(options.test.criterion)
-    crops = Crops(next(iter(metrics.names), None))
+    crops = Crops(metrics)
     records = {
         name: evaluate(
             dataset,

@@ -266,7 +266,7 @@ def table(unit: str, turns: Mapping[str, Sequence[Turn]], peer: str | None) -> s
         else:
             rounds = list(zip(own, turns[peer], strict=True))
             cells.append(_spread([a.per_cpu_second / b.per_cpu_second for a, b in rounds]))
-            cells.append(_spread([a.per_second / b.per_second for a, b in rounds]))
+            cells.append(_spread([b.per_second / a.per_second for a, b in rounds]))
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -17,9 +17,9 @@ if not __package__:
 from data_pre_process import driver
 from utils.errors import command
 
-TRAIN = ("astronaut.png", "motorcycle_left.png", "motorcycle_right.png", "retina.jpg", "ihc.png")
+TRAIN = ("rocket.jpg", "motorcycle_left.png", "motorcycle_right.png", "retina.jpg", "ihc.png")
 VALIDATION = ("hubble_deep_field.jpg",)
-TEST = ("chelsea.png", "coffee.png", "rocket.jpg")
+TEST = ("astronaut.png", "chelsea.png", "coffee.png")
 
 
 @command

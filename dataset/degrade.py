@@ -1,7 +1,7 @@
 """Damaged images made on the fly from clean ones."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import PositiveInt
@@ -11,7 +11,7 @@ from dataset.images import check_patch, take_slice
 from dataset.registry import DATASETS, Draw, Sample
 from dataset.sources import open_source
 from utils.codecs import Codec, check_quality
-from utils.components import Section, build, entry, validate_component
+from utils.components import Section, Slot, build, validate_component
 from utils.errors import UserError
 from utils.image_io import oriented
 
@@ -50,7 +50,7 @@ class DegradedImages:
         *,
         gt: str,
         quality: int | list[int] | Range,
-        codec: entry("codec") = {"type": "JPEG"},  # noqa: B006 - never changed
+        codec: Annotated[Any, Slot("codec")] = {"type": "JPEG"},  # noqa: B006 - never changed
         slice: tuple[int, int] | None = None,
         patch: PositiveInt | None = None,
         flip: bool = False,

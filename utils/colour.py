@@ -4,14 +4,18 @@ ITU-R BT.601-7, section 2.5: Y' = 16 + 219 E'Y with E'Y = 0.299 R' + 0.587 G' + 
 are 219 times these, with the three decimals of MATLAB's rgb2ycbcr, against which papers report "Y".
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
+
+if TYPE_CHECKING:  # the data scripts use this file and start four times as fast without torch
+    import torch
 
 _WEIGHTS = (65.481, 128.553, 24.966)
 _OFFSET = 16
 
 
-def luma(rgb: torch.Tensor) -> torch.Tensor:
+def luma(rgb: "torch.Tensor") -> "torch.Tensor":
     """Unrounded luma of RGB pictures.
 
     Args:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, get_args
+from typing import Any, get_args
 
 from pydantic import (
     BaseModel,
@@ -23,6 +23,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from utils.errors import UserError
@@ -55,8 +56,9 @@ def _is_numeric(annotation: Any) -> bool:
     return bool(kinds & {int, float}) and not kinds & {str, bool}
 
 
-def _has_keys(annotation: Any) -> bool:
-    return any(isinstance(leaf, type) and issubclass(leaf, BaseModel) for leaf in _leaves(annotation))
+def _has_keys(field: FieldInfo) -> bool:
+    models = [leaf for leaf in _leaves(field.annotation) if isinstance(leaf, type) and issubclass(leaf, BaseModel)]
+    return bool(models) or any(isinstance(mark, Slot) for mark in field.metadata)
 
 
 def _cast(value: Any) -> Any:
@@ -121,7 +123,7 @@ class Section(BaseModel):
                 return handler(_cast(value) if numeric else value)
             except ValidationError as error:
                 own_words = any(detail["type"] == "mistake" for detail in error.errors(include_url=False))
-                if len(choices(field.annotation)) == 1 and (own_words or _has_keys(field.annotation)):
+                if len(choices(field.annotation)) == 1 and (own_words or _has_keys(field)):
                     raise
         raise mistake(f"found {shown(value)}, expected {field_in_words(field)}")
 
@@ -183,12 +185,16 @@ def _error(message: str) -> ValidationError:
 
 @dataclass(frozen=True)
 class Slot:
-    """Marks a type as what an option file fills with components of a registry; see `entry` and `entries`."""
+    """Marks a type as what an option file fills with components of a registry.
+
+    `Annotated[Component, Slot("codec")]` is one component; `Annotated[dict[str, LossOptions], Slot("loss",
+    LossOptions, named=True)]` is a mapping of named ones. There the name is the type unless `type:` says
+    otherwise, so that one type can stand twice, and `NAME: null` removes what the defaults brought in.
+    """
 
     kind: str
-    base: type[Component]
+    base: type[Component] = Component
     named: bool = False
-    """A mapping of names to components, not one component."""
 
     @property
     def words(self) -> str:
@@ -217,17 +223,3 @@ class Slot:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(self.validate)
-
-
-def entry(kind: str, base: type[Component] = Component) -> Any:
-    """The pydantic type of one component of a registry."""
-    return Annotated[base, Slot(kind, base)]
-
-
-def entries(kind: str, base: type[Component] = Component) -> Any:
-    """The pydantic type of named components, `{NAME: {**arguments}}`.
-
-    The name is the type unless `type:` says otherwise, so that one type can stand twice under two
-    names. `NAME: null` removes an entry that the defaults brought in.
-    """
-    return Annotated[dict[str, base], Slot(kind, base, named=True)]

@@ -22,7 +22,7 @@ from pydantic import (
 )
 from yaml.composer import ComposerError
 
-from utils.components import Component, Section, entries, entry, explain, mistake, shown
+from utils.components import Component, Section, Slot, explain, mistake, shown
 from utils.errors import UserError
 from utils.registry import nearest
 
@@ -45,9 +45,13 @@ def _test_sets(specs: Any) -> Any:
 class DataOptions(Section):
     """The three data sets."""
 
-    train: Annotated[entry("dataset", TrainData) | None, Field(description="what train.py learns from")] = None
-    val: Annotated[entry("dataset") | None, Field(description="judged every inter_val iterations; null: no")] = None
-    test: entries("dataset") = Field(
+    train: Annotated[TrainData, Slot("dataset", TrainData)] | None = Field(
+        default=None, description="what train.py learns from"
+    )
+    val: Annotated[Component, Slot("dataset")] | None = Field(
+        default=None, description="judged every inter_val iterations; null: no"
+    )
+    test: Annotated[dict[str, Component], Slot("dataset", named=True)] = Field(
         default_factory=dict, description="what test.py judges; a single {type: NAME, ...} is the set called test"
     )
 
@@ -99,6 +103,9 @@ class TrainOptions(Section):
     load_state: LoadState = Field(default_factory=LoadState, description="resuming; see also --resume")
 
 
+_PSNR: Any = {"PSNR": {}}  # the criterion where none is given
+
+
 class ValCriterion(Component):
     """A metric of the validation."""
 
@@ -108,8 +115,8 @@ class ValCriterion(Component):
 class ValOptions(Section):
     """Validation during training."""
 
-    criterion: entries("metric", ValCriterion) = Field(
-        default_factory=lambda: {"PSNR": {}}, description="metrics of the validation"
+    criterion: Annotated[dict[str, ValCriterion], Slot("metric", ValCriterion, named=True)] = Field(
+        default=_PSNR, description="metrics of the validation"
     )
 
     @field_validator("criterion")
@@ -131,8 +138,8 @@ class ValOptions(Section):
 class TestOptions(Section):
     """test.py."""
 
-    criterion: entries("metric") = Field(
-        default_factory=lambda: {"PSNR": {}}, description="metrics of the table; {} only enhances"
+    criterion: Annotated[dict[str, Component], Slot("metric", named=True)] = Field(
+        default=_PSNR, description="metrics of the table; {} only enhances"
     )
     if_save_im: Annotated[bool, Field(description="save the enhanced images in test_im_enhanced/")] = True
     ckp_load_path: Annotated[str | None, Field(description="weights to test; null: ckp-best.pt of this experiment")] = (
@@ -152,9 +159,11 @@ class Options(Section):
         ),
     ]
     device: Annotated[Literal["auto", "cpu", "cuda"], Field(description="auto: cuda when there is one")] = "auto"
-    network: Annotated[entry("network"), Field(description="what is trained and tested")]
+    network: Annotated[Component, Slot("network"), Field(description="what is trained and tested")]
     dataset: DataOptions = Field(default_factory=DataOptions, description="the data sets")
-    algorithm: Annotated[entry("algorithm") | None, Field(description="how it is trained; needed by train.py")] = None
+    algorithm: Annotated[Component, Slot("algorithm")] | None = Field(
+        default=None, description="how it is trained; needed by train.py"
+    )
     train: TrainOptions = Field(default_factory=TrainOptions, description="the training loop")
     val: ValOptions = Field(default_factory=ValOptions, description="validation during training")
     test: TestOptions = Field(default_factory=TestOptions, description="test.py")

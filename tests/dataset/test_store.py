@@ -104,6 +104,20 @@ def test_batches_in_several_transactions(tmp_path, monkeypatch):
         np.testing.assert_array_equal(store[key], image)
 
 
+def test_tiny_images_stay_where_they_are(tmp_path, monkeypatch):
+    """LMDB would keep small values inside the pages of its tree, and move them with every transaction."""
+    monkeypatch.setattr("dataset.store._BATCH_BYTES", 1)
+    images = {f"{i:03d}": np.full((2, 2, 3), i % 251, np.uint8) for i in range(200)}
+    write_store(tmp_path / "s", images.items())
+    with lmdb.open(str(tmp_path / "s"), lock=False) as environment:
+        for number in range(5):  # whoever adds a record of his own spoils nothing
+            with environment.begin(write=True) as transaction:
+                transaction.put(b"other%d" % number, b"x" * 100)
+    store = ImageStore(tmp_path / "s")
+    store.verify()
+    assert all((store[key] == image).all() for key, image in images.items())
+
+
 def test_is_an_lmdb_that_others_can_read(tmp_path):
     images = pictures()
     write_store(tmp_path / "s", images.items(), "png")
@@ -129,7 +143,7 @@ def test_fork_and_spawn(tmp_path, method, handed_over):
     results = context.Queue()
     process = context.Process(target=_sum, args=(store if handed_over else tmp_path / "s", "003", results))
     process.start()
-    assert results.get(timeout=30) == images["003"].sum()
+    assert results.get(timeout=120) == images["003"].sum()
     process.join()
     assert process.exitcode == 0
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import Field, PositiveInt, ValidationError
 
-from utils.components import Component, Section, build, entries, entry, explain, validate_component
+from utils.components import Component, Section, Slot, build, explain, validate_component
 from utils.errors import UserError
 from utils.registry import REGISTRIES, Registry
 from utils.typewords import in_words
@@ -37,8 +37,8 @@ class Saw:
         span: tuple[int, int] | None = None,
         mode: Literal["rip", "cross"] = "rip",
         sharp: bool = True,
-        blade: entry("blade") = {"type": "Steel"},  # noqa: B006
-        spare: entries("blade") = {},  # noqa: B006
+        blade: Annotated[Component, Slot("blade")] = {"type": "Steel"},  # noqa: B006
+        spare: Annotated[dict[str, Component], Slot("blade", named=True)] = {},  # noqa: B006
     ) -> None:
         self.wood, self.length, self.grades, self.span = wood, length, grades, span
         self.mode, self.sharp, self.blade, self.spare = mode, sharp, blade, spare
@@ -57,8 +57,8 @@ class Box(Section):
     size: Annotated[int, Field(ge=1, le=9)] = 3
     weight: float = 1.0
     count: PositiveInt | list[int] | Range | None = None
-    tool: entry("hand tool", Bought) | None = None
-    tools: entries("hand tool") = Field(default_factory=dict)
+    tool: Annotated[Bought, Slot("hand tool", Bought)] | None = None
+    tools: Annotated[dict[str, Component], Slot("hand tool", named=True)] = Field(default_factory=dict)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -247,8 +247,8 @@ def test_braces_in_a_value_are_text() -> None:
         (tuple[Annotated[float, Field(ge=0, lt=1)], bool], "[0 <= number < 1, true or false]"),
         (dict[str, float | None], "mapping of (number or null)"),
         (Range, "{min: int, max: int}"),
-        (entry("blade") | None, "blade {type: NAME, ...} or null"),
-        (entries("blade"), "{NAME: blade, ...}"),
+        (Annotated[Component, Slot("blade")] | None, "blade {type: NAME, ...} or null"),
+        (Annotated[dict[str, Component], Slot("blade", named=True)], "{NAME: blade, ...}"),
         (Any, "anything"),
     ],
 )

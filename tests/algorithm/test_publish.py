@@ -1,0 +1,55 @@
+import hashlib
+import json
+
+import pytest
+import torch
+
+from algorithm.experiment import Experiment
+from algorithm.publish import publish
+from algorithm.tester import test as run_test
+from algorithm.trainer import Trainer
+from net import build_network, load_weights
+from net.weights import read_metadata
+from utils.errors import UserError
+from utils.options import Options, load_options
+from utils.ranks import Ranks
+
+ALONE = Ranks(0, 0, 1, torch.device("cpu"))
+
+
+@pytest.fixture
+def options(opt, pairs, monkeypatch) -> Options:
+    monkeypatch.chdir(pairs)
+    return load_options(opt)
+
+
+@pytest.fixture
+def trained(options) -> Trainer:
+    trainer = Trainer(options, ALONE)
+    trainer.run(Experiment(options, 0, is_main=True))
+    return trainer
+
+
+def test_weights_are_the_average_of_the_best_checkpoint_and_the_card_tells_how_they_came(options, trained):
+    table = run_test(options, ALONE)
+    path = publish(options, "--opt tiny.yml --case c")
+    spec = json.loads(read_metadata(path)["network"])
+    network = build_network(spec)
+    load_weights(network, path)
+    expected = trained.ema.module.state_dict()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in network.state_dict().items())
+    card = path.with_suffix(".md").read_text()
+    assert hashlib.sha256(path.read_bytes()).hexdigest() in card
+    assert "python train.py --opt tiny.yml --case c" in card
+    assert table.mean_rows()[0][5] in card
+    assert "8 of 8 iterations, 16 patches of 16 x 16; best validation at iteration 8" in card
+
+
+def test_needs_a_training_and_a_test(options):
+    with pytest.raises(UserError, match="no checkpoint"):
+        publish(options, "")
+
+
+def test_needs_a_test(options, trained):
+    with pytest.raises(UserError, match=r"results\.json: run test\.py"):
+        publish(options, "")
