@@ -1,7 +1,7 @@
 """Judging a network: it runs once per image, and every metric is computed from that one result."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from algorithm.phase import Batch
 from dataset.loader import eval_batches
 from utils.components import Component, build
+from utils.log import progress_bar
 from utils.metrics import METRICS, MetricUnavailable
 from utils.ranks import Ranks
 
@@ -100,7 +101,7 @@ def evaluate(
     *,
     with_baseline: bool = True,
     on_result: Callable[[Record, Batch, Tensor], None] | None = None,
-    progress: Callable[[Iterator[Batch]], Any] = iter,
+    title: str = "images",
 ) -> list[Record]:
     """Score a data set, its images dealt out to the ranks.
 
@@ -111,13 +112,14 @@ def evaluate(
         enhance: the network's application; None scores lq only.
         with_baseline: score lq against gt too.
         on_result: called for each image of this rank with its record, batch and the clamped result.
-        progress: wraps the loop over this rank's batches.
+        title: of the progress bar.
 
     Returns:
         The records of all ranks in data-set order, on every rank.
     """
     records = []
-    for number, batch in enumerate(progress(eval_batches(dataset, ranks.rank, ranks.world_size, ranks.device))):
+    batches = eval_batches(dataset, ranks.rank, ranks.world_size, ranks.device)
+    for number, batch in enumerate(progress_bar(batches, title, ranks.share(len(dataset)), ranks.is_main, leave=False)):
         if enhance and number == 0:
             enhance(batch)  # warm-up: memory, kernels and code paths are set up outside the timing
         record, result = _judge(batch, metrics, enhance, ranks.device, with_baseline)

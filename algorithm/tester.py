@@ -2,10 +2,8 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
-from tqdm import tqdm
 
 from algorithm.crops import Crops
 from algorithm.evaluate import Metrics, Record, evaluate, network_enhance
@@ -47,7 +45,7 @@ def test(options: Options, ranks: Ranks) -> Table:
             ranks,
             network_enhance(network),
             on_result=_saver(options.folder / "test_im_enhanced" / name if options.test.if_save_im else None, crops),
-            progress=_bar(name, ranks, len(dataset)),
+            title=name,
         )
         for name, dataset in sets.items()
     }
@@ -65,8 +63,3 @@ def _saver(folder: Path | None, crops: Crops) -> Callable[[Record, Batch, Tensor
             write_image(folder / f"{record.label}.png", to_image(result[0]))
 
     return save
-
-
-def _bar(name: str, ranks: Ranks, total: int) -> Callable[[Any], Any]:
-    mine = len(range(ranks.rank, total, ranks.world_size))
-    return lambda batches: tqdm(batches, name, mine, leave=False, disable=None if ranks.is_main else True)

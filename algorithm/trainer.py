@@ -11,7 +11,6 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import Subset
-from tqdm import tqdm
 
 from algorithm.evaluate import Metrics, Record, evaluate, mean, network_enhance
 from algorithm.experiment import Experiment
@@ -21,7 +20,7 @@ from algorithm.signals import StopSignals
 from dataset.loader import train_batches
 from utils.components import build
 from utils.errors import UserError
-from utils.log import logger
+from utils.log import logger, progress_bar
 from utils.options import Options
 from utils.ranks import Ranks
 from utils.seed import rng_state, seed_everything, set_rng_state
@@ -68,7 +67,7 @@ class Trainer:
         self._progress = Progress(self._train.niter)
         self._signals = StopSignals()
         self._stop = False
-        self.step = 0
+        self.step, self._samples = 0, 0
         self.best: dict[str, Any] = {"iters": [], "value": None}
 
     # ------------------------------------------------------------------ the loop
@@ -85,7 +84,7 @@ class Trainer:
         if self.step == 0 and self._val_set and self._train.if_test_baseline:
             self._log_scores("baseline (lq)", self._validate(None))
         batches = self._batches()
-        bar = tqdm(total=self._train.niter, initial=self.step, disable=None if self._ranks.is_main else True)
+        bar = progress_bar(None, None, self._train.niter, self._is_main, initial=self.step)
         with self._signals, bar:
             self._progress.start_clock()
             while self.step < end and not self._stop:
@@ -191,7 +190,7 @@ class Trainer:
             enhance,
             with_baseline=network is None,
             on_result=on_result,
-            progress=lambda batches: tqdm(batches, "validation", leave=False, disable=None if self._is_main else True),
+            title="validation",
         )
         self._network.train()
         return {name: mean([_score(record, name, network) for record in records]) for name in self._metrics.names}
@@ -248,8 +247,6 @@ class Trainer:
 
     # ------------------------------------------------------------------ small parts
 
-    _samples = 0
-
     @property
     def _is_main(self) -> bool:
         return self._ranks.is_main
@@ -284,8 +281,10 @@ class Trainer:
             network.compile()
         if self._ranks.world_size == 1:
             return network
-        ids = [self._ranks.device.index] if self._ranks.device.type == "cuda" else None
-        return DistributedDataParallel(network, device_ids=ids)
+        if self._ranks.device.type == "cpu":
+            return DistributedDataParallel(network)
+        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # statistics of the batch of all ranks
+        return DistributedDataParallel(network, device_ids=[self._ranks.device.index])
 
     def _no_sync(self, network: nn.Module) -> AbstractContextManager[None]:
         return network.no_sync() if isinstance(network, DistributedDataParallel) else nullcontext()

@@ -101,7 +101,7 @@ def make_data(folder: Path, args: argparse.Namespace) -> Data:
     """
     clean = dict(_photographs(args.images, args.count, args.size))
     damaged = {name: JPEG().compress(image, QF)[0] for name, image in clean.items()}
-    for kind, images in (("gt", clean), ("lq", damaged)):
+    for kind, images in (("gt", damaged), ("lq", damaged)):
         write_store(folder / f"{kind}-raw.lmdb", images.items())
     ours = Stores(str(folder / "gt-raw.lmdb"), str(folder / "lq-raw.lmdb"))
     if args.peer_python is None:
@@ -266,7 +266,7 @@ def table(unit: str, turns: Mapping[str, Sequence[Turn]], peer: str | None) -> s
         else:
             rounds = list(zip(own, turns[peer], strict=True))
             cells.append(_spread([a.per_cpu_second / b.per_cpu_second for a, b in rounds]))
-            cells.append(_spread([b.per_second / a.per_second for a, b in rounds]))
+            cells.append(_spread([a.per_second / b.per_second for a, b in rounds]))
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

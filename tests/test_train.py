@@ -211,3 +211,9 @@ def test_port_in_use_is_one_line(run, opt):
     assert result.returncode == 2
     assert "is the port in use? choose another with --master_port" in result.stderr.splitlines()[-1]
     assert "Traceback" not in result.stderr
+
+
+def test_several_ranks_say_a_mistake_once(run, opt, port):
+    result = run("train.py", "--opt", opt, "--set", "dataset.train.gt=nowhere", launcher=(*TWO_RANKS, port))
+    assert result.returncode != 0
+    assert result.stderr.count("error: cannot read the image folder nowhere") == 1

@@ -3,10 +3,13 @@
 import functools
 import os
 import sys
+import time
 from collections.abc import Callable
 from typing import ParamSpec
 
 P = ParamSpec("P")
+PATIENCE = 3.0
+"""Seconds after which another rank than 0 reports its error."""
 
 
 class UserError(Exception):
@@ -26,17 +29,25 @@ def command(main: Callable[P, None]) -> Callable[P, int]:
         try:
             main(*args, **kwargs)
         except UserError as error:
-            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-            return 2
+            return _report(" ".join(str(error).split()))
         except BrokenPipeError:  # the reader of our output (head, less) went away
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
         except OSError as error:
-            print(f"error: {_describe(error)}", file=sys.stderr)
-            return 2
+            return _report(_describe(error))
         return 0
 
     return run
+
+
+def _report(message: str) -> int:
+    rank = os.environ.get("RANK", "0")
+    if rank != "0":
+        # Most mistakes are met by every rank. The launcher stops the others as soon as rank 0 has said it.
+        time.sleep(PATIENCE)
+        message = f"{message} (rank {rank})"
+    print(f"error: {message}", file=sys.stderr)
+    return 2
 
 
 def _describe(error: OSError) -> str:

@@ -2,7 +2,9 @@
 
 import logging
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -39,6 +41,14 @@ def stop_log() -> None:
     for handler in list(logger.handlers):
         logger.removeHandler(handler)
         handler.close()
+
+
+def progress_bar(
+    items: Iterable[Any] | None, title: str | None, total: int, is_main: bool, *, initial: int = 0, leave: bool = True
+) -> "tqdm[Any]":
+    """A tqdm bar on the main rank, and only where somebody can watch it."""
+    shown = None if is_main else True  # None: hidden unless the output is a terminal
+    return tqdm(items, title, total, leave, initial=initial, disable=shown, dynamic_ncols=True)
 
 
 def duration(seconds: float) -> str:

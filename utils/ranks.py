@@ -27,6 +27,10 @@ class Ranks:
         """True on the one rank that writes files and logs."""
         return self.rank == 0
 
+    def share(self, total: int) -> int:
+        """How many of `total` things are this rank's when they are dealt out one by one."""
+        return len(range(self.rank, total, self.world_size))
+
     def gather(self, value: Any) -> list[Any]:
         """The values of all ranks, in rank order, on every rank. Picklable values only."""
         if self.world_size == 1:
