@@ -9,6 +9,7 @@ from algorithm.crops import Crops
 from algorithm.evaluate import Metrics, Record, evaluate, network_enhance
 from algorithm.phase import Batch
 from algorithm.tables import Table, write_tables
+from dataset import build_dataset
 from net import load_weights
 from utils.components import build
 from utils.errors import UserError
@@ -35,7 +36,7 @@ def test(options: Options, ranks: Ranks) -> Table:
     load_weights(network, weights)
     network.to(ranks.device).eval()
     logger.info(f"testing {weights} ({sum(p.numel() for p in network.parameters()):,} parameters)")
-    sets = {name: build(spec) for name, spec in options.dataset.test.items()}
+    sets = {name: build_dataset(spec, f"dataset.test.{name}") for name, spec in options.dataset.test.items()}
     metrics = Metrics(options.test.criterion)
     crops = Crops(metrics)
     records = {

@@ -17,6 +17,7 @@ from algorithm.experiment import Experiment
 from algorithm.phase import Algorithm, Batch, Phase, Setting
 from algorithm.progress import Progress
 from algorithm.signals import StopSignals
+from dataset import build_dataset
 from dataset.loader import train_batches
 from utils.components import build
 from utils.errors import UserError
@@ -60,8 +61,8 @@ class Trainer:
         self._network = network
         seed_everything(self._train.seed + 1 + ranks.rank)  # different noise on every rank
 
-        self._train_set = build(self._data)
-        self._val_set = build(options.dataset.val) if options.dataset.val else None
+        self._train_set = build_dataset(self._data, "dataset.train")
+        self._val_set = build_dataset(options.dataset.val, "dataset.val") if options.dataset.val else None
         self._metrics = Metrics(options.val.criterion)
         self._scaler = torch.amp.GradScaler(ranks.device.type, enabled=self._train.amp == "fp16")
         self._progress = Progress(self._train.niter)
@@ -104,7 +105,8 @@ class Trainer:
         for _ in range(2):
             self._iterate(batches)
         if self._val_set:
-            evaluate(Subset(self._val_set, [0]), self._metrics, self._ranks, network_enhance(self._judged_network()))
+            first: Any = Subset(self._val_set, [0])  # pyright: ignore[reportArgumentType] - has what Subset uses
+            evaluate(first, self._metrics, self._ranks, network_enhance(self._judged_network()))
         logger.info(f"dry run of {self._options.name}: two training steps and one validation image went well")
 
     def _iterate(self, batches: Iterator[Batch]) -> None:

@@ -101,7 +101,7 @@ def make_data(folder: Path, args: argparse.Namespace) -> Data:
     """
     clean = dict(_photographs(args.images, args.count, args.size))
     damaged = {name: JPEG().compress(image, QF)[0] for name, image in clean.items()}
-    for kind, images in (("gt", damaged), ("lq", damaged)):
+    for kind, images in (("gt", clean), ("lq", damaged)):
         write_store(folder / f"{kind}-raw.lmdb", images.items())
     ours = Stores(str(folder / "gt-raw.lmdb"), str(folder / "lq-raw.lmdb"))
     if args.peer_python is None:

@@ -4,6 +4,8 @@ from typing import NamedTuple, Protocol, TypedDict
 
 import numpy as np
 
+from utils.components import Component, build
+from utils.errors import UserError
 from utils.registry import Registry
 
 DATASETS = Registry("dataset", package="dataset")
@@ -40,3 +42,15 @@ class ImageDataset(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, request: int | Draw, /) -> Sample: ...
+
+
+def build_dataset(spec: Component, key: str) -> ImageDataset:
+    """Build a data set of the options.
+
+    Raises:
+        UserError: what is wrong, with the key ("dataset.val") under which the data set stands.
+    """
+    try:
+        return build(spec)
+    except UserError as error:
+        raise UserError(f"{key}: {error}") from None

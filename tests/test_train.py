@@ -180,7 +180,7 @@ def test_kill_9_while_saving_leaves_a_checkpoint_to_go_on_from(run, opt, pairs, 
         (["train.niterr=3"], r"tiny\.yml, case c: train: unknown key 'niterr' \(did you mean 'niter'\?\)"),
         (["network.kernel_size=3"], r"unknown key 'kernel_size' \(did you mean 'kernel_sizes'\?\)"),
         (["train.real_bs_pg=3"], r"found 3, expected a multiple of dataset\.train\.bs_pg = 2"),
-        (["dataset.train.gt=nowhere"], "nowhere"),
+        (["dataset.train.gt=nowhere"], r"dataset\.train: .*nowhere"),
         (["dataset.train.patch=500"], "56x48 pixels, less than patch: 500"),
         (["dataset.train.enlarge_ratio=1", "dataset.train.bs_pg=64"], "smaller than a batch"),
         (["device=cuda"], "GPU"),
@@ -216,4 +216,4 @@ def test_port_in_use_is_one_line(run, opt):
 def test_several_ranks_say_a_mistake_once(run, opt, port):
     result = run("train.py", "--opt", opt, "--set", "dataset.train.gt=nowhere", launcher=(*TWO_RANKS, port))
     assert result.returncode != 0
-    assert result.stderr.count("error: cannot read the image folder nowhere") == 1
+    assert result.stderr.count("error: dataset.train: cannot read the image folder nowhere") == 1

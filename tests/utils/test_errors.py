@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from utils import errors
 from utils.errors import UserError, command
 
 
@@ -51,6 +52,19 @@ def test_user_error_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_os_error_is_the_users_to_mend(error: OSError, line: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert ends_with(error, capsys) == line
+
+
+def test_other_ranks_wait_and_say_who_they_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setattr(errors.time, "sleep", waited.append)
+    assert ends_with(UserError("no folder x"), capsys) == "error: no folder x (rank 1)"
+    assert waited == [errors.PATIENCE]
+    monkeypatch.setenv("RANK", "0")
+    assert ends_with(UserError("no folder x"), capsys) == "error: no folder x"
+    assert len(waited) == 1
 
 
 def test_defect_keeps_its_traceback() -> None:
