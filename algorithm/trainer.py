@@ -1,5 +1,6 @@
 """The training loop: the same for every algorithm. One iteration is one optimiser step of each phase."""
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -93,10 +94,12 @@ class Trainer:
                 bar.update()
                 if self.step % self._train.inter_print == 0:
                     self._report()
-                if self.step % self._train.inter_val == 0 or self.step == end or self._stop:
-                    started = time.perf_counter()
-                    self._validate_and_save()
-                    self._progress.add_pause(time.perf_counter() - started)
+                started = time.perf_counter()
+                if self._stop:  # whoever asks to stop may not wait for a validation
+                    self._save(is_best=False)
+                elif self.step % self._train.inter_val == 0 or self.step == end:
+                    self._save(is_best=self._validation())
+                self._progress.add_pause(time.perf_counter() - started)
         self._say_goodbye()
 
     def dry_run(self) -> None:
@@ -145,7 +148,7 @@ class Trainer:
         total_value, norm_value = torch.stack([total, norm]).tolist()
         # An infinite gradient under fp16 is the scaler's to handle: it skips the step and lowers the scale.
         suspects = [total_value] if self._scaler.is_enabled() else [total_value, norm_value]
-        bad, self._stop = self._ranks.any(not all(map(_is_finite, suspects)), self._signals.received)
+        bad, self._stop = self._ranks.any(not all(map(math.isfinite, suspects)), self._signals.received)
         if bad:
             self._refuse(phase, total_value, norm_value, micro)
         else:
@@ -166,17 +169,20 @@ class Trainer:
 
     # ------------------------------------------------------------------ validation and checkpoints
 
-    def _validate_and_save(self) -> None:
-        better = True
-        if self._val_set:
-            scores = self._validate(self._judged_network())
-            better = self._is_better(scores[self._options.val.focus])
-            self._log_scores("validation", scores)
+    def _validation(self) -> bool:
+        """Judge the network; is it the best so far? Without a validation set the newest is the best."""
+        if self._val_set is None:
+            return True
+        scores = self._validate(self._judged_network())
+        self._log_scores("validation", scores)
+        return self._is_better(scores[self._options.val.focus])
+
+    def _save(self, *, is_best: bool) -> None:
         if self._experiment is None:
             return
         state = self.state()  # collective: every rank takes part
-        if self._ranks.is_main:
-            path = self._experiment.save(state, better, self._train.keep_ckp)
+        if self._is_main:
+            path = self._experiment.save(state, is_best, self._train.keep_ckp)
             best = f"best {self.best['value']:.4f} at {self.best['iters']}" if self.best["value"] is not None else ""
             logger.info(f"  saved {path} {best}".rstrip())
         self._ranks.barrier()
@@ -200,7 +206,7 @@ class Trainer:
     def _is_better(self, value: float) -> bool:
         """Keep track of the best score. The first one is always the best so far, so ckp-best.pt always exists."""
         best, sign = self.best["value"], 1 if self._metrics.higher_is_better(self._options.val.focus) else -1
-        better = best is None or sign * value > sign * best
+        better = best is None or math.isnan(best) or sign * value > sign * best
         if better:
             self.best = {"iters": [self.step], "value": value}
         elif value == best:
@@ -329,10 +335,6 @@ class Trainer:
 
 def _score(record: Record, name: str, network: nn.Module | None) -> float:
     return (record.result if network else record.baseline).get(name, float("nan"))
-
-
-def _is_finite(value: float) -> bool:
-    return abs(value) < float("inf")
 
 
 def _set_up_torch(options: Options, ranks: Ranks) -> None:

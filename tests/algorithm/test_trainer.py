@@ -252,3 +252,21 @@ def test_training_needs_data(opt, tree):
     options = load_options(opt, overrides=["dataset.train=null"])
     with pytest.raises(UserError, match=r"dataset\.train"):
         Trainer(options, ALONE)
+
+
+def test_best_follows_the_direction_of_the_metric_and_forgets_nan(opt):
+    trainer = Trainer(load_options(opt), ALONE)
+    verdicts = []
+    for trainer.step, value in enumerate([float("nan"), 20.0, 19.0, 20.0, 21.0]):
+        verdicts.append(trainer._is_better(value))
+    assert verdicts == [True, True, False, False, True]
+    assert trainer.best == {"iters": [4], "value": 21.0}
+
+
+def test_a_stop_does_not_wait_for_a_validation(opt, monkeypatch):
+    trainer = Trainer(load_options(opt, overrides=["train.if_test_baseline=false"]), ALONE)
+    monkeypatch.setattr(trainer, "_validate", lambda network: pytest.fail("validated"))
+    trainer._signals.received = True
+    experiment = Experiment(load_options(opt), 0, is_main=True)
+    trainer.run(experiment)
+    assert load_checkpoint("exp/tiny-c/ckp-last.pt")["iter"] == 1
