@@ -1,5 +1,6 @@
 """Judging a network: it runs once per image, and every metric is computed from that one result."""
 
+import inspect
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,9 +12,11 @@ from torch import Tensor, nn
 from algorithm.phase import Batch
 from dataset.loader import eval_batches
 from utils.components import Component, build
+from utils.errors import UserError
 from utils.log import progress_bar
 from utils.metrics import METRICS, MetricUnavailable
 from utils.ranks import Ranks
+from utils.registry import nearest
 
 Enhance = Callable[[Batch], Tensor]
 Scores = dict[str, float]
@@ -87,9 +90,21 @@ class Metrics:
             return float("nan")
 
 
-def network_enhance(network: nn.Module) -> Enhance:
-    """How a plain network is applied to a batch: network(lq)."""
-    return lambda batch: network(batch["lq"])
+def network_enhance(network: nn.Module, arguments: Mapping[str, Any] | None = None) -> Enhance:
+    """How a network is applied to a batch: network(lq, **arguments).
+
+    Raises:
+        UserError: the network's forward takes no such argument.
+    """
+    arguments = dict(arguments or {})
+    known = list(inspect.signature(network.forward).parameters)[1:]
+    for name in arguments:
+        if name not in known:
+            raise UserError(
+                f"forward: {type(network).__name__} takes no {name!r}{nearest(name, known)}; "
+                f"beside the image it takes: {', '.join(known) or 'nothing'}"
+            )
+    return lambda batch: network(batch["lq"], **arguments)
 
 
 @torch.inference_mode()

@@ -43,7 +43,23 @@ class WeightedLosses(nn.Module):
 
     def forward(self, result: Tensor, target: Tensor) -> Loss:
         """Compare two (N, C, H, W) tensors in [0, 1], in float32 whatever the network's precision."""
-        parts = {name: loss(result.float(), target.float()) for name, loss in self.losses.items()}
+        return self._sum({name: loss(result.float(), target.float()) for name, loss in self.losses.items()})
+
+    def weighted(self, results: Tensor, target: Tensor, weights: Tensor) -> Loss:
+        """(1/N) sum over exits and samples of weight x loss.
+
+        Args:
+            results: (exits, N, C, H, W), compared with target (N, C, H, W).
+            weights: (exits, N).
+        """
+        results, target = results.float(), target.float()
+        parts = {}
+        for name, loss in self.losses.items():
+            each = torch.vmap(torch.vmap(loss), in_dims=(0, None))(results, target)
+            parts[name] = (weights * each).sum() / results.shape[1]
+        return self._sum(parts)
+
+    def _sum(self, parts: dict[str, Tensor]) -> Loss:
         return Loss(torch.stack([self.weights[name] * part for name, part in parts.items()]).sum(), parts)
 
 

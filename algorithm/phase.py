@@ -18,6 +18,8 @@ class Setting(NamedTuple):
 
     niter: int
     """Optimiser steps of the whole training; schedules stretch over them."""
+    device: torch.device
+    """Of this rank."""
     prepare: Callable[[nn.Module], nn.Module]
     """Moves a network to this rank's device and returns what to call for its forward pass (DDP, compiled)."""
 

@@ -26,7 +26,7 @@ class Regression:
     ) -> None:
         self.networks = {"net": network}
         self._network = setting.prepare(network)
-        self._losses = WeightedLosses(loss)
+        self._losses = WeightedLosses(loss).to(setting.device)
         self.optimizers = {"net": build(optimizer, network.parameters())}
         schedule = build(scheduler, setting.niter)
         self._phase = Phase("net", self._network, self.training_step, self.optimizers["net"], schedule)

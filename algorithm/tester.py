@@ -44,7 +44,7 @@ def test(options: Options, ranks: Ranks) -> Table:
             dataset,
             metrics,
             ranks,
-            network_enhance(network),
+            network_enhance(network, options.test.forward),
             on_result=_saver(options.folder / "test_im_enhanced" / name if options.test.if_save_im else None, crops),
             title=name,
         )

@@ -13,7 +13,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import Subset
 
-from algorithm.evaluate import Metrics, Record, evaluate, mean, network_enhance
+from algorithm.evaluate import Enhance, Metrics, Record, evaluate, mean, network_enhance
 from algorithm.experiment import Experiment
 from algorithm.phase import Algorithm, Batch, Phase, Setting
 from algorithm.progress import Progress
@@ -55,7 +55,9 @@ class Trainer:
         if self._train.ema:
             average = get_ema_multi_avg_fn(self._train.ema)
             self.ema = AveragedModel(network, multi_avg_fn=average, use_buffers=True)
-        self.algorithm: Algorithm = build(options.algorithm, network, Setting(self._train.niter, self._prepare))
+        self.algorithm: Algorithm = build(
+            options.algorithm, network, Setting(self._train.niter, ranks.device, self._prepare)
+        )
         for optimizer in self.algorithm.optimizers.values():
             for group in optimizer.param_groups:
                 group["initial_lr"] = group["lr"]  # what the schedule multiplies
@@ -109,7 +111,7 @@ class Trainer:
             self._iterate(batches)
         if self._val_set:
             first: Any = Subset(self._val_set, [0])  # pyright: ignore[reportArgumentType] - has what Subset uses
-            evaluate(first, self._metrics, self._ranks, network_enhance(self._judged_network()))
+            evaluate(first, self._metrics, self._ranks, self._enhance(self._judged_network()))
         logger.info(f"dry run of {self._options.name}: two training steps and one validation image went well")
 
     def _iterate(self, batches: Iterator[Batch]) -> None:
@@ -189,7 +191,7 @@ class Trainer:
 
     def _validate(self, network: nn.Module | None) -> dict[str, float]:
         """Mean scores over the validation set; of lq itself without a network."""
-        enhance = network_enhance(network) if network else None
+        enhance = self._enhance(network) if network else None
         on_result = self._experiment.sample_drawer(self.step) if self._experiment and self._ranks.is_main else None
         records = evaluate(
             self._val_set,
@@ -212,6 +214,9 @@ class Trainer:
         elif value == best:
             self.best["iters"].append(self.step)
         return better
+
+    def _enhance(self, network: nn.Module) -> Enhance:
+        return network_enhance(network, self._options.val.forward)
 
     def _judged_network(self) -> nn.Module:
         """The network that is validated, in evaluation mode: the average when there is one."""

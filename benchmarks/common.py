@@ -38,15 +38,16 @@ ENLARGE = 1000
 # --------------------------------------------------------------------------- command line
 
 
-def parser(description: str | None) -> argparse.ArgumentParser:
-    """A parser with the arguments that all measurements have."""
+def parser(description: str | None, *, peer: bool = True) -> argparse.ArgumentParser:
+    """A parser with the arguments that all measurements have, and --peer-python."""
     made = argparse.ArgumentParser(description=description)
-    made.add_argument(
-        "--peer-python",
-        type=Path,
-        metavar="PYTHON",
-        help="Python of an environment in which BasicSR is installed; without it only PowerQE is measured",
-    )
+    if peer:
+        made.add_argument(
+            "--peer-python",
+            type=Path,
+            metavar="PYTHON",
+            help="Python of an environment in which BasicSR is installed; without it only PowerQE is measured",
+        )
     made.add_argument(
         "--images", type=Path, metavar="FOLDER", help="photographs to use (default: those in scikit-image)"
     )
@@ -99,7 +100,7 @@ def make_data(folder: Path, args: argparse.Namespace) -> Data:
     Raises:
         UserError: an image cannot be read, or BasicSR cannot be run.
     """
-    clean = dict(_photographs(args.images, args.count, args.size))
+    clean = dict(photographs(args.images, args.count, args.size))
     damaged = {name: JPEG().compress(image, QF)[0] for name, image in clean.items()}
     for kind, images in (("gt", clean), ("lq", damaged)):
         write_store(folder / f"{kind}-raw.lmdb", images.items())
@@ -115,7 +116,9 @@ def make_data(folder: Path, args: argparse.Namespace) -> Data:
         return Data(ours, theirs, versions.format(**p.about))
 
 
-def _photographs(folder: Path | None, count: int, size: tuple[int, int]) -> Iterator[tuple[str, np.ndarray]]:
+def photographs(folder: Path | None, count: int, size: tuple[int, int]) -> Iterator[tuple[str, np.ndarray]]:
+    """Names and uint8 RGB images, (width, height) large: those of the folder, or of scikit-image, continued by
+    reflection and cut at random, again and again until there are `count`."""
     embedded = Path(str(files("skimage.data")))
     paths = list(list_images(folder).values()) if folder else [embedded / name for name in TRAIN + VALIDATION + TEST]
     width, height = size
@@ -240,6 +243,14 @@ def start_peer(args: argparse.Namespace, folder: Path, job: str, options: Mappin
 
 def describe(args: argparse.Namespace, peer: str) -> str:
     """The machine, the versions and the conditions in words."""
+    return (
+        f"{machine()}; {peer}.\n{args.threads} thread(s) per program, {args.rounds} turns of about {args.seconds:g} s "
+        f"each; {args.count} pairs of {args.size[0]}x{args.size[1]}, random patches with flips and rotations."
+    )
+
+
+def machine() -> str:
+    """The date, the processor, its load and the versions in words."""
     cpu = platform.processor() or platform.machine()
     if (info := Path("/proc/cpuinfo")).is_file():
         names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line]
@@ -247,9 +258,7 @@ def describe(args: argparse.Namespace, peer: str) -> str:
     load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     return (
         f"{time.strftime('%Y-%m-%d')}, {cpu}, {os.cpu_count()} cores{load}; Python {platform.python_version()}, "
-        f"torch {torch.__version__}, NumPy {np.__version__}, OpenCV {cv2.__version__}; "
-        f"{peer}.\n{args.threads} thread(s) per program, {args.rounds} turns of about {args.seconds:g} s each; "
-        f"{args.count} pairs of {args.size[0]}x{args.size[1]}, random patches with flips and rotations."
+        f"torch {torch.__version__}, NumPy {np.__version__}, OpenCV {cv2.__version__}"
     )
 
 

@@ -1,27 +1,48 @@
 """The command that every image codec's script is: data/SOURCE -> data/TARGET/<quality name><quality>."""
 
 import argparse
+import errno
+import json
+import os
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from data_pre_process import driver
 from utils.codecs import Codec, check_quality
+from utils.errors import UserError
+from utils.image_io import list_images
+
+_QUALITY = re.compile(r"([a-z]+)(\d+)")
+
+SIZES = "sizes.jsonl"
+"""The file beside the decoded images that has the size of each bit stream, one JSON object per line."""
 
 
-def compress(codec: Codec, argv: Sequence[str] | None = None) -> None:
+def compress(kind: type[Any], argv: Sequence[str] | None = None, **options: str) -> None:
     """Parse the command line and compress a folder of images at each of its qualities.
 
+    Args:
+        kind: class of the codec.
+        argv: the command line; None: that of the process.
+        options: arguments of the codec that the command line has after the source folder, with their help texts.
+
     Raises:
-        UserError: a mistake on the command line, a missing folder, or bad images.
+        UserError: a mistake on the command line, a missing folder or program, or bad images.
     """
-    name, quality, (low, high) = type(codec).__name__, codec.quality_name, codec.quality_range
+    name, quality, (low, high) = kind.__name__, kind.quality_name, kind.quality_range
     parser = driver.parser(f"Compress the images of a folder with {name}; the decoded images are saved as PNG files.")
     parser.add_argument("source", help="folder of images, inside the data folder, for example div2k/raw_ds_2")
+    for option, text in options.items():
+        parser.add_argument(option, help=text)
     parser.add_argument(
         "quality",
-        type=partial(_qualities, codec),
+        type=_numbers,
         help=f"{quality.upper()}, {low} to {high}; several are separated by commas, for example 10,20,30",
     )
     parser.add_argument(
@@ -30,22 +51,68 @@ def compress(codec: Codec, argv: Sequence[str] | None = None) -> None:
     )
     driver.add_nworker(parser)
     args = parser.parse_args(argv)
+    codec: Codec = kind(**{option: getattr(args, option) for option in options})
+    images = list_images(args.data_root / args.source)
     jobs = []
-    for value in args.quality:
-        change = partial(_decoded, codec, value)
-        jobs += driver.folder_jobs(
-            args.data_root / args.source, args.data_root / args.target / f"{quality}{value}", change
-        )
+    for value in [check_quality(codec, value) for value in args.quality]:
+        target = args.data_root / args.target / f"{quality}{value}"
+        jobs += [
+            driver.Job(path, target / f"{stem}.png", partial(_decoded, codec, value, target / SIZES, stem))
+            for stem, path in images.items()
+        ]
     driver.convert(jobs, args)
 
 
-def _qualities(codec: Codec, text: str) -> list[int]:
+def quality_folders(folder: Path) -> list[Path]:
+    """The folders of a codec's qualities, such as qf10, by number.
+
+    Raises:
+        UserError: no such folder, or none of a quality in it.
+    """
+    if not folder.is_dir():
+        raise UserError(f"no folder {folder}; compress the images first, for example with main_compress_jpeg.py")
+    found = {path: _QUALITY.fullmatch(path.name) for path in folder.iterdir() if path.is_dir()}
+    numbers = {path: (match[1], int(match[2])) for path, match in found.items() if match}
+    if not numbers:
+        raise UserError(f"no folder of a quality, such as qf10, in {folder}; compress the images first")
+    return sorted(numbers, key=numbers.__getitem__)
+
+
+def read_sizes(folder: Path) -> dict[str, int]:
+    """Stem -> size of the bit stream in bytes, for the images of a folder whose size is known."""
     try:
-        values = [int(part) for part in text.split(",")]
+        text = (folder / SIZES).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    sizes: dict[str, int] = {}
+    for line in text.split("\n")[:-1]:  # a full disk may have cut a line off
+        with suppress(ValueError, KeyError, TypeError):
+            record = json.loads(line)
+            sizes[record["image"]] = record["bytes"]  # made again: the last one counts
+    return sizes
+
+
+def _decoded(codec: Codec, quality: int, sizes: Path, stem: str, image: np.ndarray) -> np.ndarray:
+    """The decoded image, after a note of the size: an image that is there has its note, whenever the run is stopped."""
+    decoded, size = codec.compress(image, quality)
+    _append(sizes, json.dumps({"image": stem, "bytes": size}))
+    return decoded
+
+
+def _append(path: Path, line: str) -> None:
+    """Add a line in one piece: systems keep whole what is appended by one call, so workers need no lock."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    try:
+        data = f"{line}\n".encode()
+        if os.write(descriptor, data) < len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    finally:
+        os.close(descriptor)
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return list(dict.fromkeys(int(part) for part in text.split(",")))
     except ValueError:
         raise argparse.ArgumentTypeError(f"found {text!r}, expected whole numbers such as 10 or 10,20,30") from None
-    return [check_quality(codec, value) for value in dict.fromkeys(values)]
-
-
-def _decoded(codec: Codec, quality: int, image: np.ndarray) -> np.ndarray:
-    return codec.compress(image, quality)[0]

@@ -51,12 +51,17 @@ class Parser(argparse.ArgumentParser):
 def parser(description: str) -> Parser:
     """A parser with the arguments that all scripts have."""
     parser = Parser(description=description)
-    parser.add_argument(
-        "--data-root", type=Path, default=DATA_ROOT, help="folder of all data sets (default: data/ of the repository)"
-    )
+    add_data_root(parser)
     parser.add_argument("--force", action="store_true", help="make again what is already there")
     parser.add_argument("--quiet", action="store_true", help="print errors only")
     return parser
+
+
+def add_data_root(parser: argparse.ArgumentParser) -> None:
+    """Add the argument --data-root."""
+    parser.add_argument(
+        "--data-root", type=Path, default=DATA_ROOT, help="folder of all data sets (default: data/ of the repository)"
+    )
 
 
 def add_nworker(parser: argparse.ArgumentParser) -> None:

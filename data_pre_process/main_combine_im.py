@@ -6,7 +6,6 @@ ground truth needs no such folder: the data sets find it by the stem.
 
 import argparse
 import os
-import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -17,7 +16,8 @@ if not __package__:
     import run_from_checkout  # noqa: F401
 
 from data_pre_process import driver
-from utils.errors import UserError, command
+from data_pre_process.compress import quality_folders
+from utils.errors import command
 from utils.files import atomic_path
 from utils.image_io import list_images
 
@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = driver.parser(
         "Link the images of all qualities of a codec, as STEM-QUALITY, into one folder for blind training."
     )
-    parser.add_argument("codec", help="codec, the first part of the folder's name: jpeg for jpeg_ds_2")
+    parser.add_argument("codec", help="codec, the first part of the folder's name: hevc for hevc_ds_2")
     parser.add_argument(
         "--dataset", default="div2k", help="data set: a folder of the data folder (default: %(default)s)"
     )
@@ -50,7 +50,7 @@ def combine(source: Path, target: Path, args: argparse.Namespace) -> None:
     """
     links = {
         target / f"{stem}-{folder.name}{image.suffix}": image
-        for folder in _quality_folders(source)
+        for folder in quality_folders(source)
         for stem, image in list_images(folder).items()
     }
     target.mkdir(exist_ok=True)
@@ -62,15 +62,6 @@ def combine(source: Path, target: Path, args: argparse.Namespace) -> None:
         for link in driver.progress(todo, args):
             _link(links[link], link)
     driver.report(f"{target}: {len(todo)} images linked, {len(links) - len(todo)} were there", args)
-
-
-def _quality_folders(source: Path) -> list[Path]:
-    if not source.is_dir():
-        raise UserError(f"no folder {source}; compress the images first, for example with main_compress_jpeg.py")
-    folders = [path for path in source.iterdir() if path.is_dir() and re.fullmatch(r"[a-z]+\d+", path.name)]
-    if not folders:
-        raise UserError(f"no folder of a quality, such as qf10, in {source}; compress the images first")
-    return sorted(folders)
 
 
 def _is_done(link: Path, image: Path) -> bool:

@@ -13,7 +13,7 @@ from utils.errors import command
 
 @command
 def main(argv: Sequence[str] | None = None) -> None:
-    compress(JPEG(), argv)
+    compress(JPEG, argv)
 
 
 if __name__ == "__main__":

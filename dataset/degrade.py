@@ -31,7 +31,9 @@ class DegradedImages:
 
     A whole image is compressed as it is. For training, the blocks of the codec's grid (16 x 16) that the
     patch touches are compressed and the patch is cut out of the result, so it lies on the grid as it does
-    in the compressed whole image, and has its pixels (but for the chroma at the edges of the blocks).
+    in the compressed whole image, and has its pixels (but for the chroma at the edges of the blocks). That is
+    JPEG; the other codecs predict a block from its neighbours, and code those of a patch anew: the pixels are other
+    ones, of the same quality. Compress the data set beforehand to train on exactly the pixels of whole images.
 
     Args:
         gt: folder or store of clean images.

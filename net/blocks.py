@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from utils.errors import UserError
@@ -59,3 +60,20 @@ def check_skip(network: str, in_channels: int, out_channels: int) -> None:
             f"{network} adds its input to its output: found in_channels {in_channels} and out_channels "
             f"{out_channels}, give them the same number"
         )
+
+
+def at_least(x: Tensor, size: int) -> Tensor:
+    """Repeat the last row and column until height and width are `size`."""
+    rows, columns = (max(0, size - length) for length in x.shape[-2:])
+    return F.pad(x, (0, columns, 0, rows), mode="replicate") if rows or columns else x
+
+
+def fit(x: Tensor, reference: Tensor) -> Tensor:
+    """Give x (N, C, H, W) the height and width of `reference`: crop at the bottom and at the right, or add
+    zeros on both sides, the odd one at the bottom and at the right."""
+    height, width = reference.shape[-2:]
+    x = x[..., :height, :width]
+    rows, columns = height - x.shape[-2], width - x.shape[-1]
+    if not (rows or columns):
+        return x
+    return F.pad(x, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))

@@ -1,6 +1,6 @@
 """Image files in and out: 8-bit RGB or grey, (H, W, 3) or (H, W, 1), channel order RGB.
 
-The only room, with utils/codecs.py, that knows OpenCV and its BGR order.
+The only room, with utils/codecs/, that knows OpenCV and its BGR order.
 """
 
 import os

@@ -119,6 +119,10 @@ class ValOptions(Section):
         default=_PSNR, description="metrics of the validation"
     )
 
+    forward: dict[str, Any] = Field(
+        default_factory=dict, description="arguments of the network's forward beside the image, such as {exit: 2}"
+    )
+
     @field_validator("criterion")
     @classmethod
     def _one_focus(cls, criterion: dict[str, ValCriterion]) -> dict[str, ValCriterion]:
@@ -140,6 +144,9 @@ class TestOptions(Section):
 
     criterion: Annotated[dict[str, Component], Slot("metric", named=True)] = Field(
         default=_PSNR, description="metrics of the table; {} only enhances"
+    )
+    forward: dict[str, Any] = Field(
+        default_factory=dict, description="arguments of the network's forward beside the image, such as {exit: 2}"
     )
     if_save_im: Annotated[bool, Field(description="save the enhanced images in test_im_enhanced/")] = True
     ckp_load_path: Annotated[str | None, Field(description="weights to test; null: ckp-best.pt of this experiment")] = (

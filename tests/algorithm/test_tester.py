@@ -204,3 +204,18 @@ def test_records_of_several_ranks_come_in_order(options, monkeypatch):
     from algorithm.evaluate import _in_order
 
     assert _in_order(three) == names
+
+
+def test_arguments_of_forward_are_checked_and_passed_on(options):
+    class Scaled(torch.nn.Module):
+        def forward(self, x: torch.Tensor, gain: float = 1.0) -> torch.Tensor:
+            return gain * x
+
+    batch = {"lq": torch.ones(1, 3, 2, 2)}
+    assert network_enhance(Scaled(), {"gain": 0.5})(batch).mean() == 0.5
+    with pytest.raises(UserError, match=r"Scaled takes no 'gian' \(did you mean 'gain'\?\)"):
+        network_enhance(Scaled(), {"gian": 2})
+    tree = options.to_dict()
+    tree["test"]["forward"] = {"exit": 2}
+    with pytest.raises(UserError, match="ARCNN takes no 'exit'; beside the image it takes: nothing"):
+        tester.test(Options.model_validate(tree), ALONE)

@@ -13,6 +13,11 @@ from utils.image_io import list_images, read_image
 SCRIPTS = (
     "main_down_sample",
     "main_compress_jpeg",
+    "main_compress_bpg",
+    "main_compress_hevc",
+    "main_compress_webp",
+    "main_compress_avif",
+    "main_report",
     "main_combine_im",
     "main_create_lmdb",
     "main_quickstart_data",
@@ -25,6 +30,9 @@ def test_the_command_lines_of_the_readme(checkout, shell):
         (inside, "python main_down_sample.py div2k 2"),
         (inside, "python main_compress_jpeg.py div2k/raw_ds_2 10,20 div2k/jpeg_ds_2"),
         (inside, "python main_combine_im.py jpeg"),
+        (inside, "python main_compress_hevc.py div2k/raw_ds_2 42,37 div2k/hevc_ds_2"),
+        (inside, "python main_combine_im.py hevc"),
+        (inside, "python main_report.py --color y div2k/raw_ds_2 div2k/jpeg_ds_2 div2k/hevc_ds_2"),
         (checkout, "python data_pre_process/main_create_lmdb.py div2k/jpeg_ds_2/qf10"),
     ):
         done = shell(line, folder)
@@ -32,6 +40,7 @@ def test_the_command_lines_of_the_readme(checkout, shell):
     assert list_images(div2k / "raw_ds_2").keys() == {"0001", "0002", "0003"}
     assert {path.name for path in (div2k / "jpeg_ds_2").iterdir()} == {"qf10", "qf20", "qf10.lmdb"}
     assert sorted(list_images(div2k / "jpeg_ds_2_combined"))[:3] == ["0001-qf10", "0001-qf20", "0002-qf10"]
+    assert sorted(list_images(div2k / "hevc_ds_2_combined"))[:3] == ["0001-qp37", "0001-qp42", "0002-qp37"]
     store = open_store(div2k / "jpeg_ds_2/qf10.lmdb")
     assert (store["0002"] == read_image(div2k / "jpeg_ds_2/qf10/0002.png")).all()
 
@@ -46,7 +55,7 @@ def test_help_has_a_text_for_every_argument(name, monkeypatch, capsys):
     assert all(len((action.help or "").split()) >= 3 for action in parser._actions)
     assert (parser.description or "").endswith(".")
     parser.print_help()  # a stray % in a help text fails here
-    assert "--force" in capsys.readouterr().out
+    assert "--data-root" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -59,6 +68,14 @@ def test_help_has_a_text_for_every_argument(name, monkeypatch, capsys):
         ("main_compress_jpeg", ["div2k/raw", "10,x", "div2k/jpeg"], "10,x"),
         ("main_compress_jpeg", ["div2k/raw", "10,101", "div2k/jpeg"], "qf101"),
         ("main_compress_jpeg", ["div2k/nothing", "10", "div2k/jpeg"], "div2k/nothing"),
+        ("main_compress_hevc", ["div2k/raw", "22,52", "div2k/hevc"], "qp52: HEVC has qp 0 to 51"),
+        ("main_compress_webp", ["div2k/raw", "-1", "div2k/webp"], "qf-1: WebP has qf 0 to 100"),
+        (
+            "main_compress_bpg",
+            ["div2k/raw", "no/libbpg", "42", "div2k/bpg"],
+            "program bpgenc, which is not in no/libbpg",
+        ),
+        ("main_report", ["div2k/raw", "div2k/jpeg"], "div2k/jpeg"),
         ("main_combine_im", ["jpeg"], "div2k/jpeg_ds_2"),
         ("main_combine_im", ["jpeg", "--dataset", "x"], "x/jpeg_ds_2"),
         ("main_create_lmdb", ["div2k/nothing"], "div2k/nothing"),

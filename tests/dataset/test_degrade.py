@@ -5,7 +5,7 @@ import pytest
 from dataset import Draw
 from dataset.degrade import DegradedImages, Range
 from dataset.store import write_store
-from utils.codecs import JPEG
+from utils.codecs import CODECS, JPEG
 from utils.colour import luma_uint8
 from utils.components import build, validate_component
 from utils.errors import UserError
@@ -116,6 +116,33 @@ def test_as_a_component(gt):
     ):
         with pytest.raises(UserError, match=next(iter(wrong))):
             validate_component("dataset", spec | wrong)
+
+
+@pytest.mark.parametrize(("codec", "group"), [("HEVC", "qp37"), ("WebP", "qf37")])
+def test_any_codec(gt, codec, group):
+    spec = {"type": "DegradedImages", "gt": gt, "quality": [37, 22], "codec": {"type": codec}, "patch": 32}
+    dataset = build(validate_component("dataset", spec))
+    whole = dataset[2]
+    assert (whole["name"], whole["group"], whole["quality"]) == (f"1-{group}", group, 37)
+    np.testing.assert_array_equal(whole["lq"], CODECS[codec]().compress(IMAGES["1"], 37)[0])
+    patch, again = dataset[Draw(2, 7)], dataset[Draw(2, 7)]
+    np.testing.assert_array_equal(patch["lq"], again["lq"])
+    assert patch["lq"].shape == patch["gt"].shape == (32, 32, 3)
+    assert 0 < np.abs(patch["lq"].astype(int) - patch["gt"]).mean() < 20
+    assert build(validate_component("dataset", spec | {"color": "y"}))[Draw(2, 7)]["lq"].shape == (32, 32, 1)
+
+
+@pytest.mark.parametrize(
+    ("codec", "quality", "message"),
+    [
+        ({"type": "HEVC"}, 52, "qp52: HEVC has qp 0 to 51"),
+        ({"type": "BPG", "folder": "no/libbpg"}, 42, "BPG needs the program bpgenc, which is not in no/libbpg"),
+    ],
+)
+def test_a_codec_that_cannot_do_it_is_refused_before_any_work(gt, codec, quality, message):
+    component = validate_component("dataset", {"type": "DegradedImages", "gt": gt, "quality": quality, "codec": codec})
+    with pytest.raises(UserError, match=message):
+        build(component)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,20 @@
+"""Compress images with AVIF (4:2:0): data/SOURCE -> data/TARGET/qf<QF>."""
+
+import sys
+from collections.abc import Sequence
+
+if not __package__:
+    import run_from_checkout  # noqa: F401
+
+from data_pre_process.compress import compress
+from utils.codecs.avif import AVIF
+from utils.errors import command
+
+
+@command
+def main(argv: Sequence[str] | None = None) -> None:
+    compress(AVIF, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

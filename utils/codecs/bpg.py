@@ -1,0 +1,76 @@
+"""BPG, through the programs of libbpg (https://bellard.org/bpg)."""
+
+import shutil
+import subprocess
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import ClassVar
+
+import numpy as np
+
+from utils.codecs.base import CODECS, check_quality
+from utils.errors import UserError
+from utils.image_io import read_image, write_image
+
+_SETTINGS = ("-m", "1", "-b", "8", "-f", "420", "-c", "ycbcr")
+
+
+@CODECS.register()
+class BPG:
+    """BPG: an HEVC intra picture in a small container, 8 bit, 4:2:0, full-range BT.601 YCbCr, fastest level.
+
+    That is `bpgenc -m 1 -b 8 -f 420 -c ycbcr -q QP` and `bpgdec -b 8`, as PowerQE's data have always been made.
+    A grey image is coded as RGB with equal channels: bpgdec writes RGB only. The size counts the whole file.
+
+    Args:
+        folder: of the programs bpgenc and bpgdec; null: where the system finds programs (PATH).
+
+    Raises:
+        UserError: one of the programs is not there or cannot be executed.
+    """
+
+    quality_name: ClassVar[str] = "qp"
+    quality_range: ClassVar[tuple[int, int]] = (0, 51)
+
+    def __init__(self, *, folder: str | None = None) -> None:
+        self._encoder, self._decoder = (_program(name, folder) for name in ("bpgenc", "bpgdec"))
+
+    def compress(self, image: np.ndarray, quality: int) -> tuple[np.ndarray, int]:
+        """See `Codec.compress`; `quality` is the QP, 0 (best) to 51.
+
+        Raises:
+            UserError: also when a program fails; the message has its name and what it said.
+        """
+        level = str(check_quality(self, quality))
+        with TemporaryDirectory(prefix="powerqe-bpg-") as folder:
+            original, stream, decoded = (Path(folder, name) for name in ("in.png", "coded.bpg", "out.png"))
+            write_image(original, np.broadcast_to(image, (*image.shape[:2], 3)))
+            _run([self._encoder, *_SETTINGS, "-q", level, "-o", str(stream), str(original)], stream)
+            _run([self._decoder, "-b", "8", "-o", str(decoded), str(stream)], decoded)
+            result, size = read_image(decoded), stream.stat().st_size
+        if result.shape[:2] != image.shape[:2]:
+            found, expected = (f"{shape[1]}x{shape[0]}" for shape in (result.shape, image.shape))
+            raise UserError(f"{self._decoder} gave {found} pixels for an image of {expected}")
+        return np.ascontiguousarray(result[..., : image.shape[2]]), size
+
+
+def _program(name: str, folder: str | None) -> str:
+    path = shutil.which(name, path=None if folder is None else str(Path(folder).resolve()))
+    if path is None:
+        where = "in no folder of PATH" if folder is None else f"not in {folder}"
+        raise UserError(
+            f"BPG needs the program {name}, which is {where} or cannot be executed; name the folder of libbpg's "
+            "programs (https://bellard.org/bpg), or use HEVC, which needs none"
+        )
+    return path
+
+
+def _run(command: list[str], output: Path) -> None:
+    """Run a program that writes a file; raises `UserError` when it fails or writes none."""
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    except OSError as error:
+        raise UserError(f"{command[0]} cannot be run: {error.strerror}; is it built for this machine?") from None
+    if done.returncode != 0 or not output.is_file():
+        said = " ".join((done.stderr or done.stdout).decode(errors="replace").split())[-300:]
+        raise UserError(f"{command[0]} failed (status {done.returncode}): {said or 'it said nothing'}")

@@ -1,0 +1,116 @@
+"""HEVC still pictures, through PyAV, which carries x265 and FFmpeg's decoder: no other program is needed."""
+
+from fractions import Fraction
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from utils.codecs.base import CODECS, check_quality, too_large
+from utils.codecs.ycbcr import from_i420, to_i420
+from utils.errors import UserError
+
+_CTU = 64  # pixels; x265 takes smaller coding tree units in pictures below this size
+_BT601, _FULL_RANGE = 5, 2  # FFmpeg's AVCOL_SPC_BT470BG and AVCOL_RANGE_JPEG, written into the stream
+
+_X265 = {
+    "keyint": 1,
+    "total-frames": 1,  # with keyint=1 this is the Main Still Picture profile
+    "ipratio": 1,  # else an I picture gets the QP minus 3
+    "aq-mode": 0,
+    "cutree": 0,
+    "psy-rd": 0,  # judged by PSNR, as the tables are
+    "psy-rdoq": 0,
+    "bframes": 0,
+    "rc-lookahead": 0,
+    "pools": "none",  # one thread: the stream is the same everywhere, and each core has an image of its own
+    "frame-threads": 1,
+    "wpp": 0,
+    "info": 0,  # no message with x265's options in the stream
+    "log-level": "none",
+}
+
+
+@CODECS.register()
+class HEVC:
+    """One HEVC intra picture (ITU-T H.265, Main Still Picture profile, 8 bit, 4:2:0), coded by x265.
+
+    The quantisation parameter is the same everywhere in the picture, with deblocking and SAO as x265 has them.
+    Colours are full-range BT.601 YCbCr (see `utils.codecs.ycbcr`), as in BPG; a grey image is the luma. Sides are
+    padded to even numbers and at least 64 by repeating the last pixels, and cut again.
+
+    Figures are not those of BPG or HM at equal QP and belong into a column of their own: bpgenc by its
+    source hands QP + 1 to x265, which takes 3 off for I pictures.
+
+    Args:
+        preset: of x265, from fast to slow; veryfast is that of `bpgenc -m 1`. From "slow" on rate-distortion
+            optimised quantisation makes files smaller and the PSNR at equal QP lower.
+
+    Raises:
+        UserError: no PyAV, or one without x265.
+    """
+
+    quality_name: ClassVar[str] = "qp"
+    quality_range: ClassVar[tuple[int, int]] = (0, 51)
+
+    def __init__(
+        self,
+        *,
+        preset: Literal[
+            "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"
+        ] = "veryfast",
+    ) -> None:
+        _pyav()
+        self._preset = preset
+
+    def compress(self, image: np.ndarray, quality: int) -> tuple[np.ndarray, int]:
+        """See `Codec.compress`; `quality` is the QP, 0 (best) to 51."""
+        height, width, channels = image.shape
+        try:
+            stream = self.encode(image, check_quality(self, quality))
+            planes = _decode(stream)
+        except _pyav().FFmpegError as error:
+            raise too_large("HEVC", image, error) from None
+        return np.ascontiguousarray(from_i420(planes, channels)[:height, :width]), len(stream)
+
+    def encode(self, image: np.ndarray, quality: int) -> bytes:
+        """The bit stream (annex B of the standard) of an image, of its size after the padding."""
+        av, planes = _pyav(), to_i420(_padded(image))
+        encoder = av.CodecContext.create("libx265", "w")
+        encoder.height, encoder.width = planes.shape[0] * 2 // 3, planes.shape[1]
+        encoder.pix_fmt, encoder.time_base = "yuv420p", Fraction(1, 25)
+        encoder.colorspace, encoder.color_range = _BT601, _FULL_RANGE
+        settings = {**_X265, "qp": quality}
+        encoder.options = {
+            "preset": self._preset,
+            "x265-params": ":".join(f"{name}={value}" for name, value in settings.items()),
+        }
+        frame = av.VideoFrame.from_ndarray(planes, "yuv420p")
+        return b"".join(bytes(packet) for item in (frame, None) for packet in encoder.encode(item))
+
+
+def _decode(stream: bytes) -> np.ndarray:
+    """The planes of the one picture of a stream, see `to_i420`."""
+    av = _pyav()
+    decoder = av.CodecContext.create("hevc", "r")
+    decoder.thread_count = 1
+    (frame,) = (frame for item in (av.Packet(stream), None) for frame in decoder.decode(item))
+    return frame.to_ndarray()
+
+
+def _padded(image: np.ndarray) -> np.ndarray:
+    height, width = (max(side + side % 2, _CTU) for side in image.shape[:2])
+    missing = ((0, height - image.shape[0]), (0, width - image.shape[1]), (0, 0))
+    return np.pad(image, missing, mode="edge")
+
+
+def _pyav() -> Any:
+    """PyAV, imported when it is needed, so that the other codecs work without it."""
+    try:
+        import av
+    except ImportError as error:
+        raise UserError(
+            f"HEVC needs PyAV, which cannot be imported here ({error}); install it: pip install av"
+        ) from None
+    if "libx265" not in av.codecs_available:
+        raise UserError("HEVC needs x265, which this build of PyAV lacks; install its own build: pip install -U av")
+    return av

@@ -1,0 +1,60 @@
+"""JPEG, through OpenCV or Pillow."""
+
+from typing import ClassVar, Literal
+
+import cv2
+import numpy as np
+
+from utils.codecs import pillow
+from utils.codecs.base import CODECS, check_quality, too_large
+
+_CV2_SUBSAMPLING = {
+    "4:2:0": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
+    "4:2:2": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422,
+    "4:4:4": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+}
+
+
+@CODECS.register()
+class JPEG:
+    """Baseline JPEG (ITU-T T.81) with the quality factor and tables of libjpeg.
+
+    Args:
+        subsampling: of the chroma; a grey image has none.
+        encoder: the library that encodes and decodes.
+    """
+
+    quality_name: ClassVar[str] = "qf"
+    quality_range: ClassVar[tuple[int, int]] = (1, 100)
+
+    def __init__(
+        self,
+        *,
+        subsampling: Literal["4:2:0", "4:2:2", "4:4:4"] = "4:2:0",
+        encoder: Literal["cv2", "pillow"] = "cv2",
+    ) -> None:
+        self._subsampling = subsampling
+        self._compress = {"cv2": self._compress_cv2, "pillow": self._compress_pillow}[encoder]
+
+    def compress(self, image: np.ndarray, quality: int) -> tuple[np.ndarray, int]:
+        """See `Codec.compress`; `quality` is the quality factor, 1 (worst) to 100."""
+        return self._compress(np.ascontiguousarray(image), check_quality(self, quality))
+
+    def _compress_cv2(self, image: np.ndarray, quality: int) -> tuple[np.ndarray, int]:
+        options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+        if image.shape[2] == 1:
+            data = _encoded(image, image, options)
+            return np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE))[..., None], data.size
+        options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, _CV2_SUBSAMPLING[self._subsampling]]
+        data = _encoded(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), image, options)
+        return cv2.cvtColor(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB), data.size
+
+    def _compress_pillow(self, image: np.ndarray, quality: int) -> tuple[np.ndarray, int]:
+        return pillow.compress(image, "JPEG", quality=quality, subsampling=self._subsampling)
+
+
+def _encoded(stored: np.ndarray, image: np.ndarray, options: list[int]) -> np.ndarray:
+    done, data = cv2.imencode(".jpg", stored, options)
+    if not done:
+        raise too_large("JPEG", image, "65500 pixels are the most in each direction")
+    return np.asarray(data)

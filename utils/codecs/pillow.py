@@ -1,0 +1,37 @@
+"""Image formats that Pillow encodes and decodes."""
+
+import io
+
+import numpy as np
+from PIL import Image, features
+
+from utils.codecs.base import too_large
+from utils.errors import UserError
+
+
+def require(feature: str, codec: str) -> None:
+    """Raise `UserError` when this Pillow was built without a feature."""
+    if feature not in features.get_supported():
+        raise UserError(
+            f"{codec} needs a Pillow that was built with it, and Pillow {Image.__version__} here was not; "
+            "install a newer one: pip install -U pillow"
+        )
+
+
+def compress(image: np.ndarray, file_format: str, **options: int | str) -> tuple[np.ndarray, int]:
+    """Write an image in a format and read it back, see `Codec.compress`.
+
+    Formats without grey images get three equal channels; their luma is the result.
+
+    Args:
+        image: uint8 (H, W, 1 or 3).
+        file_format: Pillow's name of it.
+        options: what Pillow's writer of that format takes.
+    """
+    file = io.BytesIO()
+    picture = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
+    try:
+        picture.save(file, file_format, **options)
+    except (OSError, ValueError, RuntimeError) as error:  # each format has its own way
+        raise too_large(file_format, image, error) from None
+    return np.array(Image.open(file).convert(picture.mode)).reshape(image.shape), file.getbuffer().nbytes
