@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from algorithm.registry import ALGORITHMS  # noqa: F401 - importing this room makes all registries known
+from algorithm.tables import SPEED
 from net import load_weights, save_weights
 from utils.arguments import option_parser, parse_options
 from utils.checkpoint import load_checkpoint
@@ -65,8 +65,9 @@ def _results(path: Path) -> dict[str, Any]:
 def _card(path: Path, state: dict[str, Any], results: dict[str, Any], parameters: int, arguments: str) -> str:
     options, digest = state["options"], hashlib.sha256(path.read_bytes()).hexdigest()
     data, train = options["dataset"]["train"], options["train"]
-    rows = [list(row.values()) for row in results["means"]]
-    header = list(results["means"][0])
+    # The speed is a figure of the machine, not of the weights.
+    rows = [[cell for title, cell in row.items() if title != SPEED] for row in results["means"]]
+    header = [title for title in results["means"][0] if title != SPEED]
     table = [header, ["---"] * len(header), *rows]
     lines = [
         f"# {path.stem}",

@@ -13,6 +13,7 @@ from algorithm.evaluate import Metrics, Record, mean
 from utils.files import atomic_path
 
 NOT_AVAILABLE = "n/a"
+SPEED = "images/s"
 
 
 @dataclass
@@ -35,7 +36,7 @@ class Table:
         for name in self.metrics.names:
             unit = f" [{unit}]" if (unit := self.metrics.unit(name)) else ""
             titles += [f"{name}{unit} ({self._convention(name)}) {part}" for part in ("lq", "enhanced", "difference")]
-        return [*titles, "images/s"]
+        return [*titles, SPEED]
 
     def image_rows(self) -> list[list[str]]:
         """One row per image."""
@@ -84,7 +85,7 @@ class Table:
         for name in self.metrics.names:
             short += [f"{name} lq", "enhanced", "diff"]
         rows = [row[:2] + row[3:] for row in self.mean_rows()]
-        grid = [[*short, "images/s"], *rows]
+        grid = [[*short, SPEED], *rows]
         widths = [max(len(row[column]) for row in grid) for column in range(len(grid[0]))]
         lines = ["  ".join(_aligned(cell, width, i) for i, (cell, width) in enumerate(zip(row, widths, strict=True)))
                  for row in grid]  # fmt: skip

@@ -23,6 +23,7 @@ from dataset.loader import train_batches
 from utils.components import build
 from utils.errors import UserError
 from utils.log import logger, progress_bar
+from utils.memory import keep_freed_memory
 from utils.options import Options
 from utils.ranks import Ranks
 from utils.seed import rng_state, seed_everything, set_rng_state
@@ -343,6 +344,8 @@ def _score(record: Record, name: str, network: nn.Module | None) -> float:
 
 
 def _set_up_torch(options: Options, ranks: Ranks) -> None:
+    if ranks.device.type == "cpu":
+        keep_freed_memory()
     torch.use_deterministic_algorithms(options.train.deterministic)
     # Training crops have one size, so cuDNN's search for the fastest algorithm pays.
     torch.backends.cudnn.benchmark = ranks.device.type == "cuda" and not options.train.deterministic

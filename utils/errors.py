@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import ParamSpec
 
 P = ParamSpec("P")
-PATIENCE = 3.0
+PATIENCE = 10.0
 """Seconds after which another rank than 0 reports its error."""
 
 

@@ -13,7 +13,7 @@ def test_nine_rgb_photographs_the_test_ones_last(tmp_path):
     assert [stem.split("-")[0] for stem in images] == [f"{number:02}" for number in range(1, 10)]
     assert [stem.split("-")[1] for stem in images][-3:] == ["astronaut", "chelsea", "coffee"]
     assert all(min(read_image(path, "rgb").shape[:2]) >= 300 for path in images.values())
-    assert np.array_equal(read_image(images["08-coffee"]), skimage_data.coffee())
+    assert np.array_equal(read_image(images["09-coffee"]), skimage_data.coffee())
 
 
 def test_a_stereo_pair_is_not_split():

@@ -1,0 +1,27 @@
+import platform
+import resource
+import subprocess
+import sys
+
+import pytest
+
+CHURN = """
+import resource, sys
+import numpy as np
+from utils.memory import keep_freed_memory
+if sys.argv[1] == "keep":
+    assert keep_freed_memory()
+for _ in range(50):
+    np.ones(8_000_000)  # 64 MB, above the largest threshold glibc chooses by itself
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has these settings")
+def test_pages_are_not_mapped_again(root):
+    def faults(how: str) -> int:
+        done = subprocess.run([sys.executable, "-c", CHURN, how], cwd=root, capture_output=True, text=True, check=True)
+        return int(done.stdout)
+
+    assert resource.getpagesize() <= 65536
+    assert faults("keep") < faults("default") / 2
