@@ -50,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     images = next(iter(qualities.values()))
     print(_describe(args, network))
     print(f"\n## Exits\n\n{_exits(network, images[0], args.rounds)}", flush=True)
-    print(f"\n## Quality module\n\n{_module(network, images[0], args)}", flush=True)
+    judged = network(images[0], exit=0)  # neither clamped nor rounded, as the module gets it
+    print(f"\n## Quality module\n\n{_module(network, judged, args)}", flush=True)
     print(f"\n## Leaving early\n\n{_early(network, qualities, args.rounds)}", flush=True)
 
 
@@ -181,7 +182,7 @@ class PatchLoop:
         return halves[0] ** 0.9 * halves[1] ** 0.1
 
     def _judge(self, patch: Tensor, smooth: list[float], textured: list[float]) -> None:
-        if not patch.any():
+        if patch.min() == patch.max():
             smooth.append(1.0)
             return
         moments = self._moments(patch)

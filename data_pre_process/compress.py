@@ -85,7 +85,7 @@ def read_sizes(folder: Path) -> dict[str, int]:
     except FileNotFoundError:
         return {}
     sizes: dict[str, int] = {}
-    for line in text.split("\n")[:-1]:  # a full disk may have cut a line off
+    for line in text.splitlines():  # a full disk may have cut one off
         with suppress(ValueError, KeyError, TypeError):
             record = json.loads(line)
             sizes[record["image"]] = record["bytes"]  # made again: the last one counts

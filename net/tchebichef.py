@@ -5,11 +5,13 @@ ECCV 2020, section 3.4. The patches lie across the borders of the codec's blocks
 order have of a smooth patch tells its block edges; a textured patch is compared with itself after a blur,
 which changes little what the codec has blurred already. All patches of a batch are computed at once.
 
-Cases that the original leaves to NaN, or in which it stops with an error, are defined here:
+Cases that the original leaves to round-off, or in which it stops with an error, are defined here:
 
-- A constant patch, zero or not, is smooth. Rule "python" gives it 1, as 0/0 did in the original; rule "matlab"
-  gives it 0, since it has no moments of highest order.
-- Where all smooth patches are zero (black bars), rule "python" stopped with an error; they count 1 each here.
+- A constant patch (nothing but the mean within the precision of float32) is smooth. Rule "python" gives it 1, the
+  limit of what counts; in the original that is 1 where the mean came out exactly and about 0 elsewhere. Rule
+  "matlab" gives it 0, since it has no moments of highest order.
+- A zero patch is a constant one. Where all smooth patches are zero (black bars), the original of rule "python"
+  stops with an error.
 - Without any smooth patch, or any textured one, that half of the score is 1. So an image with a side of less
   than two patches, which has none at all, scores 1 and leaves.
 - NaN in an image makes its score NaN, which is never good enough.
@@ -35,6 +37,7 @@ THRESHOLDS: dict[Rule, dict[Codec, float]] = {
 }
 _TEXTURED = 0.004  # a patch with more AC energy than this is textured
 _CLIP = 0.05  # limit of the share of the highest moments
+_CONSTANT = 1e-12  # a patch with no more AC energy than this holds a constant and round-off
 _C = 1e-5
 _SMOOTH_WEIGHT = 0.9
 
@@ -54,7 +57,8 @@ class TchebichefQuality(nn.Module):
     """
 
     table: Tensor
-    blur: Tensor
+    blurred_table: Tensor
+    mean_in_moments: Tensor
 
     def __init__(self, *, codec: Codec = "jpeg", rule: Rule = "python", threshold: float | None = None) -> None:
         super().__init__()
@@ -64,8 +68,14 @@ class TchebichefQuality(nn.Module):
         self.threshold = check_threshold(THRESHOLDS[rule][codec] if threshold is None else threshold)
         table = polynomials(self.size)
         table = table.round(decimals=4) if rule == "python" else table
-        self.register_buffer("table", table.float(), persistent=False)
-        self.register_buffer("blur", _blur(self.size).float(), persistent=False)
+        sums = table.sum(1)  # rounded, not all but the first are zero: the mean spreads over other moments
+        buffers = {
+            "table": table,
+            "blurred_table": table @ _blur(self.size),
+            "mean_in_moments": torch.outer(sums, sums)[..., None] / sums[0] ** 2,
+        }
+        for name, buffer in buffers.items():
+            self.register_buffer(name, buffer.float(), persistent=False)
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
@@ -82,12 +92,17 @@ class TchebichefQuality(nn.Module):
             patches = self._patches(self._channel(images.float()))
             if not patches.numel():
                 return torch.ones(len(images), device=images.device)
-            moments = self._moments(patches)
+            mean = patches.mean((0, 1))
+            moments = _both_sides(self.table, patches - mean)
             squares = moments.square()
-            textured = squares.sum((0, 1)) > _TEXTURED
-            blurred = self._moments(_both_sides(self.blur, patches))
-            texture = _mean(_difference(moments, blurred, squares), textured, len(images))
-            smooth = _mean(self._smooth_scores(moments), ~textured, len(images))
+            ac = squares.sum((0, 1))
+            # An orthonormal transform keeps the energy; the rounded table does to 1e-4 of the small AC part.
+            energy = ac + (self.size * mean).square()
+            textured, constant = ac > _TEXTURED * energy, ac <= _CONSTANT * energy
+            texture_scores = self._texture_scores(patches, moments, squares, energy)
+            smooth_scores = self._smooth_scores(moments, energy, constant)
+            texture = _mean(texture_scores, textured, len(images))
+            smooth = _mean(smooth_scores, ~textured, len(images))
             return smooth**_SMOOTH_WEIGHT * texture ** (1 - _SMOOTH_WEIGHT)
 
     def good_enough(self, images: Tensor) -> Tensor:
@@ -96,8 +111,8 @@ class TchebichefQuality(nn.Module):
 
     @property
     def macs_per_pixel(self) -> int:
-        """Multiply-adds of the matrix products per pixel of the image: three, from both sides."""
-        return 3 * 2 * self.size
+        """Multiply-adds of the matrix products per pixel of the image: two, from both sides."""
+        return 2 * 2 * self.size
 
     def _channel(self, images: Tensor) -> Tensor:
         if self.rule == "matlab" and images.shape[1] == 3:
@@ -112,35 +127,31 @@ class TchebichefQuality(nn.Module):
         blocks = inner.reshape(len(channel), rows, size, columns, size)
         return blocks.permute(2, 4, 0, 1, 3).reshape(size, size, -1)
 
-    def _moments(self, patches: Tensor) -> Tensor:
-        """(P, P, patches) -> the same shape: moments of patches of Frobenius norm 1 less their mean.
+    def _texture_scores(self, patches: Tensor, moments: Tensor, squares: Tensor, energy: Tensor) -> Tensor:
+        """(P, P, patches) -> (patches,): mean of 1 - (2 a b + C) / (a^2 + b^2 + C) over the moments.
 
-        Exactly zero for a constant patch. That of order (0, 0) is zero, so nothing below treats it apart.
+        a and b are those of the patch and of the blurred patch, each normalised to energy 1 and less its mean.
+        Here all are multiplied by the root of the patch's energy, which saves work.
         """
-        norm = patches.square().sum((0, 1)).sqrt_()
-        centred = patches - patches[0, 0]
-        centred -= centred.mean((0, 1))
-        return _both_sides(self.table, centred).div_(torch.where(norm > 0, norm, 1))
+        others = _both_sides(self.blurred_table, patches)
+        first = others[0, 0].clone()
+        others.addcmul_(self.mean_in_moments, first, value=-1)
+        other_squares = others.square()
+        other_energy = other_squares.sum((0, 1)) + (first / (self.size * self.table[0, 0] ** 2)).square()
+        ratio = energy / other_energy
+        unlike = torch.addcmul(moments, others, ratio.sqrt(), value=-1).square_()
+        return unlike.div_(other_squares.mul_(ratio).add_(squares).add_(_C * energy)).mean((0, 1))
 
-    def _smooth_scores(self, moments: Tensor) -> Tensor:
+    def _smooth_scores(self, moments: Tensor, energy: Tensor, constant: Tensor) -> Tensor:
         """(P, P, patches) -> (patches,): how much of the moments the highest orders have, 1 from 5 % on."""
         sizes = moments.abs()
         total = sizes.sum((0, 1))
         highest = torch.stack([sizes[-1].sum(0), sizes[:, -1].sum(0)])
         if self.rule == "python":
-            shares = torch.where(total > 0, highest / total + _C, _CLIP)
+            shares = torch.where(constant, _CLIP, highest / total + _C)
         else:
-            shares = highest / (total + _C)
+            shares = torch.where(constant, 0, highest / (total + _C * energy.sqrt()))
         return torch.log1p(-shares.clamp(max=_CLIP).mean(0)) / math.log1p(-_CLIP)
-
-
-def _difference(moments: Tensor, others: Tensor, squares: Tensor) -> Tensor:
-    """(P, P, patches) -> (patches,): mean over the moments a, b of 1 - (2 a b + C) / (a^2 + b^2 + C).
-
-    Args:
-        squares: of `moments`; overwritten.
-    """
-    return (moments - others).square_().div_(squares.add_(others.square_()).add_(_C)).mean((0, 1))
 
 
 def check_threshold(threshold: float) -> float:
@@ -176,5 +187,5 @@ def _both_sides(matrix: Tensor, patches: Tensor) -> Tensor:
 def _mean(scores: Tensor, mask: Tensor, images: int) -> Tensor:
     """(patches of all images,) -> (N,): mean where the mask is set, 1 where it never is."""
     count = mask.view(images, -1).sum(1)
-    total = (scores * mask).view(images, -1).sum(1)
+    total = torch.where(mask, scores, 0).view(images, -1).sum(1)
     return torch.where(count > 0, total / count, 1)

@@ -118,7 +118,7 @@ def _grown(num_levels: int, base: int, growth: int, limit: int) -> list[int]:
     return numbers
 
 
-def _v1_names(encoders: list["_Stack"], decoders: list["_Stack"]) -> dict[str, str]:
+def _v1_names(encoders: list[_Stack], decoders: list[_Stack]) -> dict[str, str]:
     """Name of each layer in PowerQE v1 -> our name."""
     names = {"inc.0": "head.0", "outc": "tail"}
     for level, (encoder, decoder) in enumerate(zip(encoders, decoders, strict=True)):

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from net import build_network, load_weights
-from net.unet import fit
+from net.blocks import fit
 from utils.errors import UserError
 
 V1 = {"type": "UNet", "in_channels": 3, "out_channels": 3, "num_levels": 3, "base_features": 4, "max_layers": 3}
