@@ -29,7 +29,14 @@ class RelativisticGAN:
     Args:
         discriminator: {type: VGGDiscriminator, ...}; only training builds it.
         niter_warmup: iterations of the warm-up, counted in niter.
-        optimizer, scheduler: of the network after the warm-up.
+        warmup_loss: losses of the warm-up.
+        loss: pixel and perceptual losses after the warm-up.
+        adversarial_weight: factor of the adversarial loss.
+        warmup_optimizer: of the network in the warm-up.
+        optimizer: of the network after the warm-up; it starts afresh.
+        discriminator_optimizer: of the discriminator.
+        warmup_scheduler: stretches over the warm-up.
+        scheduler: of network and discriminator, from the end of the warm-up on.
     """
 
     def __init__(

@@ -66,7 +66,7 @@ class CBDNet(nn.Module):
             share_weights=share_weights,
         )
         self._estimator_layers = ["0", "1", *(f"2.{i}.{layer}" for i in repeated.order for layer in range(2)), "3"]
-        init_residual(self, self.denoiser.tail)
+        init_residual(self.estimator, last)
         _open_map(last)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -81,12 +81,10 @@ class CBDNet(nn.Module):
 
 
 def _open_map(last: nn.Conv2d) -> None:
-    """Start with a faint map whose ReLU lets the gradient of every pixel through.
+    """Start with a faint map everywhere, so that its ReLU lets the gradient of every pixel through.
 
-    A channel of the map that is zero everywhere learns nothing; with PyTorch's initialisation a third of
+    A channel of the map that is zero for all images learns nothing; with PyTorch's initialisation a third of
     them start so.
     """
-    with torch.no_grad():
-        last.weight.mul_(0.01)
     if last.bias is not None:
         nn.init.constant_(last.bias, 0.1)

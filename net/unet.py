@@ -25,6 +25,12 @@ class UNet(nn.Module):
 
     Args:
         num_levels: scales; 1 is two convolutions at full size.
+        base_features: features of level 0.
+        max_features: most features of a level.
+        feature_growth: factor of the features from level to level.
+        base_layers: convolutions of level 0 that keep the number of features.
+        max_layers: most of them in a level.
+        layer_growth: factor of their number from level to level.
         down: 2x2 mean, or 3x3 convolution of stride 2 with ReLU.
         up: 3x3 transposed convolution of stride 2, or nearest neighbour (after a 1x1 convolution where the
             two levels differ in features).
@@ -74,7 +80,7 @@ class UNet(nn.Module):
         self._v1_names = _v1_names(encoders, decoders)
         if residual:
             check_skip("UNet with residual: true", in_channels, out_channels)
-            init_residual(self, self.tail)
+        init_residual(self, self.tail)  # without the skip it learns faster so, too
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, H, W) in [0, 1] -> (N, out_channels, H, W), not clamped."""

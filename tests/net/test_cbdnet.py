@@ -108,11 +108,11 @@ def test_weights_that_differ_cannot_be_shared(v1_file: Callable[[dict[str, Tenso
 @pytest.mark.parametrize("share_weights", [True, False])
 def test_start(share_weights: bool) -> None:
     """Near the identity, and with a map whose ReLU lets every pixel's gradient through."""
-    x = torch.rand(2, 3, 16, 16)
+    x = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     for seed in range(5):
         torch.manual_seed(seed)
-        network = build_network({**SMALL, "share_weights": share_weights})
-        assert 0 < float((network(x) - x).detach().abs().mean()) < 0.02
+        network = build_network({**SMALL, "estimator_features": 16, "share_weights": share_weights})
+        assert 0 < float((network(x) - x).detach().abs().mean()) < 0.03
         assert (network.get_submodule("estimator")(x) > 0).all()
 
 
