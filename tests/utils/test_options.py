@@ -165,7 +165,7 @@ def test_rates_as_people_write_them(write: Write, text: str) -> None:
         ("trian.niter=3", "unknown key 'trian' (did you mean 'train'?); allowed: name, device, network, "),
         ("train.load_state.if_laod=true", "train.load_state: unknown key 'if_laod' (did you mean 'if_load'?)"),
         ("train=null", "train: found null, expected a mapping with the keys niter, "),
-        ("network=null", "network: found null, expected {type: NAME, ...} with a NAME of: ARCNN, DCAD, DnCNN"),
+        ("network=null", "network: found null, expected {type: NAME, ...} with a NAME of: ARCNN, "),
         ("network.type=ARCN", "network: unknown network 'ARCN' (did you mean 'ARCNN'?); known: ARCNN, "),
         ("network.hiden_channels=[4]", "network: unknown key 'hiden_channels' (did you mean 'hidden_channels'?)"),
         ("network.hidden_channels=[4, 0]", "network.hidden_channels: found [4, 0], expected list of int > 0"),
