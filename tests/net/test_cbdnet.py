@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from net import build_network, load_weights
 from utils.errors import UserError
@@ -113,7 +113,10 @@ def test_start(share_weights: bool) -> None:
         torch.manual_seed(seed)
         network = build_network({**SMALL, "estimator_features": 16, "share_weights": share_weights})
         assert 0 < float((network(x) - x).detach().abs().mean()) < 0.03
-        assert (network.get_submodule("estimator")(x) > 0).all()
+        estimator = network.get_submodule("estimator")
+        assert isinstance(estimator, nn.Sequential)
+        assert (estimator(x) > 0).all()
+        assert float(estimator[:3](x).detach().square().mean()) > 0.05  # the signal has not faded away on its path
 
 
 @pytest.mark.parametrize("merge", ["add", "concat"])

@@ -176,7 +176,7 @@ def test_dense_blocks_start_with_a_tenth_of_he() -> None:
 
 @pytest.mark.parametrize(
     ("patch_size", "nearest"),
-    [([100, 128], "96x128"), ([128, 1], "128x32"), ([48, 47], "64x32"), ([130, 130], "128x128")],
+    [([100, 128], "96x128"), ([128, 1], "128x32"), ([48, 64], "64x64"), ([130, 130], "128x128")],
 )
 def test_patch_that_halving_does_not_divide(patch_size: list[int], nearest: str) -> None:
     with pytest.raises(UserError) as error:
