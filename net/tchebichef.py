@@ -1,7 +1,7 @@
 """The quality of decoded images without a reference, from Tchebichef moments: RBQE's judge between its exits.
 
 Xing, Xu, Li, Guan, "Early Exit or Not: Resource-Efficient Blind Quality Enhancement for Compressed Images",
-ECCV 2020, section 3.4. The patches lie across the borders of the codec's blocks. How much the moments of highest
+ECCV 2020. The patches lie across the borders of the codec's blocks. How much the moments of highest
 order have of a smooth patch tells its block edges; a textured patch is compared with itself after a blur,
 which changes little what the codec has blurred already. All patches of a batch are computed at once.
 
@@ -58,7 +58,6 @@ class TchebichefQuality(nn.Module):
 
     table: Tensor
     blurred_table: Tensor
-    mean_in_moments: Tensor
 
     def __init__(self, *, codec: Codec = "jpeg", rule: Rule = "python", threshold: float | None = None) -> None:
         super().__init__()
@@ -68,14 +67,8 @@ class TchebichefQuality(nn.Module):
         self.threshold = check_threshold(THRESHOLDS[rule][codec] if threshold is None else threshold)
         table = polynomials(self.size)
         table = table.round(decimals=4) if rule == "python" else table
-        sums = table.sum(1)  # rounded, not all but the first are zero: the mean spreads over other moments
-        buffers = {
-            "table": table,
-            "blurred_table": table @ _blur(self.size),
-            "mean_in_moments": torch.outer(sums, sums)[..., None] / sums[0] ** 2,
-        }
-        for name, buffer in buffers.items():
-            self.register_buffer(name, buffer.float(), persistent=False)
+        self.register_buffer("table", table.float(), persistent=False)
+        self.register_buffer("blurred_table", (table @ _blur(self.size)).float(), persistent=False)
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
@@ -134,13 +127,13 @@ class TchebichefQuality(nn.Module):
         Here all are multiplied by the root of the patch's energy, which saves work.
         """
         others = _both_sides(self.blurred_table, patches)
-        first = others[0, 0].clone()
-        others.addcmul_(self.mean_in_moments, first, value=-1)
+        first = others[0, 0].clone()  # the mean alone; in others a rounded table leaves less than 1e-4 of it
+        others[0, 0] = 0
         other_squares = others.square()
         other_energy = other_squares.sum((0, 1)) + (first / (self.size * self.table[0, 0] ** 2)).square()
         ratio = energy / other_energy
         unlike = torch.addcmul(moments, others, ratio.sqrt(), value=-1).square_()
-        return unlike.div_(other_squares.mul_(ratio).add_(squares).add_(_C * energy)).mean((0, 1))
+        return unlike.div_(torch.addcmul(squares, other_squares, ratio).add_(_C * energy)).mean((0, 1))
 
     def _smooth_scores(self, moments: Tensor, energy: Tensor, constant: Tensor) -> Tensor:
         """(P, P, patches) -> (patches,): how much of the moments the highest orders have, 1 from 5 % on."""
