@@ -1,0 +1,115 @@
+"""Which of the three back-ends computes: the compiled operator, else torchvision's, else the reference.
+
+The choice is made once for each type of device, at first use, and said in the log. POWERQE_DCN=compiled,
+torchvision or reference takes it away from the program, `force_backend` from the environment.
+"""
+
+import os
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from net.ops.dcn import compiled, reference, torchvision_op
+from net.ops.dcn.arguments import Arguments, is_autocast
+from utils.errors import UserError
+from utils.log import logger
+
+VARIABLE = "POWERQE_DCN"
+
+
+class _Backend(NamedTuple):
+    run: Callable[[Arguments], Tensor]
+    missing: Callable[[str], str | None]
+    """Why it cannot be used on a type of device; None: it can."""
+
+
+class _Choice(NamedTuple):
+    name: str
+    reason: str
+    """Why this one and none before it; empty for the best."""
+
+
+BACKENDS = {
+    "compiled": _Backend(compiled.run, compiled.missing),
+    "torchvision": _Backend(torchvision_op.run, torchvision_op.missing),
+    "reference": _Backend(reference.run, lambda _: None),
+}
+"""The best first."""
+
+_chosen: dict[str, _Choice] = {}
+"""By type of device."""
+_forced: str | None = None
+
+
+def force_backend(name: str | None) -> None:
+    """From now on use one back-end on all devices; None: choose again.
+
+    Raises:
+        UserError: there is no such back-end.
+    """
+    global _forced
+    _forced = None if name is None else _known(name, "force_backend")
+    _chosen.clear()
+
+
+def status() -> str:
+    """One line: which back-end computes on which type of device, and why.
+
+    Raises:
+        UserError: the environment variable POWERQE_DCN asks for what there is not.
+    """
+    devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+    for device in devices:
+        _name(device, _forced)
+    return "deformable convolution: " + "; ".join(_describe(device) for device in devices)
+
+
+def run(a: Arguments) -> Tensor:
+    """Compute with the back-end of the input's device. (N, O, H', W')"""
+    device = a.input.device.type
+    backend = BACKENDS[_name(device, _forced)]
+    if is_autocast(device):  # the arguments have been cast already
+        with torch.autocast(device, enabled=False):
+            return backend.run(a)
+    return backend.run(a)
+
+
+# torch.compile does not trace but call this: loading a library cannot be compiled. What it has compiled is compiled
+# again when `forced` changes.
+@torch.compiler.assume_constant_result
+def _name(device: str, forced: str | None) -> str:
+    if device not in _chosen:
+        _chosen[device] = _select(device, forced)
+        logger.info(f"deformable convolution: {_describe(device)}")
+    return _chosen[device].name
+
+
+def _select(device: str, forced: str | None) -> _Choice:
+    asked = forced or os.environ.get(VARIABLE)
+    if asked:
+        source = "force_backend" if forced else VARIABLE
+        why_not = BACKENDS[_known(asked, source)].missing(device)
+        if why_not:
+            raise UserError(f"{source}: found {asked}, which {why_not}")
+        return _Choice(asked, f"asked for by {source}")
+    reasons = []
+    for name, backend in BACKENDS.items():
+        why_not = backend.missing(device)
+        if why_not is None:
+            break
+        reasons.append(f"{name} {why_not}")
+    return _Choice(name, ", ".join(reasons))
+
+
+def _describe(device: str) -> str:
+    name, reason = _chosen[device]
+    kernels = f" ({compiled.cpu_kernels()} kernels)" * (name == "compiled" and device == "cpu")
+    return f"{name}{kernels} on {device}" + f": {reason}" * bool(reason)
+
+
+def _known(name: str, source: str) -> str:
+    if name not in BACKENDS:
+        raise UserError(f"{source}: found {name!r}, expected one of {', '.join(BACKENDS)}")
+    return name
