@@ -15,6 +15,7 @@ Only Python's own library is imported: pip may run this where there is nothing e
 
 import hashlib
 import os
+import platform
 import re
 import shlex
 import shutil
@@ -31,7 +32,7 @@ SOURCES = HERE / "src"
 OLDEST_TORCH = (2, 11)
 VARIABLE = "POWERQE_DCN_BUILD"
 
-CXX_FLAGS = ("-O3", "-std=c++17", "-fPIC", "-fvisibility=hidden", "-fno-math-errno", "-fno-trapping-math")
+CXX_FLAGS = ("-O3", "-std=c++17", "-fPIC", "-fvisibility=hidden", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi")
 NVCC_FLAGS = ("-O3", "-std=c++17", "-Xcompiler=-fPIC,-fvisibility=hidden", "-DUSE_CUDA")
 USUAL_GPUS = ("7.5", "8.0", "9.0", "10.0", "12.0")
 """One of each generation: code for 8.0 runs on 8.6 and 8.9, too."""
@@ -77,7 +78,22 @@ class Library(NamedTuple):
         return path.is_file() and self.stamp().encode() in path.read_bytes()
 
 
-CPU = Library("cpu", (Unit("operators.cpp"), Unit("cpu_kernels.cpp")))
+X86_KERNELS = {
+    "avx2": ("-mavx2", "-mfma", "-mf16c"),
+    "avx512": ("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma", "-mf16c", "-mprefer-vector-width=512"),
+}
+"""The processors that the kernels are compiled for besides those that any of its kind can run; operators.cpp chooses
+one when the program runs."""
+
+
+def _cpu_units() -> tuple[Unit, ...]:
+    is_x86 = platform.machine().lower() in ("x86_64", "amd64") and sys.maxsize > 2**32
+    kinds = X86_KERNELS if is_x86 else {}
+    extra = (Unit("cpu_kernels.cpp", (f"-DDCN_KERNELS={name}", *flags), f"_{name}") for name, flags in kinds.items())
+    return Unit("operators.cpp"), Unit("cpu_kernels.cpp"), *extra
+
+
+CPU = Library("cpu", _cpu_units())
 CUDA = Library("cuda", (Unit("cuda_kernels.cu"),))
 LIBRARIES = (CPU, CUDA)
 

@@ -1,4 +1,4 @@
-// Two small matrix products on tiles that lie in the cache. Everything has internal linkage (see cpu_kernels.cpp).
+// Small matrix products on tiles that lie in the cache. Everything has internal linkage (see cpu_kernels.cpp).
 //
 // PyTorch's own product is not used: it may share its work among threads in another way, and then round otherwise,
 // when the number of threads changes.
@@ -6,95 +6,107 @@
 
 #include <cstdint>
 
+#include "lanes.h"
+
 namespace powerqe {
 namespace {
 
+// Rows and vectors of a result that the registers can hold.
 #if defined(__AVX512F__)
-constexpr int kVectorBytes = 64, kRows = 8, kDotRows = 4, kDotColumns = 4;
-#elif defined(__AVX__)
-constexpr int kVectorBytes = 32, kRows = 6, kDotRows = 3, kDotColumns = 4;
+constexpr int kRows = 6, kVectors = 4, kDotRows = 4, kDotColumns = 4;
+#elif defined(__AVX2__)
+constexpr int kRows = 6, kVectors = 2, kDotRows = 3, kDotColumns = 4;
 #else
-constexpr int kVectorBytes = 16, kRows = 4, kDotRows = 2, kDotColumns = 4;
+constexpr int kRows = 4, kVectors = 2, kDotRows = 2, kDotColumns = 4;
 #endif
 
-// `Register` is what the processor computes with, `Memory` the same at any address.
+// The width of all tiles is a multiple of this: the widest vector.
+constexpr int64_t kTileMultiple = 16;
+
+// Of a matrix by its first element: how far it is to the next row and to the next column.
 template <class A>
-struct Lanes;
-template <>
-struct Lanes<float> {
-  static constexpr int count = kVectorBytes / 4;
-  typedef float Register __attribute__((vector_size(kVectorBytes)));
-  typedef float Memory __attribute__((vector_size(kVectorBytes), aligned(4), may_alias));
-};
-template <>
-struct Lanes<double> {
-  static constexpr int count = kVectorBytes / 8;
-  typedef double Register __attribute__((vector_size(kVectorBytes)));
-  typedef double Memory __attribute__((vector_size(kVectorBytes), aligned(8), may_alias));
+struct Factor {
+  const A* data;
+  int64_t row, column;
 };
 
-template <class A>
-inline typename Lanes<A>::Register read(const A* from) {
-  return *reinterpret_cast<const typename Lanes<A>::Memory*>(from);
-}
-template <class A>
-inline void write(typename Lanes<A>::Register value, A* to) {
-  *reinterpret_cast<typename Lanes<A>::Memory*>(to) = value;
-}
-
-// The width of all tiles is a multiple of this (two vectors of the widest kind).
-constexpr int64_t kTileMultiple = 32;
-
-template <int ROWS, class A>
-void multiply_rows(int64_t columns, int64_t depth, const A* a, int64_t pitch_a, const A* b, int64_t pitch_b, A* c,
-                   int64_t pitch_c) {
+template <int ROWS, int VECTORS, class A>
+inline void multiply_piece(int64_t depth, Factor<A> a, const A* b, int64_t pitch_b, A* c, int64_t pitch_c, bool adds) {
   using Register = typename Lanes<A>::Register;
-  constexpr int L = Lanes<A>::count;
-  for (int64_t j = 0; j < columns; j += 2 * L) {
-    Register left[ROWS], right[ROWS];
+  constexpr int L = kLanes<A>;
+  Register sums[ROWS][VECTORS] = {};
+  for (int64_t k = 0; k < depth; ++k) {
+    Register right[VECTORS];
+    for (int j = 0; j < VECTORS; ++j) right[j] = read(b + k * pitch_b + j * L);
     for (int i = 0; i < ROWS; ++i) {
-      left[i] = read(c + i * pitch_c + j);
-      right[i] = read(c + i * pitch_c + j + L);
+      const A left = a.data[i * a.row + k * a.column];
+      for (int j = 0; j < VECTORS; ++j) sums[i][j] += left * right[j];
     }
-    for (int64_t k = 0; k < depth; ++k) {
-      const Register b0 = read(b + k * pitch_b + j), b1 = read(b + k * pitch_b + j + L);
-      for (int i = 0; i < ROWS; ++i) {
-        const A factor = a[i * pitch_a + k];
-        left[i] += factor * b0;
-        right[i] += factor * b1;
-      }
-    }
-    for (int i = 0; i < ROWS; ++i) {
-      write(left[i], c + i * pitch_c + j);
-      write(right[i], c + i * pitch_c + j + L);
+  }
+  for (int i = 0; i < ROWS; ++i) {
+    for (int j = 0; j < VECTORS; ++j) {
+      A* const to = c + i * pitch_c + j * L;
+      write(adds ? read(to) + sums[i][j] : sums[i][j], to);
     }
   }
 }
 
-template <int ROWS, class A>
-void multiply_some_rows(int64_t rows, int64_t columns, int64_t depth, const A* a, int64_t pitch_a, const A* b,
-                        int64_t pitch_b, A* c, int64_t pitch_c) {
+template <int ROWS, int VECTORS, class A>
+inline void multiply_rows(int64_t rows, int64_t depth, Factor<A> a, const A* b, int64_t pitch_b, A* c, int64_t pitch_c,
+                          bool adds) {
   if (rows == ROWS) {
-    multiply_rows<ROWS>(columns, depth, a, pitch_a, b, pitch_b, c, pitch_c);
+    multiply_piece<ROWS, VECTORS>(depth, a, b, pitch_b, c, pitch_c, adds);
   } else if constexpr (ROWS > 1) {
-    multiply_some_rows<ROWS - 1>(rows, columns, depth, a, pitch_a, b, pitch_b, c, pitch_c);
+    multiply_rows<ROWS - 1, VECTORS>(rows, depth, a, b, pitch_b, c, pitch_c, adds);
   }
 }
 
-// c (rows, columns) += a (rows, depth) * b (depth, columns), row by row in memory; columns % kTileMultiple == 0.
+// A panel of b, a few vectors wide, stays in the nearest cache while all rows pass.
+template <int VECTORS, class A>
+void multiply_panels(int64_t rows, int64_t columns, int64_t depth, Factor<A> a, const A* b, int64_t pitch_b, A* c,
+                     int64_t pitch_c, bool adds) {
+  constexpr int64_t width = VECTORS * kLanes<A>;
+  int64_t j = 0;
+  for (; j + width <= columns; j += width) {
+    for (int64_t i = 0; i < rows; i += kRows) {
+      const Factor<A> some = {a.data + i * a.row, a.row, a.column};
+      multiply_rows<kRows, VECTORS>(rows - i < kRows ? rows - i : kRows, depth, some, b + j, pitch_b,
+                                    c + i * pitch_c + j, pitch_c, adds);
+    }
+  }
+  if constexpr (VECTORS > 1) {
+    if (j < columns) multiply_panels<VECTORS - 1>(rows, columns - j, depth, a, b + j, pitch_b, c + j, pitch_c, adds);
+  }
+}
+
+// c (rows, columns) = a (rows, depth) * b (depth, columns), or c += that; columns % kTileMultiple == 0.
 template <class A>
-void multiply_add(int64_t rows, int64_t columns, int64_t depth, const A* a, int64_t pitch_a, const A* b,
-                  int64_t pitch_b, A* c, int64_t pitch_c) {
-  for (int64_t i = 0; i < rows; i += kRows) {
-    const int64_t some = rows - i < kRows ? rows - i : kRows;
-    multiply_some_rows<kRows>(some, columns, depth, a + i * pitch_a, pitch_a, b, pitch_b, c + i * pitch_c, pitch_c);
+void multiply(int64_t rows, int64_t columns, int64_t depth, Factor<A> a, const A* b, int64_t pitch_b, A* c,
+              int64_t pitch_c, bool adds) {
+  constexpr int64_t deep = 128;
+  for (int64_t k = 0; k < depth; k += deep) {
+    const Factor<A> some = {a.data + k * a.column, a.row, a.column};
+    multiply_panels<kVectors>(rows, columns, depth - k < deep ? depth - k : deep, some, b + k * pitch_b, pitch_b, c,
+                              pitch_c, adds || k > 0);
+  }
+}
+
+// The sum of all lanes, by halves.
+template <class A, int COUNT>
+inline A sum_of_lanes(typename Lanes<A, COUNT>::Register value) {
+  if constexpr (COUNT == 1) {
+    return value[0];
+  } else {
+    A lanes[COUNT];
+    write(value, lanes);
+    return sum_of_lanes<A, COUNT / 2>(read<A, COUNT / 2>(lanes) + read<A, COUNT / 2>(lanes + COUNT / 2));
   }
 }
 
 template <int ROWS, int COLUMNS, class A>
 void dot_tile(int64_t depth, const A* a, int64_t pitch_a, const A* b, int64_t pitch_b, A* c, int64_t pitch_c) {
   using Register = typename Lanes<A>::Register;
-  constexpr int L = Lanes<A>::count;
+  constexpr int L = kLanes<A>;
   Register sums[ROWS][COLUMNS] = {};
   for (int64_t k = 0; k < depth; k += L) {
     Register right[COLUMNS];
@@ -106,9 +118,7 @@ void dot_tile(int64_t depth, const A* a, int64_t pitch_a, const A* b, int64_t pi
   }
   for (int i = 0; i < ROWS; ++i) {
     for (int j = 0; j < COLUMNS; ++j) {
-      A sum = 0;
-      for (int lane = 0; lane < L; ++lane) sum += sums[i][j][lane];
-      c[i * pitch_c + j] += sum;
+      c[i * pitch_c + j] += sum_of_lanes<A, L>(sums[i][j]);
     }
   }
 }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <new>
 #include <optional>
@@ -16,7 +17,34 @@
 namespace powerqe {
 namespace {
 
-const CpuKernels& kernels() { return cpu_kernels_baseline; }
+// The kernels that this processor can run, the fastest first.
+std::vector<const CpuKernels*> runnable_kernels() {
+  std::vector<const CpuKernels*> found;
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  const bool has_avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  if (has_avx2 && has_avx512) found.push_back(&cpu_kernels_avx512);
+  if (has_avx2) found.push_back(&cpu_kernels_avx2);
+#endif
+  found.push_back(&cpu_kernels_baseline);
+  return found;
+}
+
+// The environment variable is for tests: what one processor can run is more than what it would choose. It is read at
+// every call, so that one program can test all.
+const CpuKernels& kernels() {
+  static const std::vector<const CpuKernels*> runnable = runnable_kernels();
+  const char* const wish = std::getenv("POWERQE_DCN_CPU");
+  if (!wish || !*wish) return *runnable.front();
+  std::string names;
+  for (const CpuKernels* found : runnable) {
+    if (!std::strcmp(found->name, wish)) return *found;
+    names += (names.empty() ? "" : ", ") + std::string(found->name);
+  }
+  STD_TORCH_CHECK(false, "deform_conv2d: POWERQE_DCN_CPU: found '", wish, "', this processor can run: ", names);
+}
 
 struct Free {
   void operator()(void* memory) const { std::free(memory); }
@@ -49,6 +77,15 @@ std::optional<Tensor> contiguous(const std::optional<Tensor>& tensor) {
   return tensor ? std::make_optional(torch::stable::contiguous(*tensor)) : std::nullopt;
 }
 
+// The weight in the order that the kernels want.
+Tensor arranged(const CpuKernels& cpu, const Geometry& g, const Plan& plan, bool is_forward, const Tensor& weight) {
+  const Tensor ordered = accumulating(weight);
+  const Tensor found = torch::stable::new_empty(ordered, {plan.weights});
+  const Type type = ordered.scalar_type() == ScalarType::Double ? Type::float64 : Type::float32;
+  cpu.arrange_weight(g, type, plan, is_forward, ordered.const_data_ptr(), found.mutable_data_ptr());
+  return found;
+}
+
 // ------------------------------------------------------------------------------------------------ forward
 
 Tensor forward(const Tensor& input, const Tensor& offset, const std::optional<Tensor>& mask, const Tensor& weight,
@@ -62,7 +99,6 @@ Tensor forward(const Tensor& input, const Tensor& offset, const std::optional<Te
 
   const Tensor x = torch::stable::contiguous(input), offsets = torch::stable::contiguous(offset);
   const std::optional<Tensor> masks = contiguous(mask);
-  const Tensor weights = accumulating(weight);
   const std::optional<Tensor> biases = bias ? std::make_optional(accumulating(*bias)) : std::nullopt;
   ForwardCall call{};
   call.shape = g;
@@ -72,40 +108,18 @@ Tensor forward(const Tensor& input, const Tensor& offset, const std::optional<Te
   call.input = x.const_data_ptr();
   call.offset = offsets.const_data_ptr();
   call.mask = pointer(masks);
-  call.weight = weights.const_data_ptr();
   call.bias = pointer(biases);
   call.output = output.mutable_data_ptr();
 
   const CpuKernels& cpu = kernels();
   const Plan plan = cpu.plan_forward(call);
+  const Tensor weights = arranged(cpu, g, plan, true, weight);
+  call.weight = weights.const_data_ptr();
   for_units(plan, [&](int64_t first, int64_t last, void* scratch) { cpu.forward(call, plan, first, last, scratch); });
   return output;
 }
 
 // ------------------------------------------------------------------------------------------------ backward
-
-// (filters, channels / groups, kernel_h, kernel_w) -> (groups, channels / groups, kernel_h, kernel_w, filters / groups)
-template <class A>
-void order_by_tap(const Geometry& g, const Tensor& weight, const Tensor& by_tap) {
-  const int64_t depth = g.channels / g.groups * g.kernel_h * g.kernel_w, in_group = g.filters / g.groups;
-  const A* const from = static_cast<const A*>(weight.const_data_ptr());
-  A* const to = static_cast<A*>(by_tap.mutable_data_ptr());
-  for (int64_t o = 0; o < g.filters; ++o) {
-    A* const column = to + o / in_group * depth * in_group + o % in_group;
-    for (int64_t k = 0; k < depth; ++k) column[k * in_group] = from[o * depth + k];
-  }
-}
-
-Tensor weight_by_tap(const Geometry& g, const Tensor& weight) {
-  const Tensor ordered = accumulating(weight);
-  const Tensor by_tap = torch::stable::new_empty(ordered, {ordered.numel()});
-  if (ordered.scalar_type() == ScalarType::Double) {
-    order_by_tap<double>(g, ordered, by_tap);
-  } else {
-    order_by_tap<float>(g, ordered, by_tap);
-  }
-  return by_tap;
-}
 
 // Adds the slots in their order.
 template <class A>
@@ -130,6 +144,21 @@ Tensor sum_of_slots(const Tensor& slots, const Tensor& weight) {
 
 using Gradients = std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor>;
 
+constexpr int64_t kFewUnits = 6;
+
+// What there is to do besides the gradient of the bias. A single image with few offset groups makes few units; the
+// gradient of the input by itself, and the rest by itself, make more, but have some work in common.
+std::vector<BackwardCall> parts_of(const CpuKernels& cpu, const BackwardCall& call) {
+  BackwardCall rest = call, input_alone = call;
+  rest.grad_input = nullptr;
+  input_alone.grad_offset = input_alone.grad_mask = nullptr;
+  input_alone.wants_weight = false;
+  const bool wants_rest = call.grad_offset || call.grad_mask || call.wants_weight;
+  if (!wants_rest && !call.grad_input) return {};
+  if (!wants_rest || !call.grad_input || cpu.plan_backward(call).units >= kFewUnits) return {call};
+  return {input_alone, rest};
+}
+
 // A gradient that is not wanted is an empty tensor.
 Gradients backward(const Tensor& grad, const Tensor& input, const Tensor& offset, const std::optional<Tensor>& mask,
                    const Tensor& weight, const std::vector<int64_t>& stride, const std::vector<int64_t>& padding,
@@ -140,12 +169,14 @@ Gradients backward(const Tensor& grad, const Tensor& input, const Tensor& offset
   check_gradient(grad, input, g);
   const std::vector<bool> wanted = check_wanted(output_mask, mask);
   const ScalarType accumulator = accumulator_of(input);
-  const auto gradient = [&](Gradient which, const Tensor& of, ScalarType type) {
+  const auto zeros = [&](Gradient which, const Tensor& of, ScalarType type) {
     return wanted[which] ? torch::stable::new_zeros(of, of.sizes(), type) : torch::stable::new_empty(of, {0});
   };
-  Tensor grad_input = gradient(kInput, input, accumulator), grad_offset = gradient(kOffset, offset, offset.scalar_type());
-  Tensor grad_mask = gradient(kMask, mask ? *mask : offset, mask ? mask->scalar_type() : offset.scalar_type());
-  Tensor grad_weight = gradient(kWeight, weight, weight.scalar_type());
+  const auto space = [&](Gradient which, const Tensor& of) {
+    return wanted[which] ? torch::stable::new_empty(of, of.sizes()) : torch::stable::new_empty(of, {0});
+  };
+  Tensor grad_input = zeros(kInput, input, accumulator), grad_offset = space(kOffset, offset);
+  Tensor grad_mask = space(kMask, mask ? *mask : offset), grad_weight = zeros(kWeight, weight, weight.scalar_type());
   Tensor grad_bias = wanted[kBias] ? torch::stable::new_zeros(weight, {g.filters}, accumulator)
                                    : torch::stable::new_empty(weight, {0});
   const auto finish = [&] {
@@ -156,7 +187,7 @@ Gradients backward(const Tensor& grad, const Tensor& input, const Tensor& offset
   if (g.batch == 0) return finish();
 
   const Tensor gradients = torch::stable::contiguous(grad), x = torch::stable::contiguous(input);
-  const Tensor offsets = torch::stable::contiguous(offset), weights = weight_by_tap(g, weight);
+  const Tensor offsets = torch::stable::contiguous(offset);
   const std::optional<Tensor> masks = contiguous(mask);
   BackwardCall call{};
   call.shape = g;
@@ -167,10 +198,10 @@ Gradients backward(const Tensor& grad, const Tensor& input, const Tensor& offset
   call.input = x.const_data_ptr();
   call.offset = offsets.const_data_ptr();
   call.mask = pointer(masks);
-  call.weight_by_tap = weights.const_data_ptr();
   call.grad_input = wanted[kInput] ? grad_input.mutable_data_ptr() : nullptr;
   call.grad_offset = wanted[kOffset] ? grad_offset.mutable_data_ptr() : nullptr;
   call.grad_mask = wanted[kMask] ? grad_mask.mutable_data_ptr() : nullptr;
+  call.wants_weight = wanted[kWeight];
 
   const CpuKernels& cpu = kernels();
   if (wanted[kBias]) {
@@ -178,15 +209,18 @@ Gradients backward(const Tensor& grad, const Tensor& input, const Tensor& offset
       cpu.bias_gradient(call, first, last, grad_bias.mutable_data_ptr());
     });
   }
-  if (wanted[kInput] || wanted[kOffset] || wanted[kMask] || wanted[kWeight]) {
-    const Plan plan = cpu.plan_backward(call);
+  std::vector<BackwardCall> todo = parts_of(cpu, call);
+  for (BackwardCall& part : todo) {
+    const Plan plan = cpu.plan_backward(part);
+    const Tensor weights = arranged(cpu, g, plan, false, weight);
+    part.weight = weights.const_data_ptr();
     std::optional<Tensor> slots;
-    if (wanted[kWeight]) {
+    if (part.wants_weight) {
       slots = torch::stable::new_zeros(weight, {plan.slots, weight.numel()}, accumulator);
-      call.grad_weight = slots->mutable_data_ptr();
+      part.grad_weight = slots->mutable_data_ptr();
     }
     for_units(plan,
-              [&](int64_t first, int64_t last, void* scratch) { cpu.backward(call, plan, first, last, scratch); });
+              [&](int64_t first, int64_t last, void* scratch) { cpu.backward(part, plan, first, last, scratch); });
     if (slots) grad_weight = sum_of_slots(*slots, weight);
   }
   return finish();
