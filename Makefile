@@ -7,6 +7,8 @@ PORT ?= 29517
 PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.powerqe-installed
 SCRIPTS := $(PY) data_pre_process
+DCN := net/ops/dcn
+DCN_BUILT := $(DCN)/build/.tried
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -15,9 +17,9 @@ SCRIPTS := $(PY) data_pre_process
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: $(INSTALLED) ## create .venv and install PowerQE and its requirements there
+install: $(INSTALLED) $(DCN_BUILT) ## create .venv, install PowerQE and its requirements there, compile its operators
 
-test: lint ## lint, then run all tests
+test: lint $(DCN_BUILT) ## lint, compile, then run all tests
 	$(PY) -m pytest
 
 lint: $(INSTALLED) ## check style and types
@@ -40,7 +42,7 @@ quickstart: $(INSTALLED) ## prepare data, train, test and compare on embedded ph
 	@echo 'look at exp/quickstart-qf10/crops.png (compressed | enhanced | original) and results.md beside it'
 
 clean: ## remove caches and build products
-	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis $(DCN)/build $(DCN)/*.so
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 distclean: clean ## clean, and remove .venv and the quickstart's data
@@ -55,3 +57,8 @@ $(INSTALLED): pyproject.toml setup.py
 	$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	$(PY) -m pip install -e '.[test]'
 	@touch $@
+
+# What cannot be compiled here (CUDA kernels without nvcc, say) is left out; build.py says so.
+$(DCN_BUILT): $(INSTALLED) $(DCN)/build.py $(wildcard $(DCN)/src/*)
+	-$(PY) $(DCN)/build.py
+	@mkdir -p $(@D) && touch $@

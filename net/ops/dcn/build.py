@@ -93,6 +93,7 @@ def build(library: Library, to: Path, objects: Path, say: Callable[[str], None] 
     Returns:
         Whether the library is there now.
     """
+    to, objects = to.resolve(), objects.resolve()
     try:
         tools = _tools(library)
         made_with = objects / f"{library.device}.tools"
@@ -274,8 +275,9 @@ def _search(pattern: str, text: str) -> str | None:
 def _compile(library: Library, tools: _Tools, to: Path, objects: Path) -> None:
     objects.mkdir(parents=True, exist_ok=True)
     stamp = objects / f"stamp_{library.device}.cpp"
-    mark = f'extern "C" __attribute__((used, visibility("default"))) const char powerqe_dcn_{library.device}_sources[]'
-    stamp.write_text(f'{mark};\nconst char powerqe_dcn_{library.device}_sources[] = "{library.stamp()}";\n', encoding="utf-8")
+    attributes = '__attribute__((used, visibility("default")))'
+    mark = f'extern "C" {{ extern const char {library.name}_sources[] {attributes} = "{library.stamp()}"; }}\n'
+    stamp.write_text(mark, encoding="utf-8")
     commands = []
     for unit in (*library.units, Unit(str(stamp))):
         made = objects / f"{library.device}_{Path(unit.source).stem}{unit.suffix}.o"
