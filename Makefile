@@ -8,7 +8,6 @@ PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.powerqe-installed
 SCRIPTS := $(PY) data_pre_process
 DCN := net/ops/dcn
-DCN_BUILT := $(DCN)/build/.tried
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -17,9 +16,11 @@ DCN_BUILT := $(DCN)/build/.tried
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: $(INSTALLED) $(DCN_BUILT) ## create .venv, install PowerQE and its requirements there, compile its operators
+install: $(INSTALLED) ## create .venv, install PowerQE and its requirements there, compile its operators
+	-@$(PY) $(DCN)/build.py
 
-test: lint $(DCN_BUILT) ## lint, compile, then run all tests
+test: lint ## lint, compile, then run all tests
+	$(PY) $(DCN)/build.py
 	$(PY) -m pytest
 
 lint: $(INSTALLED) ## check style and types
@@ -57,8 +58,3 @@ $(INSTALLED): pyproject.toml setup.py
 	$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	$(PY) -m pip install -e '.[test]'
 	@touch $@
-
-# What cannot be compiled here (CUDA kernels without nvcc, say) is left out; build.py says so.
-$(DCN_BUILT): $(INSTALLED) $(DCN)/build.py $(wildcard $(DCN)/src/*)
-	-$(PY) $(DCN)/build.py
-	@mkdir -p $(@D) && touch $@

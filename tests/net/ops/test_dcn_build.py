@@ -45,10 +45,10 @@ def nvcc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def words(library: build.Library, tmp_path: Path) -> str:
+def words(library: build.Library, tmp_path: Path, outcome: build.Outcome = "absent") -> str:
     """What is said where a library cannot be built."""
     said: list[str] = []
-    assert not build.build(library, tmp_path / "out.so", tmp_path / "objects", said.append)
+    assert build.build(library, tmp_path / "out.so", tmp_path / "objects", said.append) == outcome
     (line,) = said
     assert line.startswith(f"deformable convolution: no {library.device} kernels: ")
     return line
@@ -108,7 +108,7 @@ def test_a_compiler_that_fails_leaves_nothing(
 ) -> None:
     (tmp_path / "out.so").write_text("of other sources")
     monkeypatch.setenv("CXX", str(script(tmp_path / "bad++", "echo no >&2; exit 1")))
-    assert "bad++ failed, see its messages above" in words(build.CPU, tmp_path)
+    assert "bad++ failed, see its messages above" in words(build.CPU, tmp_path, "failed")
     assert not (tmp_path / "out.so").exists()
     assert "cpu_kernels.cpp" in capsys.readouterr().err
 
@@ -118,7 +118,7 @@ def test_what_is_current_stays(tmp_path: Path, torch_folder: Path, monkeypatch: 
     (tmp_path / "out.so").write_text(f"library, {build.CPU.stamp()}")
     monkeypatch.setenv("PATH", str(tmp_path))
     said: list[str] = []
-    assert build.build(build.CPU, tmp_path / "out.so", tmp_path / "objects", said.append)
+    assert build.build(build.CPU, tmp_path / "out.so", tmp_path / "objects", said.append) == "there"
     assert "out.so stays as it is: no C++ compiler" in said[0]
 
 
@@ -131,14 +131,14 @@ def test_builds_once(tmp_path: Path, torch_folder: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("CXX", str(script(tmp_path / "fake++", "\n".join(lines))))
     said: list[str] = []
     target, objects = tmp_path / "out.so", tmp_path / "objects"
-    assert build.build(build.CPU, target, objects, said.append)
+    assert build.build(build.CPU, target, objects, said.append) == "there"
     assert "built out.so" in said[-1]
     calls = (tmp_path / "calls").read_text()
-    assert build.build(build.CPU, target, objects, said.append)
+    assert build.build(build.CPU, target, objects, said.append) == "there"
     assert said[-1] == "deformable convolution: out.so is up to date"
     assert len((tmp_path / "calls").read_text()) - len(calls) <= len("x\n")  # --version
     target.write_text("something else")
-    assert build.build(build.CPU, target, objects, said.append)
+    assert build.build(build.CPU, target, objects, said.append) == "there"
     assert "built out.so" in said[-1]
 
 
@@ -187,6 +187,15 @@ def test_nvcc_through_a_link_and_the_headers_of_pip(
 def test_takes_no_arguments(capsys: pytest.CaptureFixture[str]) -> None:
     assert build.main(["--help"]) == 2
     assert "POWERQE_DCN_BUILD" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("cpu", "cuda", "status"), [("there", "absent", 0), ("absent", "absent", 1), ("there", "failed", 1)]
+)
+def test_the_status_is_for_make(cpu: str, cuda: str, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No CUDA is no error, a CUDA source that does not compile is one."""
+    monkeypatch.setattr(build, "build", lambda library, *_: {"cpu": cpu, "cuda": cuda}[library.device])
+    assert build.main([]) == status
 
 
 def test_runs_without_anything_installed(root: Path) -> None:
