@@ -149,7 +149,8 @@ class Workload:
                 1, 1, 1, 1, 1, 1, 1, self.groups, True,
             )  # fmt: skip
         return torch.ops.powerqe.deform_conv2d_backward(
-            self.grad, self.input, self.offset, self.mask, self.weight, *_NO_STEPS, 1, self.groups, [True] * 5, False, False
+            self.grad, self.input, self.offset, self.mask, self.weight,
+            *_NO_STEPS, 1, self.groups, [True] * 5, False, False,
         )  # fmt: skip
 
     def both(self) -> None:
@@ -181,7 +182,9 @@ def _table(cases: dict[str, Case], args: argparse.Namespace, dtype: torch.dtype)
             cells += [f"{extra_memory(getattr(side, a_pass), args.device) / 1e6:,.1f}" for side in (own, peer)]
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
     if all(means.values()):
-        found = " | ".join(f" | | {math.exp(sum(map(math.log, ratios)) / len(ratios)):.1f}" for ratios in means.values())
+        found = " | ".join(
+            f" | | {math.exp(sum(map(math.log, ratios)) / len(ratios)):.1f}" for ratios in means.values()
+        )
         print(f"| geometric mean of {' and '.join(IN_MEAN)} | {found} | | | | |")
 
 

@@ -16,6 +16,8 @@ from net.ops.dcn.arguments import Arguments, cast_for_autocast, output_size
 from utils.errors import UserError
 
 FORWARD, BACKWARD = "powerqe::deform_conv2d", "powerqe::deform_conv2d_backward"
+CPU_VARIABLE = "POWERQE_DCN_CPU"
+"""Takes the choice of the CPU kernels away from the program, for tests."""
 _HINT = "build it with: sh net/ops/dcn/build.sh"
 
 
@@ -29,8 +31,15 @@ def missing(device: str) -> str | None:
 
 
 def cpu_kernels() -> str:
-    """For which instructions the CPU kernels in use are."""
-    return torch.ops.powerqe.deform_conv2d_cpu_kernels()
+    """For which instructions the CPU kernels in use are: baseline, avx2 or avx512.
+
+    Raises:
+        UserError: the environment variable POWERQE_DCN_CPU asks for some that this processor cannot run.
+    """
+    try:
+        return torch.ops.powerqe.deform_conv2d_cpu_kernels()
+    except RuntimeError as error:
+        raise UserError(str(error).splitlines()[0].removeprefix("deform_conv2d: ")) from None
 
 
 def run(a: Arguments) -> Tensor:

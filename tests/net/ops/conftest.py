@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from net.ops.dcn import backends, force_backend
+from net.ops.dcn import backends, compiled, force_backend
+from utils.errors import UserError
 
 Make = Callable[..., dict[str, Any]]
 
@@ -16,6 +17,7 @@ Make = Callable[..., dict[str, Any]]
 def _fresh_choice(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Every test starts without a choice of the environment and leaves none behind."""
     monkeypatch.delenv(backends.VARIABLE, raising=False)
+    monkeypatch.delenv(compiled.CPU_VARIABLE, raising=False)
     force_backend(None)
     yield
     force_backend(None)
@@ -29,11 +31,35 @@ def use(name: str) -> None:
     force_backend(name)
 
 
-@pytest.fixture(params=list(backends.BACKENDS))
-def backend(request: pytest.FixtureRequest) -> str:
-    """Each back-end in turn, forced."""
-    use(request.param)
+CPU_KERNELS = ("avx512", "avx2", "baseline")
+
+
+def use_cpu_kernels(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Force the compiled operator with kernels for some instructions, or skip the test where there are none."""
+    use("compiled")
+    monkeypatch.setenv(compiled.CPU_VARIABLE, name)
+    try:
+        assert compiled.cpu_kernels() == name
+    except UserError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(params=CPU_KERNELS)
+def cpu_kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The compiled operator with the kernels for each set of instructions in turn."""
+    use_cpu_kernels(request.param, monkeypatch)
     return request.param
+
+
+@pytest.fixture(params=[*(f"compiled {name}" for name in CPU_KERNELS), "torchvision", "reference"])
+def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each back-end in turn, forced; the compiled one with the kernels for each set of instructions."""
+    name, _, instructions = request.param.partition(" ")
+    if instructions:
+        use_cpu_kernels(instructions, monkeypatch)
+    else:
+        use(name)
+    return name
 
 
 @pytest.fixture

@@ -90,7 +90,7 @@ Plan plan_forward(const ForwardCall& call) {
 void plan_units(const BackwardCall& call, Plan& plan) {
   const Geometry& g = call.shape;
   const int64_t most_slots = most(1, least(kSlots, kSlotBytes / (count_of_weights(g) * item_size(call.type))));
-  plan.runs = least(g.batch, most_slots), plan.bands = plan.strips = 1;
+  plan.runs = most(1, least(g.batch, most_slots)), plan.bands = plan.strips = 1;  // one run of no images, too
   const int64_t units = plan.runs * g.offset_groups;
   if (units < kEnoughUnits && !call.grad_input) {  // no tile writes where another does
     plan.bands = least(least(most_slots / plan.runs, tiles(g, plan)), parts(kEnoughUnits, units));
