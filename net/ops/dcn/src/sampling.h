@@ -139,14 +139,11 @@ void store_tile(const Geometry& g, const Tile<A>& tile, const A* from, Type type
   });
 }
 
-// Asks for a tile of an array before it is needed: the runs are too short for the processor to see them coming.
+// Where the first pixel of a tile is in an array.
 template <class A>
-void prefetch_tile(const Geometry& g, const Tile<A>& tile, Type type, const void* base, int64_t start) {
+const char* first_of(const Geometry& g, const Tile<A>& tile, Type type, const void* base, int64_t start) {
   const int64_t item = type == Type::float64 ? 8 : type == Type::float32 ? 4 : 2;
-  tile.for_runs(g, [&](int64_t place, int64_t, int64_t count) {
-    const char* const from = static_cast<const char*>(base) + (start + place) * item;
-    for (int64_t byte = 0; byte < count * item; byte += 64) __builtin_prefetch(from + byte);
-  });
+  return static_cast<const char*>(base) + (start + tile.top * g.out_w + tile.left) * item;
 }
 
 // ------------------------------------------------------------------------------------------------ where to sample
@@ -156,6 +153,7 @@ template <class A>
 struct Shifts {
   const A *dy, *dx, *modulation;
   A* rooms[3];
+  const char* next[3];  // the same of the next tap, to be asked for in time: rows are too short to be seen coming
 
   Shifts(Arena& arena, const Plan& plan) {
     for (A*& room : rooms) room = arena.take<A>(plan.tile);
@@ -168,13 +166,12 @@ struct Shifts {
     dy = tile_of(g, tile, call.offset_type, call.offset, 2 * row * n, rooms[0]);
     dx = tile_of(g, tile, call.offset_type, call.offset, (2 * row + 1) * n, rooms[1]);
     const bool is_last = row + 1 == g.batch * g.offset_groups * taps(g);
-    if (!is_last) {
-      prefetch_tile(g, tile, call.offset_type, call.offset, 2 * (row + 1) * n);
-      prefetch_tile(g, tile, call.offset_type, call.offset, (2 * row + 3) * n);
-    }
+    const int64_t ahead = is_last ? 0 : 1;
+    next[0] = first_of(g, tile, call.offset_type, call.offset, 2 * (row + ahead) * n);
+    next[1] = first_of(g, tile, call.offset_type, call.offset, (2 * (row + ahead) + 1) * n);
+    next[2] = call.mask ? first_of(g, tile, call.mask_type, call.mask, (row + ahead) * n) : next[0];
     if (!needs_mask) return;
     if (call.mask) {
-      if (!is_last) prefetch_tile(g, tile, call.mask_type, call.mask, (row + 1) * n);
       modulation = tile_of(g, tile, call.mask_type, call.mask, row * n, rooms[2]);
     } else {
       for (int64_t p = 0; p < tile.width; ++p) rooms[2][p] = 1;
@@ -236,6 +233,7 @@ struct Samples {
     const A last_row = static_cast<A>(g.height - 1), last_column = static_cast<A>(g.width - 1);
     const I pitch = static_cast<I>(g.width);
     for (int64_t p = 0; p < tile.width; p += kLanes<A>) {
+      for (const char* row : shifts.next) __builtin_prefetch(row + p * static_cast<int64_t>(sizeof(A)));
       const Positions<A> at = positions(g, tile, shifts, tap, p);
       const Flags above = at.inside & (at.row >= 0), below = at.inside & (at.row < last_row);
       const Flags before = at.column >= 0, after = at.column < last_column;
