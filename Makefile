@@ -7,6 +7,7 @@ PORT ?= 29517
 PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.powerqe-installed
 SCRIPTS := $(PY) data_pre_process
+DCN := net/ops/dcn
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -15,9 +16,11 @@ SCRIPTS := $(PY) data_pre_process
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: $(INSTALLED) ## create .venv and install PowerQE and its requirements there
+install: $(INSTALLED) ## create .venv, install PowerQE and its requirements there, compile its operators
+	-@$(PY) $(DCN)/build.py
 
-test: lint ## lint, then run all tests
+test: lint ## lint, compile, then run all tests
+	$(PY) $(DCN)/build.py
 	$(PY) -m pytest
 
 lint: $(INSTALLED) ## check style and types
@@ -40,7 +43,7 @@ quickstart: $(INSTALLED) ## prepare data, train, test and compare on embedded ph
 	@echo 'look at exp/quickstart-qf10/crops.png (compressed | enhanced | original) and results.md beside it'
 
 clean: ## remove caches and build products
-	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis $(DCN)/build $(DCN)/*.so
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 distclean: clean ## clean, and remove .venv and the quickstart's data

@@ -46,7 +46,9 @@ class Arguments(NamedTuple):
         return output_size(self.input, self.weight, self.stride, self.padding, self.dilation)
 
 
-def output_size(input: Tensor, weight: Tensor, stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int]) -> Pair:
+def output_size(
+    input: Tensor, weight: Tensor, stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int]
+) -> Pair:
     """Height and width of the output, as for an ordinary convolution. Works with symbolic sizes, too."""
     height, width = (
         (input.shape[2 + i] + 2 * padding[i] - dilation[i] * (weight.shape[2 + i] - 1) - 1) // stride[i] + 1
@@ -77,8 +79,9 @@ def check_arguments(
         input, offset, mask, weight, bias = cast_for_autocast(device, input, offset, mask, weight, bias)
     _check_dtypes(input, offset, weight, bias, mask)
     steps = _pair("stride", stride, 1), _pair("padding", padding, 0), _pair("dilation", dilation, 1)
-    if not 0 < weight.shape[1] <= input.shape[1] or input.shape[1] % weight.shape[1]:
-        raise _wrong("weight", f"{_shape(weight)}, whose {weight.shape[1]} input channels", f"do not divide those of input {_shape(input)}")
+    if input.shape[1] % weight.shape[1]:
+        expected = f"expected a number that divides the {input.shape[1]} channels of input"
+        raise _wrong("weight", f"{weight.shape[1]} input channels in {_shape(weight)}", expected)
     groups = input.shape[1] // weight.shape[1]
     if weight.shape[0] % groups:
         raise _wrong("weight", f"{weight.shape[0]} output channels", f"expected a multiple of its {groups} groups")
@@ -151,7 +154,12 @@ def _by_name(
 
 
 def _check_sizes(
-    input: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None, steps: tuple[Pair, Pair, Pair], offset_groups: int
+    input: Tensor,
+    offset: Tensor,
+    weight: Tensor,
+    mask: Tensor | None,
+    steps: tuple[Pair, Pair, Pair],
+    offset_groups: int,
 ) -> None:
     height, width = output_size(input, weight, *steps)
     if height < 1 or width < 1:
@@ -161,7 +169,7 @@ def _check_sizes(
     shapes = {"offset": (offset, 2 * offset_groups * taps), "mask": (mask, offset_groups * taps)}
     for name, (tensor, channels) in shapes.items():
         if tensor is not None and tensor.shape != (input.shape[0], channels, height, width):
-            expected = f"expected ({input.shape[0]}, {channels}, {height}, {width}): batch, channels, size of the output"
+            expected = f"expected ({input.shape[0]}, {channels}, {height}, {width})"
             raise _wrong(name, f"the shape {_shape(tensor)}", expected)
 
 

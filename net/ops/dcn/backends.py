@@ -105,7 +105,7 @@ def _select(device: str, forced: str | None) -> _Choice:
 
 def _describe(device: str) -> str:
     name, reason = _chosen[device]
-    kernels = f" ({compiled.cpu_kernels()} kernels)" * (name == "compiled" and device == "cpu")
+    kernels = f" ({compiled.cpu_kernels()} kernels)" if (name, device) == ("compiled", "cpu") else ""
     return f"{name}{kernels} on {device}" + f": {reason}" * bool(reason)
 
 

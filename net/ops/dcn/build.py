@@ -24,7 +24,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 HERE = Path(__file__).resolve().parent
 SOURCES = HERE / "src"
@@ -38,7 +38,14 @@ USUAL_GPUS = ("7.5", "8.0", "9.0", "10.0", "12.0")
 
 
 class CannotBuildError(Exception):
-    """Something that is needed is not there, or the compiler refuses; the message is one line."""
+    """Something that is needed is not there; the message is one line."""
+
+
+class CompilerError(CannotBuildError):
+    """All is there, but a compiler refuses."""
+
+
+Outcome = Literal["there", "absent", "failed"]
 
 
 class Unit(NamedTuple):
@@ -82,7 +89,7 @@ CUDA = Library("cuda", (Unit("cuda_kernels.cu"),))
 LIBRARIES = (CPU, CUDA)
 
 
-def build(library: Library, to: Path, objects: Path, say: Callable[[str], None] = print) -> bool:
+def build(library: Library, to: Path, objects: Path, say: Callable[[str], None] = print) -> Outcome:
     """Compile and link one library, unless it is there and current.
 
     Args:
@@ -91,35 +98,36 @@ def build(library: Library, to: Path, objects: Path, say: Callable[[str], None] 
         say: takes one line that tells what happened, and why.
 
     Returns:
-        Whether the library is there now.
+        "there": it is there now; "absent": it cannot be built here; "failed": a compiler refused.
     """
+    to, objects = to.resolve(), objects.resolve()
     try:
         tools = _tools(library)
         made_with = objects / f"{library.device}.tools"
         if library.is_current(to) and made_with.is_file() and made_with.read_text(encoding="utf-8") == repr(tools):
             say(f"deformable convolution: {to.name} is up to date")
-            return True
+            return "there"
         _compile(library, tools, to, objects)
         made_with.write_text(repr(tools), encoding="utf-8")
     except CannotBuildError as error:
         if library.is_current(to):
             say(f"deformable convolution: {to.name} stays as it is: {error}")
-            return True
+            return "there"
         to.unlink(missing_ok=True)
         say(f"deformable convolution: no {library.device} kernels: {error}")
-        return False
+        return "failed" if isinstance(error, CompilerError) else "absent"
     say(f"deformable convolution: built {to.name} ({tools.words})")
-    return True
+    return "there"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Build what can be built beside this file. Status 1 if the CPU's library cannot."""
+    """Build what can be built beside this file. Status 1 if the CPU's library cannot, or if a compiler refuses."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments:
         print(f"error: found {' '.join(arguments)!r}: this takes no arguments\n\n{__doc__}", file=sys.stderr)
         return 2
-    built = [build(library, library.path, HERE / "build") for library in LIBRARIES]
-    return 0 if built[0] else 1
+    outcomes = [build(library, library.path, HERE / "build") for library in LIBRARIES]
+    return 0 if outcomes[0] == "there" and "failed" not in outcomes else 1
 
 
 # --------------------------------------------------------------------------- what is there to build with
@@ -274,8 +282,9 @@ def _search(pattern: str, text: str) -> str | None:
 def _compile(library: Library, tools: _Tools, to: Path, objects: Path) -> None:
     objects.mkdir(parents=True, exist_ok=True)
     stamp = objects / f"stamp_{library.device}.cpp"
-    mark = f'extern "C" __attribute__((used, visibility("default"))) const char powerqe_dcn_{library.device}_sources[]'
-    stamp.write_text(f'{mark};\nconst char powerqe_dcn_{library.device}_sources[] = "{library.stamp()}";\n', encoding="utf-8")
+    attributes = '__attribute__((used, visibility("default")))'
+    mark = f'extern "C" {{ extern const char {library.name}_sources[] {attributes} = "{library.stamp()}"; }}\n'
+    stamp.write_text(mark, encoding="utf-8")
     commands = []
     for unit in (*library.units, Unit(str(stamp))):
         made = objects / f"{library.device}_{Path(unit.source).stem}{unit.suffix}.o"
@@ -292,7 +301,7 @@ def _call(command: Sequence[str]) -> None:
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode:
         print(shlex.join(command), result.stdout, result.stderr, sep="\n", file=sys.stderr)
-        raise CannotBuildError(f"{Path(command[0]).name} failed, see its messages above")
+        raise CompilerError(f"{Path(command[0]).name} failed, see its messages above")
 
 
 def _jobs() -> int:

@@ -92,7 +92,9 @@ def _fake_forward(
 ) -> Tensor:  # fmt: skip
     for name, tensor in (("offset", offset), ("mask", mask), ("weight", weight), ("bias", bias)):
         if tensor is not None:
-            torch._check(tensor.device == input.device, lambda name=name: f"deform_conv2d: {name}: not on the input's device")
+            torch._check(
+                tensor.device == input.device, lambda name=name: f"deform_conv2d: {name}: not on the input's device"
+            )
     height, width = output_size(input, weight, stride, padding, dilation)
     return input.new_empty(input.shape[0], weight.shape[0], height, width)
 

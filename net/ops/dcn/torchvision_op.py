@@ -39,15 +39,13 @@ def missing(device: str) -> str | None:
 def run(a: Arguments) -> Tensor:
     """(N, O, H', W') in the type of the input."""
     dtype = torch.float64 if a.input.dtype == torch.float64 else torch.float32
-    weight, bias = a.weight.to(dtype), None if a.bias is None else a.bias.to(dtype)
-    offset, mask = _tame(a, dtype), a.mask
-    if bias is None:
-        bias = weight.new_zeros(weight.shape[0])
-    mask_given = mask is not None
-    mask = mask.to(dtype) if mask is not None else weight.new_zeros(a.input.shape[0], 1)
-    output = torch.ops.torchvision.deform_conv2d(
-        a.input.to(dtype), weight, offset, mask, bias, *a.stride, *a.padding, *a.dilation, a.groups, a.offset_groups, mask_given
-    )  # fmt: skip
+    weight = a.weight.to(dtype)
+    # What is not given has to be there all the same.
+    bias = weight.new_zeros(weight.shape[0]) if a.bias is None else a.bias.to(dtype)
+    mask = weight.new_zeros(a.input.shape[0], 1) if a.mask is None else a.mask.to(dtype)
+    tensors = (a.input.to(dtype), weight, _tame(a, dtype), mask, bias)
+    groups = (a.groups, a.offset_groups, a.mask is not None)
+    output = torch.ops.torchvision.deform_conv2d(*tensors, *a.stride, *a.padding, *a.dilation, *groups)
     return output.to(a.input.dtype)
 
 

@@ -99,7 +99,9 @@ def make() -> Make:
 def differentiate() -> Callable[..., dict[str, Tensor]]:
     """The output and all gradients of a call by name: differentiate(function, arguments, the output's gradient)."""
 
-    def differentiate(function: Callable[..., Tensor], arguments: dict[str, Any], grad: Tensor | None = None) -> dict[str, Tensor]:
+    def differentiate(
+        function: Callable[..., Tensor], arguments: dict[str, Any], grad: Tensor | None = None
+    ) -> dict[str, Tensor]:
         leaves = {k: v.detach().clone().requires_grad_() for k, v in arguments.items() if isinstance(v, Tensor)}
         output = function(**{**arguments, **leaves})
         if grad is None:

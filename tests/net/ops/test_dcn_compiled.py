@@ -258,7 +258,10 @@ def test_more_than_2_to_the_31_elements() -> None:
         assert weight.grad is not None
         assert weight.grad.flatten().tolist() == [0] * (array.shape[1] - 1) + [8]
         assert offset.grad is not None
-        assert offset.grad[-1, :, 1].tolist() == [[-5, -3], [-5, -3]]  # right-hand derivatives: beyond the last pixel are zeros
+        assert offset.grad[-1, :, 1].tolist() == [
+            [-5, -3],
+            [-5, -3],
+        ]  # right-hand derivatives: beyond the last pixel are zeros
         del image, output
         gc.collect()
 
