@@ -2,7 +2,8 @@
 // this file in front of them. The operators become `powerqe_emulated::...` for tensors on the CPU.
 //
 // The threads of a block are fibres that change places at __syncthreads(). They run in ascending order from one barrier
-// to the next or, with EMULATION_REVERSED, in descending order: a missing barrier gives wrong numbers in one of the two.
+// to the next or, with EMULATED_ORDER=descending, the other way round: a missing barrier gives wrong numbers in one of
+// the two.
 // Shared memory is new for every block, as large as asked for (so that a sanitizer sees what goes beyond), and full of
 // NaN. Matrix units: one thread of a warp holds and does everything, in plain loops.
 // Not covered: memory order between blocks, other devices and streams, how a GPU rounds.
@@ -17,6 +18,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <string>
 #include <type_traits>
 #include <vector>
 
@@ -46,6 +48,11 @@ inline void require(bool holds, const char* what) {
   std::abort();
 }
 
+inline std::string wish(const char* variable, const char* otherwise) {
+  const char* const value = std::getenv(variable);
+  return value ? value : otherwise;
+}
+
 constexpr size_t kStack = 128 * 1024;
 
 struct Fibre {
@@ -63,7 +70,6 @@ static size_t scheduler_size;
 static unsigned current;
 static std::function<void()> work;
 static unsigned char* shared_memory;
-static unsigned barriers;  // that the current fibre has reached
 
 inline void leave(Fibre& fibre, bool forever) {
 #ifdef __SANITIZE_ADDRESS__
@@ -112,13 +118,9 @@ inline void run_block() {
   for (bool all_done = false; !all_done;) {
     unsigned done = 0;
     for (unsigned i = 0; i < count; ++i) {
-#ifdef EMULATION_REVERSED
-      resume(count - 1 - i);
-      done += fibres[count - 1 - i].is_done;
-#else
-      resume(i);
-      done += fibres[i].is_done;
-#endif
+      const unsigned thread = wish("EMULATED_ORDER", "ascending") == "descending" ? count - 1 - i : i;
+      resume(thread);
+      done += fibres[thread].is_done;
     }
     all_done = done == count;
     require(all_done || done == 0, "a thread ended while others wait at a barrier");
@@ -270,8 +272,7 @@ inline AOTITorchError emulated_stream(int32_t, void** stream) {
 
 enum { cudaDevAttrComputeCapabilityMajor };
 inline int cudaDeviceGetAttribute(int* value, int, int) {
-  const char* const wish = std::getenv("EMULATED_CAPABILITY");
-  *value = wish ? std::atoi(wish) : 9;
+  *value = std::stoi(emulation::wish("EMULATED_CAPABILITY", "9"));
   return 0;
 }
 inline int cudaGetLastError() { return 0; }
