@@ -90,13 +90,7 @@ struct Mma {
   static constexpr int kPitch = kTilePixels + 16 / sizeof(E);
   nvcuda::wmma::fragment<nvcuda::wmma::accumulator, 16, 16, kStep, float> sum[2][2];
 
-  static __device__ Element element(float value) {
-    if constexpr (std::is_same_v<E, float>) {
-      return nvcuda::wmma::__float_to_tf32(value);
-    } else {
-      return static_cast<E>(value);
-    }
-  }
+  static __device__ Element element(float value) { return static_cast<E>(value); }
 
   __device__ void clear() {
 #pragma unroll
@@ -132,9 +126,23 @@ struct Mma {
   static __device__ int first_pixel() { return threadIdx.x / 64 * 32; }
 };
 
-using MmaHalf = Mma<__half, __half, 16>;
-using MmaBFloat = Mma<__nv_bfloat16, __nv_bfloat16, 16>;      // these two from compute capability 8.0 on
-using MmaTf32 = Mma<float, nvcuda::wmma::precision::tf32, 8>;
+struct MmaHalf : Mma<__half, __half, 16> {};
+
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+// There are no units for these types, and nobody launches the kernels that would need them.
+template <class E>
+struct NoMma {
+  using Element = E;
+  static __device__ Element element(float value) { return static_cast<E>(value); }
+};
+struct MmaBFloat : NoMma<__nv_bfloat16> {};
+struct MmaTf32 : NoMma<float> {};
+#else
+struct MmaBFloat : Mma<__nv_bfloat16, __nv_bfloat16, 16> {};
+struct MmaTf32 : Mma<float, nvcuda::wmma::precision::tf32, 8> {
+  static __device__ Element element(float value) { return nvcuda::wmma::__float_to_tf32(value); }
+};
+#endif
 
 template <class Math>
 constexpr bool kNeedsAmpere = std::is_same_v<Math, MmaBFloat> || std::is_same_v<Math, MmaTf32>;
