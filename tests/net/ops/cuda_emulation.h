@@ -22,10 +22,6 @@
 #include <type_traits>
 #include <vector>
 
-#ifdef __SANITIZE_ADDRESS__
-#include <sanitizer/common_interface_defs.h>
-#endif
-
 #define __global__
 #define __device__
 #define __host__
@@ -58,49 +54,28 @@ constexpr size_t kStack = 128 * 1024;
 struct Fibre {
   ucontext_t context;
   std::vector<char> stack = std::vector<char>(kStack);
-  void* fake_stack = nullptr;
   bool is_done = false;
 };
 
 static std::vector<Fibre> fibres;
 static ucontext_t scheduler;
-static void* scheduler_fake_stack;
-static const void* scheduler_stack;
-static size_t scheduler_size;
 static unsigned current;
 static std::function<void()> work;
 static unsigned char* shared_memory;
 
-inline void leave(Fibre& fibre, bool forever) {
-#ifdef __SANITIZE_ADDRESS__
-  __sanitizer_start_switch_fiber(forever ? nullptr : &fibre.fake_stack, scheduler_stack, scheduler_size);
-#endif
-  fibre.is_done = forever;
-  swapcontext(&fibre.context, &scheduler);
-#ifdef __SANITIZE_ADDRESS__
-  __sanitizer_finish_switch_fiber(fibre.fake_stack, &scheduler_stack, &scheduler_size);
-#endif
-}
+inline void leave(Fibre& fibre) { swapcontext(&fibre.context, &scheduler); }
 
 inline void run_fibre() {
-#ifdef __SANITIZE_ADDRESS__
-  __sanitizer_finish_switch_fiber(nullptr, &scheduler_stack, &scheduler_size);
-#endif
   work();
-  leave(fibres[current], true);
+  fibres[current].is_done = true;
+  leave(fibres[current]);
 }
 
 // Lets one thread go on to its next barrier, or to its end.
 inline void resume(unsigned thread) {
   Fibre& fibre = fibres[current = thread];
   threadIdx = dim3(thread);
-#ifdef __SANITIZE_ADDRESS__
-  __sanitizer_start_switch_fiber(&scheduler_fake_stack, fibre.stack.data(), kStack);
-#endif
   swapcontext(&scheduler, &fibre.context);
-#ifdef __SANITIZE_ADDRESS__
-  __sanitizer_finish_switch_fiber(scheduler_fake_stack, nullptr, nullptr);
-#endif
 }
 
 inline void run_block() {
@@ -153,13 +128,14 @@ void launch(Kernel kernel, dim3 blocks, dim3 threads, const Arguments&... argume
 
 }  // namespace emulation
 
-inline void __syncthreads() { emulation::leave(emulation::fibres[emulation::current], false); }
+inline void __syncthreads() { emulation::leave(emulation::fibres[emulation::current]); }
 
-#define DCN_LAUNCH(kernel, blocks, threads, stream, ...) ((void)(stream), emulation::launch(kernel, blocks, threads, __VA_ARGS__))
+#define DCN_LAUNCH(kernel, blocks, threads, stream, ...) \
+  ((void)(stream), emulation::launch(kernel, blocks, threads, __VA_ARGS__))
 #define DCN_SHARED(name, bytes) unsigned char* const name = emulation::shared(bytes)
 // So small that small cases go beyond.
 #define DCN_MAX_BLOCKS 3
-#define DCN_MAX_INDEX (1024 + 4000)
+#define DCN_MAX_INDEX 4000
 #define DCN_WORKSPACE 12000
 
 template <class T, class V>
@@ -220,7 +196,8 @@ void load_matrix_sync(fragment<Use, M, N, K, Type, Layout>& f, const T* from, un
     for (int c = 0; c < f.columns; ++c) {
       f.value[r][c] = static_cast<float>(std::is_same_v<Layout, row_major> ? from[r * pitch + c] : from[c * pitch + r]);
       if constexpr (std::is_same_v<Type, precision::tf32>) {
-        emulation::require(!(f.value[r][c] != __float_to_tf32(f.value[r][c])) || std::isnan(f.value[r][c]), "no TF32 value");
+        const float value = f.value[r][c];
+        emulation::require(std::isnan(value) || value == __float_to_tf32(value), "a value is none of TF32");
       }
     }
   }
@@ -250,7 +227,7 @@ void store_matrix_sync(float* to, const Fragment& f, unsigned pitch, layout_t) {
 
 }  // namespace nvcuda::wmma
 
-// ------------------------------------------------------------------------------------------------ CUDA's and PyTorch's functions
+// ------------------------------------------------------------------------------------------------ CUDA, PyTorch
 
 #define aoti_torch_create_device_guard emulated_device_guard
 #define aoti_torch_get_current_cuda_stream emulated_stream
@@ -281,4 +258,5 @@ inline int cudaGetLastError() { return 0; }
 #define STD_CUDA_CHECK(call) emulation::require((call) == 0, #call)
 
 #undef STABLE_TORCH_LIBRARY_IMPL
-#define STABLE_TORCH_LIBRARY_IMPL(name, key, library) _STABLE_TORCH_LIBRARY_IMPL(powerqe_emulated, CPU, library, C10_UID)
+#define STABLE_TORCH_LIBRARY_IMPL(name, key, library) \
+  _STABLE_TORCH_LIBRARY_IMPL(powerqe_emulated, CPU, library, C10_UID)

@@ -24,9 +24,8 @@ template <class I, class Body>
 __device__ void for_samples(const Frame<I>& frame, const Block& block, const Body& body) {
   for (int64_t image = blockIdx.z; image < block.images; image += gridDim.z) {
     for (I sample = blockIdx.y; sample < frame.groups * frame.taps(); sample += gridDim.y) {
-      for (I pixel = static_cast<I>(blockIdx.x) * kThreads + threadIdx.x; pixel < block.pixels; pixel += gridDim.x * kThreads) {
-        body(image, sample, pixel);
-      }
+      const I first = static_cast<I>(blockIdx.x) * kThreads + threadIdx.x, step = static_cast<I>(gridDim.x) * kThreads;
+      for (I pixel = first; pixel < block.pixels; pixel += step) body(image, sample, pixel);
     }
   }
 }
@@ -52,9 +51,9 @@ struct Site {
     column_step = taps * block.pixels;
     column = (image * frame.groups + group) * frame.per_group * column_step + tap * block.pixels + pixel_index;
     modulation = masks[mask];
-    sample = locate<A, I>(frame, pixel / frame.out_w * frame.stride_h - frame.pad_h + tap / frame.kernel_w * frame.dilation_h,
-                          pixel % frame.out_w * frame.stride_w - frame.pad_w + tap % frame.kernel_w * frame.dilation_w,
-                          offsets[offset], offsets[offset + frame.pixels]);
+    const I y = pixel / frame.out_w * frame.stride_h - frame.pad_h + tap / frame.kernel_w * frame.dilation_h;
+    const I x = pixel % frame.out_w * frame.stride_w - frame.pad_w + tap % frame.kernel_w * frame.dilation_w;
+    sample = locate<A, I>(frame, y, x, offsets[offset], offsets[offset + frame.pixels]);
   }
 };
 
@@ -135,7 +134,8 @@ __global__ void finish_sums(Sums<Accumulator<T>> sums, int64_t count, T* result)
 template <class T, class I>
 __global__ void __launch_bounds__(kThreads)
     differentiate_columns(Frame<I> frame, Block block, const T* input, Values<T> offset, Values<T> mask, T* columns,
-                          bool wants_columns, Results<T> grad_offset, Results<T> grad_mask, Sums<Accumulator<T>> grad_input) {
+                          bool wants_columns, Results<T> grad_offset, Results<T> grad_mask,
+                          Sums<Accumulator<T>> grad_input) {
   using A = Accumulator<T>;
   const double scale = grad_input.high ? scale_of(grad_input) : 1;
   for_samples(frame, block, [&](int64_t image, I index, I pixel) {

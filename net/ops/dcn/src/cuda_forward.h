@@ -118,7 +118,8 @@ struct Mma {
     to += first_filter() * pitch + first_pixel();
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      nvcuda::wmma::store_matrix_sync(to + i / 2 * 16 * pitch + i % 2 * 16, sum[i / 2][i % 2], pitch, nvcuda::wmma::mem_row_major);
+      float* const corner = to + i / 2 * 16 * pitch + i % 2 * 16;
+      nvcuda::wmma::store_matrix_sync(corner, sum[i / 2][i % 2], pitch, nvcuda::wmma::mem_row_major);
     }
   }
 
@@ -151,15 +152,17 @@ constexpr bool kNeedsAmpere = std::is_same_v<Math, MmaBFloat> || std::is_same_v<
 
 // (images, channels, pixels) -> (images, offset groups, pixels, channels of the group)
 template <class T, int V>
-__global__ void arrange_input(int64_t images_and_groups, int64_t plane, int64_t per_group, const T* input, T* arranged) {
-  DCN_EACH(i, images_and_groups * plane) {
-    const T* const from = input + i / plane * per_group * plane + i % plane;
-    T* const to = arranged + i * per_group;
-    for (int64_t c = 0; c < per_group; c += V) {
-      Pack<T, V> pack;
+__global__ void arrange_input(int64_t groups, int64_t plane, int64_t per_group, const T* input, T* arranged) {
+  for (int64_t group = blockIdx.y; group < groups; group += gridDim.y) {  // those of all images
+    const T* const from = input + group * per_group * plane;
+    T* const to = arranged + group * per_group * plane;
+    DCN_EACH(i, plane) {
+      for (int64_t c = 0; c < per_group; c += V) {
+        Pack<T, V> pack;
 #pragma unroll
-      for (int v = 0; v < V; ++v) pack.value[v] = from[(c + v) * plane];
-      *reinterpret_cast<Pack<T, V>*>(to + c) = pack;
+        for (int v = 0; v < V; ++v) pack.value[v] = from[(c + v) * plane + i];
+        *reinterpret_cast<Pack<T, V>*>(to + i * per_group + c) = pack;
+      }
     }
   }
 }

@@ -110,7 +110,8 @@ struct Call {
   MaybeTensor mask;
   cudaStream_t stream;
 
-  Call(const Geometry& geometry, const Tensor& x, const Tensor& offsets, const MaybeTensor& masks, const Tensor& weights)
+  Call(const Geometry& geometry, const Tensor& x, const Tensor& offsets, const MaybeTensor& masks,
+       const Tensor& weights)
       : g(geometry), type(type_of(x, "input")), input(contiguous(x)), offset(contiguous(offsets)),
         weight(contiguous(weights)), mask(contiguous_if(masks)), stream(current_stream(x)) {}
 
@@ -195,8 +196,9 @@ void launch_fused(const Call& call, const MaybeTensor& bias, const Tensor& outpu
   if (frame.per_group > 1) {
     input = new_empty(call.input, {call.input.numel()});
     const auto kernel = &arrange_input<T, V>;
-    DCN_LAUNCH(kernel, blocks_for(g.batch * g.offset_groups * frame.plane, kThreads), kThreads, call.stream,
-               g.batch * g.offset_groups, frame.plane, int64_t{frame.per_group}, pointer<T>(call.input), pointer<T>(input));
+    const int64_t planes = g.batch * g.offset_groups;
+    DCN_LAUNCH(kernel, dim3(blocks_for(frame.plane, kThreads), blocks_for(planes, 1)), kThreads, call.stream, planes,
+               frame.plane, int64_t{frame.per_group}, pointer<T>(call.input), pointer<T>(input));
     STD_CUDA_KERNEL_LAUNCH_CHECK();
   }
   using Element = typename Math::Element;
@@ -207,7 +209,8 @@ void launch_fused(const Call& call, const MaybeTensor& bias, const Tensor& outpu
   STD_CUDA_KERNEL_LAUNCH_CHECK();
   const auto kernel = &forward_tiles<T, Math, V>;
   DCN_LAUNCH(kernel, blocks_for(tiling.tiles(), 1), kTileThreads, call.stream, frame, tiling, pointer<T>(input),
-             values<T>(call.offset), values<T>(call.mask), pointer<Element>(weight), pointer<T>(bias), pointer<T>(output));
+             values<T>(call.offset), values<T>(call.mask), pointer<Element>(weight), pointer<T>(bias),
+             pointer<T>(output));
   STD_CUDA_KERNEL_LAUNCH_CHECK();
 }
 
@@ -303,7 +306,8 @@ struct InputGradient {
 
 struct Wanted {
   std::optional<InputGradient> input;
-  MaybeTensor offset, mask, weight;  // weight (groups, filters of each, depth of each), summed in the accumulator's type
+  MaybeTensor offset, mask;
+  MaybeTensor weight;  // (groups, filters of each, depth of each), in the accumulator's type
 };
 
 // In place of `columns`, which are gradients, the columns themselves, where those are needed for the weights.

@@ -16,7 +16,7 @@
 #define DCN_LAUNCH(kernel, blocks, threads, stream, ...) kernel<<<blocks, threads, 0, stream>>>(__VA_ARGS__)
 #define DCN_SHARED(name, bytes) __shared__ alignas(32) unsigned char name[bytes]
 #define DCN_MAX_BLOCKS 32768                  // along one axis of a grid; kernels go on where it ends
-#define DCN_MAX_INDEX 0x7fffffff              // of 32 bits
+#define DCN_MAX_INDEX 0x7ffe0000              // of 32 bits: loops go a little further
 #define DCN_WORKSPACE (int64_t{32} << 20)     // bytes of columns at a time: they stay in a large GPU's cache
 #endif
 
@@ -117,7 +117,7 @@ inline bool fits_32_bits(const Geometry& g) {
                            g.dilation_w, g.out_h * g.out_w, g.channels / g.offset_groups * g.height * g.width,
                            2 * g.kernel_h * g.kernel_w * g.offset_groups, g.channels * g.kernel_h * g.kernel_w};
   bool fits = true;
-  for (const int64_t size : sizes) fits = fits && size <= DCN_MAX_INDEX - 1024;  // loops go a little further
+  for (const int64_t size : sizes) fits = fits && size <= DCN_MAX_INDEX;
   return fits;
 }
 
@@ -134,7 +134,8 @@ struct Sample {
 template <class A, class I>
 __device__ Sample<A, I> locate(const Frame<I>& frame, I row, I column, A dy, A dx) {
   const A y = static_cast<A>(row) + dy, x = static_cast<A>(column) + dx;
-  const bool inside = y > -1 && y < static_cast<A>(frame.height) && x > -1 && x < static_cast<A>(frame.width);  // false for NaN
+  // false for NaN
+  const bool inside = y > -1 && y < static_cast<A>(frame.height) && x > -1 && x < static_cast<A>(frame.width);
   const A top = inside ? floor(y) : A(0), left = inside ? floor(x) : A(0);
   Sample<A, I> s;
   s.down = inside ? y - top : A(0);
