@@ -4,14 +4,14 @@ python -m pytest tests/net/ops -k cuda
 """
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from net.ops.dcn import DeformConv2d, deform_conv2d
+from net.ops.dcn import DeformConv2d, backends, deform_conv2d, force_backend
 from net.ops.dcn.arguments import check_arguments
 
 pytestmark = [
@@ -31,10 +31,8 @@ def device() -> str:
 
 
 @pytest.fixture
-def our_operator(device: str, request: pytest.FixtureRequest) -> None:
+def our_operator(device: str) -> None:
     """The compiled operator, forced."""
-    from net.ops.dcn import backends, force_backend
-
     why_not = backends.BACKENDS["compiled"].missing(device)
     if why_not:
         pytest.skip(f"compiled {why_not}")
@@ -42,7 +40,7 @@ def our_operator(device: str, request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture
-def deterministic(monkeypatch: pytest.MonkeyPatch) -> Any:
+def deterministic(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """PyTorch is asked for repeatable results."""
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what it demands for products of matrices
     torch.use_deterministic_algorithms(True)
@@ -52,8 +50,8 @@ def deterministic(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def of_operator(arguments: dict[str, Any]) -> tuple[Any, ...]:
     """Arguments as `torch.ops.powerqe.deform_conv2d` takes them."""
-    names = ("input", "offset", "weight", "bias", "stride", "padding", "dilation", "mask")
-    return *check_arguments(*(arguments.get(name) for name in names)), False
+    missing: dict[str, Any] = {"bias": None, "mask": None}
+    return *check_arguments(**{**missing, **arguments}), False
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -79,7 +77,8 @@ def test_both_ways_of_summing_agree(dtype: torch.dtype, make: Make, close: Close
         operator(grad, input, offset, mask, weight, *rest[:-1], [True] * 5, d, False) for d in (False, True)
     )
     tolerance = {torch.float64: 1e-12, torch.float32: 2e-6, torch.float16: 2e-3, torch.bfloat16: 1e-2}[dtype]
-    close(dict(enumerate(integer)), dict(enumerate(atomic)), tolerance)  # type: ignore[arg-type]
+    names = ("input", "offset", "mask", "weight", "bias")
+    close(dict(zip(names, integer, strict=True)), dict(zip(names, atomic, strict=True)), tolerance)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from net.ops.dcn import build, reference
-from net.ops.dcn.arguments import check_arguments
+from net.ops.dcn.arguments import Arguments, check_arguments
 
 EMULATION = Path(__file__).with_name("cuda_emulation.h")
 LIBRARY = "POWERQE_EMULATED_LIBRARY"
@@ -92,12 +92,17 @@ def order(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
     return request.param
 
 
+def checked(arguments: dict[str, Any]) -> Arguments:
+    """The named arguments of a call in their order."""
+    missing: dict[str, Any] = {"bias": None, "mask": None}
+    return check_arguments(**{**missing, **arguments})
+
+
 def run(
     arguments: dict[str, Any], grad: Tensor | None = None, deterministic: bool = False, allow_tf32: bool = False
 ) -> dict[str, Tensor]:
     """The output and all gradients by name."""
-    names = ("input", "offset", "weight", "bias", "stride", "padding", "dilation", "mask")
-    a = check_arguments(*(arguments.get(name) for name in names))
+    a = checked(arguments)
     operators = torch.ops.powerqe_emulated
     output = operators.deform_conv2d(*a, allow_tf32)
     tensors = {"input": a.input, "offset": a.offset, "mask": a.mask, "weight": a.weight, "bias": a.bias}
@@ -111,8 +116,7 @@ def run(
 def oracle(arguments: dict[str, Any], grad: Tensor | None = None) -> dict[str, Tensor]:
     """The same, computed by the reference in float64."""
     leaves = {k: v.double().requires_grad_() for k, v in arguments.items() if isinstance(v, Tensor)}
-    names = ("input", "offset", "weight", "bias", "stride", "padding", "dilation", "mask")
-    output = reference.run(check_arguments(*({**arguments, **leaves}.get(name) for name in names)))
+    output = reference.run(checked({**arguments, **leaves}))
     grad = ones_and_more(output) if grad is None else grad.double()
     gradients = torch.autograd.grad(output, list(leaves.values()), grad)
     return {"output": output.detach(), **dict(zip(leaves, gradients, strict=True))}
