@@ -224,6 +224,15 @@ def test_no_number_is_hidden_by_integers(dtype: torch.dtype, make: Make) -> None
         assert run(arguments, grad, deterministic=True)["input"].isnan().all()
 
 
+def test_no_overflow_is_hidden_by_integers(make: Make) -> None:
+    """Gradients of the columns that float16 cannot hold, of values that it can."""
+    arguments = make(dtype=torch.float16)
+    arguments["weight"].fill_(300)
+    grad = torch.full((2, 4, 6, 7), 300.0).half()
+    assert run(arguments, grad, deterministic=True)["input"].isnan().all()
+    assert not run(arguments, grad)["input"].isfinite().all()
+
+
 @pytest.mark.parametrize("size", [1e-30, 1e-3, 1e25])
 def test_integers_have_the_precision_of_the_type(size: float, make: Make, close: Close) -> None:
     """Even where one gradient is much larger than the rest."""
@@ -248,7 +257,7 @@ def test_stays_within_its_memory(request: pytest.FixtureRequest) -> None:
     chosen = (
         "ascending and (deterministic and float64 or atomic and (float32 or bfloat16)) or impossible and nan or fine"
     )
-    options = ["-q", "-x", "-p", "no:cacheprovider", "-k", chosen, __file__]
+    options = ["-q", "-x", "-s", "-p", "no:cacheprovider", "-k", chosen, __file__]
     command = [sys.executable, "-m", "pytest", *options]
     done = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-5000:]
