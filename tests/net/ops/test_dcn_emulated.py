@@ -200,6 +200,36 @@ def test_bfloat16_on_gpus_without_units_for_it(make: Make, close: Close, monkeyp
     close(run(arguments), oracle(arguments), 2e-2)
 
 
+def test_only_wanted_gradients_are_computed(make: Make) -> None:
+    """All combinations; what is not wanted comes back empty."""
+    input, offset, mask, weight, _, *rest = checked(make(shape=(2, 8, 6, 7)))
+    arguments = (torch.ones(2, 4, 6, 7).double(), input, offset, mask, weight, *rest)
+    operator = torch.ops.powerqe_emulated.deform_conv2d_backward
+    everything = operator(*arguments, [True] * 5, False, False)
+    for bits in range(32):
+        wanted = [bool(bits >> i & 1) for i in range(5)]
+        found = operator(*arguments, wanted, bits % 3 == 0, False)
+        for gradient, expected, is_wanted in zip(found, everything, wanted, strict=True):
+            torch.testing.assert_close(gradient, expected if is_wanted else expected.new_empty(0))
+
+
+def test_an_empty_batch_is_no_error(make: Make) -> None:
+    found = run(make(shape=(0, 4, 6, 7)))
+    assert found["output"].shape == (0, 4, 6, 7)
+    assert not found["weight"].any()
+    assert found["weight"].shape == (4, 4, 3, 3)
+
+
+def test_layouts_do_not_matter(make: Make, close: Close) -> None:
+    arguments = make(shape=(2, 16, 9, 10), dtype=torch.float32)
+    strange = {
+        k: v.contiguous(memory_format=torch.channels_last) if isinstance(v, Tensor) and v.dim() == 4 else v
+        for k, v in arguments.items()
+    }
+    grad = ones_and_more(torch.empty(2, 4, 9, 10))
+    close(run(strange, grad.transpose(2, 3).contiguous().transpose(2, 3)), run(arguments, grad), 0)
+
+
 # --------------------------------------------------------------------------- impossible values
 
 
