@@ -44,6 +44,7 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     for name in backends.BACKENDS:
         monkeypatch.setitem(backends.BACKENDS, name, backends._Backend(note(name), lambda _: None))
+    monkeypatch.setattr(backends.compiled, "cpu_kernels", lambda: "no")
     return names
 
 

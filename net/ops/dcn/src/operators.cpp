@@ -58,7 +58,6 @@ Tensor forward(const Tensor& input, const Tensor& offset, const std::optional<Te
   const Geometry g =
       check_arguments(input, offset, mask, weight, bias, {stride, padding, dilation, groups, offset_groups});
   const Tensor output = torch::stable::new_empty(input, {g.batch, g.filters, g.out_h, g.out_w});
-  if (g.batch == 0) return output;
 
   const Tensor x = torch::stable::contiguous(input), offsets = torch::stable::contiguous(offset);
   const std::optional<Tensor> masks = contiguous(mask);
@@ -153,7 +152,6 @@ Gradients backward(const Tensor& grad, const Tensor& input, const Tensor& offset
     return Gradients(torch::stable::to(grad_input, type), grad_offset, grad_mask, grad_weight,
                      torch::stable::to(grad_bias, type));
   };
-  if (g.batch == 0) return finish();
 
   const Tensor gradients = torch::stable::contiguous(grad), x = torch::stable::contiguous(input);
   const Tensor offsets = torch::stable::contiguous(offset), weights = weight_by_tap(g, weight);
