@@ -23,9 +23,9 @@ def _fresh_choice(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     force_backend(None)
 
 
-def use(name: str) -> None:
+def use(name: str, device: str = "cpu") -> None:
     """Force a back-end, or skip the test with the reason why there is none."""
-    why_not = backends.BACKENDS[name].missing("cpu")
+    why_not = backends.BACKENDS[name].missing(device)
     if why_not:
         pytest.skip(f"{name} {why_not}")
     force_backend(name)
@@ -48,6 +48,22 @@ def use_cpu_kernels(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def cpu_kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The compiled operator with the kernels for each set of instructions in turn."""
     use_cpu_kernels(request.param, monkeypatch)
+    return request.param
+
+
+NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+
+
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=NEEDS_GPU)])
+def device(request: pytest.FixtureRequest) -> str:
+    """Where `make` puts its tensors."""
+    return request.param
+
+
+@pytest.fixture(params=list(backends.BACKENDS))
+def backend(request: pytest.FixtureRequest, device: str) -> str:
+    """Each back-end on each type of device in turn, forced."""
+    use(request.param, device)
     return request.param
 
 
@@ -77,12 +93,13 @@ def threads() -> Iterator[Callable[[int], None]]:
 
 
 @pytest.fixture
-def make() -> Make:
-    """Makes the arguments of a call at random.
+def make(request: pytest.FixtureRequest) -> Make:
+    """Makes the arguments of a call at random, on the `device` of the test if it has one.
 
     make(shape, filters, kernel, groups, offset_groups, spread, dtype, mask, bias, stride, padding, dilation, seed):
     standard normal tensors, offsets times `spread`, the mask in [0, 1].
     """
+    device = request.getfixturevalue("device") if "device" in request.fixturenames else "cpu"
 
     def make(
         shape: tuple[int, int, int, int] = (2, 4, 6, 7),
@@ -102,7 +119,7 @@ def make() -> Make:
         generator = torch.Generator().manual_seed(seed)
 
         def normal(*sizes: int) -> Tensor:
-            return torch.randn(sizes, generator=generator, dtype=torch.float64).to(dtype)
+            return torch.randn(sizes, generator=generator, dtype=torch.float64).to(device, dtype)
 
         steps = {"stride": stride, "padding": padding, "dilation": dilation}
         out = [(shape[2 + i] + 2 * padding[i] - dilation[i] * (kernel[i] - 1) - 1) // stride[i] + 1 for i in (0, 1)]
@@ -132,7 +149,7 @@ def differentiate() -> Callable[..., dict[str, Tensor]]:
         output = function(**{**arguments, **leaves})
         if grad is None:
             generator = torch.Generator().manual_seed(1)
-            grad = torch.randn(output.shape, generator=generator, dtype=torch.float64).to(output.dtype)
+            grad = torch.randn(output.shape, generator=generator, dtype=torch.float64).to(output)
         output.backward(grad)
         found = {name: leaf.grad for name, leaf in leaves.items() if leaf.grad is not None}
         assert found.keys() == leaves.keys()
@@ -150,7 +167,7 @@ def close() -> Callable[..., None]:
         for name, tensor in expected.items():
             assert found[name].shape == tensor.shape, name
             scale = tensor.double().abs().max().item() or 1.0
-            error = (found[name].double() - tensor.double()).abs().max().item() / scale
+            error = (found[name].double().cpu() - tensor.double().cpu()).abs().max().item() / scale
             assert error <= tolerance, f"{name}: {error:.2e}"
 
     return close

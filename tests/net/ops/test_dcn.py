@@ -42,7 +42,7 @@ def oracle(**arguments: Any) -> Tensor:
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_gives_the_recorded_results(
-    name: str, dtype: torch.dtype, backend: str, differentiate: Differentiate, close: Close
+    name: str, dtype: torch.dtype, backend: str, device: str, differentiate: Differentiate, close: Close
 ) -> None:
     case, prefix = CASES[name], CASES[name]["id"]
 
@@ -52,22 +52,22 @@ def test_gives_the_recorded_results(
 
     given = {"input": "x", "offset": "offset", "mask": "mask", "weight": "weight", "bias": "bias"}
     tensors = {ours: recorded(theirs) for ours, theirs in given.items()}
-    arguments = {k: v.to(dtype) for k, v in tensors.items() if v is not None}
+    arguments = {k: v.to(device, dtype) for k, v in tensors.items() if v is not None}
     steps = {step: case[step] for step in ("stride", "padding", "dilation")}
     expected = {ours: recorded(theirs) for ours, theirs in NAMES.items() if ours in (*arguments, "output")}
     grad = recorded("grad_out")
     assert grad is not None
-    found = differentiate(deform_conv2d, arguments | steps, grad.to(dtype))
+    found = differentiate(deform_conv2d, arguments | steps, grad.to(device, dtype))
     # float32 rounds the offsets of the recorded case, and so the place: a few times the rounding of the result.
     close(found, expected, 1e-12 if dtype == torch.float64 else 3e-6)
 
 
-def test_the_authors_simple_check(backend: str) -> None:
+def test_the_authors_simple_check(backend: str, device: str) -> None:
     """Offsets that lead every tap to the centre."""
     offset = torch.tensor([[dy, dx] for dy in (1, 0, -1) for dx in (1, 0, -1)]).double().reshape(1, 18, 1, 1)
     image = torch.arange(18.0, dtype=torch.float64).reshape(1, 2, 3, 3)
     weight = torch.ones(1, 2, 3, 3, dtype=torch.float64)
-    output = deform_conv2d(image, offset.repeat(1, 2, 3, 3), weight, padding=1)
+    output = deform_conv2d(image.to(device), offset.repeat(1, 2, 3, 3).to(device), weight.to(device), padding=1)
     assert output.flatten().tolist() == [81, 99, 117, 135, 153, 171, 189, 207, 225]
 
 
@@ -115,7 +115,9 @@ def test_zero_offsets_make_an_ordinary_convolution(backend: str, make: Make) -> 
 def test_whole_offsets_shift_the_image(backend: str, make: Make) -> None:
     arguments = make(shape=(1, 2, 8, 9), spread=0.0, mask=False, offset_groups=1)
     shifted = {**arguments, "input": F.pad(arguments["input"], (0, 2, 3, 0))[:, :, :-3, 2:]}
-    arguments["offset"] = arguments["offset"] + torch.tensor([-3.0, 2.0]).repeat(9)[:, None, None]
+    arguments["offset"] = arguments["offset"] + torch.tensor([-3.0, 2.0]).repeat(9)[:, None, None].to(
+        arguments["offset"]
+    )
     # The last row and the first column look at pixels that the shift has moved out of the frame.
     torch.testing.assert_close(deform_conv2d(**arguments)[..., :-1, 1:], deform_conv2d(**shifted)[..., :-1, 1:])
 
@@ -148,7 +150,7 @@ def test_an_outside_sample_is_zero_whatever_the_image_holds(backend: str, make: 
 def test_at_the_border_the_offset_has_no_gradient(backend: str, make: Make, differentiate: Differentiate) -> None:
     """Exactly at -1, H or W; a little inside it has one."""
     arguments = make(shape=(1, 1, 3, 3), filters=1, kernel=(1, 1), padding=(0, 0), offset_groups=1)
-    weight, border = arguments["weight"].fill_(1), torch.tensor([-1.0, 0.0, 1.0]).double()
+    weight, border = arguments["weight"].fill_(1), arguments["weight"].new_tensor([-1.0, 0.0, 1.0])
     assert weight.numel() == 1
     arguments["offset"] = torch.stack([border[:, None].expand(3, 3), border.expand(3, 3)])[None].contiguous()
     at = differentiate(deform_conv2d, arguments)["offset"][0]
@@ -182,7 +184,7 @@ def test_layouts_do_not_matter(backend: str, make: Make, differentiate: Differen
     strange = {name: other(v) if isinstance(v, Tensor) else v for name, v in arguments.items()}
     leaves = {name: v.requires_grad_() for name, v in strange.items() if isinstance(v, Tensor)}
     output = deform_conv2d(**strange)
-    grad = torch.randn(output.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    grad = torch.randn(output.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64).to(output)
     output.backward(grad.transpose(2, 3).contiguous().transpose(2, 3))
     close({"output": output, **{k: v.grad for k, v in leaves.items()}}, expected, 1e-12)
 
@@ -196,7 +198,7 @@ def test_expanded_tensors(backend: str, make: Make, differentiate: Differentiate
     torch.testing.assert_close(deform_conv2d(**arguments), deform_conv2d(**dense))
     summed = {k: v.detach().requires_grad_() for k, v in dense.items() if isinstance(v, Tensor)}
     deform_conv2d(**{**dense, **summed}).sum().backward()
-    ones = torch.ones((), dtype=torch.float64).expand(2, 4, 6, 7)
+    ones = arguments["input"].new_ones(()).expand(2, 4, 6, 7)
     expected = differentiate(oracle, dense, ones)
     close({k: v.grad for k, v in summed.items()}, {k: v for k, v in expected.items() if k != "output"}, 1e-12)
 
@@ -224,25 +226,27 @@ def test_half_types(
         name: v.dtype for name, v in arguments.items() if isinstance(v, Tensor)
     }
     double = {name: v.double() if isinstance(v, Tensor) else v for name, v in arguments.items()}
-    grad = torch.randn(found["output"].shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64).to(dtype)
+    grad = torch.randn(found["output"].shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    grad = grad.to(found["output"])
     close(found, differentiate(oracle, double, grad.double()), tolerance)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_types_sample_at_exact_positions(dtype: torch.dtype, backend: str) -> None:
+def test_half_types_sample_at_exact_positions(dtype: torch.dtype, backend: str, device: str) -> None:
     """Position 2048.25 is none of either type; its fraction is."""
     image = torch.zeros(1, 1, 1, 2050, dtype=dtype)
     image[..., 2048] = 1
     offset = torch.zeros(1, 2, 1, 2050)
     offset[:, 1] = 0.25
-    output = deform_conv2d(image, offset, torch.ones(1, 1, 1, 1, dtype=dtype))
+    weight = torch.ones(1, 1, 1, 1, dtype=dtype, device=device)
+    output = deform_conv2d(image.to(device), offset.to(device), weight)
     assert output[0, 0, 0, 2046:].tolist() == [0, 0.25, 0.75, 0]
 
 
-def test_autocast_keeps_the_positions(backend: str, make: Make) -> None:
+def test_autocast_keeps_the_positions(backend: str, device: str, make: Make) -> None:
     arguments = make(dtype=torch.float32)
     leaves = {k: v.requires_grad_() for k, v in arguments.items() if isinstance(v, Tensor)}
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast(device, dtype=torch.bfloat16):
         found = deform_conv2d(**arguments)
     assert found.dtype == torch.bfloat16
     half = {
@@ -251,5 +255,5 @@ def test_autocast_keeps_the_positions(backend: str, make: Make) -> None:
     torch.testing.assert_close(found, deform_conv2d(**half))
     found.float().square().sum().backward()
     assert all(leaf.grad is not None and leaf.grad.dtype == torch.float32 for leaf in leaves.values())
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast(device, dtype=torch.bfloat16):
         assert deform_conv2d(**make()).dtype == torch.float64
