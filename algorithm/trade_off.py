@@ -54,6 +54,10 @@ class Visit:
         good = (number for number, quality in enumerate(self.qualities) if quality >= threshold)
         return next(good, len(self.qualities))
 
+    def gain(self, number: int) -> float:
+        """Of PSNR at an exit, in dB."""
+        return float(self.results[number][PSNR]) - float(self.baseline[PSNR])
+
 
 class Point(NamedTuple):
     """Means over all images at one threshold."""
@@ -72,6 +76,7 @@ class Journey:
     Args:
         title: name of the experiment.
         visits: the images.
+        metrics: that gave the scores.
         threshold: the network's own.
         direct: thousand multiply-adds per pixel to an exit that was chosen before.
         judged: the same when each exit on the way has judged.
@@ -79,6 +84,7 @@ class Journey:
 
     title: str
     visits: list[Visit]
+    metrics: Metrics
     threshold: float
     direct: list[float]
     judged: list[float]
@@ -86,7 +92,7 @@ class Journey:
     def at(self, threshold: float) -> Point:
         """What the threshold gains and costs."""
         exits = [visit.exit_at(threshold) for visit in self.visits]
-        gains = [v.results[number][PSNR] - v.baseline[PSNR] for v, number in zip(self.visits, exits, strict=True)]
+        gains = [visit.gain(number) for visit, number in zip(self.visits, exits, strict=True)]
         return Point(threshold, mean(gains), mean([self.judged[number] for number in exits]))
 
     def to_markdown(self) -> str:
@@ -108,9 +114,8 @@ class Journey:
             ],
             [f"images leaving at {'/'.join(map(str, numbers))}", *(self._leaving(group) for group in groups), ""],
         ]
-        metrics = " / ".join(self.visits[0].baseline)
         table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
-        return f"# {self.title}\n\n{metrics}, mean over images\n\n{table}\n"
+        return f"# {self.title}\n\n{' / '.join(self.metrics.names)}, mean over images\n\n{table}\n"
 
     def _cell(self, group: str, exit: int | str | None) -> str:
         """Mean scores of a group: compressed (None), of one exit, or of the one that the threshold chooses."""
@@ -118,7 +123,9 @@ class Journey:
         for visit in self._of(group):
             number = visit.exit_at(self.threshold) if exit == "auto" else exit
             scores.append(visit.results[number] if isinstance(number, int) else visit.baseline)
-        return " / ".join(f"{mean([score[name] for score in scores]):.{2 + (name != PSNR)}f}" for name in scores[0])
+        digits = {name: 2 if self.metrics.unit(name) == "dB" else 3 for name in self.metrics.names}
+        means = {name: self.metrics.pool(name, [score.get(name) for score in scores]) for name in digits}
+        return " / ".join(f"{means[name]:.{digits[name]}f}" for name in digits)
 
     def _leaving(self, group: str) -> str:
         exits = [visit.exit_at(self.threshold) for visit in self._of(group)]
@@ -172,7 +179,7 @@ def journey(options: Options) -> Journey:
             )
             visits += [_visit(network, metrics, batch, name) for batch in batches]
     direct, judged = ([macs / 1000 for macs in network.macs_per_pixel(judged=judged)] for judged in (False, True))
-    return Journey(options.name, visits, network.quality.threshold, direct, judged)
+    return Journey(options.name, visits, metrics, network.quality.threshold, direct, judged)
 
 
 def draw(journeys: Sequence[Journey], path: Path) -> None:

@@ -121,16 +121,20 @@ def test_two_ranks_play_the_game_of_generator_and_discriminator_and_resume_exact
     assert "discriminator" in log_lines(pairs / "exp/whole")[-1]
 
 
-def test_test_on_two_ranks_gives_the_table_of_one(run, opt, pairs, port):
+def test_test_on_two_ranks_gives_the_table_of_one(run, opt, pairs, root, port):
     assert run("train.py", "--opt", opt, "--set", "train.niter=2").returncode == 0
     tables = []
+    sets = ("dataset.test.slice=[1, 6]", "test.criterion={PSNR: {}, FID: {}, NIQE: {}}")
+    packages = f"{root}{os.pathsep}{root / 'tests/data/standin'}"
     for launcher in ((), (*TWO_RANKS, port)):
-        result = run("test.py", "--opt", opt, "--set", "dataset.test.slice=[1, 6]", launcher=launcher)
+        result = run("test.py", "--opt", opt, "--set", *sets, launcher=launcher, PYTHONPATH=packages)
         assert result.returncode == 0, result.stderr
         rows = (pairs / "exp/tiny-c/results.csv").read_text().splitlines()
         tables.append([row.rsplit(",", 1)[0] for row in rows])  # all but the speed
     assert tables[0] == tables[1]
     assert len(tables[0]) == 1 + 5 + 1
+    mean = tables[0][-1].split(",")
+    assert "n/a" not in mean
 
 
 def test_the_line_that_users_know(run, pairs, root, port):
