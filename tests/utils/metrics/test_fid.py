@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from utils.errors import UserError
-from utils.metrics import MetricUnavailable
+from utils.metrics import MetricUnavailable, fid
 from utils.metrics.fid import FID, frechet_distance
 
 
@@ -46,10 +46,18 @@ def test_properties(n, m, dimensions, shift):
     x, y = gaussian(n, dimensions, 1), gaussian(m, dimensions, 2)
     distance = frechet_distance(x, y)
     assert distance >= 0
+    assert 0 <= frechet_distance(x, x) < 1e-9  # and not -1e-15
     assert frechet_distance(y, x) == pytest.approx(distance, rel=1e-9, abs=1e-9)
     assert frechet_distance(x.flip(0), y) == pytest.approx(distance, rel=1e-9, abs=1e-9)
     moved = x.double() + shift
     assert frechet_distance(x.double(), moved) == pytest.approx(dimensions * shift**2, rel=1e-6, abs=1e-9)
+
+
+def test_many_pictures_are_reduced_to_as_many_rows_as_features():
+    features = gaussian(50, 6).double()
+    root = fid._root_of_covariance(features)
+    assert root.shape == (6, 6)
+    torch.testing.assert_close(root.T @ root, features.T.cov())
 
 
 def test_one_dimension_by_hand():
@@ -73,6 +81,7 @@ def test_pool_is_the_distance_of_the_features(standin):
     assert expected > 1e-3
     assert metric.pool(one_by_one) == pytest.approx(expected, rel=1e-4)
     assert metric.pool(list(metric(targets, targets))) == pytest.approx(0, abs=1e-6)
+    assert not metric(results.requires_grad_(), targets).requires_grad
 
 
 def test_features_are_of_the_whole_picture_in_the_networks_range(standin):
