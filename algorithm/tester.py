@@ -16,6 +16,7 @@ from utils.components import build
 from utils.errors import UserError
 from utils.image_io import write_image
 from utils.log import logger
+from utils.memory import keep_freed_memory
 from utils.options import Options
 from utils.ranks import Ranks
 from utils.tensors import to_image
@@ -60,6 +61,7 @@ def trained_network(options: Options, device: torch.device) -> nn.Module:
     Raises:
         UserError: missing or unfitting weights.
     """
+    keep_freed_memory()
     network = build(options.network)
     weights = Path(options.test.ckp_load_path or options.folder / "ckp-best.pt")
     load_weights(network, weights)

@@ -196,7 +196,7 @@ def draw(journeys: Sequence[Journey], path: Path) -> None:
         above.set_title(journey.title, fontsize=10)
         below.set_xlabel("threshold of quality")
     axes[0][0].set_ylabel("mean gain of PSNR [dB]")
-    axes[1][0].set_ylabel("mean work [thousand MACs / pixel]")
+    axes[1][0].set_ylabel("mean work [kMACs / pixel]")
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=150)
 
