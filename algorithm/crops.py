@@ -1,11 +1,12 @@
 """A picture for people: crops of the test images side by side, before | after | original."""
 
+import math
 from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
-from algorithm.evaluate import Metrics, Record
+from algorithm.evaluate import Metrics, Record, Scores
 from algorithm.phase import Batch
 from utils.files import atomic_path
 from utils.tensors import to_image
@@ -24,6 +25,7 @@ class Crops:
     """
 
     def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
         self._criterion = next(iter(metrics.names), "")
         self._unit = metrics.unit(self._criterion) if self._criterion else ""
         self._rows: list[tuple[Record, list[np.ndarray]]] = []
@@ -55,9 +57,9 @@ class Crops:
         with atomic_path(path) as temporary:
             figure.savefig(temporary, dpi=150)
 
-    def _title(self, what: str, scores: dict[str, float]) -> str:
-        score = scores.get(self._criterion)
-        return what if score is None else f"{what}: {self._criterion} {score:.2f} {self._unit}".rstrip()
+    def _title(self, what: str, scores: Scores) -> str:
+        score = self._metrics.pool(self._criterion, [scores.get(self._criterion)])
+        return what if math.isnan(score) else f"{what}: {self._criterion} {score:.2f} {self._unit}".rstrip()
 
 
 def _most_damaged(lq: np.ndarray, gt: np.ndarray) -> tuple[int, int]:

@@ -1,8 +1,9 @@
 """Judging a network: it runs once per image, and every metric is computed from that one result."""
 
 import inspect
+import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,18 +14,20 @@ from algorithm.phase import Batch
 from dataset.loader import eval_batches
 from utils.components import Component, build
 from utils.errors import UserError
-from utils.log import progress_bar
+from utils.log import logger, progress_bar
 from utils.metrics import METRICS, MetricUnavailable
 from utils.ranks import Ranks
 from utils.registry import nearest
 
 Enhance = Callable[[Batch], Tensor]
-Scores = dict[str, float]
+Score = float | Tensor
+"""A number, NaN where there is none; of a metric of sets, what it needs of the image."""
+Scores = dict[str, Score]
 
 
 @dataclass
 class Record:
-    """One image: its scores before (lq) and after (the network), all against gt."""
+    """One image: its scores before (lq) and after (the network), against gt if there is one."""
 
     name: str
     group: str
@@ -52,12 +55,15 @@ class Metrics:
     def __init__(self, criterion: Mapping[str, Component]) -> None:
         self.metrics: dict[str, Any] = {}
         self.unavailable: dict[str, str] = {}
+        """Why a metric could not be computed, of any image or (if it is in `metrics`) of some."""
         self._entries = {name: METRICS[options.type] for name, options in criterion.items()}
         for name, options in criterion.items():
             try:
                 self.metrics[name] = build(options)
             except MetricUnavailable as reason:
                 self.unavailable[name] = str(reason)
+        for line in self.missing():
+            logger.info(line)
 
     @property
     def names(self) -> list[str]:
@@ -68,26 +74,72 @@ class Metrics:
         """Unit of a metric ("dB" or nothing)."""
         return self._entries[name].unit
 
-    def higher_is_better(self, name: str) -> bool:
-        """Direction of a metric."""
-        return self._entries[name].higher_is_better
+    def higher_is_better(self, name: str) -> bool | None:
+        """Direction of a metric; None where only a package knows that is not installed."""
+        return self.metrics.get(name, self._entries[name]).higher_is_better
 
     def convention(self, name: str, channels: int) -> str:
         """How the metric was computed: channel, rounding, border ..."""
         return self.metrics[name].describe(channels) if name in self.metrics else "not available"
 
-    def __call__(self, result: Tensor, target: Tensor) -> Scores:
-        """Scores of one image, both (1, C, H, W)."""
-        return {name: self._score(name, result, target) for name in self._entries}
+    def missing(self) -> list[str]:
+        """Lines that say which metrics are not available and why."""
+        reasons: dict[str, list[str]] = {}
+        for name in self.names:
+            if name not in self.metrics:
+                reasons.setdefault(self.unavailable[name], []).append(name)
+        return [f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} not available: {why}"
+                for why, names in reasons.items()]  # fmt: skip
 
-    def _score(self, name: str, result: Tensor, target: Tensor) -> float:
-        if name in self.unavailable:
+    def __call__(self, result: Tensor, target: Tensor | None) -> Scores:
+        """Scores of one image, both (1, C, H, W); without a target only of the metrics that need none."""
+        return {name: self._score(name, result, target) for name in self.names
+                if target is not None or not self._needs_target(name)}  # fmt: skip
+
+    def pool(self, name: str, scores: Iterable[Score | None]) -> float:
+        """One value for several images: the mean of their scores, or what a metric of sets makes of them.
+
+        Images without a score (None, NaN) do not count, and in a mean of several neither do infinite scores: an
+        image that equals its ground truth has an infinite PSNR. NaN when nothing is left.
+        """
+        judged: list[Any] = [score for score in scores if _is_judged(score)]
+        return getattr(self.metrics.get(name), "pool", _mean_or_single)(judged)
+
+    def remarks(self, name: str, groups: list[list[Score | None]]) -> list[str]:
+        """What a reader must know of the values that `pool` gives for these groups of images."""
+        metric: Any = self.metrics.get(name)
+        remarks: list[str] = []
+        numbers = [score for group in groups for score in group if isinstance(score, float)]
+        if count := sum(map(math.isinf, numbers)):
+            remarks.append(f"{count} infinite values of {name} (image equal to its ground truth) are left out of means")
+        if metric and (count := sum(map(math.isnan, numbers))):
+            why = self.unavailable.get(name, "it gave no number")
+            remarks.append(f"{count} values of {name} are missing and left out of means: {why}")
+        sizes = [size for group in groups if (size := sum(map(_is_judged, group)))]
+        if sizes and hasattr(metric, "caveat") and (caveat := metric.caveat(min(sizes))):
+            remarks.append(f"{name} is {caveat}")
+        return remarks
+
+    def _needs_target(self, name: str) -> bool:
+        return getattr(self.metrics.get(name), "needs_target", True)
+
+    def _score(self, name: str, result: Tensor, target: Tensor | None) -> Score:
+        if name not in self.metrics:
             return float("nan")
         try:
-            return float(self.metrics[name](result, target))
+            score = self.metrics[name](result, target)[0]
         except MetricUnavailable as reason:
             self.unavailable[name] = str(reason)
             return float("nan")
+        return score.cpu() if score.ndim else float(score)
+
+
+def _is_judged(score: Score | None) -> bool:
+    return score is not None and not (isinstance(score, float) and math.isnan(score))
+
+
+def _mean_or_single(values: list[float]) -> float:
+    return values[0] if len(values) == 1 else mean(values)
 
 
 def network_enhance(network: nn.Module, arguments: Mapping[str, Any] | None = None) -> Enhance:
@@ -122,10 +174,10 @@ def evaluate(
 
     Args:
         dataset: indexable by int; samples as dataset.loader collates them.
-        metrics: what to compute where there is a ground truth.
+        metrics: what to compute; without ground truth, what needs none.
         ranks: the processes that share the work.
         enhance: the network's application; None scores lq only.
-        with_baseline: score lq against gt too.
+        with_baseline: score lq too; against gt if they are of one size.
         on_result: called for each image of this rank with its record, batch and the clamped result.
         title: of the progress bar.
 
@@ -141,7 +193,10 @@ def evaluate(
         if on_result and result is not None:
             on_result(record, batch, result)
         records.append(record)
-    return _in_order(ranks.gather(records))
+    parts = ranks.gather((records, metrics.unavailable))
+    for _, unavailable in parts:
+        metrics.unavailable |= unavailable
+    return _in_order([part for part, _ in parts])
 
 
 def _judge(
@@ -150,14 +205,13 @@ def _judge(
     lq, gt = batch["lq"], batch.get("gt")
     _, channels, height, width = lq.shape
     record = Record(batch["name"][0], batch["group"][0], height, width, channels)
-    if gt is not None and with_baseline and gt.shape == lq.shape:
-        record.baseline = metrics(lq, gt)
+    if with_baseline:
+        record.baseline = metrics(lq, gt if gt is not None and gt.shape == lq.shape else None)
     if enhance is None:
         return record, None
     result, record.seconds = _timed(enhance, batch, device)
     result = result.float().clamp(0, 1)
-    if gt is not None:
-        record.result = metrics(result, gt)
+    record.result = metrics(result, gt)
     return record, result
 
 

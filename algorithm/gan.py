@@ -63,6 +63,7 @@ class RelativisticGAN:
         self._warmup_losses = WeightedLosses(warmup_loss).to(setting.device)
         self._losses = WeightedLosses(loss).to(setting.device)
         self._adversarial_weight, self._niter_warmup = adversarial_weight, niter_warmup
+        self._judge_fits = False
         self.optimizers = {
             "warmup": build(warmup_optimizer, network.parameters()),
             "net": build(optimizer, network.parameters()),
@@ -85,6 +86,9 @@ class RelativisticGAN:
         return self._warmup if step < self._niter_warmup else self._game
 
     def _warmup_step(self, batch: Batch) -> Loss:
+        if not self._judge_fits:  # not only after the warm-up, which may take days
+            _try(self._judge, batch["gt"])
+            self._judge_fits = True
         return self._warmup_losses(self._prepared(batch["lq"]), batch["gt"])
 
     def _generator_step(self, batch: Batch) -> Loss:
@@ -124,6 +128,13 @@ def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
 
 def _bce(logits: Tensor, label: float) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits.float(), torch.full_like(logits, label, dtype=torch.float32))
+
+
+@torch.no_grad()
+def _try(network: nn.Module, images: Tensor) -> None:
+    """Let a network raise what it has against images of this size; it learns nothing from them."""
+    network.eval()(images)
+    network.train()
 
 
 @contextmanager

@@ -49,10 +49,11 @@ def publish(options: Options, arguments: str) -> Path:
     network = build(options.network)
     load_weights(network, checkpoint)
     path = FOLDER / f"{options.name}.safetensors"
-    save_weights(network, path, {"network": json.dumps(state["options"]["network"])})
+    spec = options.to_dict()["network"]  # as it was tested: what is no weight may differ from the training
+    save_weights(network, path, {"network": json.dumps(spec)})
     parameters = sum(p.numel() for p in network.parameters())
     with atomic_path(path.with_suffix(".md")) as card:
-        card.write_text(_card(path, state, results, parameters, arguments), encoding="utf-8")
+        card.write_text(_card(path, spec, state, results, parameters, arguments), encoding="utf-8")
     return path
 
 
@@ -62,7 +63,9 @@ def _results(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _card(path: Path, state: dict[str, Any], results: dict[str, Any], parameters: int, arguments: str) -> str:
+def _card(
+    path: Path, spec: dict[str, Any], state: dict[str, Any], results: dict[str, Any], parameters: int, arguments: str
+) -> str:
     options, digest = state["options"], hashlib.sha256(path.read_bytes()).hexdigest()
     data, train = options["dataset"]["train"], options["train"]
     # The speed is a figure of the machine, not of the weights.
@@ -72,7 +75,7 @@ def _card(path: Path, state: dict[str, Any], results: dict[str, Any], parameters
     lines = [
         f"# {path.stem}",
         "",
-        f"{options['network']['type']}, {parameters:,} parameters, {path.stat().st_size:,} bytes. Licence: Apache-2.0.",
+        f"{spec['type']}, {parameters:,} parameters, {path.stat().st_size:,} bytes. Licence: Apache-2.0.",
         f"SHA-256 `{digest}`",
         "",
         "## Figures",
@@ -95,7 +98,7 @@ def _card(path: Path, state: dict[str, Any], results: dict[str, Any], parameters
         "## Network",
         "",
         "```yaml",
-        yaml.safe_dump({"network": options["network"]}, sort_keys=False).rstrip(),
+        yaml.safe_dump({"network": spec}, sort_keys=False).rstrip(),
         "```",
         "",
     ]

@@ -4,12 +4,13 @@ import csv
 import io
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from algorithm.evaluate import Metrics, Record, mean
+from algorithm.evaluate import Metrics, Record
 from utils.files import atomic_path
 
 NOT_AVAILABLE = "n/a"
@@ -44,21 +45,15 @@ class Table:
 
     def mean_rows(self) -> list[list[str]]:
         """One row per set and quality; infinite scores (perfect images) are left out of the mean."""
-        rows = []
-        for name, records in self.records.items():
-            for group in dict.fromkeys(record.group for record in records):
-                rows.append(self._row(name, [record for record in records if record.group == group], "mean"))
-        return rows
+        return self._mean_rows
 
     def notes(self) -> list[str]:
-        """What a reader must know: metrics that are missing and why, scores left out of a mean."""
-        notes = [f"{name} is not available: {why}" for name, why in self.metrics.unavailable.items()]
+        """What a reader must know: metrics that are missing and why, scores left out of a mean, sets too small."""
+        notes = self.metrics.missing()
         for name in self.metrics.names:
-            scores = [s for record in self._all() for s in (record.baseline.get(name), record.result.get(name))]
-            if count := sum(score is not None and math.isinf(score) for score in scores):
-                notes.append(
-                    f"{count} infinite values of {name} (image equal to its ground truth) are left out of means"
-                )
+            scores = [[record.baseline.get(name) for record in group] for _, group in self._groups()]
+            scores += [[record.result.get(name) for record in group] for _, group in self._groups()]
+            notes += self.metrics.remarks(name, scores)
         return notes
 
     def to_dict(self) -> dict[str, Any]:
@@ -74,7 +69,9 @@ class Table:
                 }
                 for name in self.metrics.names
             },
-            "images": [_plain({"set": name, **vars(r)}) for name, records in self.records.items() for r in records],
+            "images": [
+                _plain(self._image(name, record)) for name, records in self.records.items() for record in records
+            ],
             "means": [dict(zip(self.header(), row, strict=True)) for row in self.mean_rows()],
             "notes": self.notes(),
         }
@@ -122,18 +119,33 @@ class Table:
         lines += [f"% {_tex(row)}" for row in self.image_rows()] + [f"% {note}" for note in self.notes()]
         return "\n".join(lines) + "\n"
 
-    def _all(self) -> Iterable[Record]:
-        return (record for records in self.records.values() for record in records)
+    @cached_property
+    def _mean_rows(self) -> list[list[str]]:  # kept, because every format needs it and a metric of sets may take long
+        return [self._row(name, group, "mean") for name, group in self._groups()]
+
+    def _groups(self) -> Iterator[tuple[str, list[Record]]]:
+        """The images of one set and quality, with the name of the set."""
+        for name, records in self.records.items():
+            for group in dict.fromkeys(record.group for record in records):
+                yield name, [record for record in records if record.group == group]
+
+    def _image(self, set_name: str, record: Record) -> dict[str, Any]:
+        """A record as data. What a metric of sets needs of an image is no score."""
+        scores = {
+            part: {name: self.metrics.pool(name, [score]) for name, score in getattr(record, part).items()}
+            for part in ("baseline", "result")
+        }
+        return {"set": set_name, **vars(record), **scores}
 
     def _convention(self, name: str) -> str:
-        channels = dict.fromkeys(record.channels for record in self._all())
+        channels = dict.fromkeys(record.channels for records in self.records.values() for record in records)
         return " / ".join(self.metrics.convention(name, count) for count in channels)
 
     def _row(self, set_name: str, records: list[Record], label: str) -> list[str]:
         row = [set_name, records[0].group or "-", label, str(len(records))]
         for name in self.metrics.names:
-            before = _mean_of(records, lambda record, name=name: record.baseline.get(name))
-            after = _mean_of(records, lambda record, name=name: record.result.get(name))
+            before = self.metrics.pool(name, [record.baseline.get(name) for record in records])
+            after = self.metrics.pool(name, [record.result.get(name) for record in records])
             digits = 3 if self.metrics.unit(name) == "dB" else 4
             row += [_number(before, digits), _number(after, digits), _number(after - before, digits, sign=True)]
         seconds = sum(record.seconds for record in records)
@@ -146,11 +158,6 @@ def write_tables(table: Table, folder: Path) -> None:
     for suffix, text in writers.items():
         with atomic_path(folder / f"results.{suffix}") as path:
             path.write_text(text(), encoding="utf-8")
-
-
-def _mean_of(records: list[Record], score: Callable[[Record], float | None]) -> float:
-    values = [float("nan") if (value := score(record)) is None else value for record in records]
-    return values[0] if len(values) == 1 else mean(values)
 
 
 def _number(value: float, digits: int, *, sign: bool = False) -> str:

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from algorithm.crops import Crops
 from algorithm.evaluate import Metrics, Record, evaluate, network_enhance
@@ -15,6 +16,7 @@ from utils.components import build
 from utils.errors import UserError
 from utils.image_io import write_image
 from utils.log import logger
+from utils.memory import keep_freed_memory
 from utils.options import Options
 from utils.ranks import Ranks
 from utils.tensors import to_image
@@ -31,11 +33,7 @@ def test(options: Options, ranks: Ranks) -> Table:
     """
     if not options.dataset.test:
         raise UserError(f"{options.name}: testing needs the option dataset.test")
-    network = build(options.network)
-    weights = Path(options.test.ckp_load_path or options.folder / "ckp-best.pt")
-    load_weights(network, weights)
-    network.to(ranks.device).eval()
-    logger.info(f"testing {weights} ({sum(p.numel() for p in network.parameters()):,} parameters)")
+    network = trained_network(options, ranks.device)
     sets = {name: build_dataset(spec, f"dataset.test.{name}") for name, spec in options.dataset.test.items()}
     metrics = Metrics(options.test.criterion)
     crops = Crops(metrics)
@@ -55,6 +53,20 @@ def test(options: Options, ranks: Ranks) -> Table:
         write_tables(table, options.folder)
         crops.save(options.folder / "crops.png")
     return table
+
+
+def trained_network(options: Options, device: torch.device) -> nn.Module:
+    """The experiment's network with the weights of test.ckp_load_path, or its best, ready to be applied.
+
+    Raises:
+        UserError: missing or unfitting weights.
+    """
+    keep_freed_memory()
+    network = build(options.network)
+    weights = Path(options.test.ckp_load_path or options.folder / "ckp-best.pt")
+    load_weights(network, weights)
+    logger.info(f"testing {weights} ({sum(p.numel() for p in network.parameters()):,} parameters)")
+    return network.to(device).eval()
 
 
 def _saver(folder: Path | None, crops: Crops) -> Callable[[Record, Batch, Tensor], None]:

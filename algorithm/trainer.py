@@ -13,7 +13,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import Subset
 
-from algorithm.evaluate import Enhance, Metrics, Record, evaluate, mean, network_enhance
+from algorithm.evaluate import Enhance, Metrics, evaluate, network_enhance
 from algorithm.experiment import Experiment
 from algorithm.phase import Algorithm, Batch, Phase, Setting
 from algorithm.progress import Progress
@@ -204,7 +204,8 @@ class Trainer:
             title="validation",
         )
         self._network.train()
-        return {name: mean([_score(record, name, network) for record in records]) for name in self._metrics.names}
+        scores = [record.result if network else record.baseline for record in records]
+        return {name: self._metrics.pool(name, [score.get(name) for score in scores]) for name in self._metrics.names}
 
     def _is_better(self, value: float) -> bool:
         """Keep track of the best score. The first one is always the best so far, so ckp-best.pt always exists."""
@@ -337,10 +338,6 @@ class Trainer:
             logger.info(f"stopped by a signal at iter {self.step}; go on with --resume auto")
         else:
             logger.info(f"finished at iter {self.step}")
-
-
-def _score(record: Record, name: str, network: nn.Module | None) -> float:
-    return (record.result if network else record.baseline).get(name, float("nan"))
 
 
 def _set_up_torch(options: Options, ranks: Ranks) -> None:

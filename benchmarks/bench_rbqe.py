@@ -30,6 +30,7 @@ from net.tchebichef import polynomials
 from net.weights import read_metadata
 from utils.codecs import JPEG
 from utils.errors import UserError, command
+from utils.memory import keep_freed_memory
 
 MODULE, LOOP = "quality module", "loop over patches"
 
@@ -44,6 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--qf", type=int, nargs="+", default=[10, 20, 30, 40, 50], help="of JPEG (default: 10 to 50)")
     args = parser.parse_args(argv)
     torch.set_num_threads(args.threads)
+    keep_freed_memory()  # as the tester does
     network = _network(args.weights, args.features)
     pictures = [picture for _, picture in common.photographs(args.images, args.count, args.size)]
     qualities = {qf: [_tensor(JPEG().compress(picture, qf)[0]) for picture in pictures] for qf in args.qf}

@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             notes += _notes(folder, records, sizes, metrics)
     channels = {"rgb": 3, "y": 1}[args.color]
     print(_markdown([["compressed", "images", "bits per pixel", *_titles(metrics, channels)], *rows]))
-    notes += [f"{name} is not available: {why}" for name, why in metrics.unavailable.items()]
+    notes += metrics.missing()
     print("".join(f"\n{note}\n" for note in notes), end="")
 
 
@@ -87,7 +87,7 @@ def _name(folder: Path, args: argparse.Namespace) -> str:
 def _means(records: list[Record], sizes: dict[str, int], metrics: Metrics) -> list[str]:
     """Bits per pixel, then the metrics; all are means over the images."""
     bits = [8 * sizes[record.name] / (record.height * record.width) for record in records if record.name in sizes]
-    scores = [mean([record.baseline[name] for record in records]) for name in metrics.names]
+    scores = [metrics.pool(name, [record.baseline.get(name) for record in records]) for name in metrics.names]
     digits = [3 if metrics.unit(name) == "dB" else 4 for name in metrics.names]
     values = zip([mean(bits), *scores], [3, *digits], strict=True)
     return [NOT_AVAILABLE if math.isnan(value) else f"{value:.{count}f}" for value, count in values]
@@ -101,8 +101,8 @@ def _notes(folder: Path, records: list[Record], sizes: dict[str, int], metrics: 
             "compress again with --force"
         )
     for name in metrics.names:
-        if count := sum(math.isinf(record.baseline[name]) for record in records):
-            yield f"{folder}: {count} infinite values of {name} (image equal to its source) are left out of the mean"
+        for remark in metrics.remarks(name, [[record.baseline.get(name) for record in records]]):
+            yield f"{folder}: {remark}"
 
 
 def _titles(metrics: Metrics, channels: int) -> list[str]:

@@ -1,10 +1,12 @@
 """What tests of several rooms need: small pictures, an option file for them, commands run as a user would."""
 
+import importlib.util
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import cv2
@@ -13,6 +15,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
+STANDIN = ROOT / "tests/data/standin"
 
 
 @pytest.fixture(scope="session")
@@ -71,3 +74,15 @@ def run(pairs: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         return subprocess.run(command, cwd=pairs, env=variables, capture_output=True, text=True, timeout=240)
 
     return run
+
+
+@pytest.fixture
+def standin(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """tests/data/standin/pyiqa.py as the package pyiqa, whether or not the real one is installed."""
+    spec = importlib.util.spec_from_file_location("pyiqa", STANDIN / "pyiqa.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setitem(sys.modules, "pyiqa", module)
+    return module

@@ -95,16 +95,46 @@ def test_two_ranks_resume_exactly_and_equal_one_rank_with_twice_the_batch(run, o
     assert len(log_lines(pairs / "exp/whole")) == 2
 
 
-def test_test_on_two_ranks_gives_the_table_of_one(run, opt, pairs, port):
+def test_two_ranks_play_the_game_of_generator_and_discriminator_and_resume_exactly(run, opt, pairs, port):
+    (pairs / "part.py").write_text(STOP_AFTER)
+    sets = [
+        "algorithm={type: RelativisticGAN, niter_warmup: 2, loss: {Charbonnier: {weight: 0.01}}, discriminator: "
+        "{type: VGGDiscriminator, num_features: 2, hidden_features: 4, patch_size: [32, 32]}}",
+        "dataset.train.patch=32",
+        "train.niter=6",
+        "train.real_bs_pg=4",  # two batches accumulated
+        "train.inter_print=3",
+    ]
+    two = (*TWO_RANKS, port)
+    part, root = str(pairs / "part.py"), str(Path(__file__).resolve().parents[1])
+    for result in (
+        run("train.py", "--opt", opt, "--set", *sets, "name=whole", launcher=two),
+        run(part, "4", root, "--opt", opt, "--set", *sets, "name=parts", launcher=two),
+        run("train.py", "--opt", opt, "--resume", "auto", "--set", *sets, "name=parts", launcher=two),
+    ):
+        assert result.returncode == 0, result.stderr
+    whole, parts = (load_checkpoint(pairs / f"exp/{name}/ckp-last.pt") for name in ("whole", "parts"))
+    assert whole["iter"] == parts["iter"] == 6
+    for network, state in whole["networks"].items():
+        assert all(torch.equal(tensor, parts["networks"][network][name]) for name, tensor in state.items())
+    assert log_lines(pairs / "exp/whole") == log_lines(pairs / "exp/parts")
+    assert "discriminator" in log_lines(pairs / "exp/whole")[-1]
+
+
+def test_test_on_two_ranks_gives_the_table_of_one(run, opt, pairs, root, port):
     assert run("train.py", "--opt", opt, "--set", "train.niter=2").returncode == 0
     tables = []
+    sets = ("dataset.test.slice=[1, 6]", "test.criterion={PSNR: {}, FID: {}, NIQE: {}}")
+    packages = f"{root}{os.pathsep}{root / 'tests/data/standin'}"
     for launcher in ((), (*TWO_RANKS, port)):
-        result = run("test.py", "--opt", opt, "--set", "dataset.test.slice=[1, 6]", launcher=launcher)
+        result = run("test.py", "--opt", opt, "--set", *sets, launcher=launcher, PYTHONPATH=packages)
         assert result.returncode == 0, result.stderr
         rows = (pairs / "exp/tiny-c/results.csv").read_text().splitlines()
         tables.append([row.rsplit(",", 1)[0] for row in rows])  # all but the speed
     assert tables[0] == tables[1]
     assert len(tables[0]) == 1 + 5 + 1
+    mean = tables[0][-1].split(",")
+    assert "n/a" not in mean
 
 
 def test_the_line_that_users_know(run, pairs, root, port):

@@ -9,6 +9,7 @@ from algorithm.gan import discriminator_loss, generator_loss
 from algorithm.tester import test as run_test
 from algorithm.trainer import Trainer
 from utils.checkpoint import load_checkpoint
+from utils.errors import UserError
 from utils.options import Options, load_options
 from utils.ranks import Ranks
 
@@ -129,3 +130,17 @@ def test_testing_builds_no_discriminator(opt, monkeypatch):
 
     monkeypatch.setattr(net.esrgan.VGGDiscriminator, "__init__", lambda *_, **__: pytest.fail("built"))
     run_test(options, ALONE)
+
+
+def test_a_discriminator_for_another_patch_is_refused_before_the_warm_up(opt):
+    with pytest.raises(UserError, match=r"found pictures of 16x16, built for 32x32.*patch_size"):
+        train(load_options(opt, overrides=[*SMALL, "dataset.train.patch=16"]), until=1)
+
+
+def test_the_first_look_teaches_the_discriminator_nothing(opt):
+    trainer = Trainer(load_options(opt, overrides=SMALL), ALONE)
+    discriminator = trainer.algorithm.networks["discriminator"]
+    before = {name: tensor.clone() for name, tensor in discriminator.state_dict().items()}
+    trainer.algorithm.phases(0)[0].loss(next(trainer._batches()))
+    assert discriminator.training
+    assert all(torch.equal(tensor, before[name]) for name, tensor in discriminator.state_dict().items())

@@ -53,3 +53,9 @@ def test_needs_a_training_and_a_test(options):
 def test_needs_a_test(options, trained):
     with pytest.raises(UserError, match=r"results\.json: run test\.py"):
         publish(options, "")
+
+
+def test_the_network_is_told_as_it_was_tested(options, trained):
+    tested = load_options("tiny.yml", overrides=["network.residual=false"])
+    run_test(tested, ALONE)
+    assert json.loads(read_metadata(publish(tested, ""))["network"])["residual"] is False

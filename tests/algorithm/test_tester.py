@@ -1,5 +1,6 @@
 import csv
 import json
+import sys
 
 import cv2
 import numpy as np
@@ -162,6 +163,69 @@ def test_a_metric_that_is_not_available_is_a_cell_and_a_reason(options, pairs, m
     assert table.mean_rows()[0][7:10] == ["n/a"] * 3
     assert why in table.to_terminal()
     assert json.loads((pairs / "exp/tiny-c/results.json").read_text())["metrics"]["M"]["not_available"].endswith(why)
+
+
+def test_a_metric_of_sets_is_in_the_mean_rows_only(options, pairs, standin):
+    table = tester.test(with_criterion(options, {"FID": {}, "PSNR": {}, "NIQE": {}}), ALONE)
+    (mean_row,) = table.mean_rows()
+    before, after, difference = mean_row[4:7]
+    assert float(before) == float(after) > 0  # this network only copies
+    assert float(difference) == 0
+    assert all(row[4:7] == ["n/a"] * 3 and float(row[7]) > 0 and float(row[10]) > 0 for row in table.image_rows())
+    assert "FID is computed from only 4 images" in table.to_terminal()
+    data = json.loads((pairs / "exp/tiny-c/results.json").read_text())
+    assert data["images"][0]["result"]["FID"] is None
+    assert data["images"][0]["result"]["PSNR"] > 0
+    assert data["means"][0][table.header()[4]] == before
+    assert "FID (RGB, uint8, pyiqa 9.9 fid) lq" in (pairs / "exp/tiny-c/results.csv").read_text()
+
+
+def test_sets_are_judged_by_quality(options, pairs, standin):
+    tree = options.to_dict()
+    spec = {"type": "DegradedImages", "gt": str(pairs / "gt"), "quality": [5, 60], "slice": [0, 4]}
+    tree["dataset"]["test"] = {"coarse": spec}
+    table = tester.test(with_criterion(Options.model_validate(tree), {"FID": {}}), ALONE)
+    low, high = (float(row[4]) for row in table.mean_rows())
+    assert low > 2 * high > 0
+    scores = [record.baseline["FID"] for record in table.records["coarse"] if record.group == "qf5"]
+    assert len(scores) == 4
+    assert low == pytest.approx(table.metrics.pool("FID", scores), abs=6e-5)
+
+
+def test_without_ground_truth_the_result_is_still_judged_alone(options, pairs, standin):
+    tree = options.to_dict()
+    tree["dataset"]["test"]["test"]["gt"] = None
+    table = tester.test(with_criterion(Options.model_validate(tree), {"PSNR": {}, "MUSIQ": {}}), ALONE)
+    (row,) = table.mean_rows()
+    assert row[4:7] == ["n/a"] * 3
+    assert 0 < float(row[7]) == float(row[8])
+    assert table.notes() == []
+
+
+def test_the_perceptual_table_without_its_package(options, pairs, monkeypatch, root):
+    monkeypatch.setitem(sys.modules, "pyiqa", None)
+    criterion = load_options(root / "opts/esrgan.yml", "div2k-qf10").to_dict()["test"]["criterion"]
+    assert list(criterion) == ["PSNR", "SSIM", "LPIPS", "FID", "NIQE", "PI", "MA"]
+    criterion["LPIPS"]["weights"] = "nowhere.pth"  # and not over the network
+    table = tester.test(with_criterion(options, criterion), ALONE)
+    (row,) = table.mean_rows()
+    assert "n/a" not in row[4:10]
+    assert row[10:25] == ["n/a"] * 15
+    notes = [note for note in table.notes() if "powerqe[iqa]" in note]
+    assert len(notes) == 1
+    assert notes[0].startswith("FID, NIQE, PI, MA are not available: ")
+
+
+def test_crops_have_titles_whatever_the_first_metric_is(options, pairs, standin, monkeypatch):
+    from algorithm import crops
+
+    titles = []
+    original = crops.Crops._title
+    monkeypatch.setattr(crops.Crops, "_title", lambda *args: titles.append(original(*args)) or titles[-1])
+    for criterion in ({"FID": {}}, {"PSNR": {}}):
+        tester.test(with_criterion(options, criterion), ALONE)
+    assert titles[:2] == ["compressed", "enhanced"]
+    assert titles[8].startswith("compressed: PSNR 2")
 
 
 def test_perfect_images_do_not_poison_the_mean(options, pairs):

@@ -263,6 +263,21 @@ def test_best_follows_the_direction_of_the_metric_and_forgets_nan(opt):
     assert trainer.best == {"iters": [4], "value": 21.0}
 
 
+def test_a_metric_of_sets_can_choose_the_best(opt, standin):
+    criterion = "val.criterion={PSNR: {}, FID: {if_focus: true}}"
+    trainer = Trainer(load_options(opt, overrides=[criterion, "dataset.val.slice=[5, 8]"]), ALONE)
+    before = trainer._validate(None)
+    with torch.no_grad():
+        for parameter in trainer.algorithm.networks["net"].parameters():
+            parameter.zero_()  # the network only copies
+    trainer.ema = None
+    after = trainer._validate(trainer._judged_network())
+    assert before == pytest.approx(after, rel=1e-6)
+    assert before["FID"] > 0
+    verdicts = [trainer._is_better(value) for value in (before["FID"], before["FID"] - 0.01, before["FID"])]
+    assert verdicts == [True, True, False]  # lower is better
+
+
 def test_a_stop_does_not_wait_for_a_validation(opt, monkeypatch):
     trainer = Trainer(load_options(opt, overrides=["train.if_test_baseline=false"]), ALONE)
     monkeypatch.setattr(trainer, "_validate", lambda network: pytest.fail("validated"))

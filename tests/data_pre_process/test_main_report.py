@@ -70,7 +70,7 @@ def test_what_is_left_out_is_said(div2k, capsys):
     assert second[2] == "n/a"
     assert f"\n{folder / SIZES} has no size for 1 of 2 images" in out
     assert f"\n{div2k / 'jpeg/qf100' / SIZES} has no size for 2 of 2 images" in out
-    assert f"\n{folder}: 1 infinite values of PSNR (image equal to its source) are left out of the mean" in out
+    assert f"\n{folder}: 1 infinite values of PSNR (image equal to its ground truth) are left out of means" in out
     assert float(first[3]) < 50
 
 

@@ -59,7 +59,16 @@ class Preparation:
             raise UserError(
                 f"metric: the result is {_size(result)} but its ground truth is {_size(target)}; compare equal sizes"
             )
-        return self._pixels(result), self._pixels(target)
+        return self.picture(result), self.picture(target)
+
+    def picture(self, image: torch.Tensor) -> torch.Tensor:
+        """One picture as it is judged alone, with all its channels: (N, C, H, W) -> (N, C, H', W'), 0 ... 255."""
+        height, width = image.shape[-2:]
+        if 2 * self.border >= min(height, width):
+            raise UserError(f"metric: a border of {self.border} leaves nothing of a picture of {_size(image)}")
+        inner = image[..., self.border : height - self.border, self.border : width - self.border]
+        inner = inner.float().clamp(0, 1) * PEAK
+        return inner.round() if self.rounding == "uint8" else inner
 
     def select(self, pixels: torch.Tensor) -> torch.Tensor:
         """The channels that count: (N, C, H, W) -> (N, C', H, W), 0 ... 255."""
@@ -76,14 +85,6 @@ class Preparation:
             return "Y"
         return {1: "Y", 3: "RGB"}.get(channels, f"{channels} channels")
 
-    def _pixels(self, image: torch.Tensor) -> torch.Tensor:
-        height, width = image.shape[-2:]
-        if 2 * self.border >= min(height, width):
-            raise UserError(f"metric: a border of {self.border} leaves nothing of a picture of {_size(image)}")
-        inner = image[..., self.border : height - self.border, self.border : width - self.border]
-        inner = inner.float().clamp(0, 1) * PEAK
-        return inner.round() if self.rounding == "uint8" else inner
-
 
 def luma_pixels(pixels: torch.Tensor) -> torch.Tensor:
     """Unrounded luma, (N, C, H, W) -> (N, 1, H, W), both 0 ... 255; one channel is luma already.
@@ -96,6 +97,17 @@ def luma_pixels(pixels: torch.Tensor) -> torch.Tensor:
     if pixels.shape[1] != 3:
         raise UserError(f"metric: found {pixels.shape[1]} channels, expected RGB or grey to take the luma of")
     return luma(pixels / PEAK) * PEAK
+
+
+def rgb_pixels(pixels: torch.Tensor) -> torch.Tensor:
+    """RGB, (N, C, H, W) -> (N, 3, H, W); grey gives three equal channels.
+
+    Raises:
+        UserError: neither one nor three channels.
+    """
+    if pixels.shape[1] not in (1, 3):
+        raise UserError(f"metric: found {pixels.shape[1]} channels, expected RGB or grey")
+    return pixels.expand(-1, 3, -1, -1)
 
 
 def mean_square(error: torch.Tensor) -> torch.Tensor:

@@ -4,9 +4,6 @@ R. Zhang, P. Isola, A. A. Efros, E. Shechtman, O. Wang, "The Unreasonable Effect
 Perceptual Metric", CVPR 2018.
 """
 
-import contextlib
-import io
-import warnings
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,8 +12,9 @@ from pydantic import Field
 from torch import nn
 
 from utils.errors import UserError
-from utils.metrics import METRICS, MetricUnavailable
-from utils.metrics.base import PEAK, Border, Preparation, Rounding
+from utils.metrics import METRICS
+from utils.metrics.base import PEAK, Border, Preparation, Rounding, rgb_pixels
+from utils.metrics.foreign import foreign
 
 _VERSION = "0.1"
 
@@ -69,50 +67,35 @@ class LPIPS:
         Raises:
             UserError: neither grey nor RGB, too small for the backbone, or as `Preparation` says.
         """
-        result, target = self._prepare(result, target)
-        channels, height, width = result.shape[1:]
-        if channels not in (1, 3):
-            raise UserError(f"LPIPS: found {channels} channels, expected RGB or grey")
+        result, target = map(rgb_pixels, self._prepare(result, target))
+        height, width = result.shape[-2:]
         if min(height, width) < (least := _SHORTEST_SIDE[self._net]):
             raise UserError(
                 f"LPIPS: a picture of {height}x{width} is too small for {self._net}: {least}x{least} at least"
             )
         network = self._network.to(result.device)
-        return network(_signed_rgb(result), _signed_rgb(target)).flatten().double()
+        return network(_signed(result), _signed(target)).flatten().double()
 
     def describe(self, channels: int) -> str:
         """The convention, for pictures of this many channels, with backbone and version."""
         return f"{self._prepare.describe(channels)}, {self._net} v{_VERSION}"
 
 
-def _signed_rgb(pixels: torch.Tensor) -> torch.Tensor:
-    """(N, 1 or 3, H, W) in 0 ... 255 -> (N, 3, H, W) in [-1, 1], the range that lpips expects."""
-    return (pixels / (PEAK / 2) - 1).expand(-1, 3, -1, -1)
+def _signed(pixels: torch.Tensor) -> torch.Tensor:
+    """0 ... 255 -> [-1, 1], the range that lpips expects."""
+    return pixels / (PEAK / 2) - 1
 
 
 def _network(net: str, weights: str | None) -> nn.Module:
-    """The LPIPS network in evaluation mode, on the CPU. Prints nothing and draws from no random generator."""
-    with (
-        torch.random.fork_rng(devices=[]),  # its layers are initialised before they are loaded
-        warnings.catch_warnings(),
-        contextlib.redirect_stdout(io.StringIO()),  # torch.hub announces a download, on the one or the other
-        contextlib.redirect_stderr(io.StringIO()),
-    ):
-        warnings.simplefilter("ignore")  # lpips 0.1.4 calls torchvision by its old argument names
-        # The first import of torchvision can fail in several ways, and so can a download; none of it is a reason
-        # to lose the other metrics.
-        try:
-            import lpips
+    """The LPIPS network in evaluation mode, on the CPU."""
+    with foreign("LPIPS: lpips and torchvision do not work here"):
+        import lpips
 
-            network = lpips.LPIPS(net=net, version=_VERSION, pnet_rand=True, verbose=False)
-        except Exception as error:
-            raise MetricUnavailable(f"LPIPS: lpips and torchvision do not work here: {_line(error)}") from None
-        try:
-            backbone = _read(weights) if weights is not None else _torchvision_backbone(net)
-            network.net.load_state_dict(_lpips_layout(backbone, network.net))
-        except Exception as error:
-            source = weights if weights is not None else "torchvision's download (give a file: weights)"
-            raise MetricUnavailable(f"LPIPS: no {net} backbone from {source}: {_line(error)}") from None
+        network = lpips.LPIPS(net=net, version=_VERSION, pnet_rand=True, verbose=False)
+    source = weights if weights is not None else "torchvision's download (give a file: weights)"
+    with foreign(f"LPIPS: no {net} backbone from {source}"):
+        backbone = _read(weights) if weights is not None else _torchvision_backbone(net)
+        network.net.load_state_dict(_lpips_layout(backbone, network.net))
     return network.eval().requires_grad_(False)
 
 
@@ -136,9 +119,3 @@ def _lpips_layout(backbone: dict[str, torch.Tensor], trunk: nn.Module) -> dict[s
     if missing:
         raise KeyError(f"{len(missing)} names are missing, the first is {missing[0]}")
     return {name: backbone[theirs] for name, theirs in wanted.items()}
-
-
-def _line(error: Exception) -> str:
-    """Why, in one line."""
-    text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
-    return " ".join(text.split())[:200] or type(error).__name__

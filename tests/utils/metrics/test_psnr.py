@@ -116,7 +116,7 @@ def test_describe_names_the_convention(options, channels: int, text: str):
 
 
 def test_is_a_registered_metric_with_its_options():
-    assert METRICS.names() == ["LPIPS", "PSNR", "PSNRB", "SSIM"]
+    assert {"LPIPS", "PSNR", "PSNRB", "SSIM"} <= set(METRICS.names())
     assert (PSNR.unit, PSNR.higher_is_better) == ("dB", True)
     with pytest.raises(UserError, match=r"border"):
         validate_component("metric", {"type": "PSNR", "border": -1})
