@@ -1,12 +1,10 @@
 """Test a network: python test.py --opt opts/arcnn.yml --case div2k-qf10 writes pictures and a result table."""
 
-import sys
-
 from algorithm.tester import test
 from utils.arguments import option_parser, parse_options
 from utils.errors import command
 from utils.log import start_log
-from utils.ranks import start_ranks
+from utils.ranks import leave, start_ranks
 
 
 @command
@@ -23,4 +21,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -1,13 +1,11 @@
 """Train a network: python train.py --opt opts/arcnn.yml --case div2k-qf10 (see README.md for several GPUs)."""
 
-import sys
-
 from algorithm.experiment import Experiment, archive, find_resume
 from algorithm.trainer import Trainer
 from utils.arguments import option_parser, parse_options
 from utils.errors import command
 from utils.log import logger, start_log
-from utils.ranks import start_ranks
+from utils.ranks import leave, start_ranks
 
 
 @command
@@ -40,4 +38,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -25,7 +25,8 @@ run, until = trainer.Trainer.run, int(sys.argv.pop(1))
 trainer.Trainer.run = lambda self, experiment: run(self, experiment, until)
 sys.path.insert(0, sys.argv.pop(1))
 import train
-sys.exit(train.main())
+from utils.ranks import leave
+leave(train.main())
 """
 
 
