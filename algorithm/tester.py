@@ -61,7 +61,8 @@ def trained_network(options: Options, device: torch.device) -> nn.Module:
     Raises:
         UserError: missing or unfitting weights.
     """
-    keep_freed_memory()
+    if device.type == "cpu":
+        keep_freed_memory()
     network = build(options.network)
     weights = Path(options.test.ckp_load_path or options.folder / "ckp-best.pt")
     load_weights(network, weights)

@@ -11,6 +11,7 @@ import csv
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -94,6 +95,11 @@ class Journey:
         exits = [visit.exit_at(threshold) for visit in self.visits]
         gains = [visit.gain(number) for visit, number in zip(self.visits, exits, strict=True)]
         return Point(threshold, mean(gains), mean([self.judged[number] for number in exits]))
+
+    @cached_property
+    def points(self) -> list[Point]:
+        """What each threshold gains and costs."""
+        return [self.at(threshold) for threshold in THRESHOLDS]
 
     def to_markdown(self) -> str:
         """Rows: compressed, each exit, leaving automatically; columns: qualities, and work per pixel."""
@@ -189,10 +195,9 @@ def draw(journeys: Sequence[Journey], path: Path) -> None:
     figure = Figure(figsize=(4.2 * len(journeys), 5.2), layout="constrained")
     axes = figure.subplots(2, len(journeys), sharex=True, squeeze=False)
     for (above, below), journey in zip(axes.T, journeys, strict=True):
-        points = [journey.at(threshold) for threshold in THRESHOLDS]
         own = journey.at(journey.threshold)
-        _curve(above, points, own, "gain")
-        _curve(below, points, own, "work")
+        _curve(above, journey.points, own, "gain")
+        _curve(below, journey.points, own, "work")
         above.set_title(journey.title, fontsize=10)
         below.set_xlabel("threshold of quality")
     axes[0][0].set_ylabel("mean gain of PSNR [dB]")
@@ -207,7 +212,7 @@ def write_points(journeys: Sequence[Journey], path: Path) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["experiment", "threshold", "mean gain of PSNR [dB]", "mean work [thousand MACs per pixel]"])
         for journey in journeys:
-            for point in map(journey.at, THRESHOLDS):
+            for point in journey.points:
                 writer.writerow([journey.title, f"{point.threshold:.3f}", f"{point.gain:.4f}", f"{point.work:.1f}"])
 
 

@@ -71,19 +71,27 @@ def test_print_options_and_dry_run_write_nothing(run, opt, pairs):
     assert not (pairs / "exp").exists()
 
 
-def test_two_ranks_resume_exactly_and_equal_one_rank_with_twice_the_batch(run, opt, pairs, port):
+def train_whole_and_in_parts(run, opt, pairs, port, sets) -> tuple[dict, dict]:
+    """On two ranks: exp/whole in one go, exp/parts stopped after four iterations and resumed; the last checkpoints."""
     (pairs / "part.py").write_text(STOP_AFTER)
-    sets = ["train.inter_print=3", "algorithm.optimizer={type: SGD, lr: 0.1}"]
     two = (*TWO_RANKS, port)
     part, root = str(pairs / "part.py"), str(Path(__file__).resolve().parents[1])
     for result in (
         run("train.py", "--opt", opt, "--set", *sets, "name=whole", launcher=two),
         run(part, "4", root, "--opt", opt, "--set", *sets, "name=parts", launcher=two),
         run("train.py", "--opt", opt, "--resume", "auto", "--set", *sets, "name=parts", launcher=two),
-        run("train.py", "--opt", opt, "--set", *sets, "name=alone", "dataset.train.bs_pg=4"),
     ):
         assert result.returncode == 0, result.stderr
-    whole, parts, alone = (load_checkpoint(pairs / f"exp/{name}/ckp-last.pt") for name in ("whole", "parts", "alone"))
+    assert log_lines(pairs / "exp/whole") == log_lines(pairs / "exp/parts")
+    return load_checkpoint(pairs / "exp/whole/ckp-last.pt"), load_checkpoint(pairs / "exp/parts/ckp-last.pt")
+
+
+def test_two_ranks_resume_exactly_and_equal_one_rank_with_twice_the_batch(run, opt, pairs, port):
+    sets = ["train.inter_print=3", "algorithm.optimizer={type: SGD, lr: 0.1}"]
+    whole, parts = train_whole_and_in_parts(run, opt, pairs, port, sets)
+    result = run("train.py", "--opt", opt, "--set", *sets, "name=alone", "dataset.train.bs_pg=4")
+    assert result.returncode == 0, result.stderr
+    alone = load_checkpoint(pairs / "exp/alone/ckp-last.pt")
     for name, tensor in whole["networks"]["net"].items():
         assert torch.equal(tensor, parts["networks"]["net"][name])
         torch.testing.assert_close(tensor, alone["networks"]["net"][name], rtol=1e-5, atol=1e-7)
@@ -92,12 +100,10 @@ def test_two_ranks_resume_exactly_and_equal_one_rank_with_twice_the_batch(run, o
     assert len(momenta[0]) == 6
     assert all(torch.equal(momenta[0][i]["momentum_buffer"], momenta[1][i]["momentum_buffer"]) for i in momenta[0])
     assert [len(state["rng"]) for state in (whole, parts, alone)] == [2, 2, 1]
-    assert log_lines(pairs / "exp/whole") == log_lines(pairs / "exp/parts")
     assert len(log_lines(pairs / "exp/whole")) == 2
 
 
 def test_two_ranks_play_the_game_of_generator_and_discriminator_and_resume_exactly(run, opt, pairs, port):
-    (pairs / "part.py").write_text(STOP_AFTER)
     sets = [
         "algorithm={type: RelativisticGAN, niter_warmup: 2, loss: {Charbonnier: {weight: 0.01}}, discriminator: "
         "{type: VGGDiscriminator, num_features: 2, hidden_features: 4, patch_size: [32, 32]}}",
@@ -106,19 +112,10 @@ def test_two_ranks_play_the_game_of_generator_and_discriminator_and_resume_exact
         "train.real_bs_pg=4",  # two batches accumulated
         "train.inter_print=3",
     ]
-    two = (*TWO_RANKS, port)
-    part, root = str(pairs / "part.py"), str(Path(__file__).resolve().parents[1])
-    for result in (
-        run("train.py", "--opt", opt, "--set", *sets, "name=whole", launcher=two),
-        run(part, "4", root, "--opt", opt, "--set", *sets, "name=parts", launcher=two),
-        run("train.py", "--opt", opt, "--resume", "auto", "--set", *sets, "name=parts", launcher=two),
-    ):
-        assert result.returncode == 0, result.stderr
-    whole, parts = (load_checkpoint(pairs / f"exp/{name}/ckp-last.pt") for name in ("whole", "parts"))
+    whole, parts = train_whole_and_in_parts(run, opt, pairs, port, sets)
     assert whole["iter"] == parts["iter"] == 6
     for network, state in whole["networks"].items():
         assert all(torch.equal(tensor, parts["networks"][network][name]) for name, tensor in state.items())
-    assert log_lines(pairs / "exp/whole") == log_lines(pairs / "exp/parts")
     assert "discriminator" in log_lines(pairs / "exp/whole")[-1]
 
 

@@ -1,4 +1,7 @@
+import os
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -9,9 +12,11 @@ from utils.log import duration
 from utils.ranks import Ranks, start_ranks
 from utils.seed import rng_state, seed_everything, set_rng_state
 
+LAUNCHER = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_PORT")
+
 
 def test_without_a_launcher_there_is_one_rank(monkeypatch):
-    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_PORT"):
+    for name in LAUNCHER:
         monkeypatch.delenv(name, raising=False)
     with start_ranks("cpu") as ranks:
         assert (ranks.rank, ranks.world_size, ranks.is_main) == (0, 1, True)
@@ -38,6 +43,19 @@ def test_only_rank_zero_is_main():
 
 def draw() -> tuple:
     return random.random(), float(np.random.rand()), float(np.random.randn()), float(torch.rand(()))  # noqa: NPY002
+
+
+@pytest.mark.parametrize(("launched", "said"), [(True, "work done\n"), (False, "work done\nshutdown\n")])
+@pytest.mark.parametrize("code", [0, 2, None])
+def test_ranks_end_with_their_status_and_without_shutdown(root, launched, said, code):
+    script = (
+        "import atexit; from utils.ranks import leave; atexit.register(print, 'shutdown');"
+        f"print('work done'); leave({code})"
+    )
+    environment = {name: value for name, value in os.environ.items() if name not in LAUNCHER}
+    environment |= {"PYTHONPATH": str(root)} | ({"MASTER_PORT": "1"} if launched else {})
+    result = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    assert (result.returncode, result.stdout) == (code or 0, said), result.stderr
 
 
 def test_generators_go_on_where_they_were(tmp_path):

@@ -117,8 +117,15 @@ class PyIQA:
         return f"{self._prepare.describe(channels)}, {version()} {self.name}"
 
 
+class _FromOneFile(PyIQA):
+    """Base of the metrics whose whole model is one file."""
+
+    def __init__(self, *, weights: Weights = None, border: Border = 0, rounding: Rounding = "uint8") -> None:
+        self._set_up(border, rounding, pretrained_model_path=weights)
+
+
 @METRICS.register()
-class NIQE(PyIQA):
+class NIQE(_FromOneFile):
     """Distance of the luma's statistics from undamaged photographs'; no ground truth, lower is better; extra iqa.
 
     A. Mittal, R. Soundararajan, A. C. Bovik, "Making a 'Completely Blind' Image Quality Analyzer", IEEE SPL 20(3),
@@ -128,12 +135,9 @@ class NIQE(PyIQA):
     name = "niqe"
     higher_is_better = False
 
-    def __init__(self, *, weights: Weights = None, border: Border = 0, rounding: Rounding = "uint8") -> None:
-        self._set_up(border, rounding, pretrained_model_path=weights)
-
 
 @METRICS.register()
-class MA(PyIQA):
+class MA(_FromOneFile):
     """Ma et al.'s no-reference metric (NRQM), 0 to 10; no ground truth, higher is better; extra iqa.
 
     C. Ma, C.-Y. Yang, X. Yang, M.-H. Yang, "Learning a No-Reference Quality Metric for Single-Image
@@ -142,9 +146,6 @@ class MA(PyIQA):
 
     name = "nrqm"
     higher_is_better = True
-
-    def __init__(self, *, weights: Weights = None, border: Border = 0, rounding: Rounding = "uint8") -> None:
-        self._set_up(border, rounding, pretrained_model_path=weights)
 
 
 @METRICS.register()

@@ -37,6 +37,11 @@ class Arguments(NamedTuple):
     offset_groups: int
 
     @property
+    def accumulator(self) -> torch.dtype:
+        """The type of positions and sums: float64 for float64, otherwise float32."""
+        return torch.float64 if self.input.dtype == torch.float64 else torch.float32
+
+    @property
     def kernel_size(self) -> Pair:
         return self.weight.shape[2], self.weight.shape[3]
 

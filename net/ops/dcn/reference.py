@@ -12,7 +12,7 @@ from net.ops.dcn.positions import is_inside, positions
 
 def run(a: Arguments) -> Tensor:
     """(N, O, H', W') in the type of the input; computed in float64 for float64, otherwise in float32."""
-    dtype = torch.float64 if a.input.dtype == torch.float64 else torch.float32
+    dtype = a.accumulator
     samples = _sample(a, dtype)  # (N, offset groups, channels of each, K, H' W')
     if a.mask is not None:
         samples = samples * a.mask.to(dtype).reshape(samples.shape[0], a.offset_groups, 1, *samples.shape[3:])

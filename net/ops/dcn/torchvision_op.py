@@ -38,7 +38,7 @@ def missing(device: str) -> str | None:
 
 def run(a: Arguments) -> Tensor:
     """(N, O, H', W') in the type of the input."""
-    dtype = torch.float64 if a.input.dtype == torch.float64 else torch.float32
+    dtype = a.accumulator
     weight = a.weight.to(dtype)
     # What is not given has to be there all the same.
     bias = weight.new_zeros(weight.shape[0]) if a.bias is None else a.bias.to(dtype)
