@@ -1,6 +1,5 @@
 """Judging a network: it runs once per image, and every metric is computed from that one result."""
 
-import inspect
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -8,18 +7,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from algorithm.forward import picture
 from algorithm.phase import Batch
 from dataset.loader import eval_batches
 from utils.components import Component, build
-from utils.errors import UserError
 from utils.log import logger, progress_bar
 from utils.metrics import METRICS, MetricUnavailable
 from utils.ranks import Ranks
-from utils.registry import nearest
 
-Enhance = Callable[[Batch], Tensor]
+Enhance = Callable[[Batch], Any]
+"""A batch -> the enhanced images, or a tuple of them and what else the network says."""
 Score = float | Tensor
 """A number, NaN where there is none; of a metric of sets, what it needs of the image."""
 Scores = dict[str, Score]
@@ -142,23 +141,6 @@ def _mean_or_single(values: list[float]) -> float:
     return values[0] if len(values) == 1 else mean(values)
 
 
-def network_enhance(network: nn.Module, arguments: Mapping[str, Any] | None = None) -> Enhance:
-    """How a network is applied to a batch: network(lq, **arguments).
-
-    Raises:
-        UserError: the network's forward takes no such argument.
-    """
-    arguments = dict(arguments or {})
-    known = list(inspect.signature(network.forward).parameters)[1:]
-    for name in arguments:
-        if name not in known:
-            raise UserError(
-                f"forward: {type(network).__name__} takes no {name!r}{nearest(name, known)}; "
-                f"beside the image it takes: {', '.join(known) or 'nothing'}"
-            )
-    return lambda batch: network(batch["lq"], **arguments)
-
-
 @torch.inference_mode()
 def evaluate(
     dataset: Any,
@@ -176,7 +158,7 @@ def evaluate(
         dataset: indexable by int; samples as dataset.loader collates them.
         metrics: what to compute; without ground truth, what needs none.
         ranks: the processes that share the work.
-        enhance: the network's application; None scores lq only.
+        enhance: a network (algorithm.forward.Forward); None scores lq only.
         with_baseline: score lq too; against gt if they are of one size.
         on_result: called for each image of this rank with its record, batch and the clamped result.
         title: of the progress bar.
@@ -209,13 +191,13 @@ def _judge(
         record.baseline = metrics(lq, gt if gt is not None and gt.shape == lq.shape else None)
     if enhance is None:
         return record, None
-    result, record.seconds = _timed(enhance, batch, device)
-    result = result.float().clamp(0, 1)
+    output, record.seconds = _timed(enhance, batch, device)
+    result = picture(output).float().clamp(0, 1)
     record.result = metrics(result, gt)
     return record, result
 
 
-def _timed(enhance: Enhance, batch: Batch, device: torch.device) -> tuple[Tensor, float]:
+def _timed(enhance: Enhance, batch: Batch, device: torch.device) -> tuple[Any, float]:
     _synchronize(device)
     start = time.perf_counter()
     result = enhance(batch)

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from torch import nn
 
+from algorithm.forward import Forward, picture
 from algorithm.losses import Loss, Losses, WeightedLosses
 from algorithm.phase import Batch, Phase, Setting
 from algorithm.registry import ALGORITHMS
@@ -25,11 +26,12 @@ class Regression:
         scheduler: Annotated[Any, Slot("scheduler")] = {"type": "none"},  # noqa: B006
     ) -> None:
         self.networks = {"net": network}
-        self._network = setting.prepare(network)
+        prepared = setting.prepare(network)
+        self._forward = Forward(network, prepared)
         self._losses = WeightedLosses(loss).to(setting.device)
         self.optimizers = {"net": build(optimizer, network.parameters())}
         schedule = build(scheduler, setting.niter)
-        self._phase = Phase("net", self._network, self.training_step, self.optimizers["net"], schedule)
+        self._phase = Phase("net", prepared, self.training_step, self.optimizers["net"], schedule)
 
     def phases(self, step: int) -> list[Phase]:
         """Always the one phase."""
@@ -37,4 +39,4 @@ class Regression:
 
     def training_step(self, batch: Batch) -> Loss:
         """Losses of one batch."""
-        return self._losses(self._network(batch["lq"]), batch["gt"])
+        return self._losses(picture(self._forward(batch)), batch["gt"])

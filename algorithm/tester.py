@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from algorithm.crops import Crops
-from algorithm.evaluate import Metrics, Record, evaluate, network_enhance
+from algorithm.evaluate import Metrics, Record, evaluate
+from algorithm.forward import Forward
 from algorithm.phase import Batch
 from algorithm.tables import Table, write_tables
 from dataset import build_dataset
@@ -42,7 +43,7 @@ def test(options: Options, ranks: Ranks) -> Table:
             dataset,
             metrics,
             ranks,
-            network_enhance(network, options.test.forward),
+            Forward(network, arguments=options.test.forward),
             on_result=_saver(options.folder / "test_im_enhanced" / name if options.test.if_save_im else None, crops),
             title=name,
         )

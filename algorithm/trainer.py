@@ -13,8 +13,9 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import Subset
 
-from algorithm.evaluate import Enhance, Metrics, evaluate, network_enhance
+from algorithm.evaluate import Enhance, Metrics, evaluate
 from algorithm.experiment import Experiment
+from algorithm.forward import Forward
 from algorithm.phase import Algorithm, Batch, Phase, Setting
 from algorithm.progress import Progress
 from algorithm.signals import StopSignals
@@ -218,7 +219,7 @@ class Trainer:
         return better
 
     def _enhance(self, network: nn.Module) -> Enhance:
-        return network_enhance(network, self._options.val.forward)
+        return Forward(network, arguments=self._options.val.forward)
 
     def _judged_network(self) -> nn.Module:
         """The network that is validated, in evaluation mode: the average when there is one."""

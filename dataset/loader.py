@@ -13,13 +13,14 @@ from utils.errors import UserError
 from utils.image_io import use_one_thread
 from utils.options import TrainData
 
-IMAGES = ("lq", "gt")
+IMAGES = ("lq", "gt", "clean")
 
 
 def collate(samples: Sequence[Sample]) -> dict[str, Any]:
-    """Put samples together: lq and gt uint8 (N, C, H, W), name and group lists, quality int64 (N,).
+    """Put samples together: images uint8 (N, C, H, W), name and group lists, quality int64 (N,).
 
-    The images stay in HWC order in memory; `to_device` changes that where it costs nothing.
+    If the samples have them, tables float32 (N, 1 or 2, 8, 8), and the scale, a number, that they share. The
+    images stay in HWC order in memory; `to_device` changes that where it costs nothing.
 
     Raises:
         UserError: images of different sizes.
@@ -33,6 +34,10 @@ def collate(samples: Sequence[Sample]) -> dict[str, Any]:
         images = [image for sample in samples if (image := sample.get(key)) is not None]
         if images:
             batch[key] = torch.from_numpy(_stack(images, batch["name"])).permute(0, 3, 1, 2)
+    if tables := [sample["tables"] for sample in samples if "tables" in sample]:
+        batch["tables"] = torch.from_numpy(np.stack(tables))
+    if "scale" in samples[0]:
+        batch["scale"] = samples[0]["scale"]
     return batch
 
 
@@ -52,8 +57,10 @@ def to_device(
     memory_format: torch.memory_format = torch.contiguous_format,
 ) -> dict[str, Any]:
     """The batch on the device, images as float32 in [0, 1]; the bytes travel, the conversion is done there."""
-    ready = dict(batch)
-    ready["quality"] = batch["quality"].to(device, non_blocking=True)
+    ready = {
+        key: value.to(device, non_blocking=True) if isinstance(value, torch.Tensor) and key not in IMAGES else value
+        for key, value in batch.items()
+    }
     for key in IMAGES:
         if key in batch:
             image = batch[key].to(device, non_blocking=True)

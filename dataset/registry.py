@@ -12,10 +12,14 @@ DATASETS = Registry("dataset", package="dataset")
 
 
 class Draw(NamedTuple):
-    """A request for one random training sample: everything random in it follows from `seed` (64 bits)."""
+    """A request for one random training sample: everything random in it follows from `seed` (64 bits).
+
+    What all samples of a batch must have in common follows from `batch`, which they share on every rank.
+    """
 
     index: int
     seed: int
+    batch: int = 0
 
 
 class _Sample(TypedDict):
@@ -31,9 +35,14 @@ class Sample(_Sample, total=False):
     lq: uint8 (H, W, C), contiguous or a read-only view of a store. gt: likewise, (scale H, scale W, C);
     absent without ground truth. name: unique in the data set, fit for a file name. group: the setting
     that the image was compressed with ("qf10"), "" if unknown. quality: its number, -1 if unknown.
+    tables: the JPEG's quantization steps 1 ... 255, float32 (2, 8, 8), luma first; (1, 8, 8) of a grey image; in
+    natural order. clean: uint8 like lq, what lq was before it was compressed. scale: how much larger gt is.
     """
 
     gt: np.ndarray
+    clean: np.ndarray
+    tables: np.ndarray
+    scale: int
 
 
 class ImageDataset(Protocol):

@@ -60,4 +60,5 @@ class TrainSampler:
     def _draws(self, order: np.ndarray, epoch: int, number: int) -> list[Draw]:
         start = number * self._batch * self._world_size + self._rank
         places = range(start, start + self._batch * self._world_size, self._world_size)
-        return [Draw(int(order[place]) % self._size, mix(self._seed, epoch, place)) for place in places]
+        shared = mix(self._seed, epoch, self._visits + number)
+        return [Draw(int(order[place]) % self._size, mix(self._seed, epoch, place), shared) for place in places]

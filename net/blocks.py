@@ -1,5 +1,6 @@
 """Building blocks that two or more networks share."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -53,6 +54,100 @@ class Repeated(nn.ModuleList):
         return x
 
 
+class ResidualBlock(nn.Module):
+    """x + scale x conv(ReLU(conv(x))), both convolutions 3x3 (Lim et al., EDSR, CVPR workshops 2017, fig. 2c)."""
+
+    def __init__(self, features: int, *, kernel_size: int = 3, bias: bool = True, scale: float = 1.0) -> None:
+        super().__init__()
+        self.conv1 = conv(features, features, kernel_size, bias=bias)
+        self.conv2 = conv(features, features, kernel_size, bias=bias)
+        self.scale = scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.scale * self.conv2(F.relu(self.conv1(x)))
+
+
+class PixelShuffleUp(nn.Sequential):
+    """(N, features, H, W) -> (N, features, scale H, scale W) by 3x3 convolutions and sub-pixel rearrangement.
+
+    Shi et al., "Real-Time Single Image and Video Super-Resolution", CVPR 2016. A factor 4 is two factors of 2.
+
+    Args:
+        scale: 2, 3, 4, 8 ... (a power of two, or 3).
+
+    Raises:
+        UserError: another scale.
+    """
+
+    def __init__(self, features: int, scale: int) -> None:
+        steps = [3] if scale == 3 else [2] * (scale.bit_length() - 1)
+        if scale < 2 or math.prod(steps) != scale:
+            raise UserError(f"scale: found {scale}, expected 2, 3, 4 or another power of two")
+        pairs = [(conv(features, step**2 * features, 3), nn.PixelShuffle(step)) for step in steps]
+        super().__init__(*(layer for pair in pairs for layer in pair))
+
+
+class GlobalMean(nn.Module):
+    """The mean of each channel over the picture, (N, C, H, W) -> (N, C, 1, 1).
+
+    Networks take the mean through this module so that one who applies them to a picture in tiles can
+    find it and put the mean of the whole picture there (algorithm/inference.py).
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean((2, 3), keepdim=True)
+
+
+class ChannelAttention(nn.Module):
+    """Weigh each channel by what two 1x1 convolutions make of all channels' means.
+
+    Zhang et al., "Image Super-Resolution Using Very Deep Residual Channel Attention Networks" (RCAN), ECCV
+    2018, eq. 8: x * sigmoid(W_U ReLU(W_D mean(x))).
+
+    Args:
+        reduction: the first of the convolutions has features / reduction outputs.
+
+    Raises:
+        UserError: that leaves no channel.
+    """
+
+    def __init__(self, features: int, reduction: int) -> None:
+        super().__init__()
+        if features < reduction:
+            raise UserError(f"reduction: found {reduction}, expected at most the number of features, {features}")
+        self.mean = GlobalMean()
+        self.reduce = conv(features, features // reduction, 1)
+        self.expand = conv(features // reduction, features, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.expand(F.relu(self.reduce(self.mean(x)))).sigmoid()
+
+
+class ChannelAttentionBlock(nn.Module):
+    """Two 3x3 convolutions with a ReLU between them and channel attention after them, and the identity (RCAB)."""
+
+    def __init__(self, features: int, reduction: int) -> None:
+        super().__init__()
+        self.conv1 = conv(features, features, 3)
+        self.conv2 = conv(features, features, 3)
+        self.attention = ChannelAttention(features, reduction)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.attention(self.conv2(F.relu(self.conv1(x))))
+
+
+class ResidualGroup(nn.Module):
+    """Channel attention blocks and a 3x3 convolution, and the identity (RCAN, fig. 2)."""
+
+    def __init__(self, features: int, num_blocks: int, reduction: int) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(*(ChannelAttentionBlock(features, reduction) for _ in range(num_blocks)))
+        self.conv = conv(features, features, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv(self.blocks(x))
+
+
 def check_skip(network: str, in_channels: int, out_channels: int) -> None:
     """Refuse channel counts with which the input cannot be added to the output (it would broadcast)."""
     if in_channels != out_channels:
@@ -65,6 +160,12 @@ def check_skip(network: str, in_channels: int, out_channels: int) -> None:
 def at_least(x: Tensor, size: int) -> Tensor:
     """Repeat the last row and column until height and width are `size`."""
     rows, columns = (max(0, size - length) for length in x.shape[-2:])
+    return F.pad(x, (0, columns, 0, rows), mode="replicate") if rows or columns else x
+
+
+def to_multiple(x: Tensor, unit: int) -> Tensor:
+    """Repeat the last row and column until height and width are multiples of `unit`."""
+    rows, columns = (-length % unit for length in x.shape[-2:])
     return F.pad(x, (0, columns, 0, rows), mode="replicate") if rows or columns else x
 
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from algorithm import tester
-from algorithm.evaluate import Metrics, evaluate, mean, network_enhance
+from algorithm.evaluate import Metrics, evaluate, mean
+from algorithm.forward import Forward
 from dataset import DATASETS
 from net import build_network, save_weights
 from utils.components import build, validate_component
@@ -79,7 +80,7 @@ def test_network_runs_once_per_image_whatever_the_number_of_metrics(options):
     network.register_forward_hook(lambda *_: calls.append(1))
     three = with_criterion(options, {"PSNR": {}, "SSIM": {}, "Y": {"type": "PSNR", "channel": "y"}})
     dataset = build(three.dataset.test["test"])
-    records = evaluate(dataset, Metrics(three.test.criterion), ALONE, network_enhance(network))
+    records = evaluate(dataset, Metrics(three.test.criterion), ALONE, Forward(network))
     assert len(records) == 4
     assert len(calls) == 4 + 1  # and once to warm up
     assert all(set(record.result) == {"PSNR", "SSIM", "Y"} for record in records)
@@ -270,15 +271,7 @@ def test_records_of_several_ranks_come_in_order(options, monkeypatch):
     assert _in_order(three) == names
 
 
-def test_arguments_of_forward_are_checked_and_passed_on(options):
-    class Scaled(torch.nn.Module):
-        def forward(self, x: torch.Tensor, gain: float = 1.0) -> torch.Tensor:
-            return gain * x
-
-    batch = {"lq": torch.ones(1, 3, 2, 2)}
-    assert network_enhance(Scaled(), {"gain": 0.5})(batch).mean() == 0.5
-    with pytest.raises(UserError, match=r"Scaled takes no 'gian' \(did you mean 'gain'\?\)"):
-        network_enhance(Scaled(), {"gian": 2})
+def test_arguments_of_forward_are_checked(options):
     tree = options.to_dict()
     tree["test"]["forward"] = {"exit": 2}
     with pytest.raises(UserError, match="ARCNN takes no 'exit'; beside the image it takes: nothing"):

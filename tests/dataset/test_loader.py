@@ -167,3 +167,17 @@ def test_cuda_batches_equal_those_of_the_cpu(data):
     batches = train_batches(paired(data), options(data, nworker_pg=1), seed=1, device=device)
     found = [{**batch, "lq": batch["lq"].cpu(), "gt": batch["gt"].cpu()} for batch in islice(batches, 7)]
     assert_same(found, train(data, 7))
+
+
+def test_tables_and_scale_go_with_the_batch():
+    image = np.zeros((8, 8, 3), np.uint8)
+    tables = np.ones((2, 8, 8), np.float32)
+    samples = [
+        {"lq": image, "clean": image + k, "name": "a", "group": "", "quality": k, "tables": tables * k, "scale": 3}
+        for k in (1, 2)
+    ]
+    batch = to_device(collate(samples), CPU)
+    assert batch["scale"] == 3
+    assert batch["tables"][:, 1, 0, 0].tolist() == [1, 2]
+    assert batch["clean"].dtype == torch.float32
+    assert batch["clean"].amax(dim=(1, 2, 3)).tolist() == pytest.approx([1 / 255, 2 / 255])

@@ -75,3 +75,10 @@ def test_smaller_than_a_batch():
     with pytest.raises(UserError, match=message):
         TrainSampler(7, 4, world_size=2)
     assert TrainSampler(8, 4, world_size=2).epoch_batches == 1
+
+
+def test_a_batch_shares_one_number_on_all_ranks_and_no_other_batch_has_it():
+    ranks = [list(islice(TrainSampler(6, 2, enlarge_ratio=4, seed=1, rank=r, world_size=2), 14)) for r in (0, 1)]
+    numbers = [{draw.batch for rank in ranks for draw in rank[number]} for number in range(14)]
+    assert all(len(shared) == 1 for shared in numbers)
+    assert len(set.union(*numbers)) == 14

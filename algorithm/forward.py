@@ -1,0 +1,81 @@
+"""How a network is called on a batch, in training and in tests.
+
+A network's forward takes the image first. What else it requires, an argument without default, it gets from the
+batch by its name: the quantization tables of QCN, the scale of MDSR. Arguments with a default stay with it
+unless the options (`val.forward`, `test.forward`) set them.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from algorithm.phase import Batch
+from utils.errors import UserError
+from utils.registry import nearest
+
+_SOURCES = {
+    "tables": "JPEG tables: DegradedImages with codec JPEG makes them, PairedImages with tables: file reads them",
+    "scale": "a scale: DownSampledImages",
+}
+
+
+class Forward:
+    """A network that takes what it needs out of a batch.
+
+    Args:
+        network: whose forward says what is needed.
+        prepared: what is called in its place (DDP); by default the network.
+        arguments: of its forward, beside the image.
+
+    Raises:
+        UserError: the forward takes no such argument.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        prepared: Callable[..., Any] | None = None,
+        arguments: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._name, self._call = type(network).__name__, prepared or network
+        self._arguments = dict(arguments or {})
+        parameters = list(inspect.signature(network.forward).parameters.values())[1:]
+        check_arguments(self._name, self._arguments, [parameter.name for parameter in parameters])
+        self._needs = [p.name for p in parameters if p.default is p.empty and p.name not in self._arguments]
+
+    def __call__(self, batch: Batch, **arguments: Any) -> Any:
+        """What the network returns for the batch's lq.
+
+        Raises:
+            UserError: the batch lacks what the network requires.
+        """
+        return self._call(batch["lq"], **self.inputs(batch), **self._arguments, **arguments)
+
+    def inputs(self, batch: Batch) -> dict[str, Any]:
+        """What the network requires of the batch beside the image."""
+        for name in self._needs:
+            if name not in batch:
+                source = f"; {_SOURCES[name]}" if name in _SOURCES else ""
+                raise UserError(f"{self._name} needs {name} with each image and the data set gives none{source}")
+        return {name: batch[name] for name in self._needs}
+
+
+def check_arguments(network: str, arguments: Mapping[str, Any], known: list[str]) -> None:
+    """Refuse arguments that a network's forward does not take.
+
+    Raises:
+        UserError: naming the one nearest to it.
+    """
+    for name in arguments:
+        if name not in known:
+            raise UserError(
+                f"forward: {network} takes no {name!r}{nearest(name, known)}; "
+                f"beside the image it takes: {', '.join(known) or 'nothing'}"
+            )
+
+
+def picture(output: Any) -> Tensor:
+    """The image (N, C, H, W) in what a network returns, which may be followed by other results."""
+    return output[0] if isinstance(output, tuple) else output

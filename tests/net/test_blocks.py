@@ -1,0 +1,44 @@
+import pytest
+import torch
+
+from net.blocks import ChannelAttention, GlobalMean, PixelShuffleUp, ResidualBlock, to_multiple
+from utils.errors import UserError
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4, 8])
+def test_pixel_shuffle_enlarges(scale):
+    up = PixelShuffleUp(2, scale)
+    assert up(torch.rand(1, 2, 3, 5)).shape == (1, 2, 3 * scale, 5 * scale)
+
+
+@pytest.mark.parametrize("scale", [-2, 0, 1, 5, 6])
+def test_pixel_shuffle_refuses_other_scales(scale):
+    with pytest.raises(UserError, match=f"scale: found {scale}, expected 2, 3, 4"):
+        PixelShuffleUp(2, scale)
+
+
+def test_residual_block():
+    block = ResidualBlock(2, kernel_size=5, scale=0.5)
+    x = torch.rand(1, 2, 7, 6)
+    expected = x + 0.5 * block.conv2(block.conv1(x).clamp(min=0))
+    torch.testing.assert_close(block(x), expected)
+    assert block.conv1.kernel_size == (5, 5)
+    assert ResidualBlock(2, bias=False).conv2.bias is None
+
+
+def test_channel_attention_weighs_by_the_means_of_all_channels():
+    attention = ChannelAttention(4, 2)
+    x = torch.rand(2, 4, 3, 3)
+    means = x.mean((2, 3))[..., None, None]
+    weights = attention.expand(attention.reduce(means).clamp(min=0)).sigmoid()
+    torch.testing.assert_close(attention(x), weights * x)
+    torch.testing.assert_close(GlobalMean()(x), means)
+    with pytest.raises(UserError, match="reduction: found 16, expected at most the number of features, 4"):
+        ChannelAttention(4, 16)
+
+
+def test_to_multiple_repeats_the_last_row_and_column():
+    x = torch.arange(6.0).reshape(1, 1, 2, 3)
+    padded = to_multiple(x, 4)
+    assert padded[0, 0].tolist() == [[0, 1, 2, 2], [3, 4, 5, 5], [3, 4, 5, 5], [3, 4, 5, 5]]
+    assert to_multiple(padded, 4) is padded
