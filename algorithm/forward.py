@@ -16,8 +16,8 @@ from utils.errors import UserError
 from utils.registry import nearest
 
 _SOURCES = {
-    "tables": "JPEG tables: DegradedImages with codec JPEG makes them, PairedImages with tables: file reads them",
-    "scale": "a scale: DownSampledImages",
+    "tables": "DegradedImages has them with codec JPEG (and grid: patch in training), PairedImages with tables: file",
+    "scale": "DownSampledImages has it",
 }
 
 

@@ -166,6 +166,10 @@ class Options(Section):
         ),
     ]
     device: Annotated[Literal["auto", "cpu", "cuda"], Field(description="auto: cuda when there is one")] = "auto"
+    dcn: Annotated[
+        Literal["auto", "compiled", "torchvision", "reference"],
+        Field(description="what computes deformable convolutions; auto: the fastest that is there, or POWERQE_DCN"),
+    ] = "auto"
     network: Annotated[Component, Slot("network"), Field(description="what is trained and tested")]
     dataset: DataOptions = Field(default_factory=DataOptions, description="the data sets")
     algorithm: Annotated[Component, Slot("algorithm")] | None = Field(
