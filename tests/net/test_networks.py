@@ -36,6 +36,7 @@ CASES = {
     "DCAD": Case({"num_features": 8, "num_blocks": 3}),
     "DnCNN": Case({"num_features": 8, "depth": 5, "batch_norm": True}),
     "ESRGAN": Case({"num_features": 8, "num_blocks": 2, "growth_channels": 4}),
+    "FBCNN": Case({"num_features": (6, 8, 10, 12), "num_blocks": 2, "hidden_features": 16}),
     "RBQE": Case({"num_features": 8, "num_levels": 3}),
     "UNet": Case({"in_channels": 3, "out_channels": 3, "num_levels": 3, "base_features": 4}),
     "VGGDiscriminator": Case(
@@ -56,6 +57,8 @@ PARAMETERS = [
     ("DnCNN", {"batch_norm": True}, 40_515),
     ("DnCNN", {"share_weights": False}, 557_443),
     ("ESRGAN", {}, 1_451_011),
+    ("FBCNN", {}, 71_921_796),
+    ("FBCNN", {"in_channels": 1, "out_channels": 1}, 71_919_490),
     ("RBQE", {}, 3_553_430),
     ("RBQE", {"num_levels": 4}, 2_333_996),
     ("RBQE", {"num_levels": 3}, 1_409_672),
