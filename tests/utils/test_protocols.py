@@ -47,7 +47,7 @@ def test_criterion_adds_changes_and_takes_away(tmp_path):
     [
         ("sr_z", r"test: protocol .*unknown protocol 'sr_z' \(did you mean 'sr_y'\?\)"),
         ("sr_y", "scale: missing; it has no default"),
-        ({"type": "sr_y", "scale": 0}, "scale: found 0, expected a whole number >= 1"),
+        ({"type": "sr_y", "scale": 0}, "scale: found 0, expected int > 0"),
         ({"type": "qgcn_color", "window": "gaussian11"}, "window: found"),
         (3, "expected {type: NAME"),
     ],
