@@ -72,6 +72,18 @@ class LoadState(Section):
     ] = False
 
 
+class WarmStart(Section):
+    """The first weights of a training that is not resumed."""
+
+    ckp_load_path: Annotated[
+        str | None, Field(description="weights to start from: any file that test.py could test; null: random ones")
+    ] = None
+    skip: Annotated[
+        tuple[str, ...],
+        Field(description="parts of the network that start at random where the file does not fit, such as [tail]"),
+    ] = ()
+
+
 class TrainOptions(Section):
     """The training loop. Everything is counted in optimiser steps (iterations)."""
 
@@ -101,6 +113,7 @@ class TrainOptions(Section):
     channels_last: Annotated[bool, Field(description="NHWC memory layout of network and batch")] = False
     compile: Annotated[bool, Field(description="torch.compile the network")] = False
     deterministic: Annotated[bool, Field(description="deterministic algorithms only (slower on CUDA)")] = False
+    warm_start: WarmStart = Field(default_factory=WarmStart, description="starting from the weights of another network")
     load_state: LoadState = Field(default_factory=LoadState, description="resuming; see also --resume")
 
 
