@@ -88,7 +88,7 @@ class DegradedImages:
         if self._patch is not None:
             check_patch(stored, self._patch, self._gt, stem)
             window = random_window(seed, height, width, self._patch)
-        region, inside = _on_grid(window, height, width)
+        region, inside = on_grid(window, height, width)
         clean = self._gt.converted(region.cut(stored), stem)
         damaged, _ = self._codec.compress(clean, quality)
         symmetry = random_symmetry(seed, self._flip, self._rotate)
@@ -120,7 +120,7 @@ def _read_quality(codec: Codec, quality: Any) -> tuple[Range | None, list[int]]:
     return quality, [quality.min]
 
 
-def _on_grid(window: Window, height: int, width: int) -> tuple[Window, Window]:
+def on_grid(window: Window, height: int, width: int) -> tuple[Window, Window]:
     """The window grown to the grid of its height x width image, and the window as seen from there."""
     top, left = window.top % _GRID, window.left % _GRID
     bottom = min(-(-(window.top + window.height) // _GRID) * _GRID, height)

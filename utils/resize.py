@@ -104,7 +104,7 @@ def _resize_rows(image: np.ndarray, factor: Fraction) -> np.ndarray:
     height, width, channels = image.shape
     weights, total, rows = _kernel(height, factor)
     line = width * channels
-    source = image.reshape(height, line)[rows].astype(weights.dtype)
+    source = image[rows].reshape(len(rows), line).astype(weights.dtype)
     step, pixel = source.strides
     taps = weights.shape[1]
     groups = np.lib.stride_tricks.as_strided(
