@@ -6,6 +6,7 @@ state that fits the network. Nothing in a file is ever executed.
 What upstream calls a tensor is known to the network alone: its method `upstream_name(name)` returns our
 name for a tensor of the official checkpoint, None for one that we do not need, and any other name as
 it is. Several upstream names may mean one tensor of ours (a shared layer): they must then be equal.
+Constants that some checkpoints hold and others do not, a network names in `optional_weights`.
 """
 
 import os
@@ -114,6 +115,18 @@ def numbered(name: str, prefixes: Sequence[str], layers: Sequence[str]) -> str:
     return f"{layers[int(index)]}.{tensor}"
 
 
+def renamed(name: str, rules: Iterable[tuple[str, str]]) -> str:
+    """For `upstream_name`: replace each (pattern, replacement) of regular expressions in turn."""
+    for pattern, replacement in rules:
+        name = re.sub(pattern, replacement, name)
+    return name
+
+
+def is_under(name: str, prefixes: Iterable[str]) -> bool:
+    """Is `body.0.weight` one of, or in one of, `body`, `head`, ...?"""
+    return any(name == prefix or name.startswith(f"{prefix}.") for prefix in prefixes)
+
+
 # --------------------------------------------------------------------------- from the file to state dicts
 
 
@@ -200,7 +213,10 @@ def _fit(network: nn.Module, state: Mapping[str, Tensor]) -> _Fit:
             fit.misshaped[name] = f"{name}: {tuple(tensor.shape)} in the file, {tuple(own[name].shape)} in the network"
         elif not _equal(tensor, fit.tensors.setdefault(name, tensor)):
             fit.unequal[name] = f"{name}: {found} differs"
-    fit.missing = [name for name in dict.fromkeys(first_names.values()) if name not in {**fit.tensors, **fit.misshaped}]
+    found = {**fit.tensors, **fit.misshaped}
+    optional: Sequence[str] = getattr(network, "optional_weights", ())
+    wanted = dict.fromkeys(name for name in first_names.values() if not is_under(name, optional))
+    fit.missing = [name for name in wanted if name not in found]
     return fit
 
 

@@ -26,13 +26,15 @@ def two_alike(batch: int, height: int, width: int) -> tuple[Tensor, ...]:
 class Case(NamedTuple):
     """How a network is built small, what its forward takes, and how much larger its output is.
 
-    A discriminator takes pictures of one size only and gives no picture: any_size is false.
+    A discriminator takes pictures of one size only and gives no picture: any_size is false. Calls are keyword
+    arguments of the forward with which, one after the other, all of the network is used.
     """
 
     arguments: dict[str, Any]
     inputs: Callable[[int, int, int], tuple[Tensor, ...]] = image
     scale: int = 1
     any_size: bool = True
+    calls: tuple[dict[str, Any], ...] = ({},)
 
 
 CASES = {
@@ -41,10 +43,14 @@ CASES = {
     "CISRPSI": Case({"num_features": 8, "num_groups": (1, 1), "num_blocks": 1, "reduction": 4}, scale=2),
     "DCAD": Case({"num_features": 8, "num_blocks": 3}),
     "DnCNN": Case({"num_features": 8, "depth": 5, "batch_norm": True}),
+    "EDSR": Case({"num_features": 8, "num_blocks": 2, "scale": 3, "res_scale": 0.1}, scale=3),
     "ESRGAN": Case({"num_features": 8, "num_blocks": 2, "growth_channels": 4}),
     "FBCNN": Case({"num_features": (6, 8, 10, 12), "num_blocks": 2, "hidden_features": 16}),
+    "MDSR": Case({"num_features": 8, "num_blocks": 2}, scale=2, calls=({"scale": 2}, {"scale": 3}, {"scale": 4})),
     "NonLocalDeblock": Case({}, two_alike),
     "RBQE": Case({"num_features": 8, "num_levels": 3}),
+    "RCAN": Case({"num_features": 8, "num_groups": 2, "num_blocks": 2, "reduction": 2, "scale": 4}, scale=4),
+    "SRCNN": Case({"num_features": 8, "upsampling": "tail", "num_blocks": 2, "activation": "prelu"}, scale=2),
     "UNet": Case({"in_channels": 3, "out_channels": 3, "num_levels": 3, "base_features": 4}),
     "VGGDiscriminator": Case(
         {"num_features": 4, "hidden_features": 8, "patch_size": (64, 64)},
@@ -52,6 +58,9 @@ CASES = {
         any_size=False,
     ),
 }
+
+FULL_EDSR = {"num_features": 256, "num_blocks": 32, "res_scale": 0.1}
+TAIL = {"upsampling": "tail"}
 
 PARAMETERS = [
     ("ARCNN", {}, 20_099),
@@ -72,14 +81,39 @@ PARAMETERS = [
     ("DnCNN", {}, 40_451),
     ("DnCNN", {"batch_norm": True}, 40_515),
     ("DnCNN", {"share_weights": False}, 557_443),
+    ("EDSR", {}, 1_369_883),
+    ("EDSR", {"scale": 3}, 1_554_523),
+    ("EDSR", {"scale": 4}, 1_517_595),
+    ("EDSR", FULL_EDSR, 40_729_627),
+    ("EDSR", {**FULL_EDSR, "scale": 3}, 43_680_027),
+    ("EDSR", {**FULL_EDSR, "scale": 4}, 43_089_947),
     ("ESRGAN", {}, 1_451_011),
     ("FBCNN", {}, 71_921_796),
     ("FBCNN", {"in_channels": 1, "out_channels": 1}, 71_919_490),
+    ("MDSR", {}, 3_227_227),
+    ("MDSR", {"num_blocks": 80}, 7_954_011),
     ("RBQE", {}, 3_553_430),
     ("RBQE", {"num_levels": 4}, 2_333_996),
     ("RBQE", {"num_levels": 3}, 1_409_672),
     ("RBQE", {"num_levels": 2}, 743_594),
     ("RBQE", {"num_levels": 1}, 298_898),
+    ("RCAN", {}, 3_534_907),
+    ("RCAN", {"num_blocks": 20}, 15_444_667),
+    ("SRCNN", {}, 40_320),
+    ("SRCNN", {"global_residual": True}, 40_320),
+    ("SRCNN", {"global_residual": True, "num_layers": 8}, 224_640),
+    ("SRCNN", TAIL, 372_419),
+    ("SRCNN", {**TAIL, "num_features": 32}, 94_051),
+    ("SRCNN", {**TAIL, "num_blocks": 7}, 409_283),
+    ("SRCNN", {**TAIL, "num_blocks": 7, "batch_norm": True}, 410_179),
+    ("SRCNN", {**TAIL, "block": "residual"}, 594_371),
+    ("SRCNN", {**TAIL, "block": "residual", "batch_norm": True}, 595_907),
+    ("SRCNN", {**TAIL, "activation": "leaky_relu"}, 372_419),
+    ("SRCNN", {**TAIL, "activation": "prelu"}, 372_803),
+    ("SRCNN", {**TAIL, "num_blocks": 15}, 704_195),
+    ("SRCNN", {**TAIL, "num_blocks": 31}, 1_294_019),
+    ("SRCNN", {**TAIL, "num_blocks": 7, "num_features": 96}, 918_051),
+    ("SRCNN", {**TAIL, "num_blocks": 7, "num_features": 128}, 1_629_571),
     ("VGGDiscriminator", {}, 3_946_433),
 ]
 
@@ -103,7 +137,8 @@ def picture(output: Any) -> Tensor:
 
 @pytest.mark.parametrize(("name", "arguments", "count"), PARAMETERS)
 def test_parameter_count(name: str, arguments: dict[str, Any], count: int) -> None:
-    network = build_network({"type": name, **arguments})
+    with torch.device("meta"):
+        network = build_network({"type": name, **arguments})
     assert sum(parameter.numel() for parameter in network.parameters()) == count
 
 
@@ -119,7 +154,7 @@ def test_arguments_are_keywords_with_types(name: str) -> None:
 @torch.no_grad()
 def test_any_size(name: str, size: tuple[int, int]) -> None:
     network, case = make(name)
-    output = picture(network.eval()(*case.inputs(2, *size)))
+    output = picture(network.eval()(*case.inputs(2, *size), **case.calls[0]))
     assert output.dtype == torch.float32
     assert output.shape[-2:] == (size[0] * case.scale, size[1] * case.scale)
     assert output.isfinite().all()
@@ -130,8 +165,8 @@ def test_any_size(name: str, size: tuple[int, int]) -> None:
 def test_images_of_a_batch_do_not_meet(name: str) -> None:
     network, case = make(name)
     inputs = case.inputs(2, 9, 12)
-    together = picture(network.eval()(*inputs))
-    alone = picture(network(*(tensor[:1] for tensor in inputs)))
+    together = picture(network.eval()(*inputs, **case.calls[0]))
+    alone = picture(network(*(tensor[:1] for tensor in inputs), **case.calls[0]))
     axis = together.ndim - 4  # networks with several outputs stack them in front of the batch
     torch.testing.assert_close(together.narrow(axis, 0, 1), alone, rtol=1e-5, atol=1e-6)
 
@@ -139,7 +174,8 @@ def test_images_of_a_batch_do_not_meet(name: str) -> None:
 @every_network
 def test_gradient_reaches_every_parameter(name: str) -> None:
     network, case = make(name)
-    picture(network(*case.inputs(2, 16, 16))).square().mean().backward()
+    for call in case.calls:
+        picture(network(*case.inputs(2, 16, 16), **call)).square().mean().backward()
     unreached = [
         key for key, p in network.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())
     ]
@@ -151,9 +187,9 @@ def test_gradient_reaches_every_parameter(name: str) -> None:
 def test_runs_in_bfloat16(name: str) -> None:
     network, case = make(name)
     inputs = case.inputs(1, 16, 16)
-    exact = picture(network.eval()(*inputs))
+    exact = picture(network.eval()(*inputs, **case.calls[0]))
     with torch.autocast("cpu", torch.bfloat16):
-        rough = picture(network(*inputs))
+        rough = picture(network(*inputs, **case.calls[0]))
     assert not torch.equal(rough.float(), exact), "autocast did not reach the convolutions"
     torch.testing.assert_close(rough.float(), exact, rtol=0.05, atol=0.05)
 
@@ -163,14 +199,15 @@ def test_runs_in_bfloat16(name: str) -> None:
 def test_weights_survive_a_file(name: str, tmp_path: Path) -> None:
     network, case = make(name)
     inputs = case.inputs(2, 9, 8)
-    network.train()(*inputs)  # so that running statistics differ from new ones, too
+    call = case.calls[0]
+    network.train()(*inputs, **call)  # so that running statistics differ from new ones, too
     other, _ = make(name, seed=1)
-    assert not torch.equal(picture(other.eval()(*inputs)), picture(network.eval()(*inputs)))
+    assert not torch.equal(picture(other.eval()(*inputs, **call)), picture(network.eval()(*inputs, **call)))
 
     save_weights(network, tmp_path / "net.safetensors")
     load_weights(other, tmp_path / "net.safetensors")
     torch.testing.assert_close(other.state_dict(), network.state_dict(), rtol=0, atol=0)
-    assert torch.equal(picture(other(*inputs)), picture(network(*inputs)))
+    assert torch.equal(picture(other(*inputs, **call)), picture(network(*inputs, **call)))
 
 
 @every_network
