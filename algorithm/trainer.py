@@ -22,6 +22,7 @@ from algorithm.signals import StopSignals
 from dataset import build_dataset
 from dataset.loader import train_batches
 from net import load_weights
+from net.ops.dcn import force_backend
 from utils.components import build
 from utils.errors import UserError
 from utils.log import logger, progress_bar
@@ -360,6 +361,7 @@ class Trainer:
 def _set_up_torch(options: Options, ranks: Ranks) -> None:
     if ranks.device.type == "cpu":
         keep_freed_memory()
+    force_backend(options.dcn)
     torch.use_deterministic_algorithms(options.train.deterministic)
     # Training crops have one size, so cuDNN's search for the fastest algorithm pays.
     torch.backends.cudnn.benchmark = ranks.device.type == "cuda" and not options.train.deterministic

@@ -22,7 +22,8 @@ from pydantic import (
 )
 from yaml.composer import ComposerError
 
-from utils.components import Component, Section, Slot, explain, mistake, shown
+import utils.protocols  # noqa: F401 - makes its registry known
+from utils.components import Component, Section, Slot, build, explain, mistake, shown, validate_component
 from utils.errors import UserError
 from utils.registry import nearest
 
@@ -155,6 +156,10 @@ class ValOptions(Section):
 class TestOptions(Section):
     """test.py."""
 
+    protocol: Annotated[Component, Slot("protocol")] | None = Field(
+        default=None,
+        description="the metrics of a family of papers; criterion adds to them and NAME: null takes away",
+    )
     criterion: Annotated[dict[str, Component], Slot("metric", named=True)] = Field(
         default=_PSNR, description="metrics of the table; {} only enhances"
     )
@@ -165,6 +170,21 @@ class TestOptions(Section):
     ckp_load_path: Annotated[str | None, Field(description="weights to test; null: ckp-best.pt of this experiment")] = (
         None
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_protocol(cls, data: Any) -> Any:
+        """The criterion holds the protocol's metrics, under those that the options name themselves."""
+        spec = data.get("protocol") if isinstance(data, Mapping) else None
+        if spec is None:
+            return data
+        try:
+            protocol = validate_component("protocol", {"type": spec} if isinstance(spec, str) else spec)
+        except UserError as error:
+            raise mistake(str(error)) from None
+        own = data.get("criterion", {})
+        criterion = merge(build(protocol), own) if isinstance(own, Mapping) else own
+        return {**data, "protocol": protocol, "criterion": criterion}
 
 
 class Options(Section):
@@ -179,6 +199,10 @@ class Options(Section):
         ),
     ]
     device: Annotated[Literal["auto", "cpu", "cuda"], Field(description="auto: cuda when there is one")] = "auto"
+    dcn: Annotated[
+        Literal["auto", "compiled", "torchvision", "reference"],
+        Field(description="what computes deformable convolutions; auto: the fastest that is there, or POWERQE_DCN"),
+    ] = "auto"
     network: Annotated[Component, Slot("network"), Field(description="what is trained and tested")]
     dataset: DataOptions = Field(default_factory=DataOptions, description="the data sets")
     algorithm: Annotated[Component, Slot("algorithm")] | None = Field(

@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from algorithm.experiment import Experiment, find_resume
+from algorithm.tester import trained_network
 from algorithm.trainer import Trainer
 from net import build_network
+from net.ops import dcn
 from utils.checkpoint import load_checkpoint
 from utils.errors import UserError
 from utils.options import Options, load_options
@@ -344,3 +346,19 @@ def test_a_stop_does_not_wait_for_a_validation(opt, monkeypatch):
     experiment = Experiment(load_options(opt), 0, is_main=True)
     trainer.run(experiment)
     assert load_checkpoint("exp/tiny-c/ckp-last.pt")["iter"] == 1
+
+
+@pytest.fixture
+def own_choice():
+    """The back-end of the deformable convolution is the process's own again when the test is over."""
+    yield
+    dcn.force_backend("auto")
+
+
+@pytest.mark.parametrize("build", [lambda options: Trainer(options, ALONE), lambda o: trained_network(o, ALONE.device)])
+def test_option_dcn_chooses_the_back_end(opt, own_choice, build):
+    train(load_options(opt))
+    build(load_options(opt, overrides=["dcn=reference"]))
+    assert dcn.status() == "deformable convolution: reference on cpu: asked for by force_backend"
+    build(load_options(opt))
+    assert "asked for" not in dcn.status()

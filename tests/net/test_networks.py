@@ -18,6 +18,11 @@ def image(batch: int, height: int, width: int) -> tuple[Tensor, ...]:
     return (torch.rand(batch, 3, height, width),)
 
 
+def two_alike(batch: int, height: int, width: int) -> tuple[Tensor, ...]:
+    """Two images in which many patches look alike; in noise none does."""
+    return tuple(0.45 + 0.1 * torch.rand(2, batch, 3, height, width))
+
+
 class Case(NamedTuple):
     """How a network is built small, what its forward takes, and how much larger its output is.
 
@@ -35,11 +40,14 @@ class Case(NamedTuple):
 CASES = {
     "ARCNN": Case({"hidden_channels": (8, 4)}),
     "CBDNet": Case({"estimator_features": 4, "base_features": 4}),
+    "CISRPSI": Case({"num_features": 8, "num_groups": (1, 1), "num_blocks": 1, "reduction": 4}, scale=2),
     "DCAD": Case({"num_features": 8, "num_blocks": 3}),
     "DnCNN": Case({"num_features": 8, "depth": 5, "batch_norm": True}),
     "EDSR": Case({"num_features": 8, "num_blocks": 2, "scale": 3, "res_scale": 0.1}, scale=3),
     "ESRGAN": Case({"num_features": 8, "num_blocks": 2, "growth_channels": 4}),
+    "FBCNN": Case({"num_features": (6, 8, 10, 12), "num_blocks": 2, "hidden_features": 16}),
     "MDSR": Case({"num_features": 8, "num_blocks": 2}, scale=2, calls=({"scale": 2}, {"scale": 3}, {"scale": 4})),
+    "NonLocalDeblock": Case({}, two_alike),
     "RBQE": Case({"num_features": 8, "num_levels": 3}),
     "RCAN": Case({"num_features": 8, "num_groups": 2, "num_blocks": 2, "reduction": 2, "scale": 4}, scale=4),
     "SRCNN": Case({"num_features": 8, "upsampling": "tail", "num_blocks": 2, "activation": "prelu"}, scale=2),
@@ -59,6 +67,15 @@ PARAMETERS = [
     ("ARCNN", {"hidden_channels": (64, 32, 16), "kernel_sizes": (9, 7, 1, 5)}, 117_731),
     ("CBDNet", {}, 1_860_806),
     ("CBDNet", {"share_weights": False}, 3_944_710),
+    *[
+        ("CISRPSI", {"scale": scale, "num_groups": (groups, groups), "num_blocks": blocks}, count)
+        for groups, blocks, counts in (
+            (5, 12, (9_556_930, 9_744_162, 9_710_402)),
+            (2, 12, (3_975_970, 4_163_202, 4_129_442)),
+            (10, 16, (24_813_410, 25_000_642, 24_966_882)),
+        )
+        for scale, count in zip((2, 3, 4), counts, strict=True)
+    ],
     ("DCAD", {}, 40_451),
     ("DCAD", {"share_weights": False}, 298_947),
     ("DnCNN", {}, 40_451),
@@ -71,6 +88,8 @@ PARAMETERS = [
     ("EDSR", {**FULL_EDSR, "scale": 3}, 43_680_027),
     ("EDSR", {**FULL_EDSR, "scale": 4}, 43_089_947),
     ("ESRGAN", {}, 1_451_011),
+    ("FBCNN", {}, 71_921_796),
+    ("FBCNN", {"in_channels": 1, "out_channels": 1}, 71_919_490),
     ("MDSR", {}, 3_227_227),
     ("MDSR", {"num_blocks": 80}, 7_954_011),
     ("RBQE", {}, 3_553_430),
