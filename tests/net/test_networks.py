@@ -21,6 +21,8 @@ def image(batch: int, height: int, width: int) -> tuple[Tensor, ...]:
 def two_alike(batch: int, height: int, width: int) -> tuple[Tensor, ...]:
     """Two images in which many patches look alike; in noise none does."""
     return tuple(0.45 + 0.1 * torch.rand(2, batch, 3, height, width))
+
+
 def image_and_tables(batch: int, height: int, width: int) -> tuple[Tensor, ...]:
     return *image(batch, height, width), torch.randint(1, 256, (batch, 2, 8, 8)).float()
 
