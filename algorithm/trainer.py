@@ -21,8 +21,8 @@ from algorithm.progress import Progress
 from algorithm.signals import StopSignals
 from dataset import build_dataset
 from dataset.loader import train_batches
-from net.ops.dcn import force_backend
 from net import load_weights
+from net.ops.dcn import force_backend
 from utils.components import build
 from utils.errors import UserError
 from utils.log import logger, progress_bar

@@ -6,6 +6,7 @@ checkpoints, whose networks take and give [-1, 1]; ours do so inside.
 """
 
 from functools import lru_cache
+from itertools import pairwise
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -20,7 +21,6 @@ from utils.errors import UserError
 
 _BLOCK = 8  # pixels; a JPEG block, and so the side of a table
 _SIDE = 112  # pixels; height and width of the picture that QGCN's global branch sees
-_FEATURES = 64  # of QGCN, whose parts fit no other number
 
 
 @NETWORKS.register()
@@ -78,6 +78,9 @@ class QGCN(nn.Module):
 
     Args:
         in_channels: 3 for RGB, 1 for grey.
+        num_features: channels of the restoration, and length of the vector.
+        global_features: channels of the four scales of the global branch.
+        hidden_features: between its two linear layers.
         num_blocks: residual blocks; a half stands before, a half after the branches meet.
         res_scale: factor of what a block adds.
 
@@ -88,17 +91,29 @@ class QGCN(nn.Module):
     multiple: ClassVar[int] = _BLOCK
     """Where a picture may be cut into tiles: at multiples of this many pixels."""
 
-    def __init__(self, *, in_channels: Literal[3, 1] = 3, num_blocks: PositiveInt = 64, res_scale: float = 0.1) -> None:
+    def __init__(
+        self,
+        *,
+        in_channels: Literal[3, 1] = 3,
+        num_features: PositiveInt = 64,
+        num_blocks: PositiveInt = 64,
+        res_scale: float = 0.1,
+        global_features: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (32, 64, 128, 128),
+        hidden_features: PositiveInt = 1024,
+    ) -> None:
         super().__init__()
         if num_blocks % 2:
             raise UserError(
                 f"QGCN: found num_blocks {num_blocks}, expected an even number (half before the branches meet)"
             )
-        features = _FEATURES
+        features = num_features
         self._num_maps = _num_maps(in_channels)
         self.thumbnail = Thumbnail()
-        self.conv_global = _global_convolutions(in_channels)
-        self.conv_global_l = nn.Sequential(nn.Linear(128 * 7 * 7, 1024), nn.ReLU(), nn.Linear(1024, features))
+        self.conv_global = _global_convolutions(in_channels, global_features)
+        flat = global_features[-1] * (_SIDE // 16) ** 2
+        self.conv_global_l = nn.Sequential(
+            nn.Linear(flat, hidden_features), nn.ReLU(), nn.Linear(hidden_features, features)
+        )
         self.conv_input = conv(in_channels + self._num_maps, features, 3, bias=False)
         self.downscale = _halving(features)
         self.residual1 = _blocks(features, num_blocks // 2, res_scale)
@@ -177,10 +192,10 @@ def _blocks(features: int, count: int, scale: float) -> nn.Sequential:
     return nn.Sequential(*(ResidualBlock(features, bias=False, scale=scale) for _ in range(count)))
 
 
-def _global_convolutions(in_channels: int) -> nn.Sequential:
-    """(N, in_channels, 112, 112) -> (N, 128, 7, 7): four times a halving and a 3x3 convolution, each with a ReLU."""
+def _global_convolutions(in_channels: int, features: tuple[int, ...]) -> nn.Sequential:
+    """(N, in_channels, 112, 112) -> (N, features[-1], 7, 7): four times halved."""
     layers: list[nn.Module] = []
-    for before, after in ((in_channels, 32), (32, 64), (64, 128), (128, 128)):
+    for before, after in pairwise((in_channels, *features)):
         halving = nn.Conv2d(before, after, 4, stride=2, padding=1)
         layers += [halving, nn.ReLU(inplace=True), conv(after, after, 3), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)

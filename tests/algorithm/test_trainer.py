@@ -12,8 +12,8 @@ import torch
 from algorithm.experiment import Experiment, find_resume
 from algorithm.tester import trained_network
 from algorithm.trainer import Trainer
-from net.ops import dcn
 from net import build_network
+from net.ops import dcn
 from utils.checkpoint import load_checkpoint
 from utils.errors import UserError
 from utils.options import Options, load_options
