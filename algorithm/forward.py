@@ -18,6 +18,7 @@ from utils.registry import nearest
 _SOURCES = {
     "tables": "DegradedImages has them with codec JPEG (and grid: patch in training), PairedImages with tables: file",
     "scale": "DownSampledImages has it",
+    "reference": "only DeblockPretraining makes it, from clean training pictures: leave out dataset.val and test",
 }
 
 

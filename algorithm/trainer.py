@@ -130,8 +130,8 @@ class Trainer:
                 group["lr"] = group["initial_lr"] * phase.schedule(self.step)
             total = self._backward(phase, micro)
             self._update(phase, total, micro)
-        if self._scaler.is_enabled():
-            self._scaler.update()
+            if self._scaler.is_enabled():
+                self._scaler.update()  # now, as the next phase may have the same optimiser
         if self.ema:
             self.ema.update_parameters(self._network)
         self.step += 1

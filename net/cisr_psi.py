@@ -4,7 +4,6 @@ Luo, Zhou, Liao, Qiu, "Super-resolving compressed images via parallel and series
 reduction and resolution enhancement", Signal Processing 205 (2023) 108861.
 """
 
-import re
 from typing import Literal
 
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from net.blocks import PixelShuffleUp, ResidualGroup, conv
 from net.non_local_deblock import NonLocalDeblock
 from net.registry import NETWORKS
+from net.weights import renamed
 
 Pair = tuple[Tensor, Tensor]
 """An enlarged picture and a clean one of the input's size."""
@@ -94,9 +94,7 @@ class CISRPSI(nn.Module):
         part, _, rest = name.partition(".")
         if part in ("nonlocal1", "nonlocal2"):
             return f"{part}.{self.nonlocal1.upstream_name(rest)}"
-        for pattern, ours in _AUTHORS_NAMES:
-            name = re.sub(pattern, ours, name)
-        return name
+        return renamed(name, _AUTHORS_NAMES)
 
     def _recursion(self, x: Tensor, enlarged: Tensor) -> Pair:
         reduced = F.interpolate(enlarged, x.shape[-2:], mode="bicubic", align_corners=False)
