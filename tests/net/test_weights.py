@@ -242,6 +242,52 @@ def test_best_fitting_state_is_the_one_reported(tmp_path: Path) -> None:
     assert "1 missing (tail.bias);" in refused(network(2), tmp_path / "ckp.pt")
 
 
+# --------------------------------------------------------------------------- parts that need not fit
+
+ENLARGES = {"type": "EDSR", "num_features": 4, "num_blocks": 1}
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 3), (2, 4), (4, 2), (3, 4)])
+def test_weights_of_another_scale_but_for_the_tail(before: int, after: int, tmp_path: Path) -> None:
+    source, target = (build_network({**ENLARGES, "scale": scale}) for scale in (before, after))
+    fresh = {name: tensor.clone() for name, tensor in target.state_dict().items()}
+    save_weights(source, tmp_path / "source.safetensors")
+    assert "does not fit this EDSR" in refused(target, tmp_path / "source.safetensors")
+
+    skipped = load_weights(target, tmp_path / "source.safetensors", skip=["tail"])
+    assert set(skipped) == {
+        name
+        for name, tensor in fresh.items()
+        if (old := source.state_dict().get(name)) is None or old.shape != tensor.shape
+    }
+    assert {name.rsplit(".", 1)[0] for name in skipped} <= {"tail.0.0", "tail.0.2"}
+    for name, tensor in target.state_dict().items():
+        assert torch.equal(tensor, fresh[name] if name in skipped else source.state_dict()[name]), name
+
+
+def test_other_parts_must_fit_all_the_same(tmp_path: Path) -> None:
+    save_weights(build_network({**ENLARGES, "num_features": 5}), tmp_path / "wide.safetensors")
+    with pytest.raises(UserError, match=r"8 of another shape \(body\.0\.conv1\.bias.*") as error:
+        load_weights(build_network(ENLARGES), tmp_path / "wide.safetensors", skip=["tail"])
+    assert "tail" not in str(error.value)
+
+
+def test_part_that_the_network_has_not(tmp_path: Path) -> None:
+    save_weights(build_network(ENLARGES), tmp_path / "net.safetensors")
+    expected = "skip: EDSR has no weights under 'tial' (did you mean 'tail'?); it has: sub_mean, head, body, tail,"
+    with pytest.raises(UserError, match=re.escape(expected)):
+        load_weights(build_network(ENLARGES), tmp_path / "net.safetensors", skip=["body.0", "tial"])
+
+
+def test_part_is_a_whole_name(tmp_path: Path) -> None:
+    """`body.1` is not the beginning of `body.10`."""
+    source, target = (build_network({**ENLARGES, "num_blocks": blocks}) for blocks in (10, 11))
+    save_weights(source, tmp_path / "net.safetensors")
+    with pytest.raises(UserError, match=r"6 missing"):
+        load_weights(target, tmp_path / "net.safetensors", skip=["body.1"])
+    load_weights(target, tmp_path / "net.safetensors", skip=["body.10", "body.11"])
+
+
 # --------------------------------------------------------------------------- what is no checkpoint, or worse
 
 
