@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from algorithm.inference import Tiled
 from net import NETWORKS, build_network, load_weights, save_weights
 
 
@@ -169,6 +170,32 @@ def test_any_size(name: str, size: tuple[int, int]) -> None:
     assert output.dtype == torch.float32
     assert output.shape[-2:] == (size[0] * case.scale, size[1] * case.scale)
     assert output.isfinite().all()
+
+
+@any_size_network
+@pytest.mark.parametrize("stands", [False, True])
+@torch.no_grad()
+def test_tiles_make_the_whole(name: str, stands: bool):
+    """algorithm/inference.py: a network says `multiple` if it strides, takes means through GlobalMean, and that is all.
+
+    In float64, where no rounding hides a pixel that sees too little. The picture is long, so that it has several tiles
+    however far the network looks.
+    """
+    network, case = make(name)
+    for parameter in network.parameters():  # zeros would hide what they multiply
+        parameter.add_(torch.randn_like(parameter) * (0.1 if parameter.ndim > 1 else 0.02))
+    network.eval().double()
+    tiled = Tiled(network, 24)
+    for length in range(69, 3000, 32):
+        size = (length, 21) if stands else (21, length)
+        inputs = [tensor.double() if tensor.is_floating_point() else tensor for tensor in case.inputs(1, *size)]
+        if len(tiled.tiles(*inputs)) > 2:
+            break
+    whole = picture(network(*inputs))
+    torch.testing.assert_close(picture(tiled(*inputs)), whole, rtol=1e-9, atol=1e-9)
+    if not stands:
+        rough = picture(Tiled(network, 24, overlap=0)(*inputs))
+        assert (rough - whole).abs().max() > 1e-5, "this network could not tell tiles that are too small"
 
 
 @every_network
