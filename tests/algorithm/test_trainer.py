@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from algorithm.experiment import Experiment, find_resume
-from algorithm.tester import trained_network
 from algorithm.inference import Tiled
+from algorithm.tester import trained_network
 from algorithm.trainer import Trainer
 from net import build_network
 from net.ops import dcn
@@ -363,6 +363,8 @@ def test_option_dcn_chooses_the_back_end(opt, own_choice, build):
     assert dcn.status() == "deformable convolution: reference on cpu: asked for by force_backend"
     build(load_options(opt))
     assert "asked for" not in dcn.status()
+
+
 def test_validation_in_tiles_and_eight_orientations(opt, monkeypatch):
     seen: list[tuple[int, ...]] = []
     call = Tiled.__call__
