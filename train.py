@@ -26,7 +26,7 @@ def main() -> None:
             Trainer(options, ranks).dry_run()
             return
         resume = find_resume(options, arguments.resume)
-        trainer = Trainer(options, ranks)
+        trainer = Trainer(options, ranks, resumes=resume is not None)
         if resume:
             trainer.load_state(resume.state)
         elif ranks.is_main:

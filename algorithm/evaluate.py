@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,6 +24,16 @@ Score = float | Tensor
 Scores = dict[str, Score]
 
 
+class Estimate(NamedTuple):
+    """What a network says of an image beside enhancing it, such as its quality factor."""
+
+    of: str
+    """What is estimated: a key of the sample ("quality")."""
+    value: float
+    truth: float
+    """NaN if it is unknown."""
+
+
 @dataclass
 class Record:
     """One image: its scores before (lq) and after (the network), against gt if there is one."""
@@ -35,6 +45,7 @@ class Record:
     channels: int
     baseline: Scores = field(default_factory=dict)
     result: Scores = field(default_factory=dict)
+    estimates: dict[str, Estimate] = field(default_factory=dict)
     seconds: float = 0.0
     """Time of the network alone."""
 
@@ -158,7 +169,8 @@ def evaluate(
         dataset: indexable by int; samples as dataset.loader collates them.
         metrics: what to compute; without ground truth, what needs none.
         ranks: the processes that share the work.
-        enhance: a network (algorithm.forward.Forward); None scores lq only.
+        enhance: a network (algorithm.forward.Forward); None scores lq only. Its `estimates`, if it has them,
+            names what it returns after the image.
         with_baseline: score lq too; against gt if they are of one size.
         on_result: called for each image of this rank with its record, batch and the clamped result.
         title: of the progress bar.
@@ -194,7 +206,17 @@ def _judge(
     output, record.seconds = _timed(enhance, batch, device)
     result = picture(output).float().clamp(0, 1)
     record.result = metrics(result, gt)
+    record.estimates = _estimates(getattr(enhance, "estimates", {}), output, batch)
     return record, result
+
+
+def _estimates(names: Mapping[str, str], output: Any, batch: Batch) -> dict[str, Estimate]:
+    """By name; negative is what the data set does not know."""
+    found = {}
+    for place, (name, of) in enumerate(names.items(), 1):
+        truth = float(batch[of]) if of in batch else -1.0
+        found[name] = Estimate(of, float(output[place]), truth if truth >= 0 else float("nan"))
+    return found
 
 
 def _timed(enhance: Enhance, batch: Batch, device: torch.device) -> tuple[Any, float]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
@@ -63,7 +64,8 @@ class Experiment:
             if drawn or self._writer is None:
                 return
             drawn = True
-            shown = [batch["lq"], result, *([batch["gt"]] if "gt" in batch else [])]
+            lq = F.interpolate(batch["lq"], result.shape[-2:])  # nearest pixels: as large as an enlarged result
+            shown = [lq, result, *([batch["gt"]] if "gt" in batch else [])]
             strip = torch.cat([image[0, :, :SAMPLE, :SAMPLE].float().cpu() for image in shown], dim=-1)
             self._writer.add_image(f"lq | enhanced | gt/{record.name}", strip.clamp(0, 1), step)
 

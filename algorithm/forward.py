@@ -16,8 +16,9 @@ from utils.errors import UserError
 from utils.registry import nearest
 
 _SOURCES = {
-    "tables": "JPEG tables: DegradedImages with codec JPEG makes them, PairedImages with tables: file reads them",
-    "scale": "a scale: DownSampledImages",
+    "tables": "DegradedImages has them with codec JPEG (and grid: patch in training), PairedImages with tables: file",
+    "scale": "DownSampledImages has it",
+    "reference": "only DeblockPretraining makes it, from clean training pictures: leave out dataset.val and test",
 }
 
 
@@ -40,6 +41,8 @@ class Forward:
         arguments: Mapping[str, Any] | None = None,
     ) -> None:
         self._name, self._call = type(network).__name__, prepared or network
+        self.estimates: dict[str, str] = getattr(network, "estimates", {})
+        """What the network returns after the image, in its order: name -> what of the sample it estimates."""
         self._arguments = dict(arguments or {})
         parameters = list(inspect.signature(network.forward).parameters.values())[1:]
         check_arguments(self._name, self._arguments, [parameter.name for parameter in parameters])

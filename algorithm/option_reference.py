@@ -40,6 +40,7 @@ TITLES = {
     "optimizer": "Optimisers",
     "scheduler": "Schedules of the learning rate",
     "metric": "Metrics",
+    "protocol": "Protocols of the tests",
     "codec": "Codecs",
 }
 

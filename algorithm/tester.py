@@ -13,6 +13,7 @@ from algorithm.phase import Batch
 from algorithm.tables import Table, write_tables
 from dataset import build_dataset
 from net import load_weights
+from net.ops.dcn import force_backend
 from utils.components import build
 from utils.errors import UserError
 from utils.image_io import write_image
@@ -64,6 +65,7 @@ def trained_network(options: Options, device: torch.device) -> nn.Module:
     """
     if device.type == "cpu":
         keep_freed_memory()
+    force_backend(options.dcn)
     network = build(options.network)
     weights = Path(options.test.ckp_load_path or options.folder / "ckp-best.pt")
     load_weights(network, weights)

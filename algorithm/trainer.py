@@ -21,6 +21,8 @@ from algorithm.progress import Progress
 from algorithm.signals import StopSignals
 from dataset import build_dataset
 from dataset.loader import train_batches
+from net import load_weights
+from net.ops.dcn import force_backend
 from utils.components import build
 from utils.errors import UserError
 from utils.log import logger, progress_bar
@@ -38,12 +40,13 @@ class Trainer:
     Args:
         options: with `dataset.train` and `algorithm`.
         ranks: the processes that train together.
+        resumes: a state will be loaded, so no other weights are needed.
 
     Raises:
         UserError: whatever is wrong with the options' data, network or devices.
     """
 
-    def __init__(self, options: Options, ranks: Ranks) -> None:
+    def __init__(self, options: Options, ranks: Ranks, *, resumes: bool = False) -> None:
         if options.dataset.train is None or options.algorithm is None:
             raise UserError(f"{options.name}: training needs the options dataset.train and algorithm")
         self._options, self._train, self._data = options, options.train, options.dataset.train
@@ -53,6 +56,7 @@ class Trainer:
 
         seed_everything(self._train.seed)  # the same first weights on every rank
         network: nn.Module = self._placed(build(options.network))
+        self._first_weights = "" if resumes else self._warm_start(network)
         self.ema = None
         if self._train.ema:
             average = get_ema_multi_avg_fn(self._train.ema)
@@ -126,8 +130,8 @@ class Trainer:
                 group["lr"] = group["initial_lr"] * phase.schedule(self.step)
             total = self._backward(phase, micro)
             self._update(phase, total, micro)
-        if self._scaler.is_enabled():
-            self._scaler.update()
+            if self._scaler.is_enabled():
+                self._scaler.update()  # now, as the next phase may have the same optimiser
         if self.ema:
             self.ema.update_parameters(self._network)
         self.step += 1
@@ -290,6 +294,15 @@ class Trainer:
     def _placed(self, network: nn.Module) -> nn.Module:
         return network.to(self._ranks.device).to(memory_format=self._memory_format)  # pyright: ignore[reportCallIssue]
 
+    def _warm_start(self, network: nn.Module) -> str:
+        """Give the network the first weights that the options name; a line about it for the log."""
+        start = self._train.warm_start
+        if start.ckp_load_path is None:
+            return ""
+        random = load_weights(network, start.ckp_load_path, start.skip)
+        skipped = f"; {len(random)} tensors of {', '.join(start.skip)} start at random" if start.skip else ""
+        return f"first weights from {start.ckp_load_path}{skipped}"
+
     def _prepare(self, network: nn.Module) -> nn.Module:
         """Move a network to the device and make its forward pass compiled and distributed, as the options say."""
         self._placed(network)
@@ -297,10 +310,12 @@ class Trainer:
             network.compile()
         if self._ranks.world_size == 1:
             return network
+        some_unused = getattr(network, "uses_part", False)  # each batch may reach other parameters
         if self._ranks.device.type == "cpu":
-            return DistributedDataParallel(network)
+            return DistributedDataParallel(network, find_unused_parameters=some_unused)
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # statistics of the batch of all ranks
-        return DistributedDataParallel(network, device_ids=[self._ranks.device.index])
+        devices = [self._ranks.device.index]
+        return DistributedDataParallel(network, device_ids=devices, find_unused_parameters=some_unused)
 
     def _no_sync(self, network: nn.Module) -> AbstractContextManager[None]:
         return network.no_sync() if isinstance(network, DistributedDataParallel) else nullcontext()
@@ -326,6 +341,8 @@ class Trainer:
         for name, network in self.algorithm.networks.items():
             count = sum(p.numel() for p in network.parameters())
             logger.info(f"network {name}: {type(network).__name__}, {count:,} parameters")
+        if self._first_weights:
+            logger.info(self._first_weights)
         batch = self._batch_of_all * self._options.accumulation
         steps = len(self._train_set) * self._data.enlarge_ratio / batch
         logger.info(
@@ -344,6 +361,7 @@ class Trainer:
 def _set_up_torch(options: Options, ranks: Ranks) -> None:
     if ranks.device.type == "cpu":
         keep_freed_memory()
+    force_backend(options.dcn)
     torch.use_deterministic_algorithms(options.train.deterministic)
     # Training crops have one size, so cuDNN's search for the fastest algorithm pays.
     torch.backends.cudnn.benchmark = ranks.device.type == "cuda" and not options.train.deterministic

@@ -28,6 +28,10 @@ class Window(NamedTuple):
         """The same part of an image that is `scale` times larger."""
         return Window(*(scale * value for value in self)) if scale != 1 else self
 
+    def within(self, region: "Window") -> "Window":
+        """The same part as seen from a region around it."""
+        return Window(self.top - region.top, self.left - region.left, self.height, self.width)
+
 
 def mix(*values: int) -> int:
     """Hash integers to 64 bits (the output function of SplitMix64, Steele et al., OOPSLA 2014, fig. 17)."""

@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 
-from dataset.augment import Window, random_between, random_symmetry, random_window
+from dataset.augment import Window, mix, random_between, random_symmetry, random_window
 from dataset.images import check_patch, take_slice
 from dataset.registry import DATASETS, Draw, Sample
 from dataset.sources import open_source
-from utils.codecs import Codec, check_quality
+from utils.codecs import JPEG, Codec, check_quality
+from utils.codecs.jpeg_tables import quant_tables
 from utils.components import Section, Slot, build, validate_component
 from utils.errors import UserError
 from utils.image_io import oriented
@@ -19,27 +20,42 @@ _GRID = 16  # pixels; a JPEG unit with 4:2:0 chroma, and a multiple of all small
 
 
 class Range(Section):
-    """Qualities min <= q <= max, equally likely."""
+    """Qualities min <= q <= max, equally likely; but `share` of all samples have one of those in `often`."""
 
     min: int
     max: int
+    often: tuple[int, ...] = ()
+    share: Annotated[float, Field(ge=0, le=1)] = 0.75
+
+    def draw(self, seed: int) -> int:
+        """The quality of the sample with this seed."""
+        if self.often and random_between(mix(seed, 3), 1, 1_000_000) <= 1_000_000 * self.share:
+            return self.often[random_between(mix(seed, 4), 0, len(self.often) - 1)]
+        return random_between(seed, self.min, self.max)
 
 
 @DATASETS.register()
 class DegradedImages:
     """Clean images `gt`, and `lq` made from them by a codec when a sample is asked for.
 
-    A whole image is compressed as it is. For training, the blocks of the codec's grid (16 x 16) that the
-    patch touches are compressed and the patch is cut out of the result, so it lies on the grid as it does
-    in the compressed whole image, and has its pixels (but for the chroma at the edges of the blocks). That is
-    JPEG; the other codecs predict a block from its neighbours, and code those of a patch anew: the pixels are other
-    ones, of the same quality. Compress the data set beforehand to train on exactly the pixels of whole images.
+    A whole image is compressed as it is. For training with `grid: image`, the blocks of the codec's grid (16 x
+    16) that the patch touches are compressed and the patch is cut out of the result, so it lies on the grid as it
+    does in the compressed whole image, and has its pixels (but for the chroma at the edges of the blocks). That
+    is JPEG; the other codecs predict a block from its neighbours, and code those of a patch anew: the pixels are
+    other ones, of the same quality. Compress the data set beforehand to train on exactly the pixels of whole
+    images. With `grid: patch` the patch is flipped and rotated first and compressed by itself, so the grid
+    begins at its corner.
+
+    With codec JPEG samples have their quantization tables, which QCN and QGCN need, if the grid begins at the
+    sample's corner: whole images, and patches with `grid: patch`.
 
     Args:
         gt: folder or store of clean images.
         quality: one quality; or a list, then each image comes at each of them; or {min, max}, then
-            training draws one for each sample, and whole images cannot be asked for.
+            training draws one for each sample, and whole images cannot be asked for. {min, max, often: [...],
+            share: p} draws one of `often` with probability p (0.75).
         codec: {type: NAME, ...}, by default JPEG as OpenCV writes it.
+        grid: where the codec's blocks begin in a training patch: where they do in the whole image, or at its corner.
         slice, patch, flip, rotate, color: see `dataset.images.PairedImages`.
 
     Raises:
@@ -53,15 +69,16 @@ class DegradedImages:
         gt: str,
         quality: int | list[int] | Range,
         codec: Annotated[Any, Slot("codec")] = {"type": "JPEG"},  # noqa: B006 - never changed
+        grid: Literal["image", "patch"] = "image",
         slice: tuple[int, int] | None = None,
         patch: PositiveInt | None = None,
         flip: bool = False,
         rotate: bool = False,
         color: Literal["rgb", "y"] = "rgb",
     ) -> None:
-        self._patch, self._flip, self._rotate = patch, flip, rotate
+        self._patch, self._flip, self._rotate, self._grid = patch, flip, rotate, grid
         self._codec: Codec = build(validate_component("codec", codec))
-        self._range, self._qualities = _read_quality(self._codec, quality)
+        self._range, self._qualities = read_quality(self._codec, quality)
         self._gt = open_source(gt, color)
         self._stems = take_slice(self._gt.stems(), slice, gt)
 
@@ -74,12 +91,12 @@ class DegradedImages:
         stem, quality = self._stems[image], self._qualities[setting]
         if isinstance(request, Draw):
             if self._range is not None:
-                quality = random_between(request.seed, self._range.min, self._range.max)
+                quality = self._range.draw(request.seed)
             return self._random(stem, quality, request.seed)
         if self._range is not None:
             raise UserError("quality: {min, max} is for training; give a quality or a list to test on whole images")
         gt = self._gt[stem]
-        return self._sample(stem, quality, self._codec.compress(gt, quality)[0], gt)
+        return self._sample(stem, quality, self._codec.compress(gt, quality)[0], gt, own_grid=True)
 
     def _random(self, stem: str, quality: int, seed: int) -> Sample:
         stored = self._gt.stored(stem)
@@ -88,25 +105,35 @@ class DegradedImages:
         if self._patch is not None:
             check_patch(stored, self._patch, self._gt, stem)
             window = random_window(seed, height, width, self._patch)
-        region, inside = _on_grid(window, height, width)
+        symmetry = random_symmetry(seed, self._flip, self._rotate)
+        if self._grid == "patch":
+            gt = oriented(self._gt.converted(window.cut(stored), stem), symmetry)
+            return self._sample(stem, quality, self._codec.compress(gt, quality)[0], gt, own_grid=True)
+        region, inside = on_grid(window, height, width)
         clean = self._gt.converted(region.cut(stored), stem)
         damaged, _ = self._codec.compress(clean, quality)
-        symmetry = random_symmetry(seed, self._flip, self._rotate)
         lq, gt = (oriented(inside.cut(image), symmetry) for image in (damaged, clean))
-        return self._sample(stem, quality, lq, gt)
+        return self._sample(stem, quality, lq, gt, own_grid=False)
 
-    def _sample(self, stem: str, quality: int, lq: np.ndarray, gt: np.ndarray) -> Sample:
+    def _sample(self, stem: str, quality: int, lq: np.ndarray, gt: np.ndarray, *, own_grid: bool) -> Sample:
         group = f"{self._codec.quality_name}{quality}"
         name = f"{stem}-{group}" if len(self._qualities) > 1 else stem
-        return {"lq": lq, "gt": gt, "name": name, "group": group, "quality": quality}
+        sample: Sample = {"lq": lq, "gt": gt, "name": name, "group": group, "quality": quality}
+        if own_grid and isinstance(self._codec, JPEG):
+            sample["tables"] = quant_tables(quality, gt.shape[2])
+        return sample
 
 
-def _read_quality(codec: Codec, quality: Any) -> tuple[Range | None, list[int]]:
-    """The range, if it is one, and the qualities of the whole images (of a range one stands for all)."""
+def read_quality(codec: Codec, quality: Any) -> tuple[Range | None, list[int]]:
+    """The range, if it is one, and the qualities of the whole images (of a range one stands for all).
+
+    Raises:
+        UserError: a quality that the codec does not have, one twice, none, or an empty range.
+    """
     if isinstance(quality, Mapping):
         quality = Range(**quality)
     if isinstance(quality, Range):
-        qualities = [quality.min, quality.max]
+        qualities = [quality.min, quality.max, *quality.often]
     else:
         qualities = [quality] if isinstance(quality, int) else list(quality)
         if not qualities or len(set(qualities)) < len(qualities):
@@ -120,7 +147,7 @@ def _read_quality(codec: Codec, quality: Any) -> tuple[Range | None, list[int]]:
     return quality, [quality.min]
 
 
-def _on_grid(window: Window, height: int, width: int) -> tuple[Window, Window]:
+def on_grid(window: Window, height: int, width: int) -> tuple[Window, Window]:
     """The window grown to the grid of its height x width image, and the window as seen from there."""
     top, left = window.top % _GRID, window.left % _GRID
     bottom = min(-(-(window.top + window.height) // _GRID) * _GRID, height)

@@ -116,11 +116,12 @@ class PairedImages:
             )
 
 
-def check_patch(image: np.ndarray, patch: int, source: Source, stem: str) -> None:
-    """Raise `UserError` when a patch does not fit into an image."""
+def check_patch(image: np.ndarray, patch: int, source: Source, stem: str, margin: int = 0) -> None:
+    """Raise `UserError` when a patch and a margin do not fit into an image."""
     height, width, _ = image.shape
-    if height < patch or width < patch:
-        raise UserError(f"{source.where(stem)} has {width}x{height} pixels, less than patch: {patch}; lower patch")
+    if min(height, width) < patch + margin:
+        need = f"patch: {patch}" + (f" + {margin}" if margin else "")
+        raise UserError(f"{source.where(stem)} has {width}x{height} pixels, less than {need}; lower patch")
 
 
 def take_slice(images: list[str], limits: tuple[int, int] | None, where: str) -> list[str]:

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from utils.errors import UserError
 
+_DIV2K_MEAN = (0.4488, 0.4371, 0.4040)  # of the training images, RGB in [0, 1]
+
 
 def conv(in_channels: int, out_channels: int, kernel_size: int, *, bias: bool = True) -> nn.Conv2d:
     """A convolution that keeps height and width: stride 1, zero padding, odd kernel size."""
@@ -85,6 +87,28 @@ class PixelShuffleUp(nn.Sequential):
             raise UserError(f"scale: found {scale}, expected 2, 3, 4 or another power of two")
         pairs = [(conv(features, step**2 * features, 3), nn.PixelShuffle(step)) for step in steps]
         super().__init__(*(layer for pair in pairs for layer in pair))
+
+
+class MeanShift(nn.Module):
+    """Subtract (sign -1) or add (sign 1) the mean colour of DIV2K; images in [0, 255] (EDSR, CVPR workshops 2017).
+
+    The authors' code holds it as a frozen 1x1 convolution, whose tensors their checkpoints contain; its matrix is
+    diagonal. Here it is an element-wise product and sum, which autocast leaves in float32: in bfloat16 a value
+    above 128 would be rounded to whole grey levels.
+
+    Args:
+        channels: 3 for RGB; any other number is shifted by the mean of the three.
+    """
+
+    def __init__(self, channels: int, sign: int) -> None:
+        super().__init__()
+        mean = torch.tensor(_DIV2K_MEAN if channels == 3 else [sum(_DIV2K_MEAN) / 3] * channels)
+        self.weight = nn.Parameter(torch.eye(channels)[:, :, None, None], requires_grad=False)
+        self.bias = nn.Parameter(sign * 255 * mean, requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        factors = self.weight[:, :, 0, 0].diagonal()[:, None, None]
+        return x * factors + self.bias[:, None, None]
 
 
 class GlobalMean(nn.Module):

@@ -6,6 +6,7 @@ state that fits the network. Nothing in a file is ever executed.
 What upstream calls a tensor is known to the network alone: its method `upstream_name(name)` returns our
 name for a tensor of the official checkpoint, None for one that we do not need, and any other name as
 it is. Several upstream names may mean one tensor of ours (a shared layer): they must then be equal.
+Constants that some checkpoints hold and others do not, a network names in `optional_weights`.
 """
 
 import os
@@ -22,8 +23,10 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from net.pickled import read_modules
 from utils.errors import UserError
 from utils.files import atomic_path
+from utils.registry import nearest
 
 # Where a file may keep state dicts, best first; "*" is any key. A file with none of these is a state dict.
 _PLACES = (
@@ -51,27 +54,37 @@ _NUMPY_FLOAT64: list[Any] = [
 ]
 
 
-def load_weights(network: nn.Module, path: str | os.PathLike[str]) -> None:
+def load_weights(network: nn.Module, path: str | os.PathLike[str], skip: Sequence[str] = ()) -> list[str]:
     """Load the weights of a file into a network, on the device where the network is.
 
     Reads our .safetensors and training checkpoints (the moving average when there is one) and what the
-    methods' authors published. The network is changed only if everything fits.
+    methods' authors published, whole pickled networks, too. The network is changed only if everything fits.
+
+    Args:
+        skip: parts of the network, such as `tail` or `body.3`; their weights that are not in the file, or not
+            in this shape, stay as they are, and those that only the file has are not needed.
+
+    Returns:
+        Names of the weights that stayed as they were.
 
     Raises:
         UserError: no such file, damaged, no weights in it, pickled code in it, or weights that do not
-            fit, with the names that are missing, unexpected, of another shape, or shared only here.
+            fit, with the names that are missing, unexpected, of another shape, or shared only here; the
+            network has no such part to skip.
     """
     path = Path(path)
+    _check_parts(network, skip)
     states = list(_states(_read(path)))
     if not states:
         raise UserError(f"{path} holds no weights; give a .safetensors file or a checkpoint")
-    fit = min((_fit(network, state) for state in states), key=lambda fit: fit.num_problems)
+    fit = min((_fit(network, state).without(skip) for state in states), key=lambda fit: fit.num_problems)
     if fit.num_problems:
         raise UserError(
             f"{path} does not fit this {type(network).__name__}: {fit.report()}; "
             "build the network with the options with which it was trained"
         )
     network.load_state_dict(fit.tensors, strict=False)  # not strict: of shared tensors one name is enough
+    return fit.skipped
 
 
 def save_weights(network: nn.Module, path: str | os.PathLike[str], metadata: dict[str, str] | None = None) -> None:
@@ -114,6 +127,18 @@ def numbered(name: str, prefixes: Sequence[str], layers: Sequence[str]) -> str:
     return f"{layers[int(index)]}.{tensor}"
 
 
+def renamed(name: str, rules: Iterable[tuple[str, str]]) -> str:
+    """For `upstream_name`: replace each (pattern, replacement) of regular expressions in turn."""
+    for pattern, replacement in rules:
+        name = re.sub(pattern, replacement, name)
+    return name
+
+
+def is_under(name: str, prefixes: Iterable[str]) -> bool:
+    """Is `body.0.weight` one of, or in one of, `body`, `head`, ...?"""
+    return any(name == prefix or name.startswith(f"{prefix}.") for prefix in prefixes)
+
+
 # --------------------------------------------------------------------------- from the file to state dicts
 
 
@@ -129,8 +154,23 @@ def _read(path: Path) -> Any:
                 return torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:  # bytes that are no checkpoint make the readers fail in any way
             if code := re.search(r"GLOBAL `?([\w.]+)", str(error)):
-                raise UserError(f"{path} holds code ({code[1]}), which is not run; save plain tensors") from None
-            raise UserError(f"{path} is truncated, damaged or no checkpoint") from None
+                return _read_pickled(path, code[1])
+            raise _damaged(path) from None
+
+
+def _read_pickled(path: Path, code: str) -> dict[str, Any]:
+    """The weights of whole networks in a file that names code, in the layout of a checkpoint."""
+    try:
+        modules = read_modules(path)
+    except Exception:
+        raise _damaged(path) from None
+    if not modules:
+        raise UserError(f"{path} holds code ({code}), which is not run; save plain tensors")
+    return {"networks": modules}
+
+
+def _damaged(path: Path) -> UserError:
+    return UserError(f"{path} is truncated, damaged or no checkpoint")
 
 
 def _states(checkpoint: Any) -> Iterator[dict[str, Tensor]]:
@@ -165,22 +205,45 @@ class _Fit:
 
     tensors: dict[str, Tensor] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
-    unexpected: list[str] = field(default_factory=list)
+    unexpected: dict[str, str] = field(default_factory=dict)
     misshaped: dict[str, str] = field(default_factory=dict)
     unequal: dict[str, str] = field(default_factory=dict)
+    skipped: list[str] = field(default_factory=list)
 
     @property
     def num_problems(self) -> int:
         return len(self.missing) + len(self.unexpected) + len(self.misshaped) + len(self.unequal)
 
+    def without(self, parts: Sequence[str]) -> "_Fit":
+        """The same, with no complaint about these parts of the network."""
+        return _Fit(
+            self.tensors,
+            [name for name in self.missing if not is_under(name, parts)],
+            {found: name for found, name in self.unexpected.items() if not is_under(name, parts)},
+            {name: text for name, text in self.misshaped.items() if not is_under(name, parts)},
+            self.unequal,
+            [name for name in (*self.missing, *self.misshaped) if is_under(name, parts)],
+        )
+
     def report(self) -> str:
         kinds = {
             "missing": self.missing,
-            "unexpected": self.unexpected,
+            "unexpected": list(self.unexpected),
             "of another shape": list(self.misshaped.values()),
             "shared by the network but not in the file (share_weights: false?)": list(self.unequal.values()),
         }
         return ", ".join(f"{len(names)} {kind} ({_few(names)})" for kind, names in kinds.items() if names)
+
+
+def _check_parts(network: nn.Module, parts: Sequence[str]) -> None:
+    names = list(network.state_dict())
+    for part in parts:
+        if not any(is_under(name, [part]) for name in names):
+            known = list(dict.fromkeys(name.partition(".")[0] for name in names))
+            raise UserError(
+                f"skip: {type(network).__name__} has no weights under {part!r}{nearest(part, known)}; "
+                f"it has: {', '.join(known)}"
+            )
 
 
 def _fit(network: nn.Module, state: Mapping[str, Tensor]) -> _Fit:
@@ -193,14 +256,17 @@ def _fit(network: nn.Module, state: Mapping[str, Tensor]) -> _Fit:
         if name is None:
             continue
         if name not in own:
-            fit.unexpected.append(found)
+            fit.unexpected[found] = name
             continue
         name = first_names[name]
         if tensor.shape != own[name].shape:
             fit.misshaped[name] = f"{name}: {tuple(tensor.shape)} in the file, {tuple(own[name].shape)} in the network"
         elif not _equal(tensor, fit.tensors.setdefault(name, tensor)):
             fit.unequal[name] = f"{name}: {found} differs"
-    fit.missing = [name for name in dict.fromkeys(first_names.values()) if name not in {**fit.tensors, **fit.misshaped}]
+    found = {**fit.tensors, **fit.misshaped}
+    optional: Sequence[str] = getattr(network, "optional_weights", ())
+    wanted = dict.fromkeys(name for name in first_names.values() if not is_under(name, optional))
+    fit.missing = [name for name in wanted if name not in found]
     return fit
 
 

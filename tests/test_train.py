@@ -119,6 +119,25 @@ def test_two_ranks_play_the_game_of_generator_and_discriminator_and_resume_exact
     assert "discriminator" in log_lines(pairs / "exp/whole")[-1]
 
 
+def test_two_ranks_update_after_each_recursion_as_one_with_twice_the_batch(run, opt, pairs, port):
+    coded = "codecs: [{codec: {type: JPEG}, quality: 9}]"
+    sets = [
+        "network={type: CISRPSI, num_features: 4, num_groups: [1, 1], num_blocks: 1, reduction: 2}",
+        "algorithm={type: Unfolding, optimizer: {type: SGD, lr: 0.1}}",
+        f"dataset.train={{type: DownSampledImages, gt: gt, scale: 2, patch: 6, nworker_pg: 0, {coded}}}",
+        "dataset.val=null",
+        "train.niter=2",
+    ]
+    for name, batch, launcher in (("two", 2, (*TWO_RANKS, port)), ("alone", 4, ())):
+        more = (f"name={name}", f"dataset.train.bs_pg={batch}")
+        result = run("train.py", "--opt", opt, "--set", *sets, *more, launcher=launcher)
+        assert result.returncode == 0, result.stderr
+    two, alone = (load_checkpoint(pairs / f"exp/{name}/ckp-last.pt") for name in ("two", "alone"))
+    for name, tensor in two["networks"]["net"].items():
+        torch.testing.assert_close(tensor, alone["networks"]["net"][name], rtol=1e-4, atol=1e-6)
+    assert two["iter"] == 2
+
+
 def test_test_on_two_ranks_gives_the_table_of_one(run, opt, pairs, root, port):
     assert run("train.py", "--opt", opt, "--set", "train.niter=2").returncode == 0
     tables = []

@@ -7,6 +7,7 @@ import os
 import re
 import struct
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -88,8 +89,7 @@ def decode_image(data: Buffer, color: Color, name: str) -> np.ndarray:
     if problem := _damage(data):
         raise UserError(f"{name}: {problem}; replace the file")
     # IMREAD_UNCHANGED shows alpha and depth as they are, but leaves a JPEG file's rotation undone.
-    is_jpeg = data[:3] == _JPEG_SIGNATURE
-    flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH if is_jpeg else cv2.IMREAD_UNCHANGED
+    flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH if is_jpeg(data) else cv2.IMREAD_UNCHANGED
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:
@@ -170,7 +170,7 @@ def _damage(data: Buffer) -> str:
         return "the file is empty"
     if data[:8] == _PNG_SIGNATURE:
         return _png_damage(data)
-    if data[:3] == _JPEG_SIGNATURE and not _jpeg_is_whole(data):
+    if is_jpeg(data) and all(code != 0xD9 for code, _ in jpeg_segments(data)):
         return "truncated JPEG file"
     return ""
 
@@ -191,18 +191,27 @@ def _png_damage(data: Buffer) -> str:
     return "truncated PNG file"
 
 
-def _jpeg_is_whole(data: Buffer) -> bool:
-    """Whether the end marker is reached (ITU-T T.81 annex B): segments by their length, scans by search.
+def is_jpeg(data: Buffer) -> bool:
+    """Whether these bytes begin as a JPEG file does."""
+    return data[:3] == _JPEG_SIGNATURE
 
-    The last bytes alone do not tell: an embedded preview has an end marker too, and cameras append data.
+
+def jpeg_segments(data: Buffer) -> Iterator[tuple[int, Buffer]]:
+    """The marker code and the content of each segment of a JPEG file (ITU-T T.81 annex B), in their order.
+
+    Segments are walked by their length, the pixels' code behind a scan header (0xDA) is searched for the next
+    marker. Only of a whole file the last code is the end marker, 0xD9; the last bytes alone do not tell: an
+    embedded preview has an end marker too, and cameras append data.
     """
     position = 2
     while marker := _JPEG_MARKER.search(data, position):
         code, position = data[marker.end() - 1], marker.end()
         if code == 0xD9:
-            return True
+            yield code, b""
+            return
         if code != 0x01:  # all others that can occur here carry a length
             if position + 2 > len(data):
-                return False
-            position += struct.unpack_from(">H", data, position)[0]
-    return False
+                return
+            end = position + struct.unpack_from(">H", data, position)[0]
+            yield code, data[position + 2 : end]
+            position = end

@@ -22,7 +22,8 @@ from pydantic import (
 )
 from yaml.composer import ComposerError
 
-from utils.components import Component, Section, Slot, explain, mistake, shown
+import utils.protocols  # noqa: F401 - makes its registry known
+from utils.components import Component, Section, Slot, build, explain, mistake, shown, validate_component
 from utils.errors import UserError
 from utils.registry import nearest
 
@@ -71,6 +72,18 @@ class LoadState(Section):
     ] = False
 
 
+class WarmStart(Section):
+    """The first weights of a training that is not resumed."""
+
+    ckp_load_path: Annotated[
+        str | None, Field(description="weights to start from: any file that test.py could test; null: random ones")
+    ] = None
+    skip: Annotated[
+        tuple[str, ...],
+        Field(description="parts of the network that start at random where the file does not fit, such as [tail]"),
+    ] = ()
+
+
 class TrainOptions(Section):
     """The training loop. Everything is counted in optimiser steps (iterations)."""
 
@@ -100,6 +113,7 @@ class TrainOptions(Section):
     channels_last: Annotated[bool, Field(description="NHWC memory layout of network and batch")] = False
     compile: Annotated[bool, Field(description="torch.compile the network")] = False
     deterministic: Annotated[bool, Field(description="deterministic algorithms only (slower on CUDA)")] = False
+    warm_start: WarmStart = Field(default_factory=WarmStart, description="starting from the weights of another network")
     load_state: LoadState = Field(default_factory=LoadState, description="resuming; see also --resume")
 
 
@@ -169,6 +183,10 @@ class ValOptions(Applied):
 class TestOptions(Applied):
     """test.py."""
 
+    protocol: Annotated[Component, Slot("protocol")] | None = Field(
+        default=None,
+        description="the metrics of a family of papers; criterion adds to them and NAME: null takes away",
+    )
     criterion: Annotated[dict[str, Component], Slot("metric", named=True)] = Field(
         default=_PSNR, description="metrics of the table; {} only enhances"
     )
@@ -176,6 +194,21 @@ class TestOptions(Applied):
     ckp_load_path: Annotated[str | None, Field(description="weights to test; null: ckp-best.pt of this experiment")] = (
         None
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_protocol(cls, data: Any) -> Any:
+        """The criterion holds the protocol's metrics, under those that the options name themselves."""
+        spec = data.get("protocol") if isinstance(data, Mapping) else None
+        if spec is None:
+            return data
+        try:
+            protocol = validate_component("protocol", {"type": spec} if isinstance(spec, str) else spec)
+        except UserError as error:
+            raise mistake(str(error)) from None
+        own = data.get("criterion", {})
+        criterion = merge(build(protocol), own) if isinstance(own, Mapping) else own
+        return {**data, "protocol": protocol, "criterion": criterion}
 
 
 class Options(Section):
@@ -190,6 +223,10 @@ class Options(Section):
         ),
     ]
     device: Annotated[Literal["auto", "cpu", "cuda"], Field(description="auto: cuda when there is one")] = "auto"
+    dcn: Annotated[
+        Literal["auto", "compiled", "torchvision", "reference"],
+        Field(description="what computes deformable convolutions; auto: the fastest that is there, or POWERQE_DCN"),
+    ] = "auto"
     network: Annotated[Component, Slot("network"), Field(description="what is trained and tested")]
     dataset: DataOptions = Field(default_factory=DataOptions, description="the data sets")
     algorithm: Annotated[Component, Slot("algorithm")] | None = Field(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from algorithm.evaluate import Metrics, evaluate
+from algorithm.evaluate import Estimate, Metrics, evaluate
 from dataset.images import PairedImages
 from utils.components import validate_component
 from utils.metrics import METRICS, MetricUnavailable
@@ -77,6 +77,29 @@ def test_a_metric_of_sets_is_pooled_from_what_it_keeps_of_each_image(standin, pa
     assert judge.pool("FID", [before[0], NAN, None, before[1]]) == judge.pool("FID", before[:2])
     (remark,) = judge.remarks("FID", [before, before[:3], [None]])
     assert "computed from only 3 images" in remark
+
+
+class Guess:
+    """Enhances nothing, and takes the mean for the quality and the number of rows for the height."""
+
+    estimates = {"qf": "quality", "size": "rows"}  # noqa: RUF012
+
+    def __call__(self, batch: dict[str, Any]) -> tuple[torch.Tensor, ...]:
+        lq = batch["lq"]
+        return lq, 100 * lq.mean().reshape(1, 1), torch.tensor(lq.shape[2])
+
+
+def test_what_a_network_returns_after_the_image_is_its_estimate(pairs: Path):
+    dataset = PairedImages(gt=None, lq=str(pairs / "lq"), slice=(0, 3))
+    samples = [{**dataset[0], "quality": 10}, dataset[1], {**dataset[2], "quality": 0}]
+    records = evaluate(samples, metrics(PSNR={}), ALONE, Guess())
+    means = [float(sample["lq"].mean()) / 2.55 for sample in samples]
+    for record, value in zip(records, means, strict=True):
+        assert list(record.estimates) == ["qf", "size"]
+        assert record.estimates["qf"].value == pytest.approx(value, rel=1e-4)
+        assert record.estimates["size"] == Estimate("rows", 48.0, pytest.approx(NAN, nan_ok=True))
+    assert [record.estimates["qf"].truth for record in records] == [10, pytest.approx(NAN, nan_ok=True), 0]
+    assert evaluate(samples, metrics(PSNR={}), ALONE, halved)[0].estimates == {}
 
 
 class Counted:

@@ -1,6 +1,8 @@
 """The training loop in one process; tests/test_train.py has the command line and several ranks."""
 
 import copy
+import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,10 @@ import torch
 
 from algorithm.experiment import Experiment, find_resume
 from algorithm.inference import Tiled
+from algorithm.tester import trained_network
 from algorithm.trainer import Trainer
+from net import build_network
+from net.ops import dcn
 from utils.checkpoint import load_checkpoint
 from utils.errors import UserError
 from utils.options import Options, load_options
@@ -24,8 +29,9 @@ def _in_folder(pairs, monkeypatch):
 
 
 def train(options: Options, until: int | None = None, resume: str = "never") -> Trainer:
-    trainer = Trainer(options, ALONE)
-    if found := find_resume(options, resume):
+    found = find_resume(options, resume)
+    trainer = Trainer(options, ALONE, resumes=found is not None)
+    if found:
         trainer.load_state(found.state)
     experiment = Experiment(options, trainer.step, is_main=True)
     trainer.run(experiment, until)
@@ -137,6 +143,61 @@ def test_average_follows_its_definition(opt):
         expected = now if expected is None else 0.75 * expected + 0.25 * now
     average = torch.cat([p.detach().flatten() for p in trainer.ema.module.parameters()])
     torch.testing.assert_close(average, expected)
+
+
+def warm(path: str, *skip: str) -> str:
+    return f"train.warm_start={{ckp_load_path: {path}, skip: [{', '.join(skip)}]}}"
+
+
+def test_starts_from_the_weights_of_another_network(opt, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("powerqe"), "propagate", True)
+    train(load_options(opt, overrides=["name=first", "train.niter=4"]))
+    average = load_checkpoint("exp/first/ckp-last.pt")["ema"]["net"]
+    other = load_options(
+        opt, overrides=["name=other", "network.kernel_sizes=[3, 1, 5]", warm("exp/first/ckp-last.pt", "layers.4")]
+    )
+    trainer = Trainer(other, ALONE)
+    for state in (trainer.algorithm.networks["net"].state_dict(), trainer.ema.module.state_dict()):
+        equal = {name for name, tensor in state.items() if torch.equal(tensor, average.get(f"module.{name}"))}
+        assert equal == set(state) - {"layers.4.weight"}
+    with caplog.at_level(logging.INFO, "powerqe"):
+        trainer._describe()
+    assert "first weights from exp/first/ckp-last.pt; 1 tensors of layers.4 start at random" in caplog.text
+
+
+def test_resumed_training_needs_the_first_weights_no_more(opt, run):
+    train(load_options(opt, overrides=["name=first", "train.niter=4"]))
+    sets = ["name=second", warm("exp/first/ckp-last.pt")]
+    options = load_options(opt, overrides=sets)
+    whole = train(options)
+    train(options, until=4)
+    shutil.rmtree("exp/first")
+    with pytest.raises(UserError, match=r"no weights file exp/first/ckp-last\.pt"):
+        Trainer(options, ALONE)
+    result = run("train.py", "--opt", opt, "--resume", "auto", "--set", *sets)
+    assert result.returncode == 0, result.stderr
+    resumed = load_checkpoint("exp/second/ckp-last.pt")["networks"]["net"]
+    assert_equal(resumed, whole.algorithm.networks["net"].state_dict())
+
+
+def test_first_weights_that_do_not_fit(opt):
+    train(load_options(opt, overrides=["name=first", "train.niter=4"]))
+    other = ["network.kernel_sizes=[3, 3, 3]", warm("exp/first/ckp-last.pt", "layers.4")]
+    with pytest.raises(UserError, match=r"does not fit this ARCNN: 1 of another shape"):
+        Trainer(load_options(opt, overrides=other), ALONE)
+
+
+def test_several_ranks_train_a_network_of_which_a_batch_uses_a_part(opt, tmp_path):
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        trainer = Trainer(load_options(opt), Ranks(0, 0, 2, torch.device("cpu")))
+        network = build_network({"type": "MDSR", "num_features": 2, "num_blocks": 1})
+        prepared = trainer._prepare(network)
+        for scale in (2, 4, 3):
+            prepared(torch.rand(1, 3, 4, 4), scale=scale).sum().backward()
+        assert all(p.grad is not None for p in network.parameters() if p.requires_grad)
+    finally:
+        torch.distributed.destroy_process_group()
 
 
 @pytest.mark.parametrize("amp", ["none", "bf16", "fp16"])
@@ -296,3 +357,19 @@ def test_validation_in_tiles_and_eight_orientations(opt, monkeypatch):
     train(load_options(opt, overrides=overrides))
     assert len(seen) == 8 * 2  # one image, and once to warm up
     assert set(seen) == {(16, 1, 3, 48, 56), (16, 1, 3, 56, 48)}
+
+
+@pytest.fixture
+def own_choice():
+    """The back-end of the deformable convolution is the process's own again when the test is over."""
+    yield
+    dcn.force_backend("auto")
+
+
+@pytest.mark.parametrize("build", [lambda options: Trainer(options, ALONE), lambda o: trained_network(o, ALONE.device)])
+def test_option_dcn_chooses_the_back_end(opt, own_choice, build):
+    train(load_options(opt))
+    build(load_options(opt, overrides=["dcn=reference"]))
+    assert dcn.status() == "deformable convolution: reference on cpu: asked for by force_backend"
+    build(load_options(opt))
+    assert "asked for" not in dcn.status()

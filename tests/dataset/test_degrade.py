@@ -6,6 +6,7 @@ from dataset import Draw
 from dataset.degrade import DegradedImages, Range
 from dataset.store import write_store
 from utils.codecs import CODECS, JPEG
+from utils.codecs.jpeg_tables import quant_tables
 from utils.colour import luma_uint8
 from utils.components import build, validate_component
 from utils.errors import UserError
@@ -168,3 +169,30 @@ def test_smaller_than_the_patch_and_missing(gt, tmp_path):
         DegradedImages(gt=gt, quality=10, slice=(0, 4))
     with pytest.raises(UserError, match="nowhere"):
         DegradedImages(gt=str(tmp_path / "nowhere"), quality=10)
+
+
+def test_some_qualities_come_often(gt):
+    quality = Range(min=50, max=99, often=[10, 20], share=0.5)
+    dataset = DegradedImages(gt=gt, quality=quality, patch=16)
+    drawn = [dataset[Draw(0, seed)]["quality"] for seed in range(400)]
+    assert set(drawn) > {10, 20}
+    assert 0.4 < sum(q < 50 for q in drawn) / 400 < 0.6
+    assert min(q for q in drawn if q >= 50) < 55
+    with pytest.raises(UserError, match="qf0: JPEG has qf 1 to 100"):
+        DegradedImages(gt=gt, quality=Range(min=50, max=99, often=[0]))
+
+
+@pytest.mark.parametrize("color", ["rgb", "y"])
+def test_with_its_own_grid_a_patch_is_compressed_by_itself(gt, color):
+    dataset = DegradedImages(gt=gt, quality=10, patch=21, grid="patch", flip=True, rotate=True, color=color)
+    for seed in range(20):
+        sample = dataset[Draw(0, seed)]
+        np.testing.assert_array_equal(sample["lq"], JPEG().compress(sample["gt"], 10)[0])
+        np.testing.assert_array_equal(sample["tables"], quant_tables(10, sample["gt"].shape[2]))
+
+
+def test_tables_come_with_whole_images_and_not_with_patches_on_the_grid_of_the_image(gt):
+    dataset = DegradedImages(gt=gt, quality=[10, 30], patch=16)
+    np.testing.assert_array_equal(dataset[1]["tables"], quant_tables(30, 3))
+    assert "tables" not in dataset[Draw(0, 1)]
+    assert "tables" not in DegradedImages(gt=gt, quality=30, codec={"type": "WebP"})[0]

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from net.blocks import ChannelAttention, GlobalMean, PixelShuffleUp, ResidualBlock, to_multiple
+from net.blocks import ChannelAttention, GlobalMean, MeanShift, PixelShuffleUp, ResidualBlock, to_multiple
 from utils.errors import UserError
 
 
@@ -24,6 +24,16 @@ def test_residual_block():
     torch.testing.assert_close(block(x), expected)
     assert block.conv1.kernel_size == (5, 5)
     assert ResidualBlock(2, bias=False).conv2.bias is None
+
+
+def test_mean_shift_is_exact_under_autocast():
+    """Whole grey levels above 128 are all that bfloat16 has."""
+    x = torch.full((1, 3, 1, 2), 200.4)
+    with torch.autocast("cpu", torch.bfloat16):
+        shifted = MeanShift(3, -1)(x)
+        restored = MeanShift(3, 1)(shifted)
+    torch.testing.assert_close(shifted[0, :, 0, 0], torch.tensor([85.956, 88.9395, 97.38]), rtol=0, atol=1e-4)
+    torch.testing.assert_close(restored, x, rtol=0, atol=1e-4)
 
 
 def test_channel_attention_weighs_by_the_means_of_all_channels():

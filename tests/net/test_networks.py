@@ -19,25 +19,45 @@ def image(batch: int, height: int, width: int) -> tuple[Tensor, ...]:
     return (torch.rand(batch, 3, height, width),)
 
 
+def two_alike(batch: int, height: int, width: int) -> tuple[Tensor, ...]:
+    """Two images in which many patches look alike; in noise none does."""
+    return tuple(0.45 + 0.1 * torch.rand(2, batch, 3, height, width))
+
+
+def image_and_tables(batch: int, height: int, width: int) -> tuple[Tensor, ...]:
+    return *image(batch, height, width), torch.randint(1, 256, (batch, 2, 8, 8)).float()
+
+
 class Case(NamedTuple):
     """How a network is built small, what its forward takes, and how much larger its output is.
 
-    A discriminator takes pictures of one size only and gives no picture: any_size is false.
+    A discriminator takes pictures of one size only and gives no picture: any_size is false. Calls are keyword
+    arguments of the forward with which, one after the other, all of the network is used.
     """
 
     arguments: dict[str, Any]
     inputs: Callable[[int, int, int], tuple[Tensor, ...]] = image
     scale: int = 1
     any_size: bool = True
+    calls: tuple[dict[str, Any], ...] = ({},)
 
 
 CASES = {
     "ARCNN": Case({"hidden_channels": (8, 4)}),
     "CBDNet": Case({"estimator_features": 4, "base_features": 4}),
+    "CISRPSI": Case({"num_features": 8, "num_groups": (1, 1), "num_blocks": 1, "reduction": 4}, scale=2),
     "DCAD": Case({"num_features": 8, "num_blocks": 3}),
     "DnCNN": Case({"num_features": 8, "depth": 5, "batch_norm": True}),
+    "EDSR": Case({"num_features": 8, "num_blocks": 2, "scale": 3, "res_scale": 0.1}, scale=3),
     "ESRGAN": Case({"num_features": 8, "num_blocks": 2, "growth_channels": 4}),
+    "FBCNN": Case({"num_features": (6, 8, 10, 12), "num_blocks": 2, "hidden_features": 16}),
+    "MDSR": Case({"num_features": 8, "num_blocks": 2}, scale=2, calls=({"scale": 2}, {"scale": 3}, {"scale": 4})),
+    "NonLocalDeblock": Case({}, two_alike),
+    "QCN": Case({"num_features": 8, "num_blocks": 2}, image_and_tables),
+    "QGCN": Case({"num_blocks": 2}, image_and_tables),
     "RBQE": Case({"num_features": 8, "num_levels": 3}),
+    "RCAN": Case({"num_features": 8, "num_groups": 2, "num_blocks": 2, "reduction": 2, "scale": 4}, scale=4),
+    "SRCNN": Case({"num_features": 8, "upsampling": "tail", "num_blocks": 2, "activation": "prelu"}, scale=2),
     "UNet": Case({"in_channels": 3, "out_channels": 3, "num_levels": 3, "base_features": 4}),
     "VGGDiscriminator": Case(
         {"num_features": 4, "hidden_features": 8, "patch_size": (64, 64)},
@@ -46,24 +66,71 @@ CASES = {
     ),
 }
 
+FULL_EDSR = {"num_features": 256, "num_blocks": 32, "res_scale": 0.1}
+TAIL = {"upsampling": "tail"}
+
 PARAMETERS = [
     ("ARCNN", {}, 20_099),
     ("ARCNN", {"hidden_channels": (64, 32, 16), "kernel_sizes": (9, 7, 1, 5)}, 117_731),
     ("CBDNet", {}, 1_860_806),
     ("CBDNet", {"share_weights": False}, 3_944_710),
+    *[
+        ("CISRPSI", {"scale": scale, "num_groups": (groups, groups), "num_blocks": blocks}, count)
+        for groups, blocks, counts in (
+            (5, 12, (9_556_930, 9_744_162, 9_710_402)),
+            (2, 12, (3_975_970, 4_163_202, 4_129_442)),
+            (10, 16, (24_813_410, 25_000_642, 24_966_882)),
+        )
+        for scale, count in zip((2, 3, 4), counts, strict=True)
+    ],
     ("DCAD", {}, 40_451),
     ("DCAD", {"share_weights": False}, 298_947),
     ("DnCNN", {}, 40_451),
     ("DnCNN", {"batch_norm": True}, 40_515),
     ("DnCNN", {"share_weights": False}, 557_443),
+    ("EDSR", {}, 1_369_883),
+    ("EDSR", {"scale": 3}, 1_554_523),
+    ("EDSR", {"scale": 4}, 1_517_595),
+    ("EDSR", FULL_EDSR, 40_729_627),
+    ("EDSR", {**FULL_EDSR, "scale": 3}, 43_680_027),
+    ("EDSR", {**FULL_EDSR, "scale": 4}, 43_089_947),
     ("ESRGAN", {}, 1_451_011),
+    ("FBCNN", {}, 71_921_796),
+    ("FBCNN", {"in_channels": 1, "out_channels": 1}, 71_919_490),
+    ("MDSR", {}, 3_227_227),
+    ("MDSR", {"num_blocks": 80}, 7_954_011),
+    ("QCN", {}, 4_973_312),
+    ("QCN", {"in_channels": 1}, 4_970_432),
+    ("QCN", {"num_blocks": 16}, 1_434_368),
+    ("QGCN", {}, 12_305_472),
+    ("QGCN", {"in_channels": 1}, 12_301_568),
     ("RBQE", {}, 3_553_430),
     ("RBQE", {"num_levels": 4}, 2_333_996),
     ("RBQE", {"num_levels": 3}, 1_409_672),
     ("RBQE", {"num_levels": 2}, 743_594),
     ("RBQE", {"num_levels": 1}, 298_898),
+    ("RCAN", {}, 3_534_907),
+    ("RCAN", {"num_blocks": 20}, 15_444_667),
+    ("SRCNN", {}, 40_320),
+    ("SRCNN", {"global_residual": True}, 40_320),
+    ("SRCNN", {"global_residual": True, "num_layers": 8}, 224_640),
+    ("SRCNN", TAIL, 372_419),
+    ("SRCNN", {**TAIL, "num_features": 32}, 94_051),
+    ("SRCNN", {**TAIL, "num_blocks": 7}, 409_283),
+    ("SRCNN", {**TAIL, "num_blocks": 7, "batch_norm": True}, 410_179),
+    ("SRCNN", {**TAIL, "block": "residual"}, 594_371),
+    ("SRCNN", {**TAIL, "block": "residual", "batch_norm": True}, 595_907),
+    ("SRCNN", {**TAIL, "activation": "leaky_relu"}, 372_419),
+    ("SRCNN", {**TAIL, "activation": "prelu"}, 372_803),
+    ("SRCNN", {**TAIL, "num_blocks": 15}, 704_195),
+    ("SRCNN", {**TAIL, "num_blocks": 31}, 1_294_019),
+    ("SRCNN", {**TAIL, "num_blocks": 7, "num_features": 96}, 918_051),
+    ("SRCNN", {**TAIL, "num_blocks": 7, "num_features": 128}, 1_629_571),
     ("VGGDiscriminator", {}, 3_946_433),
 ]
+
+SINGLE = {"QGCN"}
+"""Networks that compute some things in float32 whatever they are given."""
 
 every_network = pytest.mark.parametrize("name", NETWORKS.names())
 
@@ -85,7 +152,8 @@ def picture(output: Any) -> Tensor:
 
 @pytest.mark.parametrize(("name", "arguments", "count"), PARAMETERS)
 def test_parameter_count(name: str, arguments: dict[str, Any], count: int) -> None:
-    network = build_network({"type": name, **arguments})
+    with torch.device("meta"):
+        network = build_network({"type": name, **arguments})
     assert sum(parameter.numel() for parameter in network.parameters()) == count
 
 
@@ -101,7 +169,7 @@ def test_arguments_are_keywords_with_types(name: str) -> None:
 @torch.no_grad()
 def test_any_size(name: str, size: tuple[int, int]) -> None:
     network, case = make(name)
-    output = picture(network.eval()(*case.inputs(2, *size)))
+    output = picture(network.eval()(*case.inputs(2, *size), **case.calls[0]))
     assert output.dtype == torch.float32
     assert output.shape[-2:] == (size[0] * case.scale, size[1] * case.scale)
     assert output.isfinite().all()
@@ -110,27 +178,33 @@ def test_any_size(name: str, size: tuple[int, int]) -> None:
 @any_size_network
 @pytest.mark.parametrize("stands", [False, True])
 @torch.no_grad()
-def test_tiles_make_the_whole(name: str, stands: bool):
+def test_tiles_make_the_whole(name: str, stands: bool, monkeypatch: pytest.MonkeyPatch):
     """algorithm/inference.py: a network says `multiple` if it strides, takes means through GlobalMean, and that is all.
 
-    In float64, where no rounding hides a pixel that sees too little. The picture is long, so that it has several tiles
-    however far the network looks.
+    In float64, so that no rounding hides a pixel that sees too little, or is made large by a threshold. The picture is
+    long, so that it has several tiles however far the network looks.
     """
     network, case = make(name)
+    dtype, tolerance = (torch.float32, 1e-5) if name in SINGLE else (torch.float64, 1e-9)
+    if name not in SINGLE:
+        monkeypatch.setattr(Tensor, "float", Tensor.double)  # by which networks protect themselves from autocast
     for parameter in network.parameters():  # zeros would hide what they multiply
-        parameter.add_(torch.randn_like(parameter) * (0.1 if parameter.ndim > 1 else 0.02))
-    network.eval().double()
-    tiled = Tiled(network, 24)
+        if parameter.requires_grad:
+            parameter.add_(torch.randn_like(parameter) * (0.1 if parameter.ndim > 1 else 0.02))
+    network.eval().to(dtype)
+    tiled, rough, call = Tiled(network, 24), Tiled(network, 24, overlap=0), case.calls[-1]
     for length in range(69, 3000, 32):
         size = (length, 21) if stands else (21, length)
-        inputs = [tensor.double() if tensor.is_floating_point() else tensor for tensor in case.inputs(1, *size)]
-        if len(tiled.tiles(*inputs)) > 2:
+        inputs = [tensor.to(dtype) for tensor in case.inputs(1, *size)]
+        if len(tiled.tiles(*inputs, **call)) > 2:
             break
-    whole = picture(network(*inputs))
-    torch.testing.assert_close(picture(tiled(*inputs)), whole, rtol=1e-9, atol=1e-9)
-    if not stands:
-        rough = picture(Tiled(network, 24, overlap=0)(*inputs))
-        assert (rough - whole).abs().max() > 1e-5, "this network could not tell tiles that are too small"
+    whole = picture(network(*inputs, **call))
+    scale = float(whole.abs().max())
+    result = picture(tiled(*inputs, **call))
+    torch.testing.assert_close(result, whole, rtol=tolerance, atol=tolerance * scale)
+    if not stands and rough.tiles(*inputs, **call) != tiled.tiles(*inputs, **call):
+        difference = (picture(rough(*inputs, **call)) - whole).abs().max()
+        assert difference > 100 * tolerance * scale, "this network could not tell tiles that see too little"
 
 
 @every_network
@@ -138,16 +212,18 @@ def test_tiles_make_the_whole(name: str, stands: bool):
 def test_images_of_a_batch_do_not_meet(name: str) -> None:
     network, case = make(name)
     inputs = case.inputs(2, 9, 12)
-    together = picture(network.eval()(*inputs))
-    alone = picture(network(*(tensor[:1] for tensor in inputs)))
+    together = picture(network.eval()(*inputs, **case.calls[0]))
+    alone = picture(network(*(tensor[:1] for tensor in inputs), **case.calls[0]))
     axis = together.ndim - 4  # networks with several outputs stack them in front of the batch
-    torch.testing.assert_close(together.narrow(axis, 0, 1), alone, rtol=1e-5, atol=1e-6)
+    scale = max(1.0, float(alone.abs().max()))  # of float32's errors, with weights as they are at the start
+    torch.testing.assert_close(together.narrow(axis, 0, 1), alone, rtol=1e-5, atol=1e-6 * scale)
 
 
 @every_network
 def test_gradient_reaches_every_parameter(name: str) -> None:
     network, case = make(name)
-    picture(network(*case.inputs(2, 16, 16))).square().mean().backward()
+    for call in case.calls:
+        picture(network(*case.inputs(2, 16, 16), **call)).square().mean().backward()
     unreached = [
         key for key, p in network.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())
     ]
@@ -159,9 +235,9 @@ def test_gradient_reaches_every_parameter(name: str) -> None:
 def test_runs_in_bfloat16(name: str) -> None:
     network, case = make(name)
     inputs = case.inputs(1, 16, 16)
-    exact = picture(network.eval()(*inputs))
+    exact = picture(network.eval()(*inputs, **case.calls[0]))
     with torch.autocast("cpu", torch.bfloat16):
-        rough = picture(network(*inputs))
+        rough = picture(network(*inputs, **case.calls[0]))
     assert not torch.equal(rough.float(), exact), "autocast did not reach the convolutions"
     torch.testing.assert_close(rough.float(), exact, rtol=0.05, atol=0.05)
 
@@ -171,14 +247,15 @@ def test_runs_in_bfloat16(name: str) -> None:
 def test_weights_survive_a_file(name: str, tmp_path: Path) -> None:
     network, case = make(name)
     inputs = case.inputs(2, 9, 8)
-    network.train()(*inputs)  # so that running statistics differ from new ones, too
+    call = case.calls[0]
+    network.train()(*inputs, **call)  # so that running statistics differ from new ones, too
     other, _ = make(name, seed=1)
-    assert not torch.equal(picture(other.eval()(*inputs)), picture(network.eval()(*inputs)))
+    assert not torch.equal(picture(other.eval()(*inputs, **call)), picture(network.eval()(*inputs, **call)))
 
     save_weights(network, tmp_path / "net.safetensors")
     load_weights(other, tmp_path / "net.safetensors")
     torch.testing.assert_close(other.state_dict(), network.state_dict(), rtol=0, atol=0)
-    assert torch.equal(picture(other(*inputs)), picture(network(*inputs)))
+    assert torch.equal(picture(other(*inputs, **call)), picture(network(*inputs, **call)))
 
 
 @every_network

@@ -162,7 +162,7 @@ def test_rates_as_people_write_them(write: Write, text: str) -> None:
         ("name=..", 'name: found "..", expected text matching'),
         ("device=tpu", 'device: found "tpu", expected "auto", "cpu" or "cuda"'),
         ("train.nitr=3", "train: unknown key 'nitr' (did you mean 'niter'?); allowed: niter, real_bs_pg, "),
-        ("trian.niter=3", "unknown key 'trian' (did you mean 'train'?); allowed: name, device, network, "),
+        ("trian.niter=3", "unknown key 'trian' (did you mean 'train'?); allowed: name, device, dcn, network, "),
         ("train.load_state.if_laod=true", "train.load_state: unknown key 'if_laod' (did you mean 'if_load'?)"),
         ("train=null", "train: found null, expected a mapping with the keys niter, "),
         ("network=null", "network: found null, expected {type: NAME, ...} with a NAME of: ARCNN, "),

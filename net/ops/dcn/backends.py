@@ -1,7 +1,7 @@
 """Which of the three back-ends computes: the compiled operator, else torchvision's, else the reference.
 
 The choice is made once for each type of device, at first use, and said in the log. POWERQE_DCN=compiled,
-torchvision or reference takes it away from the program, `force_backend` from the environment.
+torchvision or reference takes it away from the program, `force_backend` (the option `dcn`) from the environment.
 """
 
 import os
@@ -44,13 +44,13 @@ _forced: str | None = None
 
 
 def force_backend(name: str | None) -> None:
-    """From now on use one back-end on all devices; None: choose again.
+    """From now on use one back-end on all devices; None or "auto": choose again.
 
     Raises:
         UserError: there is no such back-end.
     """
     global _forced
-    _forced = None if name is None else _known(name, "force_backend")
+    _forced = None if name in (None, "auto") else _known(name, "force_backend")
     _chosen.clear()
 
 

@@ -1,0 +1,75 @@
+"""Training a network that estimates the quality factor of what it restores (FBCNN)."""
+
+from typing import Annotated, Any
+
+from pydantic import NonNegativeFloat
+from torch import Tensor, nn
+
+from algorithm.forward import Forward
+from algorithm.losses import Loss, Losses, WeightedLosses
+from algorithm.phase import Batch, Phase, Setting
+from algorithm.registry import ALGORITHMS
+from utils.components import Slot, build
+from utils.errors import UserError
+
+KEY = "quality"
+
+
+@ALGORITHMS.register()
+class QualityFactor:
+    """Minimise the weighted losses between image and gt, and the error of the estimated quality factor.
+
+    Jiang et al., "Towards Flexible Blind JPEG Artifacts Removal", ICCV 2021, eq. 5 (there both are L1, and
+    qf_weight 0.1).
+
+    Args:
+        qf_weight: factor of the mean of |estimate - quality| / 100 over the images of a rank's batch that have
+            one quality; those of quality -1 (compressed twice) do not count.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        setting: Setting,
+        /,
+        *,
+        loss: Losses = {"L1": {}},  # noqa: B006 - read only
+        qf_weight: NonNegativeFloat = 0.1,
+        optimizer: Annotated[Any, Slot("optimizer")] = {"type": "Adam"},  # noqa: B006
+        scheduler: Annotated[Any, Slot("scheduler")] = {"type": "none"},  # noqa: B006
+    ) -> None:
+        self.networks = {"net": network}
+        prepared = setting.prepare(network)
+        self._forward = Forward(network, prepared)
+        estimated = list(self._forward.estimates.values())
+        if KEY not in estimated:
+            raise UserError(f"QualityFactor: {type(network).__name__} estimates no quality factor; FBCNN does")
+        self._place = 1 + estimated.index(KEY)
+        self._losses, self._qf_weight = WeightedLosses(loss).to(setting.device), qf_weight
+        self.optimizers = {"net": build(optimizer, network.parameters())}
+        schedule = build(scheduler, setting.niter)
+        self._phase = Phase("net", prepared, self.training_step, self.optimizers["net"], schedule)
+
+    def phases(self, step: int) -> list[Phase]:
+        """Always the one phase."""
+        return [self._phase]
+
+    def training_step(self, batch: Batch) -> Loss:
+        """Losses of one batch."""
+        output = self._forward(batch)
+        total, parts = self._losses(output[0], batch["gt"])
+        error = quality_error(output[self._place], batch[KEY])
+        return Loss(total + self._qf_weight * error, {**parts, "QF": error})
+
+
+def quality_error(estimate: Tensor, quality: Tensor) -> Tensor:
+    """Mean of |estimate - quality| / 100 where the quality is known.
+
+    Args:
+        estimate: (N, 1).
+        quality: (N,); below 1 it is unknown. Of a batch of only such ones the error is 0, with gradients that are
+            0, not absent: the ranks of a distributed training wait for all of them.
+    """
+    known = quality >= 1
+    errors = (estimate.float().flatten() - quality).abs() / 100
+    return (errors * known).sum() / known.sum().clamp(min=1)

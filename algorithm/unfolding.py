@@ -1,0 +1,187 @@
+"""Training CISR-PSI: every recursion has its own update; and before that, its non-local module alone."""
+
+from functools import partial
+from typing import Annotated, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from algorithm.forward import Forward, picture
+from algorithm.losses import Loss, Losses, WeightedLosses
+from algorithm.phase import Batch, Phase, Setting
+from algorithm.registry import ALGORITHMS
+from net import load_weights
+from net.cisr_psi import CISRPSI
+from utils.components import Slot, build
+from utils.errors import UserError
+
+_ENLARGED = "enlarged"
+"""Key of a batch under which one recursion leaves its result for the next."""
+
+
+@ALGORITHMS.register()
+class Unfolding:
+    """Luo et al., "Super-resolving compressed images ...", Signal Processing 2023: one update per recursion.
+
+    Recursion t = 1 ... T starts from the enlarged picture z of the one before, which is a constant to it, and with
+    d, what the network makes of the clean small picture, and L the sum of `loss`, minimises
+
+        (t - 1) / (T - 1)  [(1 - b) L(d, clean) + b L(z, gt)],   b = 0.1, 0.3, 0.5, 0.7, 0.9 in fifths of the training.
+
+    The first recursion, whose weight is zero, is computed only for the second. Images are in [0, 1], in the authors'
+    program in [0, 255]; but for its eps, Adam takes the same steps.
+
+    Args:
+        nonlocal_weights: file of a NonLocalDeblock, whose weights both non-local modules get; null: they stay as they
+            are, random in a new network.
+        original: as the authors' program: the first recursion updates the weights, too, as Adam moves them even if
+            the loss is zero; and epochs, hundredths of the training, count from 1, so that in the last one b is 1.1.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        setting: Setting,
+        /,
+        *,
+        loss: Losses = {"L1": {}},  # noqa: B006 - read only
+        nonlocal_weights: str | None = None,
+        original: bool = False,
+        optimizer: Annotated[Any, Slot("optimizer")] = {"type": "Adam"},  # noqa: B006
+        scheduler: Annotated[Any, Slot("scheduler")] = {"type": "none"},  # noqa: B006
+    ) -> None:
+        if not isinstance(network, CISRPSI):
+            raise UserError(f"Unfolding trains CISRPSI, found {type(network).__name__}")
+        if nonlocal_weights is not None:
+            _load_both(network, nonlocal_weights)
+        self.networks = {"net": network}
+        self._network, self._prepared = network, setting.prepare(network)
+        self._losses = WeightedLosses(loss).to(setting.device)
+        self._niter, self._original = setting.niter, original
+        self.optimizers = {"net": build(optimizer, network.parameters())}
+        self._schedule = build(scheduler, setting.niter)
+        weights = _recursion_weights(network.recursions)
+        self._weights = dict(enumerate(weights)) if original else {t: w for t, w in enumerate(weights) if w}
+        """Of the recursions (0 is the first) that learn."""
+
+    def phases(self, step: int) -> list[Phase]:
+        """One for each recursion that learns; they share the optimiser."""
+        share = enlarged_share(step, self._niter, original=self._original)
+        return [
+            Phase(
+                f"recursion {number + 1}",
+                self._prepared,
+                partial(self.training_step, number=number, share=share),
+                self.optimizers["net"],
+                self._schedule,
+            )
+            for number in self._weights
+        ]
+
+    def training_step(self, batch: Batch, number: int, share: float) -> Loss:
+        """Losses of one recursion (0 is the first), which leaves its result in the batch for the next.
+
+        Args:
+            share: b.
+
+        Raises:
+            UserError: the batch has no clean small picture.
+        """
+        if "clean" not in batch:
+            raise UserError(
+                "Unfolding needs each small picture before its compression and the data set gives none; "
+                "DownSampledImages does"
+            )
+        previous = self._computed_until(batch, number) if number == min(self._weights) else batch[_ENLARGED]
+        enlarged, clean = self._prepared(batch["lq"], previous=previous)
+        batch[_ENLARGED] = enlarged.detach()
+        of_clean, of_enlarged = self._losses(clean, batch["clean"]), self._losses(enlarged, batch["gt"])
+        total = self._weights[number] * ((1 - share) * of_clean.total + share * of_enlarged.total)
+        parts = {f"{name} clean": value for name, value in of_clean.parts.items()}
+        return Loss(total, {**parts, **{f"{name} gt": value for name, value in of_enlarged.parts.items()}})
+
+    @torch.no_grad()
+    def _computed_until(self, batch: Batch, number: int) -> Tensor:
+        """The picture from which a recursion starts whose predecessors do not learn."""
+        enlarged, device = self._network.start(batch["lq"]), batch["lq"].device.type
+        # Autocast keeps the rounded weights for later calls, and those made here would have no gradient.
+        with torch.autocast(
+            device, torch.get_autocast_dtype(device), torch.is_autocast_enabled(device), cache_enabled=False
+        ):
+            for _ in range(number):
+                enlarged, _ = self._network(batch["lq"], previous=enlarged)
+        return enlarged
+
+
+@ALGORITHMS.register()
+class DeblockPretraining:
+    """Train NonLocalDeblock alone: minimise the losses between network(lq, blurred clean) and clean.
+
+    clean is what lq was before it was compressed: the batch's `clean`, or gt if that has the size of lq. The blur is
+    1 2 1 / 2 4 2 / 1 2 1, normalised (in the authors' program its weights are 1 2 1 / 2 4 5 / 1 2 1 and not
+    normalised, by mistake as it seems). Outside training there is no such reference, hence no validation.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        setting: Setting,
+        /,
+        *,
+        loss: Losses = {"L1": {}},  # noqa: B006 - read only
+        optimizer: Annotated[Any, Slot("optimizer")] = {"type": "Adam"},  # noqa: B006
+        scheduler: Annotated[Any, Slot("scheduler")] = {"type": "none"},  # noqa: B006
+    ) -> None:
+        self.networks = {"net": network}
+        prepared = setting.prepare(network)
+        self._forward = Forward(network, prepared)
+        self._losses = WeightedLosses(loss).to(setting.device)
+        self.optimizers = {"net": build(optimizer, network.parameters())}
+        schedule = build(scheduler, setting.niter)
+        self._phase = Phase("net", prepared, self.training_step, self.optimizers["net"], schedule)
+
+    def phases(self, step: int) -> list[Phase]:
+        """Always the one phase."""
+        return [self._phase]
+
+    def training_step(self, batch: Batch) -> Loss:
+        """Losses of one batch.
+
+        Raises:
+            UserError: the batch has no clean picture of lq's size.
+        """
+        clean = batch.get("clean", batch["gt"])
+        if clean.shape != batch["lq"].shape:
+            raise UserError("DeblockPretraining needs each picture before its compression and the data set gives none")
+        return self._losses(picture(self._forward({**batch, "reference": blurred(clean)})), clean)
+
+
+def enlarged_share(step: int, niter: int, *, original: bool = False) -> float:
+    """Share b of the enlarged picture in the loss at iteration `step` (0 is the first) of `niter`."""
+    if original:
+        epoch = 1 + 100 * step // niter
+        return 0.1 + 0.2 * (epoch // 20)
+    return 0.1 + 0.2 * min(5 * step // niter, 4)
+
+
+def blurred(images: Tensor) -> Tensor:
+    """Weights 1 2 1 / 2 4 2 / 1 2 1 over 16, the border repeated. (N, C, H, W) -> the same shape."""
+    padded = F.pad(images, (1, 1, 1, 1), mode="replicate")
+    rows = (padded[..., :-2, :] + 2 * padded[..., 1:-1, :] + padded[..., 2:, :]) / 4
+    return (rows[..., :-2] + 2 * rows[..., 1:-1] + rows[..., 2:]) / 4
+
+
+def _recursion_weights(recursions: int) -> list[float]:
+    """0 ... 1 in equal steps; of a single recursion 1."""
+    return [number / (recursions - 1) for number in range(recursions)] if recursions > 1 else [1.0]
+
+
+def _load_both(network: CISRPSI, path: str) -> None:
+    try:
+        for module in (network.nonlocal1, network.nonlocal2):
+            load_weights(module, path)
+    except UserError as error:
+        raise UserError(
+            f"algorithm.nonlocal_weights: {error}; NonLocalDeblock is trained first (opts/cisr_psi.yml, case pretrain)"
+        ) from None

@@ -1,0 +1,297 @@
+"""QCN and QGCN, one model for all JPEG qualities, which are told to it through the quantization tables.
+
+Li, Wang, Xie, Ma, "Learning a Single Model With a Wide Range of Quality Factors for JPEG Image Artifacts Removal",
+IEEE Transactions on Image Processing 29, 2020 (arXiv 2009.06912). The tensors have the names of the authors'
+checkpoints, whose networks take and give [-1, 1]; ours do so inside.
+"""
+
+from functools import lru_cache
+from itertools import pairwise
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import PositiveInt
+from torch import Tensor, nn
+
+from net.blocks import PixelShuffleUp, ResidualBlock, conv, to_multiple
+from net.registry import NETWORKS
+from utils.errors import UserError
+
+_BLOCK = 8  # pixels; a JPEG block, and so the side of a table
+_SIDE = 112  # pixels; height and width of the picture that QGCN's global branch sees
+
+
+@NETWORKS.register()
+class QCN(nn.Module):
+    """EDSR-like residual blocks at half size, told the quality by the tables as further channels of the input.
+
+    The tables are repeated over the picture from its top left pixel, where a block of the JPEG must begin. The last
+    layer predicts the picture itself; the features of the first are added before it.
+
+    Args:
+        in_channels: 3 for RGB, 1 for grey.
+        num_blocks: residual blocks.
+        res_scale: factor of what a block adds.
+    """
+
+    multiple: ClassVar[int] = _BLOCK
+    """Where a picture may be cut into tiles: at multiples of this many pixels."""
+
+    def __init__(
+        self,
+        *,
+        in_channels: Literal[3, 1] = 3,
+        num_features: PositiveInt = 64,
+        num_blocks: PositiveInt = 64,
+        res_scale: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self._num_maps = _num_maps(in_channels)
+        self.conv_input = conv(in_channels + self._num_maps, num_features, 3, bias=False)
+        self.downscale = _halving(num_features)
+        self.residual = _blocks(num_features, num_blocks, res_scale)
+        self.conv_mid = conv(num_features, num_features, 3, bias=False)
+        self.upscale = PixelShuffleUp(num_features, 2)
+        self.conv_output = conv(num_features, in_channels, 3, bias=False)
+        _init(self)
+
+    def forward(self, x: Tensor, tables: Tensor) -> Tensor:
+        """(N, in_channels, H, W) in [0, 1] -> the same shape, not clamped.
+
+        Args:
+            tables: (N, 2, 8, 8), grey (N, 1, 8, 8): quantization steps 1 ... 255, luma first, natural order.
+
+        Raises:
+            UserError: tables of another shape.
+        """
+        _check_tables("QCN", x, tables, self._num_maps)
+        skip = self.conv_input(_with_maps(to_multiple(x, _BLOCK), tables))
+        features = self.conv_mid(self.residual(self.downscale(skip)))
+        return _picture(self.conv_output(skip + self.upscale(features)), x)
+
+
+@NETWORKS.register()
+class QGCN(nn.Module):
+    """QCN with a global branch, which sees the whole picture at 112 x 112 and tells every pixel one vector.
+
+    Args:
+        in_channels: 3 for RGB, 1 for grey.
+        num_features: channels of the restoration, and length of the vector.
+        global_features: channels of the four scales of the global branch.
+        hidden_features: between its two linear layers.
+        num_blocks: residual blocks; a half stands before, a half after the branches meet.
+        res_scale: factor of what a block adds.
+
+    Raises:
+        UserError: an odd number of blocks.
+    """
+
+    multiple: ClassVar[int] = _BLOCK
+    """Where a picture may be cut into tiles: at multiples of this many pixels."""
+
+    def __init__(
+        self,
+        *,
+        in_channels: Literal[3, 1] = 3,
+        num_features: PositiveInt = 64,
+        num_blocks: PositiveInt = 64,
+        res_scale: float = 0.1,
+        global_features: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (32, 64, 128, 128),
+        hidden_features: PositiveInt = 1024,
+    ) -> None:
+        super().__init__()
+        if num_blocks % 2:
+            raise UserError(
+                f"QGCN: found num_blocks {num_blocks}, expected an even number (half before the branches meet)"
+            )
+        features = num_features
+        self._num_maps = _num_maps(in_channels)
+        self.thumbnail = Thumbnail()
+        self.conv_global = _global_convolutions(in_channels, global_features)
+        flat = global_features[-1] * (_SIDE // 16) ** 2
+        self.conv_global_l = nn.Sequential(
+            nn.Linear(flat, hidden_features), nn.ReLU(), nn.Linear(hidden_features, features)
+        )
+        self.conv_input = conv(in_channels + self._num_maps, features, 3, bias=False)
+        self.downscale = _halving(features)
+        self.residual1 = _blocks(features, num_blocks // 2, res_scale)
+        self.conv_res_mid = conv(2 * features, features, 3)
+        self.residual2 = _blocks(features, num_blocks // 2, res_scale)
+        self.conv_mid = conv(features, features, 3, bias=False)
+        self.upscale = PixelShuffleUp(features, 2)
+        self.conv_output = conv(features, in_channels, 3, bias=False)
+        _init(self)
+
+    def forward(self, x: Tensor, tables: Tensor, thumbnail: Tensor | None = None) -> Tensor:
+        """(N, in_channels, H, W) in [0, 1] -> the same shape, not clamped.
+
+        Args:
+            tables: (N, 2, 8, 8), grey (N, 1, 8, 8): quantization steps 1 ... 255, luma first, natural order.
+            thumbnail: (N, in_channels, 112, 112) in [0, 1], what the global branch sees; without, `Thumbnail` makes
+                it of x.
+
+        Raises:
+            UserError: tables or thumbnail of another shape.
+        """
+        _check_tables("QGCN", x, tables, self._num_maps)
+        small = self.thumbnail(x) if thumbnail is None else thumbnail
+        if small.shape != (*x.shape[:2], _SIDE, _SIDE):
+            raise UserError(
+                f"QGCN: found a thumbnail of shape {tuple(small.shape)}, expected {(*x.shape[:2], _SIDE, _SIDE)}; "
+                "without one the network makes it itself"
+            )
+        overview = self.conv_global_l(self.conv_global(_signed(small)).flatten(1))
+        features = self.downscale(self.conv_input(_with_maps(to_multiple(x, _BLOCK), tables)))
+        features = features + self.residual1(features)
+        overview = overview[..., None, None].expand(-1, -1, *features.shape[-2:])
+        features = F.relu(self.conv_res_mid(torch.cat([features, overview], dim=1)))
+        features = self.conv_mid(features + self.residual2(features))
+        return _picture(self.conv_output(self.upscale(features)), x)
+
+
+# --------------------------------------------------------------------------- what both have
+
+
+def _check_tables(network: str, x: Tensor, tables: Tensor, num_maps: int) -> None:
+    """Refuse tables that do not belong to the pictures x; those of a colour picture do not fit a grey one."""
+    expected = (len(x), num_maps, _BLOCK, _BLOCK)
+    if tables.shape != expected:
+        raise UserError(
+            f"{network}: found tables of shape {tuple(tables.shape)}, expected {expected}: "
+            "luma and chroma for each colour picture, one for each grey one"
+        )
+
+
+def _with_maps(x: Tensor, tables: Tensor) -> Tensor:
+    """x (N, C, H, W) in [0, 1], sides multiples of 8, and the tables repeated over it; all in [-1, 1]."""
+    rows, columns = (length // _BLOCK for length in x.shape[-2:])
+    return torch.cat([_signed(x), _signed(tables.to(x) / 255).repeat(1, 1, rows, columns)], dim=1)
+
+
+def _num_maps(in_channels: int) -> int:
+    return 1 if in_channels == 1 else 2
+
+
+def _signed(x: Tensor) -> Tensor:
+    """[0, 1] -> [-1, 1]."""
+    return 2 * x - 1
+
+
+def _picture(y: Tensor, x: Tensor) -> Tensor:
+    """[-1, 1] -> [0, 1], without what was added to the sides of x."""
+    return (y[..., : x.shape[-2], : x.shape[-1]] + 1) / 2
+
+
+def _halving(features: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(features, features, 4, stride=2, padding=1, bias=False), nn.ReLU(inplace=True))
+
+
+def _blocks(features: int, count: int, scale: float) -> nn.Sequential:
+    return nn.Sequential(*(ResidualBlock(features, bias=False, scale=scale) for _ in range(count)))
+
+
+def _global_convolutions(in_channels: int, features: tuple[int, ...]) -> nn.Sequential:
+    """(N, in_channels, 112, 112) -> (N, features[-1], 7, 7): four times halved."""
+    layers: list[nn.Module] = []
+    for before, after in pairwise((in_channels, *features)):
+        halving = nn.Conv2d(before, after, 4, stride=2, padding=1)
+        layers += [halving, nn.ReLU(inplace=True), conv(after, after, 3), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers)
+
+
+def _init(network: nn.Module) -> None:
+    """The authors' start: He et al. (ICCV 2015) with the fan of the outputs; linear layers stay as PyTorch has them."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+# --------------------------------------------------------------------------- the picture at 112 x 112
+
+
+class Thumbnail(nn.Module):
+    """A whole picture at 112 x 112, whatever its shape, as `skimage.transform.resize(..., order=3)` makes it.
+
+    A side that shrinks is smoothed with a Gaussian of (factor - 1) / 2 pixels; then a cubic spline goes through the
+    pixels and is read at the middles of the new ones; last, values are kept within those of the picture. The
+    picture is mirrored at its edges, which are not repeated. All but the last is linear and the same for each row
+    and for each column, so two matrices do it.
+    """
+
+    sees_whole_picture: ClassVar[bool] = True
+    """Who applies the network to a picture in tiles gives this module the picture, not a tile."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) in [0, 1] -> (N, C, 112, 112) in [0, 1].
+
+        As the network does, repeat the last row and column first until H and W are multiples of 8.
+        """
+        x = to_multiple(x, _BLOCK)
+        with torch.autocast(x.device.type, enabled=False):  # 8 bits of precision would show as another quality
+            x = x.float()
+            rows, columns = (_resizing(length, x.device) for length in x.shape[-2:])
+            low, high = x.amin((1, 2, 3), keepdim=True), x.amax((1, 2, 3), keepdim=True)
+            return (rows @ x @ columns.T).clamp(low, high)
+
+
+@lru_cache(maxsize=32)
+def _resizing(size: int, device: torch.device) -> Tensor:
+    """The matrix (112, size) that resizes a column of pixels."""
+    with torch.inference_mode(False):  # a tensor made in it could not be used in training
+        return torch.from_numpy(_resizing_matrix(size, _SIDE)).to(device, torch.float32)
+
+
+def _resizing_matrix(size: int, new_size: int) -> np.ndarray:
+    """The matrix (new_size, size), float64, of `Thumbnail` along one side."""
+    factor = size / new_size
+    at = (np.arange(new_size) + 0.5) * factor - 0.5
+    first = np.floor(at).astype(int) - 1
+    matrix = np.zeros((new_size, size))
+    for tap in range(4):
+        index = first + tap
+        np.add.at(matrix, (np.arange(new_size), _mirrored(index, size)), _cubic_b_spline(at - index))
+    matrix = _filtered(matrix, _SPLINE)
+    if factor > 1:
+        matrix = _filtered(matrix, _gaussian((factor - 1) / 2))
+    return matrix
+
+
+def _cubic_b_spline(distance: np.ndarray) -> np.ndarray:
+    """The cubic B-spline at a distance of less than 2 from its centre."""
+    distance = np.abs(distance)
+    return np.where(distance < 1, 2 / 3 - distance**2 * (2 - distance) / 2, (2 - distance) ** 3 / 6)
+
+
+# The filter that gives the coefficients of the B-splines through all pixels, the inverse of (1 4 1) / 6 (Unser,
+# "Splines: A Perfect Fit for Signal and Image Processing", IEEE Signal Processing Magazine 16(6), 1999, box 2);
+# beyond 30 pixels it has less than 1e-17.
+_SPLINE = np.sqrt(3) * (np.sqrt(3) - 2) ** np.abs(np.arange(-30, 31))
+
+
+def _gaussian(sigma: float) -> np.ndarray:
+    """A Gaussian, cut off beyond four times its standard deviation."""
+    radius = int(4 * sigma + 0.5)
+    weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
+    return weights / weights.sum()
+
+
+def _filtered(matrix: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """The matrix (M, size) that filters a signal with a symmetric kernel, mirrored at the ends, and then does this."""
+    rows, size = matrix.shape
+    spread = np.zeros((rows, size + len(kernel) - 1))
+    for tap, weight in enumerate(kernel):
+        spread[:, tap : tap + size] += weight * matrix
+    folded = np.zeros((size, rows))
+    np.add.at(folded, _mirrored(np.arange(spread.shape[1]) - len(kernel) // 2, size), spread.T)
+    return folded.T
+
+
+def _mirrored(index: np.ndarray, size: int) -> np.ndarray:
+    """Where a pixel of the picture mirrored at its first and last pixel comes from: ... 2 1 0 1 2 ..."""
+    period = max(2 * (size - 1), 1)
+    index = index % period
+    return np.minimum(index, period - index) if size > 1 else np.zeros_like(index)
