@@ -226,6 +226,8 @@ def _estimates(names: Mapping[str, str], output: Any, batch: Batch) -> dict[str,
         truth = float(batch[of]) if of in batch else -1.0
         found[name] = Estimate(of, float(output[place]), truth if truth >= 0 else float("nan"))
     return found
+
+
 def enlargement(image: Tensor, larger: Tensor) -> int:
     """How many times larger the second of two (N, C, H, W) is; 1 as well if that is no whole number."""
     height, width = image.shape[-2:]

@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from algorithm.evaluate import Estimate, Metrics, evaluate
-from algorithm.evaluate import Metrics, evaluate
 from dataset.down_sample import DownSampledImages
 from dataset.images import PairedImages
 from utils.components import validate_component
