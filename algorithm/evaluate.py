@@ -175,8 +175,6 @@ def evaluate(
         ranks: the processes that share the work.
         enhance: a network (algorithm.forward.Forward); None scores lq only. Its `estimates`, if it has them,
             names what it returns after the image.
-        with_baseline: score lq too; against gt if they are of one size.
-        enhance: a network (algorithm.forward.Forward); None scores lq only.
         with_baseline: score lq too; where gt is a whole number of times larger, lq `enlarged` so many times. Where the
             sizes do not match, only by metrics that need no gt.
         on_result: called for each image of this rank with its record, batch and the clamped result.

@@ -373,13 +373,3 @@ def test_option_dcn_chooses_the_back_end(opt, own_choice, build):
     assert dcn.status() == "deformable convolution: reference on cpu: asked for by force_backend"
     build(load_options(opt))
     assert "asked for" not in dcn.status()
-
-
-def test_validation_in_tiles_and_eight_orientations(opt, monkeypatch):
-    seen: list[tuple[int, ...]] = []
-    call = Tiled.__call__
-    monkeypatch.setattr(Tiled, "__call__", lambda self, x: seen.append((self.size, *x.shape)) or call(self, x))
-    overrides = ["train.niter=1", "train.if_test_baseline=false", "val.tile.size=16", "val.self_ensemble=true"]
-    train(load_options(opt, overrides=overrides))
-    assert len(seen) == 8 * 2  # one image, and once to warm up
-    assert set(seen) == {(16, 1, 3, 48, 56), (16, 1, 3, 56, 48)}
