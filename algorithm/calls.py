@@ -1,6 +1,6 @@
 """What a network is called with and what it returns: which of the tensors are pictures."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -40,8 +40,15 @@ class Arguments(NamedTuple):
 
 
 def results(output: Any) -> list[Any]:
-    """What a network returns, as a list; the picture is the first."""
-    return list(output) if isinstance(output, tuple | list) else [output]
+    """What a network returns, as one list, whatever tuples and lists stand in it; the picture is the first."""
+    return [part for value in output for part in results(value)] if isinstance(output, tuple | list) else [output]
+
+
+def rebuilt(output: Any, values: Iterator[Any]) -> Any:
+    """What a network returns, with other values in the places of its `results`."""
+    if isinstance(output, tuple | list):
+        return type(output)([rebuilt(value, values) for value in output])
+    return next(values)
 
 
 def is_picture(result: Any, height: int, width: int) -> bool:
@@ -53,7 +60,5 @@ def is_picture(result: Any, height: int, width: int) -> bool:
 
 
 def moved(output: Any, device: torch.device) -> Any:
-    """Tensors on a device: one, or those of a tuple; everything else as it is."""
-    if isinstance(output, tuple | list):
-        return tuple(moved(value, device) for value in output)
-    return output.to(device) if isinstance(output, Tensor) else output
+    """Tensors on a device; everything else as it is."""
+    return rebuilt(output, (value.to(device) if isinstance(value, Tensor) else value for value in results(output)))

@@ -6,12 +6,13 @@ its result is follows from a tile's, and modules that see the whole picture do s
 """
 
 from collections.abc import Callable
+from itertools import repeat
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from algorithm.calls import Arguments, is_picture, moved, results
+from algorithm.calls import Arguments, is_picture, moved, rebuilt, results
 from algorithm.forward import Forward
 from algorithm.receptive import reach
 from algorithm.self_ensemble import SelfEnsemble
@@ -166,7 +167,7 @@ class _Output:
     """The results of all tiles, put together on the device of the picture."""
 
     def __init__(self, first: Any, tile: Tile, picture: Tensor) -> None:
-        self._is_tuple = isinstance(first, tuple | list)
+        self._form = rebuilt(first, repeat(None))
         self._device = picture.device
         self._last: list[Any] = []
         self._ratios = [_ratios(value, tile) for value in results(first)]
@@ -191,8 +192,9 @@ class _Output:
     def result(self) -> Any:
         """As the network would return it."""
         pairs = zip(self._pictures, self._last, strict=True)
-        found = [value if canvas is None else canvas for canvas, value in pairs]
-        return moved(tuple(found) if self._is_tuple else found[0], self._device)
+        return moved(
+            rebuilt(self._form, (value if canvas is None else canvas for canvas, value in pairs)), self._device
+        )
 
 
 def _ratios(value: Any, tile: Tile) -> Ratios | None:

@@ -5,12 +5,13 @@ Lim et al., "Enhanced Deep Residual Networks for Single Image Super-Resolution",
 """
 
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from algorithm.calls import Arguments, results
+from algorithm.calls import Arguments, rebuilt, results
 from net.blocks import to_multiple
 
 SYMMETRIES = 8
@@ -40,7 +41,7 @@ class SelfEnsemble:
             arguments = arguments.changed(lambda like: to_multiple(like, _BLOCK))
         else:
             tables = None
-        outputs: list[Any] = []
+        first: Any = None
         total: Tensor | None = None
         for symmetry in range(SYMMETRIES):
             seen = arguments.changed(lambda like, symmetry=symmetry: oriented(like, symmetry))
@@ -49,11 +50,11 @@ class SelfEnsemble:
             output = self._call(*seen.positional, **seen.named)
             restored = original(results(output)[0].float(), symmetry)
             total = restored if total is None else total.add_(restored)
-            outputs = outputs or results(output)[1:]
+            first = output if symmetry == 0 else first
         assert total is not None
         scale = total.shape[-2] / arguments.picture.shape[-2]
         mean = total.div_(SYMMETRIES)[..., : round(height * scale), : round(picture.shape[-1] * scale)]
-        return (mean, *outputs) if outputs else mean
+        return rebuilt(first, chain([mean], results(first)[1:]))
 
 
 def oriented(picture: Tensor, symmetry: int) -> Tensor:

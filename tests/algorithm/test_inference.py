@@ -452,3 +452,25 @@ def test_padding_counts_as_in_the_whole_picture(size: tuple[int, int]):
     tiled = Tiled(network, 16)
     assert len(tiled.tiles(x)) > 4
     close(tiled(x), network(x))
+
+
+class Nested(nn.Module):
+    """Several pairs of an enlarged picture and one of its own size, as CISR-PSI returns on demand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.up = conv(3, 3, 3), PixelShuffleUp(3, 2)
+
+    def forward(self, x: Tensor) -> list[tuple[Tensor, Tensor]]:
+        y = self.conv(x)
+        return [(self.up(x), x), (self.up(y), y)]
+
+
+@torch.no_grad()
+def test_pictures_in_pairs():
+    network, x = ready(Nested()), pixels(40, 50)
+    result = Tiled(network, 20)(x)
+    assert [type(pair) for pair in result] == [tuple, tuple]
+    for pair, expected in zip(result, network(x), strict=True):
+        for part, whole in zip(pair, expected, strict=True):
+            close(part, whole)

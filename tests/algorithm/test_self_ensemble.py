@@ -1,5 +1,6 @@
 """The mean over eight orientations, and what turns with the picture."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 
 from algorithm.inference import Tiled
 from algorithm.self_ensemble import SelfEnsemble, oriented, original
-from net import build_network
+from net import build_network, load_weights
 from net.blocks import PixelShuffleUp, conv
 from utils import image_io
 
@@ -102,3 +103,41 @@ def test_together_with_tiles(named: dict[str, Any]):
     whole = SelfEnsemble(network)(x, **named)
     assert whole.shape == network(x, **named).shape
     torch.testing.assert_close(SelfEnsemble(tiled)(x, **named), whole, rtol=1e-5, atol=1e-6)
+
+
+@torch.no_grad()
+def test_a_network_with_tables_turns_with_them():
+    """Of a turned picture with turned tables the result is turned: the mean knows no orientation."""
+    torch.manual_seed(0)
+    network = SelfEnsemble(build_network({"type": "QCN", "num_features": 8, "num_blocks": 2}).eval())
+    x, tables = pixels(1, 3, 16, 24), 255 * pixels(1, 2, 8, 8)
+    result = network(x, tables=tables)
+    torch.testing.assert_close(network(x.mT, tables=tables.mT), result.mT, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(network(x.flip(3), tables=tables), result.flip(3), rtol=1e-5, atol=1e-6)
+    assert (network(x.mT, tables=tables) - result.mT).abs().max() > 1e-3
+
+
+RECORDED = np.load(Path(__file__).parents[1] / "data/edsr_x2.npz")
+
+
+def recorded(name: str) -> Tensor:
+    return torch.from_numpy(RECORDED[name])
+
+
+@torch.no_grad()
+def test_recorded_outputs_of_edsr(tmp_path: Path):
+    """The authors' self-ensemble; their tiles leave seams, so that ours are compared with their whole picture."""
+    state = {name[3:]: recorded(name) for name in RECORDED if name.startswith("sd/")}
+    torch.save(state, tmp_path / "edsr_x2.pt")
+    network = build_network({"type": "EDSR", "num_features": 16, "num_blocks": 2, "res_scale": 0.1})
+    load_weights(network.eval(), tmp_path / "edsr_x2.pt")
+    tiled = Tiled(network, 14)
+    assert len(tiled.tiles(recorded("x_chop"))) == 12
+    for call, x, y in (
+        (SelfEnsemble(network), "x", "y_x8"),
+        (SelfEnsemble(Tiled(network, 5)), "x", "y_x8"),
+        (tiled, "x_chop", "y_full_of_x_chop"),
+    ):
+        torch.testing.assert_close(255 * call(recorded(x) / 255), recorded(y), rtol=1e-6, atol=2e-4)
+    assert (recorded("y_x8") - recorded("y")).abs().max() > 0.1
+    assert (recorded("y_chop") - recorded("y_full_of_x_chop")).abs().max() > 1e-3

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from algorithm.experiment import Experiment, find_resume
-from algorithm.tester import trained_network
 from algorithm.inference import Tiled
+from algorithm.tester import trained_network
 from algorithm.trainer import Trainer
 from net import build_network
 from net.ops import dcn
@@ -349,6 +349,16 @@ def test_a_stop_does_not_wait_for_a_validation(opt, monkeypatch):
     assert load_checkpoint("exp/tiny-c/ckp-last.pt")["iter"] == 1
 
 
+def test_validation_in_tiles_and_eight_orientations(opt, monkeypatch):
+    seen: list[tuple[int, ...]] = []
+    call = Tiled.__call__
+    monkeypatch.setattr(Tiled, "__call__", lambda self, x: seen.append((self.size, *x.shape)) or call(self, x))
+    overrides = ["train.niter=1", "train.if_test_baseline=false", "val.tile.size=16", "val.self_ensemble=true"]
+    train(load_options(opt, overrides=overrides))
+    assert len(seen) == 8 * 2  # one image, and once to warm up
+    assert set(seen) == {(16, 1, 3, 48, 56), (16, 1, 3, 56, 48)}
+
+
 @pytest.fixture
 def own_choice():
     """The back-end of the deformable convolution is the process's own again when the test is over."""
@@ -363,11 +373,3 @@ def test_option_dcn_chooses_the_back_end(opt, own_choice, build):
     assert dcn.status() == "deformable convolution: reference on cpu: asked for by force_backend"
     build(load_options(opt))
     assert "asked for" not in dcn.status()
-def test_validation_in_tiles_and_eight_orientations(opt, monkeypatch):
-    seen: list[tuple[int, ...]] = []
-    call = Tiled.__call__
-    monkeypatch.setattr(Tiled, "__call__", lambda self, x: seen.append((self.size, *x.shape)) or call(self, x))
-    overrides = ["train.niter=1", "train.if_test_baseline=false", "val.tile.size=16", "val.self_ensemble=true"]
-    train(load_options(opt, overrides=overrides))
-    assert len(seen) == 8 * 2  # one image, and once to warm up
-    assert set(seen) == {(16, 1, 3, 48, 56), (16, 1, 3, 56, 48)}
