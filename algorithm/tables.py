@@ -10,11 +10,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from algorithm.evaluate import Metrics, Record
+from algorithm.evaluate import Metrics, Record, mean
 from utils.files import atomic_path
 
 NOT_AVAILABLE = "n/a"
 SPEED = "images/s"
+ENLARGED = "lq is judged after MATLAB's bicubic interpolation to the size of its ground truth, rounded to 8 bit"
 
 
 @dataclass
@@ -37,7 +38,7 @@ class Table:
         for name in self.metrics.names:
             unit = f" [{unit}]" if (unit := self.metrics.unit(name)) else ""
             titles += [f"{name}{unit} ({self._convention(name)}) {part}" for part in ("lq", "enhanced", "difference")]
-        return [*titles, SPEED]
+        return [*titles, *self._estimate_titles(), SPEED]
 
     def image_rows(self) -> list[list[str]]:
         """One row per image."""
@@ -50,6 +51,8 @@ class Table:
     def notes(self) -> list[str]:
         """What a reader must know: metrics that are missing and why, scores left out of a mean, sets too small."""
         notes = self.metrics.missing()
+        if any(record.scale > 1 for records in self.records.values() for record in records):
+            notes.append(ENLARGED)
         for name in self.metrics.names:
             scores = [[record.baseline.get(name) for record in group] for _, group in self._groups()]
             scores += [[record.result.get(name) for record in group] for _, group in self._groups()]
@@ -82,7 +85,7 @@ class Table:
         for name in self.metrics.names:
             short += [f"{name} lq", "enhanced", "diff"]
         rows = [row[:2] + row[3:] for row in self.mean_rows()]
-        grid = [[*short, SPEED], *rows]
+        grid = [[*short, *self._estimate_titles(), SPEED], *rows]
         widths = [max(len(row[column]) for row in grid) for column in range(len(grid[0]))]
         lines = ["  ".join(_aligned(cell, width, i) for i, (cell, width) in enumerate(zip(row, widths, strict=True)))
                  for row in grid]  # fmt: skip
@@ -123,6 +126,16 @@ class Table:
     def _mean_rows(self) -> list[list[str]]:  # kept, because every format needs it and a metric of sets may take long
         return [self._row(name, group, "mean") for name, group in self._groups()]
 
+    @cached_property
+    def _estimates(self) -> dict[str, str]:
+        """What the network estimates: name -> what it stands for in the sample."""
+        records = [record for records in self.records.values() for record in records]
+        return {name: each.of for record in records for name, each in record.estimates.items()}
+
+    def _estimate_titles(self) -> list[str]:
+        """Of two columns for each: the estimate, and how far it is off; their means in the rows of several images."""
+        return [title for name, of in self._estimates.items() for title in (name, f"abs({name} - {of})")]
+
     def _groups(self) -> Iterator[tuple[str, list[Record]]]:
         """The images of one set and quality, with the name of the set."""
         for name, records in self.records.items():
@@ -135,7 +148,8 @@ class Table:
             part: {name: self.metrics.pool(name, [score]) for name, score in getattr(record, part).items()}
             for part in ("baseline", "result")
         }
-        return {"set": set_name, **vars(record), **scores}
+        estimates = {name: {"value": each.value, each.of: each.truth} for name, each in record.estimates.items()}
+        return {"set": set_name, **vars(record), **scores, "estimates": estimates}
 
     def _convention(self, name: str) -> str:
         channels = dict.fromkeys(record.channels for records in self.records.values() for record in records)
@@ -148,6 +162,10 @@ class Table:
             after = self.metrics.pool(name, [record.result.get(name) for record in records])
             digits = 3 if self.metrics.unit(name) == "dB" else 4
             row += [_number(before, digits), _number(after, digits), _number(after - before, digits, sign=True)]
+        for name in self._estimates:
+            found = [record.estimates[name] for record in records if name in record.estimates]
+            errors = [abs(each.value - each.truth) for each in found if not math.isnan(each.truth)]
+            row += [_number(mean([each.value for each in found]), 2), _number(mean(errors), 2)]
         seconds = sum(record.seconds for record in records)
         return [*row, _number(len(records) / seconds, 2) if seconds else NOT_AVAILABLE]
 

@@ -106,7 +106,6 @@ class DownSampledImages:
     def _random(self, stem: str, scale: int, setting: _Setting, seed: int) -> Sample:
         stored = self._gt.stored(stem)
         self._check_size(stored, stem, scale, self._patch or 1)
-        stored = crop_to_multiple(stored, scale)
         height, width = (side // scale for side in stored.shape[:2])
         window = Window(0, 0, height, width)
         if self._patch is not None:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from net.blocks import GlobalMean, ResidualBlock, conv, to_multiple
+from net.blocks import GlobalMean, ResidualBlock, check_skip, conv, to_multiple
 from net.registry import NETWORKS
 from utils.errors import UserError
 
@@ -22,12 +22,16 @@ class FBCNN(nn.Module):
     """A U-Net of residual blocks, whose decoder is controlled by a quality factor: the estimated or a given one.
 
     Four scales: full size, 1/2, 1/4, 1/8. From the coarsest one the quality factor is estimated. It becomes a
-    factor and a summand for each channel of the decoder (fig. 2). The input is not added to the output.
+    factor and a summand for each channel of the decoder (fig. 2). The authors do not add the input to the output.
 
     Args:
         num_features: of the four scales, the finest first.
         num_blocks: residual blocks of each stage.
         hidden_features: width of the layers that estimate the quality factor, and of those that apply it.
+        residual: add the input to the output, which learns much sooner.
+
+    Raises:
+        UserError: residual with other channels in the output than in the input.
     """
 
     multiple: ClassVar[int] = 8
@@ -43,8 +47,12 @@ class FBCNN(nn.Module):
         num_features: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (64, 128, 256, 512),
         num_blocks: PositiveInt = 4,
         hidden_features: PositiveInt = 512,
+        residual: bool = False,
     ) -> None:
         super().__init__()
+        if residual:
+            check_skip("FBCNN with residual: true", in_channels, out_channels)
+        self.residual = residual
         levels = list(pairwise(num_features))  # (fine, coarse)
         coarsest = num_features[-1]
         self.head = conv(in_channels, num_features[0], 3)
@@ -93,7 +101,8 @@ class FBCNN(nn.Module):
         f = f + self.decoder(encoded)
         for up in self.ups:
             f = up(f, control) + skips.pop()
-        return self.tail(f)[..., :height, :width], 100 * (1 - severity)
+        restored = self.tail(f)[..., :height, :width]
+        return x + restored if self.residual else restored, 100 * (1 - severity)
 
     def upstream_name(self, name: str) -> str:
         """The official code calls the stages m_..., and numbers the layers of a stage, ReLUs too, as we do."""
@@ -146,21 +155,27 @@ def _dense(*features: int) -> list[nn.Module]:
     ]
 
 
-def _initialise(network: nn.Module) -> None:
-    """What keeps the variance of its input elsewhere, a fifth of that in the residual branches; no biases.
+def _initialise(network: FBCNN) -> None:
+    """Keep the variance of the input, add a fifth of that in residual branches; no biases; first estimates near 50.
 
     The authors start from orthogonal weights of gain 0.2 everywhere, which lets the estimator see next to nothing
-    (0.2 from scale to scale): it then takes the mean quality for all images for a long time.
+    (0.2 from scale to scale).
     """
     for name, module in network.named_modules():
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu" if isinstance(module, nn.Linear) else "linear")
-            if "conv" in name:
-                nn.init.normal_(module.weight, std=0.2 * float(module.weight.std()))
-            if isinstance(module, nn.Linear) and module.out_features == 1:
-                nn.init.zeros_(module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+            if "conv" in name:
+                _scale(module, 0.2)
+    _scale(network.estimator[-1], 0.01)
+    if network.residual:  # start as the identity
+        _scale(network.tail, 0.01)
+
+
+@torch.no_grad()
+def _scale(layer: nn.Module, factor: float) -> None:
+    layer.get_parameter("weight").mul_(factor)
 
 
 def _quality_factors(qf: Tensor | float, x: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from net.pickled import read_modules
 from utils.errors import UserError
 from utils.files import atomic_path
 from utils.registry import nearest
@@ -57,7 +58,7 @@ def load_weights(network: nn.Module, path: str | os.PathLike[str], skip: Sequenc
     """Load the weights of a file into a network, on the device where the network is.
 
     Reads our .safetensors and training checkpoints (the moving average when there is one) and what the
-    methods' authors published. The network is changed only if everything fits.
+    methods' authors published, whole pickled networks, too. The network is changed only if everything fits.
 
     Args:
         skip: parts of the network, such as `tail` or `body.3`; their weights that are not in the file, or not
@@ -153,8 +154,23 @@ def _read(path: Path) -> Any:
                 return torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:  # bytes that are no checkpoint make the readers fail in any way
             if code := re.search(r"GLOBAL `?([\w.]+)", str(error)):
-                raise UserError(f"{path} holds code ({code[1]}), which is not run; save plain tensors") from None
-            raise UserError(f"{path} is truncated, damaged or no checkpoint") from None
+                return _read_pickled(path, code[1])
+            raise _damaged(path) from None
+
+
+def _read_pickled(path: Path, code: str) -> dict[str, Any]:
+    """The weights of whole networks in a file that names code, in the layout of a checkpoint."""
+    try:
+        modules = read_modules(path)
+    except Exception:
+        raise _damaged(path) from None
+    if not modules:
+        raise UserError(f"{path} holds code ({code}), which is not run; save plain tensors")
+    return {"networks": modules}
+
+
+def _damaged(path: Path) -> UserError:
+    return UserError(f"{path} is truncated, damaged or no checkpoint")
 
 
 def _states(checkpoint: Any) -> Iterator[dict[str, Tensor]]:

@@ -23,10 +23,27 @@ def area_downsample(image: np.ndarray, factor: int) -> np.ndarray:
         UserError: a side is shorter than `factor`.
     """
     height, width, channels = image.shape
-    if min(height, width) < factor:
-        raise UserError(f"{width}x{height} pixels cannot be reduced {factor} times; leave the image out")
+    _check_sides(image, factor)
     small = cv2.resize(image, (width // factor, height // factor), interpolation=cv2.INTER_AREA)
     return small.reshape(height // factor, width // factor, channels)  # OpenCV drops the axis of a grey image
+
+
+def bicubic_downsample(image: np.ndarray, factor: int) -> np.ndarray:
+    """Shrink a uint8 (H, W, C) image to (H // factor, W // factor, C) by `imresize`.
+
+    The last rows and columns that `factor` does not divide are cut off before, as for super-resolution.
+
+    Raises:
+        UserError: a side is shorter than `factor`.
+    """
+    _check_sides(image, factor)
+    return imresize(crop_to_multiple(image, factor), Fraction(1, factor))
+
+
+def _check_sides(image: np.ndarray, factor: int) -> None:
+    height, width, _ = image.shape
+    if min(height, width) < factor:
+        raise UserError(f"{width}x{height} pixels cannot be reduced {factor} times; leave the image out")
 
 
 def imresize(image: np.ndarray, factor: int | Fraction) -> np.ndarray:

@@ -12,6 +12,7 @@ from algorithm.evaluate import Metrics, evaluate, mean
 from algorithm.forward import Forward
 from dataset import DATASETS
 from net import build_network, save_weights
+from net.arcnn import ARCNN
 from utils.components import build, validate_component
 from utils.errors import UserError
 from utils.metrics import METRICS, MetricUnavailable
@@ -166,6 +167,35 @@ def test_a_metric_that_is_not_available_is_a_cell_and_a_reason(options, pairs, m
     assert json.loads((pairs / "exp/tiny-c/results.json").read_text())["metrics"]["M"]["not_available"].endswith(why)
 
 
+def test_estimates_are_columns_with_their_mean_error(options, pairs):
+    """A network that always says 40, of images of quality 10, 30 and unknown."""
+    tree = options.to_dict()
+    tree["network"] = {"type": "FBCNN", "num_features": [4] * 4, "num_blocks": 1, "hidden_features": 4}
+    data = {"gt": str(pairs / "gt"), "slice": [6, 8]}
+    known = {"type": "DegradedImages", "quality": [10, 30], **data}
+    unknown = {"type": "PairedImages", "lq": str(pairs / "lq"), **data}
+    tree["dataset"]["test"] = {"known": known, "unknown": unknown}
+    network = build_network(tree["network"])
+    torch.nn.init.constant_(network.estimator[-1].weight, 0)
+    torch.nn.init.constant_(network.estimator[-1].bias, float(np.log(0.6 / 0.4)))
+    save_weights(network, pairs / "w.safetensors")
+    table = tester.test(Options.model_validate(tree), ALONE)
+
+    titles = ["qf", "abs(qf - quality)"]
+    assert table.header()[-3:] == [*titles, "images/s"]
+    assert [row[-3:-1] for row in table.mean_rows()] == [["40.00", "30.00"], ["40.00", "10.00"], ["40.00", "n/a"]]
+    with open(pairs / "exp/tiny-c/results.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["abs(qf - quality)"] for row in rows[:4]] == ["30.00", "10.00"] * 2
+    data = json.loads((pairs / "exp/tiny-c/results.json").read_text())
+    assert data["images"][1]["estimates"] == {"qf": {"value": pytest.approx(40), "quality": 30}}
+    assert data["images"][4]["estimates"] == {"qf": {"value": pytest.approx(40), "quality": None}}
+    assert data["means"][1]["abs(qf - quality)"] == "10.00"
+    for text in (table.to_terminal(), table.to_markdown(), table.to_latex()):
+        assert all(title in text for title in titles)
+    assert len({len(line) for line in table.to_terminal().splitlines()[1:4]}) == 1
+
+
 def test_a_metric_of_sets_is_in_the_mean_rows_only(options, pairs, standin):
     table = tester.test(with_criterion(options, {"FID": {}, "PSNR": {}, "NIQE": {}}), ALONE)
     (mean_row,) = table.mean_rows()
@@ -276,3 +306,23 @@ def test_arguments_of_forward_are_checked(options):
     tree["test"]["forward"] = {"exit": 2}
     with pytest.raises(UserError, match="ARCNN takes no 'exit'; beside the image it takes: nothing"):
         tester.test(Options.model_validate(tree), ALONE)
+
+
+@pytest.mark.parametrize("applied", [{"tile": {"size": 16}}, {"self_ensemble": True}])
+def test_tiles_and_self_ensemble(options, pairs, monkeypatch, applied):
+    """Tiles change nothing; eight orientations change what this network makes."""
+    torch.manual_seed(0)
+    save_weights(build(options.network), pairs / "w.safetensors", {})
+    whole = tester.test(options, ALONE)
+    tree, seen = options.to_dict(), []
+    tree["test"] |= applied
+    forward = ARCNN.forward
+    monkeypatch.setattr(ARCNN, "forward", lambda self, x: seen.append(tuple(x.shape[-2:])) or forward(self, x))
+    table = tester.test(Options.model_validate(tree), ALONE)
+    assert set(seen) >= ({(18, 16)} if "tile" in applied else {(48, 56), (56, 48)})
+    scores = [[record.result["PSNR"] for record in part.records["test"]] for part in (whole, table)]
+    if "tile" in applied:
+        assert (48, 56) not in seen
+        assert scores[1] == pytest.approx(scores[0], abs=1e-3)
+    else:
+        assert scores[1] != pytest.approx(scores[0], abs=1e-3)

@@ -65,6 +65,7 @@ def test_help_has_a_text_for_every_argument(name, monkeypatch, capsys):
         ("main_down_sample", ["div2k", "0"], "found '0', expected a whole number of at least 1"),
         ("main_down_sample", ["div3k", "2"], "div3k/raw"),
         ("main_down_sample", ["div2k", "2", "--workers", "3"], "--workers"),
+        ("main_down_sample", ["div2k", "2", "--method", "cubic"], "invalid choice: 'cubic'"),
         ("main_compress_jpeg", ["div2k/raw", "10,x", "div2k/jpeg"], "10,x"),
         ("main_compress_jpeg", ["div2k/raw", "10,101", "div2k/jpeg"], "qf101"),
         ("main_compress_jpeg", ["div2k/nothing", "10", "div2k/jpeg"], "div2k/nothing"),

@@ -1,6 +1,9 @@
 """net/qgcn.py: outputs of the authors' code, the same from plain operations, the tables' place, the small picture."""
 
+import sys
+from argparse import Namespace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -122,6 +125,38 @@ def test_as_described(name: str, channels: int, size: tuple[int, int]) -> None:
     expected = (expected[..., : size[0], : size[1]] + 1) / 2
     scale = float(expected.abs().max())
     torch.testing.assert_close(network(x, steps), expected, rtol=1e-4, atol=1e-5 * scale)
+
+
+class Upstream(nn.Module):
+    """A module of any structure, with the parameters of a state dict."""
+
+    def __init__(self, state: dict[str, Tensor]) -> None:
+        super().__init__()
+        for key, tensor in state.items():
+            *path, name = key.split(".")
+            module: nn.Module = self
+            for part in path:
+                module.add_module(part, getattr(module, part, nn.Module()))
+                module = module.get_submodule(part)
+            module.register_parameter(name, nn.Parameter(tensor))
+
+
+@both
+@pytest.mark.filterwarnings("ignore:Couldn't retrieve source code")
+@torch.no_grad()
+def test_official_checkpoint(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dict with the module itself, of a class that is not here, as PyTorch of 2020 wrote it."""
+    source, target = small(name), small(name)
+    for parameter in target.parameters():
+        parameter += 1
+    with monkeypatch.context() as there:
+        there.setitem(sys.modules, "upstream", ModuleType("upstream"))
+        there.setattr(sys.modules["upstream"], "Upstream", Upstream, raising=False)
+        there.setattr(Upstream, "__module__", "upstream")
+        stored = {"epoch": 50, "model": Upstream(source.state_dict()), "opt": Namespace(n_feats=64, cuda=True)}
+        torch.save(stored, tmp_path / "official.pth", _use_new_zipfile_serialization=False)
+    load_weights(target, tmp_path / "official.pth")
+    torch.testing.assert_close(target.state_dict(), source.state_dict(), rtol=0, atol=0)
 
 
 def test_start_of_the_weights() -> None:

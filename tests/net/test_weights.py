@@ -5,7 +5,9 @@ import os
 import pickle
 import re
 import zipfile
+from argparse import Namespace
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from net import build_network, load_weights, save_weights
+from net.pickled import _Inert, _Reader
 from net.weights import read_metadata
 from utils.errors import UserError
 
@@ -301,6 +304,21 @@ class Bomb:
         return os.mkdir, (str(self.target),)
 
 
+class Container(list[Any]):
+    """A list with a class of its own, as configurations come."""
+
+
+class Rebuilt:
+    """A tensor that says it has a size."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        self.size = size
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        storage = torch.zeros(9)._typed_storage()
+        return torch._utils._rebuild_tensor_v2, (storage, 0, self.size, (3, 1), False, {})
+
+
 def write_pickle(value: Any, path: Path) -> None:
     path.write_bytes(pickle.dumps(value, protocol=2))
 
@@ -329,9 +347,119 @@ def test_pickled_code_of_the_test_would_run(tmp_path: Path) -> None:
     assert (tmp_path / "exploded").exists()
 
 
-def test_pickled_network_is_refused(tmp_path: Path) -> None:
-    torch.save(network(1), tmp_path / "module.pt")
-    assert "holds code (net.dncnn.DnCNN)" in refused(network(2), tmp_path / "module.pt")
+def save_old(value: Any, path: Path) -> None:
+    """As PyTorch wrote before 1.6."""
+    torch.save(value, path, _use_new_zipfile_serialization=False)
+
+
+both_formats = pytest.mark.parametrize("save", [torch.save, save_old])
+
+
+@both_formats
+def test_weights_of_a_network_that_was_pickled_whole(save: Callable[[Any, Path], Any], tmp_path: Path) -> None:
+    arguments: dict[str, Any] = {"batch_norm": True, "share_weights": False}  # running statistics, layers without bias
+    source, target = network(1, **arguments), network(2, **arguments)
+    source(torch.rand(2, 3, 8, 8))
+    source.register_buffer("grid", torch.ones(2), persistent=False)
+    source.register_module("nothing", None)
+    for content in (source, {"epoch": 3, "model": source}, {"models": [source.double()], "opt": Namespace(lr=0.1)}):
+        save(content, tmp_path / "whole.pt")
+        load_weights(target, tmp_path / "whole.pt")
+        assert same(source, target)
+        target = network(3, **arguments)
+
+
+@both_formats
+def test_weights_of_a_pickled_network_that_shares_and_views(save: Callable[[Any, Path], Any], tmp_path: Path) -> None:
+    source, target = Tied(), Tied()
+    everything = torch.arange(40.0).requires_grad_()
+    source.first.weight = nn.Parameter(everything.detach()[5:14].view(3, 3).T)  # neither at the start nor in order
+    source.last.bias = nn.Parameter(torch.ones(1).expand(3))
+    save(nn.DataParallel(source), tmp_path / "whole.pt")
+    load_weights(target, tmp_path / "whole.pt")
+    assert same(source, target)
+    assert target.first.weight.tolist() == [[5, 8, 11], [6, 9, 12], [7, 10, 13]]
+
+
+@both_formats
+def test_best_of_several_pickled_networks(save: Callable[[Any, Path], Any], tmp_path: Path) -> None:
+    source, target = network(1), network(2)
+    save({"loss": nn.Linear(2, 2), "nets": (nn.Linear(3, 3), source)}, tmp_path / "whole.pt")
+    load_weights(target, tmp_path / "whole.pt")
+    assert same(source, target)
+    assert "does not fit this Tied" in refused(Tied(), tmp_path / "whole.pt")
+
+
+@both_formats
+def test_pickled_code_beside_a_network_is_not_run(save: Callable[[Any, Path], Any], tmp_path: Path) -> None:
+    source, target, trace = network(1), network(2), tmp_path / "exploded"
+    source.bomb = Bomb(trace)  # pyright: ignore[reportArgumentType]
+    save({"opt": [Bomb(trace), {Bomb(trace): 1}], "model": source, "more": Container([Bomb(trace)])}, tmp_path / "a.pt")
+    load_weights(target, tmp_path / "a.pt")
+    assert same(source, target)
+    assert not trace.exists()
+
+
+@both_formats
+def test_pickled_code_in_the_place_of_weights(save: Callable[[Any, Path], Any], tmp_path: Path) -> None:
+    source, trace = network(1), tmp_path / "exploded"
+    source._parameters["scale"] = Bomb(trace)  # type: ignore[assignment]
+    save(source, tmp_path / "bomb.pt")
+    assert "truncated, damaged or no checkpoint" in refused(network(2), tmp_path / "bomb.pt")
+    source._parameters["scale"] = None
+    source._modules["body"] = Bomb(trace)  # type: ignore[assignment]
+    save(source, tmp_path / "bomb.pt")
+    assert "truncated, damaged or no checkpoint" in refused(network(2), tmp_path / "bomb.pt")
+    assert not trace.exists()
+
+
+class Call:
+    """Calls any function when it is unpickled by a reader that runs code."""
+
+    def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
+        self.call = function, arguments
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self.call
+
+
+def test_nothing_of_the_interpreter_can_be_named(tmp_path: Path) -> None:
+    trace = tmp_path / "exploded"
+    calls = [
+        Call(os.mkdir, str(trace)),
+        Call(exec, f"import os; os.mkdir({str(trace)!r})"),
+        Call(eval, f"__import__('os').mkdir({str(trace)!r})"),
+        Call(partial(os.mkdir, str(trace))),
+    ]
+    for call in calls:
+        for protocol in range(2, 6):
+            content = pickle.dumps(call, protocol)
+            assert isinstance(_Reader(io.BytesIO(content)).load(), _Inert)
+            assert not trace.exists()
+            pickle.loads(content)
+            assert trace.is_dir()
+            trace.rmdir()
+
+
+@both_formats
+@pytest.mark.parametrize("size", [(3, 4), (-3, 3), (2**40, 2**40)])
+def test_pickled_tensor_larger_than_its_numbers(
+    size: tuple[int, int], save: Callable[[Any, Path], Any], tmp_path: Path
+) -> None:
+    source = Tied()
+    source._parameters["more"] = Rebuilt(size)  # type: ignore[assignment]
+    save(source, tmp_path / "wide.pt")
+    assert "truncated, damaged or no checkpoint" in refused(Tied(), tmp_path / "wide.pt")
+
+
+@both_formats
+def test_damaged_pickled_network(save: Callable[[Any, Path], Any], tmp_path: Path) -> None:
+    path = tmp_path / "whole.pt"
+    save(Tied(), path)
+    content = path.read_bytes()
+    for length in [*range(0, len(content), 101), len(content) - 1]:
+        path.write_bytes(content[:length])
+        assert "truncated, damaged or no checkpoint" in refused(Tied(), path)
 
 
 def damaged_files() -> dict[str, bytes]:

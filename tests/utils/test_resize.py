@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from utils.errors import UserError
-from utils.resize import area_downsample, crop_to_multiple, imresize
+from utils.resize import area_downsample, bicubic_downsample, crop_to_multiple, imresize
 
 
 def noise(*shape: int) -> np.ndarray:
@@ -35,10 +35,16 @@ def test_a_side_that_is_no_multiple_is_not_cropped():
     assert area_downsample(image, 2).squeeze(2).tolist() == [[0, 0, 90]] * 2
 
 
-def test_an_image_smaller_than_the_factor_is_refused():
-    assert area_downsample(noise(3, 3, 3), 3).shape == (1, 1, 3)
+def test_bicubic_crops_a_side_that_is_no_multiple():
+    image = noise(23, 35, 3)
+    np.testing.assert_array_equal(bicubic_downsample(image, 4), imresize(image[:20, :32], Fraction(1, 4)))
+
+
+@pytest.mark.parametrize("method", [area_downsample, bicubic_downsample])
+def test_an_image_smaller_than_the_factor_is_refused(method):
+    assert method(noise(3, 3, 3), 3).shape == (1, 1, 3)
     with pytest.raises(UserError, match="9x2 pixels cannot be reduced 3 times"):
-        area_downsample(noise(2, 9, 3), 3)
+        method(noise(2, 9, 3), 3)
 
 
 RECORDED = {"half": Fraction(1, 2), "third": Fraction(1, 3), "quarter": Fraction(1, 4), "x2": Fraction(2)}
