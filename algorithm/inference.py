@@ -6,6 +6,7 @@ its result is follows from a tile's, and modules that see the whole picture do s
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from itertools import repeat
 from typing import Any
 
@@ -70,7 +71,8 @@ class Tiled:
         whole = WholePicture(self._modules if self.exact else [], self.multiple)
         while True:
             try:
-                return self._enhance(arguments, self.tiles(*arguments.positional, **named), whole)
+                with self._eager():
+                    return self._enhance(arguments, self.tiles(*arguments.positional, **named), whole)
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
@@ -83,6 +85,11 @@ class Tiled:
         if max(height, width) <= self.size:
             return divide(height, width, self.size, (0, 0), self.multiple)
         return divide(height, width, self.size, self._overlap(arguments), self.multiple)
+
+    def _eager(self) -> AbstractContextManager[None]:
+        """torch.compile cannot follow modules that are replaced for a while; it costs seconds to ask it not to try."""
+        is_compiled = self._network._compiled_call_impl is not None
+        return torch.compiler.set_stance("force_eager") if is_compiled else nullcontext()
 
     def _overlap(self, arguments: Arguments) -> tuple[int, int]:
         if self.overlap is not None:

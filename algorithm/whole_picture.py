@@ -42,7 +42,8 @@ def replaced(modules: Sequence[nn.Module], make: Callable[[nn.Module], Forward])
 
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether the device's memory, or the computer's, did not suffice."""
-    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+    messages = ("out of memory", "DefaultCPUAllocator")
+    return isinstance(error, torch.OutOfMemoryError) or any(message in str(error) for message in messages)
 
 
 class Unknown(Exception):  # noqa: N818 - a message to the caller, not an error

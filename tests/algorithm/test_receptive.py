@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from algorithm.calls import Arguments
@@ -44,6 +45,34 @@ def test_the_axes_are_measured_apart():
     network = nn.Conv2d(3, 3, (1, 9), padding=(0, 4), dilation=1)
     assert measure(network) == (0, 4)
     assert measure(nn.Conv2d(3, 3, (5, 1), padding=(4, 0), dilation=(2, 1))) == (4, 0)
+
+
+class OneSided(nn.Module):
+    """Looks 3 pixels up and 4 pixels to the right, or the other way round."""
+
+    def __init__(self, turned: bool) -> None:
+        super().__init__()
+        self.turned, self.conv = turned, nn.Conv2d(3, 3, (4, 5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(F.pad(x, (4, 0, 0, 3) if self.turned else (0, 4, 3, 0)))
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@torch.no_grad()
+def test_the_further_side_counts(turned: bool):
+    assert measure(OneSided(turned)) == (3, 4)
+
+
+@torch.no_grad()
+def test_the_remainder_of_the_size_counts():
+    """Means of an odd number of pixels leave one out; the transposed convolution then shifts what comes back."""
+    network = build_network(
+        {"type": "UNet", "in_channels": 3, "out_channels": 3, "num_levels": 3, "base_features": 2, "down": "avgpool"}
+    )
+    reaches = [measure(network, 40 + rows, 41)[0] for rows in range(4)]
+    assert len(set(reaches)) > 1
+    assert measure(network, 40, 43)[1] == reaches[3], "rows and columns are treated alike"
 
 
 class Strided(nn.Module):
