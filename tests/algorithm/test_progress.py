@@ -18,6 +18,8 @@ def test_each_loss_is_averaged_over_the_batches_that_had_it():
     other.load_state(progress.state(), ALONE.device)
     other.start_clock()
     other.add_losses({"L1": torch.tensor(8.0)})
+    other.add_step(0.0)
     assert other.report(3, {"net": 1e-3}, ALONE) == {"L1": 4.0, "discriminator": 20.0}
     assert progress.report(2, {"net": 1e-3}, ALONE) == {"L1": 2.0, "discriminator": 20.0}
+    progress.add_step(0.0)
     assert progress.report(4, {"net": 1e-3}, ALONE) == {}
