@@ -36,6 +36,14 @@ def test_mean_shift_is_exact_under_autocast():
     torch.testing.assert_close(restored, x, rtol=0, atol=1e-4)
 
 
+def test_mean_shift_multiplies_by_the_diagonal_of_a_file():
+    shift = MeanShift(2, 1)
+    with torch.no_grad():
+        shift.weight.mul_(torch.tensor([2.0, 3.0])[:, None, None, None])
+        shift.bias.copy_(torch.tensor([0.5, -1.0]))
+    assert shift(torch.ones(1, 2, 1, 1)).flatten().tolist() == [2.5, 2.0]
+
+
 def test_channel_attention_weighs_by_the_means_of_all_channels():
     attention = ChannelAttention(4, 2)
     x = torch.rand(2, 4, 3, 3)

@@ -268,6 +268,17 @@ def test_weights_of_another_scale_but_for_the_tail(before: int, after: int, tmp_
         assert torch.equal(tensor, fresh[name] if name in skipped else source.state_dict()[name]), name
 
 
+def test_skipped_part_of_a_file_with_other_names(tmp_path: Path) -> None:
+    """`upsample.2` of BasicSR is our `tail.0.2`, which a network for x2 has not."""
+    source, target = (build_network({**ENLARGES, "scale": scale}) for scale in (4, 2))
+    state = {re.sub(r"^tail\.0\.", "upsample.", name): tensor for name, tensor in source.state_dict().items()}
+    assert "upsample.2.weight" in state
+    torch.save({"params": state}, tmp_path / "x4.pth")
+    assert "2 unexpected (upsample.2.weight, upsample.2.bias)" in refused(target, tmp_path / "x4.pth")
+    assert load_weights(target, tmp_path / "x4.pth", skip=["tail"]) == []
+    assert torch.equal(target.state_dict()["tail.0.0.weight"], source.state_dict()["tail.0.0.weight"])
+
+
 def test_other_parts_must_fit_all_the_same(tmp_path: Path) -> None:
     save_weights(build_network({**ENLARGES, "num_features": 5}), tmp_path / "wide.safetensors")
     with pytest.raises(UserError, match=r"8 of another shape \(body\.0\.conv1\.bias.*") as error:
