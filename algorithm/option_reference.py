@@ -95,6 +95,10 @@ def section_rows(model: type[BaseModel], prefix: str = "", *, nested: bool = Tru
             yield Row(key, "section", "", field.description or "")
             yield from section_rows(_model(field.annotation), f"{key}.") if nested else ()
             continue
+        if optional := [model for model in get_args(field.annotation) if _is_section(model)]:
+            yield Row(key, "section or null", _default(field), field.description or "")
+            yield from section_rows(optional[0], f"{key}.") if nested else ()
+            continue
         yield Row(key, field_in_words(field), _default(field), field.description or "")
         yield from _added_rows(key, field.annotation, *field.metadata)
 

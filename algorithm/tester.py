@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from algorithm.crops import Crops
 from algorithm.evaluate import Metrics, Record, evaluate
-from algorithm.forward import Forward
+from algorithm.inference import enhancer
 from algorithm.phase import Batch
 from algorithm.tables import Table, write_tables
 from dataset import build_dataset
@@ -44,7 +44,7 @@ def test(options: Options, ranks: Ranks) -> Table:
             dataset,
             metrics,
             ranks,
-            Forward(network, arguments=options.test.forward),
+            enhancer(network, options.test),
             on_result=_saver(options.folder / "test_im_enhanced" / name if options.test.if_save_im else None, crops),
             title=name,
         )

@@ -15,7 +15,7 @@ from torch.utils.data import Subset
 
 from algorithm.evaluate import Enhance, Metrics, evaluate
 from algorithm.experiment import Experiment
-from algorithm.forward import Forward
+from algorithm.inference import enhancer
 from algorithm.phase import Algorithm, Batch, Phase, Setting
 from algorithm.progress import Progress
 from algorithm.signals import StopSignals
@@ -223,7 +223,7 @@ class Trainer:
         return better
 
     def _enhance(self, network: nn.Module) -> Enhance:
-        return Forward(network, arguments=self._options.val.forward)
+        return enhancer(network, self._options.val)
 
     def _judged_network(self) -> nn.Module:
         """The network that is validated, in evaluation mode: the average when there is one."""

@@ -65,6 +65,8 @@ class CBDNet(nn.Module):
             residual=False,
             share_weights=share_weights,
         )
+        self.multiple = self.denoiser.multiple
+        """Tiles of a picture start at multiples of this (algorithm/inference.py)."""
         self._estimator_layers = ["0", "1", *(f"2.{i}.{layer}" for i in repeated.order for layer in range(2)), "3"]
         init_residual(self.estimator, last)
         _open_map(last)

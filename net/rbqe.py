@@ -13,7 +13,7 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from net.blocks import at_least, check_skip, fit
+from net.blocks import GlobalMean, at_least, check_skip, fit
 from net.registry import NETWORKS
 from net.tchebichef import Codec, Rule, TchebichefQuality
 from utils.errors import UserError
@@ -73,6 +73,8 @@ class RBQE(nn.Module):
         self.residual = residual
         self.smallest = 2**num_levels if down == "avgpool" else 1
         """Height and width that leave one pixel to the greatest depth."""
+        self.multiple = 2**num_levels
+        """Tiles of a picture start at multiples of this (algorithm/inference.py)."""
 
     def forward(self, x: Tensor, exit: int | Literal["all", "auto"] = "all") -> Tensor:
         """Enhance images.
@@ -221,11 +223,12 @@ class ECA(nn.Module):
 
     def __init__(self, kernel_size: int = 3) -> None:
         super().__init__()
+        self.mean = GlobalMean()
         self.conv = nn.Conv1d(1, 1, kernel_size, padding=kernel_size // 2, bias=False)
         nn.init.zeros_(self.conv.weight)  # all channels start at one half
 
     def forward(self, x: Tensor) -> Tensor:
-        means = x.mean((2, 3))
+        means = self.mean(x)[:, :, 0, 0]
         return x * self.conv(means[:, None]).sigmoid()[:, 0, :, None, None]
 
 

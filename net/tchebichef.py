@@ -56,6 +56,8 @@ class TchebichefQuality(nn.Module):
         UserError: the threshold is outside [0, 1].
     """
 
+    sees_whole_picture = True
+    """One answer for the whole picture, also when it is enhanced in tiles (algorithm/inference.py)."""
     table: Tensor
     blurred_table: Tensor
 

@@ -126,15 +126,44 @@ class ValCriterion(Component):
     if_focus: Annotated[bool, Field(description="this metric chooses ckp-best.pt")] = False
 
 
-class ValOptions(Section):
+class TileOptions(Section):
+    """A picture in overlapping tiles, one after another, so that less of it has to fit into memory."""
+
+    size: Annotated[
+        PositiveInt, Field(description="largest side of a tile without its overlap, in pixels of lq; halved if need be")
+    ] = 512
+    overlap: Annotated[
+        NonNegativeInt | None,
+        Field(description="pixels that a tile sees around; null: as many as the whole picture's result takes"),
+    ] = None
+    exact: Annotated[
+        bool,
+        Field(
+            description="means over the picture are those of the whole picture; n of them one after another cost "
+            "about n / 2 times the work. false: each tile has its own"
+        ),
+    ] = True
+
+
+class Applied(Section):
+    """How a network is applied to whole pictures."""
+
+    forward: dict[str, Any] = Field(
+        default_factory=dict,
+        description="arguments of the network's forward beside the image, such as {exit: 2}; {qf: {from: quality}} is "
+        "each sample's quality, {qf: {from: dominant}} the JPEG quality factor that is found in lq",
+    )
+    tile: TileOptions | None = Field(default=None, description="pictures in tiles; null: as a whole")
+    self_ensemble: Annotated[
+        bool, Field(description="mean over the eight flips and transpositions of each picture: eight times the work")
+    ] = False
+
+
+class ValOptions(Applied):
     """Validation during training."""
 
     criterion: Annotated[dict[str, ValCriterion], Slot("metric", ValCriterion, named=True)] = Field(
         default=_PSNR, description="metrics of the validation"
-    )
-
-    forward: dict[str, Any] = Field(
-        default_factory=dict, description="arguments of the network's forward beside the image, such as {exit: 2}"
     )
 
     @field_validator("criterion")
@@ -153,7 +182,7 @@ class ValOptions(Section):
         return next((name for name, metric in self.criterion.items() if metric.if_focus), next(iter(self.criterion)))
 
 
-class TestOptions(Section):
+class TestOptions(Applied):
     """test.py."""
 
     protocol: Annotated[Component, Slot("protocol")] | None = Field(
@@ -162,9 +191,6 @@ class TestOptions(Section):
     )
     criterion: Annotated[dict[str, Component], Slot("metric", named=True)] = Field(
         default=_PSNR, description="metrics of the table; {} only enhances"
-    )
-    forward: dict[str, Any] = Field(
-        default_factory=dict, description="arguments of the network's forward beside the image, such as {exit: 2}"
     )
     if_save_im: Annotated[bool, Field(description="save the enhanced images in test_im_enhanced/")] = True
     ckp_load_path: Annotated[str | None, Field(description="weights to test; null: ckp-best.pt of this experiment")] = (

@@ -12,6 +12,7 @@ from algorithm.evaluate import Metrics, evaluate, mean
 from algorithm.forward import Forward
 from dataset import DATASETS
 from net import build_network, save_weights
+from net.arcnn import ARCNN
 from utils.components import build, validate_component
 from utils.errors import UserError
 from utils.metrics import METRICS, MetricUnavailable
@@ -305,3 +306,23 @@ def test_arguments_of_forward_are_checked(options):
     tree["test"]["forward"] = {"exit": 2}
     with pytest.raises(UserError, match="ARCNN takes no 'exit'; beside the image it takes: nothing"):
         tester.test(Options.model_validate(tree), ALONE)
+
+
+@pytest.mark.parametrize("applied", [{"tile": {"size": 16}}, {"self_ensemble": True}])
+def test_tiles_and_self_ensemble(options, pairs, monkeypatch, applied):
+    """Tiles change nothing; eight orientations change what this network makes."""
+    torch.manual_seed(0)
+    save_weights(build(options.network), pairs / "w.safetensors", {})
+    whole = tester.test(options, ALONE)
+    tree, seen = options.to_dict(), []
+    tree["test"] |= applied
+    forward = ARCNN.forward
+    monkeypatch.setattr(ARCNN, "forward", lambda self, x: seen.append(tuple(x.shape[-2:])) or forward(self, x))
+    table = tester.test(Options.model_validate(tree), ALONE)
+    assert set(seen) >= ({(18, 16)} if "tile" in applied else {(48, 56), (56, 48)})
+    scores = [[record.result["PSNR"] for record in part.records["test"]] for part in (whole, table)]
+    if "tile" in applied:
+        assert (48, 56) not in seen
+        assert scores[1] == pytest.approx(scores[0], abs=1e-3)
+    else:
+        assert scores[1] != pytest.approx(scores[0], abs=1e-3)

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from algorithm.experiment import Experiment, find_resume
+from algorithm.inference import Tiled
 from algorithm.tester import trained_network
 from algorithm.trainer import Trainer
 from net import build_network
@@ -346,6 +347,16 @@ def test_a_stop_does_not_wait_for_a_validation(opt, monkeypatch):
     experiment = Experiment(load_options(opt), 0, is_main=True)
     trainer.run(experiment)
     assert load_checkpoint("exp/tiny-c/ckp-last.pt")["iter"] == 1
+
+
+def test_validation_in_tiles_and_eight_orientations(opt, monkeypatch):
+    seen: list[tuple[int, ...]] = []
+    call = Tiled.__call__
+    monkeypatch.setattr(Tiled, "__call__", lambda self, x: seen.append((self.size, *x.shape)) or call(self, x))
+    overrides = ["train.niter=1", "train.if_test_baseline=false", "val.tile.size=16", "val.self_ensemble=true"]
+    train(load_options(opt, overrides=overrides))
+    assert len(seen) == 8 * 2  # one image, and once to warm up
+    assert set(seen) == {(16, 1, 3, 48, 56), (16, 1, 3, 56, 48)}
 
 
 @pytest.fixture

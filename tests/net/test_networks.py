@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from algorithm.inference import Tiled
 from net import NETWORKS, build_network, load_weights, save_weights
 
 
@@ -128,6 +129,9 @@ PARAMETERS = [
     ("VGGDiscriminator", {}, 3_946_433),
 ]
 
+SINGLE = {"QGCN"}
+"""Networks that compute some things in float32 whatever they are given."""
+
 every_network = pytest.mark.parametrize("name", NETWORKS.names())
 
 any_size_network = pytest.mark.parametrize(
@@ -169,6 +173,38 @@ def test_any_size(name: str, size: tuple[int, int]) -> None:
     assert output.dtype == torch.float32
     assert output.shape[-2:] == (size[0] * case.scale, size[1] * case.scale)
     assert output.isfinite().all()
+
+
+@any_size_network
+@pytest.mark.parametrize("stands", [False, True])
+@torch.no_grad()
+def test_tiles_make_the_whole(name: str, stands: bool, monkeypatch: pytest.MonkeyPatch):
+    """algorithm/inference.py: a network says `multiple` if it strides, takes means through GlobalMean, and that is all.
+
+    In float64, so that no rounding hides a pixel that sees too little, or is made large by a threshold. The picture is
+    long, so that it has several tiles however far the network looks.
+    """
+    network, case = make(name)
+    dtype, tolerance = (torch.float32, 1e-5) if name in SINGLE else (torch.float64, 1e-9)
+    if name not in SINGLE:
+        monkeypatch.setattr(Tensor, "float", Tensor.double)  # by which networks protect themselves from autocast
+    for parameter in network.parameters():  # zeros would hide what they multiply
+        if parameter.requires_grad:
+            parameter.add_(torch.randn_like(parameter) * (0.1 if parameter.ndim > 1 else 0.02))
+    network.eval().to(dtype)
+    tiled, rough, call = Tiled(network, 24), Tiled(network, 24, overlap=0), case.calls[-1]
+    for length in range(69, 3000, 32):
+        size = (length, 21) if stands else (21, length)
+        inputs = [tensor.to(dtype) for tensor in case.inputs(1, *size)]
+        if len(tiled.tiles(*inputs, **call)) > 2:
+            break
+    whole = picture(network(*inputs, **call))
+    scale = float(whole.abs().max())
+    result = picture(tiled(*inputs, **call))
+    torch.testing.assert_close(result, whole, rtol=tolerance, atol=tolerance * scale)
+    if not stands and rough.tiles(*inputs, **call) != tiled.tiles(*inputs, **call):
+        difference = (picture(rough(*inputs, **call)) - whole).abs().max()
+        assert difference > 100 * tolerance * scale, "this network could not tell tiles that see too little"
 
 
 @every_network

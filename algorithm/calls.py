@@ -1,0 +1,64 @@
+"""What a network is called with and what it returns: which of the tensors are pictures."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Arguments(NamedTuple):
+    """What a network is called with: the picture first."""
+
+    positional: tuple[Any, ...]
+    named: dict[str, Any]
+
+    @property
+    def picture(self) -> Tensor:
+        """(N, C, H, W), or whatever else ends with H and W."""
+        return self.positional[0]
+
+    def changed(self, change: Callable[[Tensor], Tensor]) -> "Arguments":
+        """With `change(tensor)` in the place of the picture and of all tensors that have its height and width."""
+        size = self.picture.shape[-2:]
+
+        def new(value: Any) -> Any:
+            is_like = isinstance(value, Tensor) and value.ndim > 2 and value.shape[-2:] == size
+            return change(value) if is_like else value
+
+        return Arguments(tuple(map(new, self.positional)), {name: new(value) for name, value in self.named.items()})
+
+    def to(self, device: torch.device) -> "Arguments":
+        """All tensors on one device."""
+        named = {name: moved(value, device) for name, value in self.named.items()}
+        return Arguments(tuple(moved(value, device) for value in self.positional), named)
+
+    def key(self) -> tuple[Any, ...]:
+        """What of them, beside the picture, can change which layers the network applies."""
+        values = [*enumerate(self.positional[1:]), *self.named.items()]
+        return tuple((name, value.ndim if isinstance(value, Tensor) else repr(value)) for name, value in values)
+
+
+def results(output: Any) -> list[Any]:
+    """What a network returns, as one list, whatever tuples and lists stand in it; the picture is the first."""
+    return [part for value in output for part in results(value)] if isinstance(output, tuple | list) else [output]
+
+
+def rebuilt(output: Any, values: Iterator[Any]) -> Any:
+    """What a network returns, with other values in the places of its `results`."""
+    if isinstance(output, tuple | list):
+        return type(output)([rebuilt(value, values) for value in output])
+    return next(values)
+
+
+def is_picture(result: Any, height: int, width: int) -> bool:
+    """Whether a result is a picture of a whole number of times the height and width."""
+    if not isinstance(result, Tensor) or result.ndim < 4:
+        return False
+    rows, columns = result.shape[-2:]
+    return rows >= height and columns >= width and rows % height == columns % width == 0
+
+
+def moved(output: Any, device: torch.device) -> Any:
+    """Tensors on a device; everything else as it is."""
+    return rebuilt(output, (value.to(device) if isinstance(value, Tensor) else value for value in results(output)))

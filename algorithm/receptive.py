@@ -1,0 +1,130 @@
+"""How far a network looks: measured with NaN, which passes through every layer that touches it."""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from algorithm.calls import Arguments, is_picture, results
+from algorithm.tiles import ratio_of
+from algorithm.whole_picture import Forward, replaced
+from utils.errors import UserError
+
+_LIMIT = 8192
+"""Pixels of the longest strip; who sees all of it is taken to see everything."""
+
+
+def reach(
+    network: nn.Module, modules: Sequence[nn.Module], arguments: Arguments, multiple: int, device: torch.device
+) -> tuple[int, int]:
+    """How many pixels around a cell of `multiple` pixels can change through it, vertically and horizontally.
+
+    A cell in the middle of a strip, whose size has the picture's remainder, is set to NaN, and every picture that
+    comes out and every map that a module of the whole picture takes in is searched for NaN. The strip grows
+    until none is found at its ends. Such modules return something finite: what they say is the same everywhere.
+
+    Args:
+        network: in evaluation mode, on `device`.
+        modules: that see the whole picture.
+        arguments: with a picture of the size, type and number of channels that the network will see.
+
+    Raises:
+        UserError: the network sees everything.
+    """
+    with _plain_convolutions():
+        probe = _Probe(network, modules, arguments, multiple, device)
+        return probe.along(-2), probe.along(-1)
+
+
+@contextmanager
+def _plain_convolutions() -> Iterator[None]:
+    """No Winograd's and no Fourier's: they spread NaN over pixels that have nothing to do with it."""
+    libraries: tuple[Any, ...] = torch.backends.cudnn, torch.backends.mkldnn
+    before = [library.enabled for library in libraries]
+    try:
+        for library in libraries:
+            library.enabled = False
+        yield
+    finally:
+        for library, enabled in zip(libraries, before, strict=True):
+            library.enabled = enabled
+
+
+class _Probe:
+    def __init__(
+        self,
+        network: nn.Module,
+        modules: Sequence[nn.Module],
+        arguments: Arguments,
+        multiple: int,
+        device: torch.device,
+    ) -> None:
+        self._network, self._modules, self._arguments = network, modules, arguments
+        self._multiple, self._device = multiple, device
+
+    def along(self, axis: int) -> int:
+        """The pixels along one axis, -2 or -1."""
+        cells = max(8, 64 // self._multiple)
+        while cells <= max(8, _LIMIT // self._multiple):
+            distances = self._distances(axis, cells)
+            if None not in distances:
+                return max((pixels for pixels in distances if pixels is not None), default=0)
+            cells *= 2
+        raise UserError(
+            f"{type(self._network).__name__} sees further than {cells // 4 * self._multiple} pixels, so tiles cannot "
+            "give what the whole picture gives: set how many pixels tiles overlap (tile.overlap), or do without tiles. "
+            "Means over the picture are found if the network takes them through net.blocks.GlobalMean; weights that "
+            "hold NaN look the same"
+        )
+
+    def _distances(self, axis: int, cells: int) -> list[int | None]:
+        """How far NaN comes in everything that can be seen, in a strip of this many cells."""
+        shape = [self._multiple + side % self._multiple for side in self._arguments.picture.shape[-2:]]
+        shape[axis] += (cells - 1) * self._multiple
+        start = cells // 2 * self._multiple
+
+        def strip(like: Tensor) -> Tensor:
+            made = like.new_ones((*like.shape[:-2], *shape))
+            if made.is_floating_point():
+                made.mul_(0.5).narrow(axis, start, self._multiple).fill_(torch.nan)
+            return made
+
+        seen = self._seen(self._arguments.changed(strip).to(self._device))
+        return [self._distance(features, axis, start, shape[axis]) for features in seen]
+
+    def _seen(self, arguments: Arguments) -> list[Tensor]:
+        """The network's pictures and the maps that the modules get."""
+        maps: list[Tensor] = []
+
+        def blocked(module: nn.Module) -> Forward:
+            original = module.forward
+
+            def forward(*inputs: Any) -> Any:
+                maps.extend(value for value in inputs if isinstance(value, Tensor) and value.ndim == 4)
+                result = original(*inputs)
+                # A number for each picture is a judgement, by which the network may choose a shorter path: NaN,
+                # which is never good enough, takes the longest.
+                return result.nan_to_num() if result.ndim == 4 else torch.full_like(result, torch.nan)
+
+            return forward
+
+        with replaced(self._modules, blocked):
+            output = self._network(*arguments.positional, **arguments.named)
+        size = arguments.picture.shape[-2:]
+        return maps + [result for result in results(output) if is_picture(result, *size)]
+
+    def _distance(self, features: Tensor, axis: int, start: int, length: int) -> int | None:
+        """How far NaN has come from the cell at `start` of `length` pixels; None if to an end of the map."""
+        others = [number for number in range(features.ndim) if number != axis % features.ndim]
+        marked = features.isnan().sum(others).nonzero()
+        if not len(marked):
+            return 0
+        first, end, size = int(marked[0]), int(marked[-1]) + 1, features.shape[axis]
+        if first == 0 or end == size:
+            return None
+        ratio = ratio_of(size, length, self._multiple)
+        before, after = start - first / ratio, end / ratio - (start + self._multiple)
+        return max(0, math.ceil(before), math.ceil(after))

@@ -1,0 +1,120 @@
+"""Where the tiles of a picture lie, and which part of a tile's features and results counts.
+
+A picture is divided into cores. The tile of a core is the core and what lies around it, as far as the picture goes, so
+that the network computes the core as it would in the whole picture. Networks with strides pad at the right and at the
+bottom as the size demands, some even shift by a pixel; therefore tiles start at multiples of the network's largest
+stride and end where the remainder is that of the picture: each tile is, for the network, a smaller picture of
+the same kind.
+"""
+
+import math
+from fractions import Fraction
+from itertools import product
+from typing import NamedTuple
+
+from torch import Tensor
+
+Ratios = tuple[Fraction, Fraction]
+"""Height and width of a map of features, or of a result, per pixel of the picture."""
+
+
+class Span(NamedTuple):
+    """A tile along one axis, in pixels of the picture."""
+
+    start: int
+    stop: int
+    core_start: int
+    core_stop: int
+    is_last: bool
+    """The core ends where the picture ends."""
+
+    @property
+    def length(self) -> int:
+        """What the network sees."""
+        return self.stop - self.start
+
+    def core(self, ratio: Fraction, length: int) -> slice:
+        """The core in a map of this tile that is `length` long; the last one has what padding added, too."""
+        first = int((self.core_start - self.start) * ratio)
+        return slice(first, length if self.is_last else int((self.core_stop - self.start) * ratio))
+
+
+class Tile(NamedTuple):
+    """A rectangle of the picture."""
+
+    rows: Span
+    columns: Span
+
+    def cut(self, picture: Tensor) -> Tensor:
+        """(..., H, W) -> what this tile sees of it."""
+        return picture[..., self.rows.start : self.rows.stop, self.columns.start : self.columns.stop]
+
+    def core_of(self, features: Tensor, ratios: Ratios) -> Tensor:
+        """A map that was computed from this tile -> the part of it that belongs to the core."""
+        height, width = features.shape[-2:]
+        return features[..., self.rows.core(ratios[0], height), self.columns.core(ratios[1], width)]
+
+    def ratios_of(self, features: Tensor, multiple: int) -> Ratios:
+        """How large a map of features is per pixel of the picture; `multiple` of the network.
+
+        The first tile can tell: it has three times `multiple` pixels or more, or is the whole picture.
+        """
+        height, width = features.shape[-2:]
+        return ratio_of(height, self.rows.length, multiple), ratio_of(width, self.columns.length, multiple)
+
+    @property
+    def pixels(self) -> int:
+        """What the network sees."""
+        return self.rows.length * self.columns.length
+
+
+def divide(height: int, width: int, size: int, overlap: tuple[int, int], multiple: int) -> list[Tile]:
+    """The tiles of a picture, row by row.
+
+    Args:
+        size: largest side of a core (see `core_size`).
+        overlap: pixels around a core that the network must see, above and below, left and right.
+        multiple: of which tiles and cores start.
+    """
+    rows = spans(height, size, overlap[0], multiple)
+    columns = spans(width, size, overlap[1], multiple)
+    return [Tile(*pair) for pair in product(rows, columns)]
+
+
+def spans(length: int, size: int, overlap: int, multiple: int) -> list[Span]:
+    """The tiles along one axis; all cores but the last are of one length, about that of the last.
+
+    Where a tile would see the whole axis, dividing it saves no memory, and it is one tile.
+    """
+    size = core_size(size, multiple)
+    overlap = -(-overlap // multiple) * multiple
+    if multiple > 1:
+        overlap = max(overlap, multiple)
+    number = -(-length // size)
+    step = -(-length // (number * multiple)) * multiple
+    found = []
+    for start in range(0, length, step):
+        stop = min(start + step, length)
+        end = min(stop + overlap + length % multiple, length)
+        found.append(Span(max(start - overlap, 0), end, start, stop, stop == length))
+    if any(span.length == length for span in found):
+        return [Span(0, length, 0, length, True)]
+    return found
+
+
+def ratio_of(features: int, pixels: int, multiple: int) -> Fraction:
+    """Length of a map per pixel of what it was computed from: an integer, or 1 / a divisor of `multiple`.
+
+    Where `multiple` does not divide the length, a network either rounds at each stride or pads before the first,
+    so a map can be longer or shorter than its share. Of a length of three times `multiple` and more the nearest ratio
+    is the right one.
+    """
+    ratios = {Fraction(1, stride) for stride in range(1, multiple + 1) if multiple % stride == 0}
+    ratios |= {Fraction(times) for times in range(1, -(-features // pixels) + 1)}
+    padded = Fraction(features, -(-pixels // multiple) * multiple)
+    return padded if padded in ratios else min(ratios, key=lambda ratio: abs(math.log(features / (ratio * pixels))))
+
+
+def core_size(size: int, multiple: int) -> int:
+    """The side of a core next to `size`: a multiple, and two of it at least."""
+    return size if multiple == 1 else max(size // multiple, 2) * multiple
