@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from algorithm.evaluate import Metrics, Record, Scores
+from algorithm.evaluate import Metrics, Record, Scores, enlarged
 from algorithm.phase import Batch
 from utils.files import atomic_path
 from utils.tensors import to_image
@@ -32,9 +32,12 @@ class Crops:
 
     def add(self, record: Record, batch: Batch, result: Tensor) -> None:
         """Take a crop of an image, as long as there is room; images without ground truth are passed over."""
-        if len(self._rows) >= ROWS or "gt" not in batch or batch["lq"].shape != batch["gt"].shape:
+        if len(self._rows) >= ROWS or "gt" not in batch:
             return
-        images = [to_image(image[0]) for image in (batch["lq"], result, batch["gt"])]
+        before = enlarged(batch["lq"], record.scale)
+        if before.shape != batch["gt"].shape:
+            return
+        images = [to_image(image[0]) for image in (before, result, batch["gt"])]
         top, left = _most_damaged(images[0], images[2])
         self._rows.append((record, [image[top : top + SIDE, left : left + SIDE] for image in images]))
 
@@ -47,7 +50,8 @@ class Crops:
         figure = Figure(figsize=(7.2, 2.6 * len(self._rows)), layout="constrained")
         axes = figure.subplots(len(self._rows), 3, squeeze=False)
         for row, (record, crops) in zip(axes, self._rows, strict=True):
-            titles = (self._title("compressed", record.baseline), self._title("enhanced", record.result), "original")
+            before = "compressed" if record.scale == 1 else f"bicubic x{record.scale}"
+            titles = (self._title(before, record.baseline), self._title("enhanced", record.result), "original")
             for axis, crop, title in zip(row, crops, titles, strict=True):
                 axis.imshow(crop.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
                 axis.set_title(title, fontsize=9)

@@ -16,6 +16,8 @@ from utils.components import Component, build
 from utils.log import logger, progress_bar
 from utils.metrics import METRICS, MetricUnavailable
 from utils.ranks import Ranks
+from utils.resize import imresize
+from utils.tensors import to_image, to_tensor
 
 Enhance = Callable[[Batch], Any]
 """A batch -> the enhanced images, or a tuple of them and what else the network says."""
@@ -43,6 +45,8 @@ class Record:
     height: int
     width: int
     channels: int
+    scale: int = 1
+    """How many times lq was enlarged, for the baseline and for pictures of it beside gt."""
     baseline: Scores = field(default_factory=dict)
     result: Scores = field(default_factory=dict)
     estimates: dict[str, Estimate] = field(default_factory=dict)
@@ -171,7 +175,8 @@ def evaluate(
         ranks: the processes that share the work.
         enhance: a network (algorithm.forward.Forward); None scores lq only. Its `estimates`, if it has them,
             names what it returns after the image.
-        with_baseline: score lq too; against gt if they are of one size.
+        with_baseline: score lq too; where gt is a whole number of times larger, lq `enlarged` so many times. Where the
+            sizes do not match, only by metrics that need no gt.
         on_result: called for each image of this rank with its record, batch and the clamped result.
         title: of the progress bar.
 
@@ -198,9 +203,11 @@ def _judge(
 ) -> tuple[Record, Tensor | None]:
     lq, gt = batch["lq"], batch.get("gt")
     _, channels, height, width = lq.shape
-    record = Record(batch["name"][0], batch["group"][0], height, width, channels)
+    scale = 1 if gt is None else enlargement(lq, gt)
+    record = Record(batch["name"][0], batch["group"][0], height, width, channels, scale)
     if with_baseline:
-        record.baseline = metrics(lq, gt if gt is not None and gt.shape == lq.shape else None)
+        before = enlarged(lq, scale)
+        record.baseline = metrics(before, gt if gt is not None and gt.shape == before.shape else None)
     if enhance is None:
         return record, None
     output, record.seconds = _timed(enhance, batch, device)
@@ -217,6 +224,20 @@ def _estimates(names: Mapping[str, str], output: Any, batch: Batch) -> dict[str,
         truth = float(batch[of]) if of in batch else -1.0
         found[name] = Estimate(of, float(output[place]), truth if truth >= 0 else float("nan"))
     return found
+
+
+def enlargement(image: Tensor, larger: Tensor) -> int:
+    """How many times larger the second of two (N, C, H, W) is; 1 as well if that is no whole number."""
+    height, width = image.shape[-2:]
+    factor = larger.shape[-1] // width
+    return factor if larger.shape[-2:] == (factor * height, factor * width) else 1
+
+
+def enlarged(image: Tensor, factor: int) -> Tensor:
+    """(N, C, H, W) in [0, 1] enlarged as super-resolution papers do it for comparison, see `utils.resize.imresize`."""
+    if factor == 1:
+        return image
+    return torch.stack([to_tensor(imresize(to_image(one), factor)) for one in image]).to(image.device)
 
 
 def _timed(enhance: Enhance, batch: Batch, device: torch.device) -> tuple[Any, float]:

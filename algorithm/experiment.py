@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from algorithm.evaluate import Record
+from algorithm.evaluate import Record, enlarged, enlargement
 from algorithm.phase import Batch
 from utils.checkpoint import copy_checkpoint, load_checkpoint, newest_sound, prune, save_checkpoint
 from utils.errors import UserError
@@ -64,8 +63,8 @@ class Experiment:
             if drawn or self._writer is None:
                 return
             drawn = True
-            lq = F.interpolate(batch["lq"], result.shape[-2:])  # nearest pixels: as large as an enlarged result
-            shown = [lq, result, *([batch["gt"]] if "gt" in batch else [])]
+            before = enlarged(batch["lq"], enlargement(batch["lq"], result))
+            shown = [before, result, *([batch["gt"]] if "gt" in batch else [])]
             strip = torch.cat([image[0, :, :SAMPLE, :SAMPLE].float().cpu() for image in shown], dim=-1)
             self._writer.add_image(f"lq | enhanced | gt/{record.name}", strip.clamp(0, 1), step)
 

@@ -2,18 +2,22 @@
 
 A network's forward takes the image first. What else it requires, an argument without default, it gets from the
 batch by its name: the quantization tables of QCN, the scale of MDSR. Arguments with a default stay with it
-unless the options (`val.forward`, `test.forward`) set them.
+unless the options (`val.forward`, `test.forward`) set them: to a value, or for each image anew, `{qf: {from: quality}}`
+to what the sample has, `{qf: {from: dominant}}` to what is found out about its lq (`FINDERS`).
 """
 
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from algorithm.phase import Batch
+from utils.codecs.jpeg_dominant import dominant_quality
 from utils.errors import UserError
 from utils.registry import nearest
+from utils.tensors import to_image
 
 _SOURCES = {
     "tables": "DegradedImages has them with codec JPEG (and grid: patch in training), PairedImages with tables: file",
@@ -43,10 +47,12 @@ class Forward:
         self._name, self._call = type(network).__name__, prepared or network
         self.estimates: dict[str, str] = getattr(network, "estimates", {})
         """What the network returns after the image, in its order: name -> what of the sample it estimates."""
-        self._arguments = dict(arguments or {})
+        arguments = arguments or {}
+        self._sources = {name: value["from"] for name, value in arguments.items() if _is_source(value)}
+        self._arguments = {name: value for name, value in arguments.items() if name not in self._sources}
         parameters = list(inspect.signature(network.forward).parameters.values())[1:]
-        check_arguments(self._name, self._arguments, [parameter.name for parameter in parameters])
-        self._needs = [p.name for p in parameters if p.default is p.empty and p.name not in self._arguments]
+        check_arguments(self._name, arguments, [parameter.name for parameter in parameters])
+        self._needs = [p.name for p in parameters if p.default is p.empty and p.name not in arguments]
 
     def __call__(self, batch: Batch, **arguments: Any) -> Any:
         """What the network returns for the batch's lq.
@@ -57,12 +63,45 @@ class Forward:
         return self._call(batch["lq"], **self.inputs(batch), **self._arguments, **arguments)
 
     def inputs(self, batch: Batch) -> dict[str, Any]:
-        """What the network requires of the batch beside the image."""
+        """What the network requires of the batch beside the image, and what the options have it take from there."""
         for name in self._needs:
             if name not in batch:
                 source = f"; {_SOURCES[name]}" if name in _SOURCES else ""
                 raise UserError(f"{self._name} needs {name} with each image and the data set gives none{source}")
-        return {name: batch[name] for name in self._needs}
+        return {name: batch[name] for name in self._needs} | {
+            name: _found(name, source, batch) for name, source in self._sources.items()
+        }
+
+
+def _is_source(value: Any) -> bool:
+    return isinstance(value, Mapping) and set(value) == {"from"}
+
+
+def _found(name: str, source: Any, batch: Batch) -> Any:
+    if source in batch:
+        return batch[source]
+    if source in FINDERS:
+        return FINDERS[source](batch["lq"])
+    known = [*batch, *FINDERS]
+    raise UserError(f"forward: {name}: nothing called {source!r}{nearest(source, known)}; there is {', '.join(known)}")
+
+
+def dominant_qualities(images: Tensor) -> Tensor:
+    """The JPEG quality factor that governs the damage of each image, see utils/codecs/jpeg_dominant.py.
+
+    Args:
+        images: (N, 1 or 3, H, W), of 8 bit, in [0, 1].
+
+    Returns:
+        (N, 1), on the images' device; NaN where there is no clear trace of one.
+    """
+    found = [dominant_quality(to_image(image)) for image in images]
+    values = [[each.quality if each.trusted else float("nan")] for each in found]
+    return torch.tensor(values, dtype=torch.float32, device=images.device)
+
+
+FINDERS: dict[str, Callable[[Tensor], Tensor]] = {"dominant": dominant_qualities}
+"""What can be found out about damaged images (N, C, H, W): name -> how."""
 
 
 def check_arguments(network: str, arguments: Mapping[str, Any], known: list[str]) -> None:

@@ -22,7 +22,8 @@ class Perceptual(nn.Module):
 
     Args:
         layers: "convB_C" (block 1 to 5, convolution within it) -> weight.
-        distance: "charbonnier", mean of sqrt(d^2 + 1e-6), as PowerQE 1, or "l1" as ESRGAN.
+        distance: "charbonnier", mean of sqrt(d^2 + 1e-6), as PowerQE 1; "l1" as ESRGAN; "mse" as EDSR's code, whose
+            VGG54 is the layer conv5_4.
         style_weight: of the same distance between Gram matrices / (C H W).
         weights: state dict of torchvision's vgg19; null: torchvision downloads it or has it in its cache.
     """
@@ -31,13 +32,13 @@ class Perceptual(nn.Module):
         self,
         *,
         layers: dict[str, float] = {"conv5_4": 1.0},  # noqa: B006 - read only
-        distance: Literal["charbonnier", "l1"] = "charbonnier",
+        distance: Literal["charbonnier", "l1", "mse"] = "charbonnier",
         style_weight: NonNegativeFloat = 0.0,
         weights: str | None = None,
     ) -> None:
         super().__init__()
         self._layers = {_index(name): weight for name, weight in layers.items()}
-        self._distance = {"charbonnier": _charbonnier, "l1": F.l1_loss}[distance]
+        self._distance = {"charbonnier": _charbonnier, "l1": F.l1_loss, "mse": F.mse_loss}[distance]
         self._style_weight = style_weight
         self.features = _vgg19(weights)[: max(self._layers) + 1].eval().requires_grad_(False)
         self.mean, self.std = (nn.Buffer(torch.tensor(values).view(1, 3, 1, 1)) for values in (_MEAN, _STD))

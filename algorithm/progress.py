@@ -20,7 +20,7 @@ class Progress:
     def __init__(self, niter: int) -> None:
         self._niter = niter
         self._sums: dict[str, Tensor] = {}
-        self._count = 0
+        self._counts: dict[str, int] = {}
         self._data = 0.0
         self._start: float | None = None
         self._paused = 0.0
@@ -35,7 +35,7 @@ class Progress:
         for name, value in parts.items():
             value = value.detach()
             self._sums[name] = self._sums[name] + value if name in self._sums else value.clone()
-        self._count += 1
+            self._counts[name] = self._counts.get(name, 0) + 1
 
     def add_step(self, data_seconds: float) -> None:
         """Count one training step and how long it waited for its batches."""
@@ -48,7 +48,7 @@ class Progress:
 
     def report(self, step: int, rates: Mapping[str, float], ranks: Ranks) -> dict[str, float]:
         """Log the interval that ends with `step` and begin the next. Returns the mean losses over all ranks."""
-        losses = {name: float(value) / self._count for name, value in self._sums.items()}
+        losses = {name: float(value) / self._counts[name] for name, value in self._sums.items()}
         losses = _mean_over_ranks(losses, ranks)
         elapsed = max(time.perf_counter() - (self._start or 0.0) - self._paused, 1e-9)
         speed, data = self._steps / elapsed, self._data / elapsed
@@ -62,18 +62,18 @@ class Progress:
             logger.info(
                 f"  waiting for data takes {data:.0%} of the time: raise nworker_pg or use an LMDB of raw images"
             )
-        self._sums, self._count = {}, 0
+        self._sums, self._counts = {}, {}
         self.start_clock()
         return losses
 
     def state(self) -> dict[str, Any]:
         """The running sums, for a checkpoint between two lines."""
-        return {"sums": {name: value.cpu() for name, value in self._sums.items()}, "count": self._count}
+        return {"sums": {name: value.cpu() for name, value in self._sums.items()}, "counts": self._counts}
 
     def load_state(self, state: Mapping[str, Any], device: torch.device) -> None:
         """Go on with the sums of `state`."""
         self._sums = {name: value.to(device) for name, value in state["sums"].items()}
-        self._count = state["count"]
+        self._counts = dict(state["counts"])
 
 
 def _mean_over_ranks(losses: dict[str, float], ranks: Ranks) -> dict[str, float]:

@@ -15,6 +15,7 @@ from utils.files import atomic_path
 
 NOT_AVAILABLE = "n/a"
 SPEED = "images/s"
+ENLARGED = "lq is judged after MATLAB's bicubic interpolation to the size of its ground truth, rounded to 8 bit"
 
 
 @dataclass
@@ -50,6 +51,8 @@ class Table:
     def notes(self) -> list[str]:
         """What a reader must know: metrics that are missing and why, scores left out of a mean, sets too small."""
         notes = self.metrics.missing()
+        if any(record.scale > 1 for records in self.records.values() for record in records):
+            notes.append(ENLARGED)
         for name in self.metrics.names:
             scores = [[record.baseline.get(name) for record in group] for _, group in self._groups()]
             scores += [[record.result.get(name) for record in group] for _, group in self._groups()]

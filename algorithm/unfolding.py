@@ -105,7 +105,7 @@ class Unfolding:
     def _computed_until(self, batch: Batch, number: int) -> Tensor:
         """The picture from which a recursion starts whose predecessors do not learn."""
         enlarged, device = self._network.start(batch["lq"]), batch["lq"].device.type
-        # Autocast keeps the rounded weights for later calls, and those made here would have no gradient.
+        # Autocast keeps the rounded weights for later calls; in some versions of PyTorch these have no gradient.
         with torch.autocast(
             device, torch.get_autocast_dtype(device), torch.is_autocast_enabled(device), cache_enabled=False
         ):

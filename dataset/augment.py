@@ -44,11 +44,14 @@ def mix(*values: int) -> int:
     return state
 
 
-def random_window(seed: int, height: int, width: int, patch: int) -> Window:
-    """A uniformly placed patch x patch window in a height x width image that is large enough."""
+def random_window(seed: int, height: int, width: int, patch: int, unit: int = 1) -> Window:
+    """A uniformly placed patch x patch window in a height x width image that is large enough.
+
+    Its first row and column are multiples of `unit`.
+    """
     number = mix(seed, 0)  # 32 bits of it for each direction
-    top = (number >> 32) * (height - patch + 1) >> 32
-    left = (number & 0xFFFFFFFF) * (width - patch + 1) >> 32
+    top = ((number >> 32) * ((height - patch) // unit + 1) >> 32) * unit
+    left = ((number & 0xFFFFFFFF) * ((width - patch) // unit + 1) >> 32) * unit
     return Window(top, left, patch, patch)
 
 

@@ -44,7 +44,7 @@ class DegradedImages:
     is JPEG; the other codecs predict a block from its neighbours, and code those of a patch anew: the pixels are
     other ones, of the same quality. Compress the data set beforehand to train on exactly the pixels of whole
     images. With `grid: patch` the patch is flipped and rotated first and compressed by itself, so the grid
-    begins at its corner.
+    begins at its corner. `grid: mixed` is each with equal probability.
 
     With codec JPEG samples have their quantization tables, which QCN and QGCN need, if the grid begins at the
     sample's corner: whole images, and patches with `grid: patch`.
@@ -55,7 +55,8 @@ class DegradedImages:
             training draws one for each sample, and whole images cannot be asked for. {min, max, often: [...],
             share: p} draws one of `often` with probability p (0.75).
         codec: {type: NAME, ...}, by default JPEG as OpenCV writes it.
-        grid: where the codec's blocks begin in a training patch: where they do in the whole image, or at its corner.
+        grid: where the codec's blocks begin in a training patch: where they do in the whole image, at the patch's
+            corner, or both.
         slice, patch, flip, rotate, color: see `dataset.images.PairedImages`.
 
     Raises:
@@ -69,7 +70,7 @@ class DegradedImages:
         gt: str,
         quality: int | list[int] | Range,
         codec: Annotated[Any, Slot("codec")] = {"type": "JPEG"},  # noqa: B006 - never changed
-        grid: Literal["image", "patch"] = "image",
+        grid: Literal["image", "patch", "mixed"] = "image",
         slice: tuple[int, int] | None = None,
         patch: PositiveInt | None = None,
         flip: bool = False,
@@ -106,7 +107,7 @@ class DegradedImages:
             check_patch(stored, self._patch, self._gt, stem)
             window = random_window(seed, height, width, self._patch)
         symmetry = random_symmetry(seed, self._flip, self._rotate)
-        if self._grid == "patch":
+        if self._grid == "patch" or (self._grid == "mixed" and random_between(mix(seed, 5), 0, 1)):
             gt = oriented(self._gt.converted(window.cut(stored), stem), symmetry)
             return self._sample(stem, quality, self._codec.compress(gt, quality)[0], gt, own_grid=True)
         region, inside = on_grid(window, height, width)
@@ -119,7 +120,7 @@ class DegradedImages:
         group = f"{self._codec.quality_name}{quality}"
         name = f"{stem}-{group}" if len(self._qualities) > 1 else stem
         sample: Sample = {"lq": lq, "gt": gt, "name": name, "group": group, "quality": quality}
-        if own_grid and isinstance(self._codec, JPEG):
+        if own_grid and self._grid != "mixed" and isinstance(self._codec, JPEG):
             sample["tables"] = quant_tables(quality, gt.shape[2])
         return sample
 

@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import PositiveInt
 
 from dataset.augment import random_symmetry, random_window
+from dataset.jpeg_tables import Tables
 from dataset.registry import DATASETS, Draw, Sample
 from dataset.sources import Source, open_source
 from utils.errors import UserError
@@ -50,10 +51,15 @@ class PairedImages:
         rotate: random transposition; with flip all 8 flips and rotations, equally often.
         color: "rgb", or "y" for grey images and the luma of RGB ones (BT.601 studio range, rounded).
         scale: gt is this many times larger than lq in height and width.
+        tables: give samples the quantization tables with which lq was compressed as JPEG, for QCN and QGCN: "file"
+            reads them out of the JPEG files of lq; "estimate" takes libjpeg's tables of the quality factor that the
+            pixels tell, where lq is a store or was saved in another format. Networks lay the tables over a sample
+            from its top left pixel, so patches begin at multiples of 8, where blocks do, and are not turned.
 
     Raises:
-        UserError: nothing to read, unpaired files, or a slice outside of the set; on reading a sample, a
-            damaged file, sizes that do not match, or an image smaller than the patch.
+        UserError: nothing to read, unpaired files, a slice outside of the set, or tables together with flip or
+            rotate; on reading a sample, a damaged file, sizes that do not match, an image smaller than the
+            patch, or one without tables.
     """
 
     def __init__(
@@ -67,13 +73,20 @@ class PairedImages:
         rotate: bool = False,
         color: Literal["rgb", "y"] = "rgb",
         scale: PositiveInt = 1,
+        tables: Literal["file", "estimate"] | None = None,
     ) -> None:
+        if tables is not None and (flip or rotate):
+            raise UserError(
+                f"tables: {tables}: a patch that is flipped or rotated does not fit its tables; set flip and rotate to "
+                "false, or make lq on the fly: DegradedImages with grid: patch"
+            )
         self._patch, self._flip, self._rotate, self._scale = patch, flip, rotate, scale
         self._gt = None if gt is None else open_source(gt, color)
         sources = [open_source(path, color) for path in ([lq] if isinstance(lq, str) else lq)]
         images = pair_up(self._gt, sources)
         used = take_slice(list(images), slice, str(gt or lq))
         self._items = [item for image in used for item in images[image]]
+        self._tables = None if tables is None else Tables(tables, sources, 1 if color == "y" else 3)
 
     def __len__(self) -> int:
         return len(self._items)
@@ -84,27 +97,35 @@ class PairedImages:
         return self._whole(self._items[request])
 
     def _whole(self, item: _Item) -> Sample:
-        sample = item.sample(item.lq[item.lq_stem])
+        lq = item.lq.stored(item.lq_stem)
+        sample = item.sample(item.lq.converted(lq, item.lq_stem))
+        self._add_tables(sample, item, lq)
         if self._gt is not None:
             sample["gt"] = self._gt[item.image]
             self._check_sizes(item, sample["lq"].shape, sample["gt"].shape)
         return sample
 
     def _random(self, item: _Item, seed: int) -> Sample:
-        lq = item.lq.stored(item.lq_stem)
+        lq = stored = item.lq.stored(item.lq_stem)
         gt = None if self._gt is None else self._gt.stored(item.image)
         if gt is not None:
             self._check_sizes(item, lq.shape, gt.shape)
         if self._patch is not None:
             check_patch(lq, self._patch, item.lq, item.lq_stem)
-            window = random_window(seed, lq.shape[0], lq.shape[1], self._patch)
+            height, width = lq.shape[:2]
+            window = random_window(seed, height, width, self._patch, unit=8 if self._tables else 1)
             lq = window.cut(lq)
             gt = None if gt is None else window.scaled(self._scale).cut(gt)
         symmetry = random_symmetry(seed, self._flip, self._rotate)
         sample = item.sample(oriented(item.lq.converted(lq, item.lq_stem), symmetry))
+        self._add_tables(sample, item, stored)
         if self._gt is not None and gt is not None:
             sample["gt"] = oriented(self._gt.converted(gt, item.image), symmetry)
         return sample
+
+    def _add_tables(self, sample: Sample, item: _Item, stored: np.ndarray) -> None:
+        if self._tables is not None:
+            sample["tables"] = self._tables.of(item.lq, item.lq_stem, stored)
 
     def _check_sizes(self, item: _Item, lq: tuple[int, ...], gt: tuple[int, ...]) -> None:
         if gt[0] != self._scale * lq[0] or gt[1] != self._scale * lq[1]:

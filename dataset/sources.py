@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from dataset.store import DATA_FILE, open_store
+from utils.errors import UserError
 from utils.image_io import in_color, list_images, read_image
 
 
@@ -38,6 +39,13 @@ class ImageFolder:
         """The name of an image in messages."""
         return str(self._paths[stem])
 
+    def content(self, stem: str) -> bytes:
+        """The bytes of the file; raises `UserError` when it cannot be read."""
+        try:
+            return self._paths[stem].read_bytes()
+        except OSError as error:
+            raise UserError(f"cannot read the image {self._paths[stem]}: {error.strerror}") from None
+
     def __getitem__(self, stem: str) -> np.ndarray:
         """The image as stored, uint8 (H, W, 1 or 3)."""
         return read_image(self._paths[stem], "any")
@@ -67,6 +75,16 @@ class Source:
     def where(self, stem: str) -> str:
         """The name of an image in messages."""
         return self._images.where(stem)
+
+    @property
+    def is_store(self) -> bool:
+        """Whether the images are in a store, which keeps their pixels only."""
+        return not isinstance(self._images, ImageFolder)
+
+    def content(self, stem: str) -> bytes:
+        """The bytes of an image's file, which only folders have."""
+        assert isinstance(self._images, ImageFolder)
+        return self._images.content(stem)
 
     def stored(self, stem: str) -> np.ndarray:
         """The image as it is stored, to crop first and convert with `converted` then."""

@@ -81,7 +81,8 @@ class FBCNN(nn.Module):
         Args:
             x: (N, in_channels, H, W) in [0, 1].
             qf: the quality factor, 0 ... 100, to restore for: one for each image (N, 1), or one for all,
-                (1, 1) or a number. A lower one removes more, artefacts and details. None: the estimated one.
+                (1, 1) or a number. A lower one removes more, artefacts and details. None, or NaN for one of the
+                images: the estimated one.
 
         Returns:
             The images (N, out_channels, H, W), not clamped, and the estimated quality factors (N, 1).
@@ -97,7 +98,7 @@ class FBCNN(nn.Module):
             f = down(f)
         encoded = self.encoder(f)
         severity = self.estimator(encoded).float().sigmoid()  # 1 - QF / 100, which the network computes with
-        control = self.embedding(severity if qf is None else 1 - _quality_factors(qf, x) / 100)
+        control = self.embedding(severity if qf is None else _severities(qf, severity))
         f = f + self.decoder(encoded)
         for up in self.ups:
             f = up(f, control) + skips.pop()
@@ -178,17 +179,18 @@ def _scale(layer: nn.Module, factor: float) -> None:
     layer.get_parameter("weight").mul_(factor)
 
 
-def _quality_factors(qf: Tensor | float, x: Tensor) -> Tensor:
-    """As (N, 1) on the device of x (N, C, H, W)."""
+def _severities(qf: Tensor | float, estimated: Tensor) -> Tensor:
+    """1 - QF / 100 of the given quality factors, (N, 1) as the estimated ones, which are taken where qf is NaN."""
     try:
-        factors = torch.as_tensor(qf, dtype=torch.float32, device=x.device).reshape(-1, 1)
+        factors = torch.as_tensor(qf, dtype=torch.float32, device=estimated.device).reshape(-1, 1)
     except (TypeError, ValueError):
         raise UserError(f"FBCNN: found qf {qf!r}, expected quality factors of 0 to 100") from None
-    if len(factors) not in (1, len(x)):
-        raise UserError(f"FBCNN: found {len(factors)} values of qf for {len(x)} images, expected one or one for each")
-    if not ((factors >= 0) & (factors <= 100)).all():
+    if len(factors) not in (1, len(estimated)):
+        count = len(estimated)
+        raise UserError(f"FBCNN: found {len(factors)} values of qf for {count} images, expected one or one for each")
+    if ((factors < 0) | (factors > 100)).any():
         raise UserError(f"FBCNN: found qf {factors.flatten().tolist()}, expected quality factors of 0 to 100")
-    return factors.expand(len(x), 1)
+    return torch.where(factors.isnan(), estimated, 1 - factors / 100)
 
 
 _UPSTREAM_NAMES = (

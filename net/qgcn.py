@@ -238,13 +238,12 @@ class Thumbnail(nn.Module):
             return (rows @ x @ columns.T).clamp(low, high)
 
 
-@lru_cache(maxsize=32)
 def _resizing(size: int, device: torch.device) -> Tensor:
     """The matrix (112, size) that resizes a column of pixels."""
-    with torch.inference_mode(False):  # a tensor made in it could not be used in training
-        return torch.from_numpy(_resizing_matrix(size, _SIDE)).to(device, torch.float32)
+    return torch.from_numpy(_resizing_matrix(size, _SIDE)).to(device, torch.float32)
 
 
+@lru_cache(maxsize=32)  # not of tensors: one made in inference mode or while the network is exported is of no use later
 def _resizing_matrix(size: int, new_size: int) -> np.ndarray:
     """The matrix (new_size, size), float64, of `Thumbnail` along one side."""
     factor = size / new_size

@@ -149,7 +149,9 @@ class Applied(Section):
     """How a network is applied to whole pictures."""
 
     forward: dict[str, Any] = Field(
-        default_factory=dict, description="arguments of the network's forward beside the image, such as {exit: 2}"
+        default_factory=dict,
+        description="arguments of the network's forward beside the image, such as {exit: 2}; {qf: {from: quality}} is "
+        "each sample's quality, {qf: {from: dominant}} the JPEG quality factor that is found in lq",
     )
     tile: TileOptions | None = Field(default=None, description="pictures in tiles; null: as a whole")
     self_ensemble: Annotated[

@@ -12,11 +12,13 @@ import pytest
 import torch
 
 from algorithm.evaluate import Estimate, Metrics, evaluate
+from dataset.down_sample import DownSampledImages
 from dataset.images import PairedImages
 from utils.components import validate_component
 from utils.metrics import METRICS, MetricUnavailable
 from utils.metrics.fid import frechet_distance
 from utils.ranks import Ranks
+from utils.resize import imresize
 
 CPU = torch.device("cpu")
 ALONE = Ranks(0, 0, 1, CPU)
@@ -53,14 +55,31 @@ def test_only_metrics_that_need_no_ground_truth_judge_without_one(standin, pairs
     assert judge.remarks("FID", [[None, None]]) == []
 
 
-def test_lq_of_another_size_is_judged_alone(standin, pairs: Path):
+@pytest.mark.parametrize("scale", [2, 3])
+def test_a_smaller_lq_is_enlarged_for_the_baseline(standin, pairs: Path, scale: int):
     """As in super-resolution."""
-    dataset = PairedImages(gt=str(pairs / "gt"), lq=str(pairs / "lq"), slice=(0, 1))
-    larger = {**dataset[0], "gt": np.tile(dataset[0]["gt"], (2, 2, 1))}
-    doubled = evaluate([larger], metrics(PSNR={}, NIQE={}), ALONE, lambda batch: batch["lq"].repeat(1, 1, 2, 2))[0]
-    assert set(doubled.baseline) == {"NIQE"}
-    assert set(doubled.result) == {"PSNR", "NIQE"}
-    assert doubled.result["NIQE"] == pytest.approx(doubled.baseline["NIQE"])
+    sample = DownSampledImages(gt=str(pairs / "gt"), scale=scale, slice=(0, 1))[0]
+    before = imresize(sample["lq"], scale)
+    same = {**sample, "lq": before}
+    judge = metrics(PSNR={}, NIQE={})
+    small, large = (evaluate([item], judge, ALONE, None)[0] for item in (sample, same))
+    assert (small.scale, large.scale) == (scale, 1)
+    assert set(small.baseline) == {"PSNR", "NIQE"}
+    assert small.baseline == large.baseline
+    error = np.mean((before.astype(float) - sample["gt"]) ** 2)
+    assert small.baseline["PSNR"] == pytest.approx(10 * math.log10(255**2 / error))
+    assert (small.height, small.width) == sample["lq"].shape[:2]
+    assert evaluate([sample], judge, ALONE, None, with_baseline=False)[0].baseline == {}
+
+
+def test_lq_of_a_size_that_does_not_fit_is_judged_alone(standin, pairs: Path):
+    sample = PairedImages(gt=str(pairs / "gt"), lq=str(pairs / "lq"), slice=(0, 1))[0]
+    for repeats in ((3, 2, 1), (1, 2, 1)):
+        other = {**sample, "gt": np.tile(sample["gt"], repeats)}
+        tiled = evaluate([other], metrics(PSNR={}, NIQE={}), ALONE, lambda batch: batch["gt"] / 2)[0]
+        assert set(tiled.baseline) == {"NIQE"}
+        assert set(tiled.result) == {"PSNR", "NIQE"}
+        assert tiled.scale == 1
 
 
 def test_a_metric_of_sets_is_pooled_from_what_it_keeps_of_each_image(standin, pairs: Path):

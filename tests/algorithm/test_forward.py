@@ -1,8 +1,11 @@
+import numpy as np
 import pytest
+import skimage
 import torch
 from torch import nn
 
 from algorithm.forward import Forward, picture
+from utils.codecs import JPEG
 from utils.errors import UserError
 
 
@@ -40,6 +43,38 @@ def test_a_batch_without_what_is_needed():
 def test_an_argument_that_does_not_exist():
     with pytest.raises(UserError, match=r"Needy takes no 'table' \(did you mean 'tables'\?\); .*it takes: tables, qf"):
         Forward(Needy(), arguments={"table": 1})
+
+
+def test_arguments_that_the_options_take_from_the_sample():
+    assert picture(Forward(Needy(), arguments={"qf": {"from": "qf"}})(BATCH)).item() == 6
+    assert Forward(Needy(), arguments={"tables": {"from": "lq"}})(BATCH)[0].item() == 0
+    with pytest.raises(
+        UserError, match=r"forward: qf: nothing called 'tabels' .*mean 'tables'.* lq, tables, qf, gt, d"
+    ):
+        Forward(Needy(), arguments={"qf": {"from": "tabels"}})(BATCH)
+    with pytest.raises(UserError, match="Needy takes no 'q'"):
+        Forward(Needy(), arguments={"q": {"from": "qf"}})
+
+
+def test_the_dominant_quality_is_found_in_each_damaged_image():
+    """Two compressions with shifted blocks, one compression, none."""
+    grey = skimage.data.camera()[100:260, 100:292, None]
+    codec = JPEG()
+    twice = codec.compress(np.ascontiguousarray(codec.compress(grey, 10)[0][4:, 4:]), 50)[0]
+    once = codec.compress(np.ascontiguousarray(grey[4:, 4:]), 50)[0]
+    images = np.stack([twice, once, np.ascontiguousarray(grey[4:, 4:])])
+    lq = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
+    found = []
+
+    class Network(nn.Module):
+        def forward(self, x, qf=None):
+            found.append(qf)
+            return x
+
+    Forward(Network(), arguments={"qf": {"from": "dominant"}})({"lq": lq})
+    assert found[0].shape == (3, 1)
+    assert found[0][:2].flatten().tolist() == pytest.approx([10, 50], abs=1)
+    assert found[0][2].isnan()
 
 
 def test_picture():

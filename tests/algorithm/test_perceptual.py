@@ -45,6 +45,8 @@ def test_is_the_distance_of_the_last_convolutions_output(vgg):
     charbonnier, l1 = (difference**2 + 1e-6).sqrt().mean().item(), difference.abs().mean().item()
     assert Perceptual(weights=vgg)(a, b).item() == pytest.approx(charbonnier, rel=1e-4)
     assert Perceptual(weights=vgg, distance="l1")(a, b).item() == pytest.approx(l1, rel=1e-4)
+    squared = difference.square().mean().item()
+    assert Perceptual(weights=vgg, distance="mse")(a, b).item() == pytest.approx(squared, rel=1e-4)
 
 
 def test_layers_and_style_add_up(vgg):

@@ -196,3 +196,14 @@ def test_tables_come_with_whole_images_and_not_with_patches_on_the_grid_of_the_i
     np.testing.assert_array_equal(dataset[1]["tables"], quant_tables(30, 3))
     assert "tables" not in dataset[Draw(0, 1)]
     assert "tables" not in DegradedImages(gt=gt, quality=30, codec={"type": "WebP"})[0]
+
+
+def test_mixed_grid_is_each_half_of_the_time(gt):
+    whole = {grid: DegradedImages(gt=gt, quality=10, patch=24, grid=grid) for grid in ("image", "patch", "mixed")}
+    own = 0
+    for seed in range(200):
+        mixed, image, patch = (whole[grid][Draw(0, seed)] for grid in ("mixed", "image", "patch"))
+        assert "tables" not in mixed
+        own += np.array_equal(mixed["lq"], patch["lq"])
+        assert np.array_equal(mixed["lq"], patch["lq"]) or np.array_equal(mixed["lq"], image["lq"])
+    assert 70 < own < 130

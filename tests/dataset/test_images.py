@@ -1,15 +1,18 @@
 import numpy as np
 import pytest
+import skimage.data
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from dataset import DATASETS, Draw
 from dataset.images import PairedImages
 from dataset.store import write_store
+from utils.codecs.jpeg_tables import quant_tables
 from utils.colour import luma_uint8
 from utils.components import build, validate_component
 from utils.errors import UserError
-from utils.image_io import oriented, write_image
+from utils.image_io import oriented, read_image, write_image
 
 STEMS = ["001", "002", "003", "004"]
 
@@ -166,6 +169,113 @@ def test_as_a_component(data):
     for wrong in ({"patch": 0}, {"slice": [1]}, {"color": "bgr"}, {"lq": 3}, {"crop": 3}, {"scale": 0}):
         with pytest.raises(UserError, match=next(iter(wrong))):
             validate_component("dataset", spec | wrong)
+
+
+# --------------------------------------------------------------------------- quantization tables
+
+
+@pytest.fixture
+def jpegs(tmp_path):
+    """gt/ and jpeg_qf30/ (64x80 RGB, 001.jpg of quality 30, 002.jpg of 70 and progressive, 003.jpg grey of 20)."""
+    photo = skimage.data.astronaut()[100:164, 100:180]
+    for stem, quality in (("001", 30), ("002", 70), ("003", 20)):
+        write_image(tmp_path / f"gt/{stem}.png", photo)
+        picture = Image.fromarray(photo).convert("L" if stem == "003" else "RGB")
+        (tmp_path / "jpeg_qf30").mkdir(exist_ok=True)
+        picture.save(tmp_path / f"jpeg_qf30/{stem}.jpg", quality=quality, progressive=stem == "002")
+    return tmp_path
+
+
+def test_tables_of_the_files(jpegs):
+    dataset = pairs(jpegs, "jpeg_qf30", tables="file", patch=16)
+    for request in (0, Draw(0, 5)):
+        assert dataset[request]["tables"].dtype == np.float32
+        np.testing.assert_array_equal(dataset[request]["tables"], quant_tables(30, 3))
+        np.testing.assert_array_equal(dataset[1]["tables"], quant_tables(70, 3))
+    grey = pairs(jpegs, "jpeg_qf30", tables="file", color="y")
+    for index, quality in enumerate((30, 70, 20)):
+        np.testing.assert_array_equal(grey[index]["tables"], quant_tables(quality, 1))
+    assert "tables" not in pairs(jpegs, "jpeg_qf30")[0]
+
+
+@pytest.mark.parametrize("lq", ["png_qf30", "qf30.lmdb", "jpeg_qf30"])
+def test_tables_of_the_pixels(lq, jpegs):
+    decoded = {stem: read_image(jpegs / f"jpeg_qf30/{stem}.jpg", "any") for stem in ("001", "002")}
+    write_store(jpegs / "qf30.lmdb", list(decoded.items()))
+    for stem, image in decoded.items():
+        write_image(jpegs / f"png_qf30/{stem}.png", image)
+    for name in ("gt/003.png", "jpeg_qf30/003.jpg"):
+        (jpegs / name).unlink()
+    for color, channels in (("rgb", 3), ("y", 1)):
+        dataset = pairs(jpegs, lq, tables="estimate", patch=16, color=color)
+        for index, quality in enumerate((30, 70)):
+            for request in (Draw(index, 3), index, index):
+                np.testing.assert_array_equal(dataset[request]["tables"], quant_tables(quality, channels))
+
+
+def test_pixels_are_judged_once(jpegs, monkeypatch):
+    dataset = pairs(jpegs, "jpeg_qf30", tables="estimate", patch=16)
+    first = dataset[Draw(0, 1)]["tables"]
+    monkeypatch.setattr("dataset.jpeg_tables.estimate_quality", None)
+    np.testing.assert_array_equal(dataset[0]["tables"], first)
+    with pytest.raises(TypeError):
+        dataset[1]
+
+
+def test_patches_with_tables_begin_where_blocks_do(jpegs):
+    dataset = pairs(jpegs, "jpeg_qf30", tables="file", patch=20)
+    image = dataset[0]["lq"]
+    places = {
+        image[row : row + 20, column : column + 20].tobytes(): (row, column)
+        for row in range(45)
+        for column in range(61)
+    }
+    assert len(places) == 45 * 61
+    samples = [dataset[Draw(0, seed)] for seed in range(300)]
+    assert {sample["gt"].shape for sample in samples} == {(20, 20, 3)}
+    found = {places[sample["lq"].tobytes()] for sample in samples}
+    assert found == {(row, column) for row in range(0, 45, 8) for column in range(0, 61, 8)}
+
+
+@pytest.mark.parametrize("turned", [{"flip": True}, {"rotate": True}, {"flip": True, "rotate": True}])
+@pytest.mark.parametrize("tables", ["file", "estimate"])
+def test_tables_and_turned_patches(tables, turned, jpegs):
+    with pytest.raises(UserError, match=f"tables: {tables}: a patch that is flipped or rotated does not fit"):
+        pairs(jpegs, "jpeg_qf30", tables=tables, **turned)
+
+
+def test_no_tables_in_a_store(data):
+    with pytest.raises(UserError, match=r"qf10\.lmdb is a store, which holds pixels and no tables; .*tables: estimate"):
+        pairs(data, ["qf20", "qf10.lmdb"], tables="file")
+
+
+def test_no_tables_in_another_format(jpegs):
+    for stem in ("001", "002", "003"):
+        write_image(jpegs / f"png/{stem}.png", read_image(jpegs / f"jpeg_qf30/{stem}.jpg", "any"))
+    with pytest.raises(UserError, match=r"png/001\.png is no JPEG file, .*; tables: estimate guesses them"):
+        pairs(jpegs, "png", tables="file")[0]
+    with pytest.raises(UserError, match=r"gt/001\.png: no trace of JPEG with a quality factor of 5 to 98"):
+        pairs(jpegs, "gt", None, tables="estimate")[0]
+
+
+def test_file_without_readable_tables(jpegs):
+    path = jpegs / "jpeg_qf30/001.jpg"
+    picture = Image.open(path)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture.save(path, exif=exif)
+    with pytest.raises(UserError, match=r"001\.jpg: its camera's note \(EXIF\) turns it"):
+        pairs(jpegs, "jpeg_qf30", None, tables="file")[0]
+    exif[0x0112] = 1
+    picture.save(path, exif=exif)
+    assert "tables" in pairs(jpegs, "jpeg_qf30", None, tables="file")[0]
+    picture.convert("CMYK").save(path)
+    with pytest.raises(UserError, match=r"jpeg_qf30/001\.jpg: found a JPEG of 4 components"):
+        pairs(jpegs, "jpeg_qf30", None, tables="file")[0]
+    dataset = pairs(jpegs, "jpeg_qf30", None, tables="file")
+    path.unlink()
+    with pytest.raises(UserError, match=r"cannot read the image .*001\.jpg"):
+        dataset[0]
 
 
 # --------------------------------------------------------------------------- bad input

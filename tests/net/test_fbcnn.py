@@ -129,6 +129,13 @@ def test_the_estimate_given_back_changes_nothing(network: Any) -> None:
 
 
 @torch.no_grad()
+def test_nan_stands_for_the_estimate(network: Any) -> None:
+    y, _ = network(images(), torch.tensor([[float("nan")], [10.0]]))
+    torch.testing.assert_close(y[0], network(images())[0][0], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(y[1], network(images(), 10)[0][1], rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
 def test_other_sizes_are_padded_with_their_last_rows_and_columns(network: Any) -> None:
     x = images()[..., :11, :17]
     padded = torch.cat([x, x[..., -1:].expand(-1, -1, -1, 7)], dim=-1)
@@ -144,7 +151,7 @@ def test_other_sizes_are_padded_with_their_last_rows_and_columns(network: Any) -
     [
         (101, r"found qf \[101\.0\], expected quality factors of 0 to 100"),
         (-1.5, r"found qf \[-1\.5\], expected quality factors of 0 to 100"),
-        (torch.tensor([[10.0], [float("nan")]]), r"found qf \[10\.0, nan\], expected"),
+        (torch.tensor([[10], [float("inf")]]), r"found qf \[10\.0, inf\], expected"),
         ("low", "found qf 'low', expected quality factors of 0 to 100"),
         (torch.ones(3, 1), "found 3 values of qf for 2 images, expected one or one for each"),
     ],

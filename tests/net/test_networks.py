@@ -32,7 +32,8 @@ class Case(NamedTuple):
     """How a network is built small, what its forward takes, and how much larger its output is.
 
     A discriminator takes pictures of one size only and gives no picture: any_size is false. Calls are keyword
-    arguments of the forward with which, one after the other, all of the network is used.
+    arguments of the forward with which, one after the other, all of the network is used. No_onnx says why there
+    is no ONNX file of the network, one_size why compiler and ONNX file know one size of picture only.
     """
 
     arguments: dict[str, Any]
@@ -40,21 +41,29 @@ class Case(NamedTuple):
     scale: int = 1
     any_size: bool = True
     calls: tuple[dict[str, Any], ...] = ({},)
+    no_onnx: str = ""
+    one_size: str = ""
 
+
+CDIST = "PyTorch cannot translate torch.cdist"
 
 CASES = {
     "ARCNN": Case({"hidden_channels": (8, 4)}),
     "CBDNet": Case({"estimator_features": 4, "base_features": 4}),
-    "CISRPSI": Case({"num_features": 8, "num_groups": (1, 1), "num_blocks": 1, "reduction": 4}, scale=2),
+    "CISRPSI": Case(
+        {"num_features": 8, "num_groups": (1, 1), "num_blocks": 1, "reduction": 4, "recursions": 2},
+        scale=2,
+        no_onnx=CDIST,
+    ),
     "DCAD": Case({"num_features": 8, "num_blocks": 3}),
     "DnCNN": Case({"num_features": 8, "depth": 5, "batch_norm": True}),
     "EDSR": Case({"num_features": 8, "num_blocks": 2, "scale": 3, "res_scale": 0.1}, scale=3),
     "ESRGAN": Case({"num_features": 8, "num_blocks": 2, "growth_channels": 4}),
     "FBCNN": Case({"num_features": (6, 8, 10, 12), "num_blocks": 2, "hidden_features": 16}),
     "MDSR": Case({"num_features": 8, "num_blocks": 2}, scale=2, calls=({"scale": 2}, {"scale": 3}, {"scale": 4})),
-    "NonLocalDeblock": Case({}, two_alike),
+    "NonLocalDeblock": Case({}, two_alike, no_onnx=CDIST),
     "QCN": Case({"num_features": 8, "num_blocks": 2}, image_and_tables),
-    "QGCN": Case({"num_blocks": 2}, image_and_tables),
+    "QGCN": Case({"num_blocks": 2}, image_and_tables, one_size="NumPy makes the matrices of its thumbnail"),
     "RBQE": Case({"num_features": 8, "num_levels": 3}),
     "RCAN": Case({"num_features": 8, "num_groups": 2, "num_blocks": 2, "reduction": 2, "scale": 4}, scale=4),
     "SRCNN": Case({"num_features": 8, "upsampling": "tail", "num_blocks": 2, "activation": "prelu"}, scale=2),
@@ -133,6 +142,16 @@ SINGLE = {"QGCN"}
 """Networks that compute some things in float32 whatever they are given."""
 
 every_network = pytest.mark.parametrize("name", NETWORKS.names())
+
+every_exportable_network = pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.skip(reason=reason))
+        if (reason := CASES.get(name, Case({})).no_onnx)
+        else name
+        for name in NETWORKS.names()
+    ],
+)
 
 any_size_network = pytest.mark.parametrize(
     "name", [name for name in NETWORKS.names() if CASES.get(name, Case({})).any_size]
@@ -265,3 +284,66 @@ def test_shared_weights_are_saved_once(name: str, tmp_path: Path) -> None:
     stored = sum(tensor.numel() for tensor in load_file(tmp_path / "net.safetensors").values())
     held = {id(tensor): tensor.numel() for tensor in network.state_dict(keep_vars=True).values()}
     assert stored == sum(held.values())
+
+
+@every_network
+def test_compiles_as_one_graph(name: str) -> None:
+    """The same picture and the same gradients."""
+    torch.compiler.reset()
+    network, case = make(name)
+    inputs = case.inputs(2, 9, 12)
+
+    def results(call: Callable[..., Any]) -> list[Tensor | None]:
+        network.zero_grad()
+        output = picture(call(*inputs, **case.calls[0]))
+        output.square().mean().backward()
+        return [output.detach(), *(p.grad for p in network.parameters())]
+
+    expected = results(network)
+    found = results(torch.compile(network, backend="aot_eager", fullgraph=not case.one_size))
+    for a, b in zip(found, expected, strict=True):
+        assert (a is None) == (b is None)
+        if a is not None and b is not None:
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5 * float(b.abs().max()))
+
+
+@pytest.mark.parametrize("name", ["EDSR"])
+@torch.no_grad()
+def test_compiled_kernels(name: str) -> None:
+    """The real compiler, which takes too long for more than one."""
+    torch.compiler.reset()
+    network, case = make(name)
+    inputs = case.inputs(2, 9, 12)
+    compiled = torch.compile(network.eval(), fullgraph=True)
+    torch.testing.assert_close(compiled(*inputs), network(*inputs), rtol=1e-4, atol=1e-5)
+
+
+@every_exportable_network
+@torch.no_grad()
+def test_onnx_file_gives_the_same_picture(name: str, tmp_path: Path) -> None:
+    """For another size of picture than that with which it was exported, where it can."""
+    import onnxruntime
+
+    network, case = make(name)
+    here, there = case.inputs(2, 24, 21), case.inputs(2, *((24, 21) if case.one_size else (17, 26)))
+    names = list(inspect.signature(network.forward).parameters)
+    sizes = {name: _free_axes(*both) for name, both in zip(names, zip(here, there, strict=True), strict=False)}
+    calls = dict.fromkeys(case.calls[0])  # plain numbers have no axes
+    torch.onnx.export(
+        network.eval(),
+        here,
+        tmp_path / "net.onnx",
+        kwargs=case.calls[0],
+        dynamo=True,
+        dynamic_shapes={**sizes, **calls},
+        verbose=False,
+    )
+    session = onnxruntime.InferenceSession(tmp_path / "net.onnx", providers=["CPUExecutionProvider"])
+    fed = {given.name: tensor.numpy() for given, tensor in zip(session.get_inputs(), there, strict=True)}
+    found = torch.from_numpy(session.run(None, fed)[0])
+    torch.testing.assert_close(found, picture(network(*there, **case.calls[0])), rtol=1e-4, atol=1e-5)
+
+
+def _free_axes(a: Tensor, b: Tensor) -> dict[int, Any]:
+    """The axes that depend on the size of the picture."""
+    return {axis: torch.export.Dim.DYNAMIC for axis in range(a.ndim) if a.shape[axis] != b.shape[axis]}

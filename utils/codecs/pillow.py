@@ -7,6 +7,7 @@ from PIL import Image, features
 
 from utils.codecs.base import too_large
 from utils.errors import UserError
+from utils.image_io import Buffer
 
 
 def require(feature: str, codec: str) -> None:
@@ -16,6 +17,11 @@ def require(feature: str, codec: str) -> None:
             f"{codec} needs a Pillow that was built with it, and Pillow {Image.__version__} here was not; "
             "install a newer one: pip install -U pillow"
         )
+
+
+def orientation(data: Buffer) -> int:
+    """How a camera noted that an image is to be turned (EXIF, tag 0x0112): 1, as it is stored, to 8."""
+    return Image.open(io.BytesIO(data)).getexif().get(0x0112, 1)
 
 
 def compress(image: np.ndarray, file_format: str, **options: int | str) -> tuple[np.ndarray, int]:
