@@ -260,7 +260,7 @@ def _in_order(parts: list[list[Record]]) -> list[Record]:
 
 
 def mean(values: list[float]) -> float:
-    """Mean of the finite values, NaN when there is none.
+    """Mean of the finite values, NaN when there is none; NaN is not finite.
 
     An image that equals its ground truth has an infinite PSNR; it would make every mean infinite.
     """

@@ -164,7 +164,7 @@ class Table:
             row += [_number(before, digits), _number(after, digits), _number(after - before, digits, sign=True)]
         for name in self._estimates:
             found = [record.estimates[name] for record in records if name in record.estimates]
-            errors = [abs(each.value - each.truth) for each in found if not math.isnan(each.truth)]
+            errors = [abs(each.value - each.truth) for each in found]  # NaN without a truth, which a mean leaves out
             row += [_number(mean([each.value for each in found]), 2), _number(mean(errors), 2)]
         seconds = sum(record.seconds for record in records)
         return [*row, _number(len(records) / seconds, 2) if seconds else NOT_AVAILABLE]

@@ -237,13 +237,30 @@ def test_what_a_network_takes_and_returns_beside_the_picture():
 RBQE: dict[str, Any] = {"type": "RBQE", "num_features": 4, "num_levels": 2, "in_channels": 1, "out_channels": 1}
 
 
-@pytest.mark.parametrize("exit", [0, 1, "all"])
 @torch.no_grad()
-def test_exits(exit: int | str):
+def test_exits():
+    """One after another, as a later one looks further than an earlier one."""
     network, x = ready(built(RBQE)), pixels(9, 130, 1, batch=2)
     tiled = Tiled(network, 16)
-    assert len(tiled.tiles(x, exit=exit)) > 2
-    close(tiled(x, exit=exit), network(x, exit=exit))
+    for exit in (0, 1, "all"):
+        assert len(tiled.tiles(x, exit=exit)) > 2
+        close(tiled(x, exit=exit), network(x, exit=exit))
+
+
+class Centred(nn.Module):
+    """The picture less its mean."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mean = GlobalMean()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x - self.mean(x)
+
+
+@torch.no_grad()
+def test_sums_of_half_precision_do_not_overflow():
+    assert Tiled(Centred().eval(), 100)(torch.full((1, 3, 150, 150), 10.0, dtype=torch.half)).count_nonzero() == 0
 
 
 @torch.no_grad()
@@ -364,15 +381,17 @@ def test_less_overlap_is_less_work_and_not_the_same():
 
 @torch.no_grad()
 def test_the_reach_is_measured_once():
-    network = ready(built({"type": "DnCNN", "num_features": 4, "depth": 3}))
+    network = ready(Padded())
     calls: list[bool] = []
     network.register_forward_pre_hook(lambda _, inputs: calls.append(bool(inputs[0].isnan().any())))
     tiled = Tiled(network, 20)
-    for _ in range(2):
-        tiled(pixels(50, 50))
-    assert sum(calls) == 2  # one strip lies, one stands
+    for size in (50, 58):
+        tiled(pixels(size, size))
+        assert sum(calls) == 2  # one strip lies, one stands
     Tiled(network, 64)(pixels(50, 50))  # whole: nothing to measure
     assert sum(calls) == 2
+    tiled(pixels(50, 51))
+    assert sum(calls) == 4, "another remainder, by which networks may shift"
 
 
 @torch.no_grad()

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from net import build_network, load_weights, save_weights
-from net.pickled import _Inert, _Reader
+from net.pickled import _Inert, _Reader, read_modules
 from net.weights import read_metadata
 from utils.errors import UserError
 
@@ -450,6 +450,14 @@ def test_nothing_of_the_interpreter_can_be_named(tmp_path: Path) -> None:
             pickle.loads(content)
             assert trace.is_dir()
             trace.rmdir()
+
+
+def test_files_that_pytorch_did_not_write_hold_no_modules(tmp_path: Path) -> None:
+    write_pickle({"model": network(1)}, tmp_path / "plain.pkl")
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
+        archive.writestr("model/weights.txt", "1 2 3")
+    for name in ("plain.pkl", "other.zip"):
+        assert read_modules(tmp_path / name) == {}
 
 
 @both_formats

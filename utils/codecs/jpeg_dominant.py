@@ -8,20 +8,17 @@ FBCNN-D in Jiang et al., "Towards Flexible Blind JPEG Artifacts Removal", ICCV 2
 published; this one is PowerQE's).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 
-from utils.codecs.jpeg import JPEG
+from utils.codecs.jpeg_estimate import DIP, Dip, full_range_luma, last_compression
 from utils.codecs.jpeg_tables import quant_tables
 
 QUALITIES = range(5, 96)
 """Quality factors that can be found."""
-DIP = 0.3
-"""Smallest dip of the last compression; the least on LIVE1 is 1.5, and 0.08 in pictures that never were JPEG."""
 DISTINCT = 8.0
 """How many spreads the dip of an earlier compression stands out of those on all other positions of the blocks, at
 least. LIVE1 has at most 7 where there was none."""
@@ -37,14 +34,13 @@ _SMALLEST_SPREAD = 2e-3  # of dips; below it, chance stands out
 _MAD = 1.4826  # standard deviation of a normal distribution in terms of its median absolute deviation
 
 
-class Dip(NamedTuple):
-    """A compression as it shows."""
+class _Earlier(NamedTuple):
+    """An earlier compression as it shows."""
 
-    quality: int
-    depth: float
-    shift: tuple[int, int] = (0, 0)
+    dip: Dip
+    shift: tuple[int, int]
     """Rows and columns to drop before its blocks begin."""
-    distinct: float = float("inf")
+    distinct: float
     """In spreads of the depth on all positions of the blocks."""
 
 
@@ -73,40 +69,20 @@ def dominant_quality(image: np.ndarray, distinct: float = DISTINCT) -> Dominant:
         image: uint8 (H, W, 1) grey or (H, W, 3) RGB, of which the luma is judged.
         distinct: see `DISTINCT`.
     """
-    grey = _grey(image)
-    last = _deepest(dips(grey, QUALITIES))
-    limit = last.quality - 2 if last.depth >= DIP else QUALITIES[-1]  # next to the last one, its own dip ends
+    grey = full_range_luma(image)
+    last = last_compression(grey)
+    limit = QUALITIES[-1]
+    if last.depth >= DIP:
+        limit = min(limit, last.quality - 2)  # next to the last one, its own dip ends
     earlier = _most_distinct(grey, limit)
     if earlier is not None and earlier.distinct >= distinct:
-        return Dominant(earlier.quality, earlier.shift, earlier.depth, True, "")
+        return Dominant(earlier.dip.quality, earlier.shift, earlier.dip.depth, True, "")
     remark = ""
     if last.depth < DIP:
-        remark = f"no trace of JPEG of quality factors {QUALITIES[0]} to {QUALITIES[-1]}: no dip deeper than {DIP:g}"
+        remark = f"no trace of JPEG: its change by JPEG has no dip of {DIP:g} at any quality factor"
     elif _detail(grey) < LEAST_DETAIL:
         remark = "hardly any detail, which every quality factor leaves as it is"
-    return Dominant(last.quality, last.shift, last.depth, not remark, remark)
-
-
-def dips(grey: np.ndarray, qualities: Sequence[int]) -> dict[int, float]:
-    """Depth of the dip at each quality factor: log c(q - 1) + log c(q + 1) - 2 log c(q), c the change by JPEG.
-
-    Args:
-        grey: uint8 (H, W, 1).
-        qualities: without gaps, 2 ... 99.
-    """
-    codec = JPEG()
-    changes = {q: _change(codec, grey, q) for q in range(qualities[0] - 1, qualities[-1] + 2)}
-    return _depths(changes)
-
-
-def _deepest(depths: Mapping[int, float]) -> Dip:
-    quality = max(depths, key=lambda quality: depths[quality])
-    return Dip(quality, depths[quality])
-
-
-def _change(codec: JPEG, grey: np.ndarray, quality: int) -> float:
-    again, _ = codec.compress(grey, quality)
-    return cv2.norm(grey, again, cv2.NORM_L2SQR) / grey.size
+    return Dominant(last.quality, (0, 0), last.depth, not remark, remark)
 
 
 def _depths(changes: Mapping[int, float]) -> dict[int, float]:
@@ -115,18 +91,13 @@ def _depths(changes: Mapping[int, float]) -> dict[int, float]:
     return dict(zip(qualities[1:-1], (logs[:-2] + logs[2:] - 2 * logs[1:-1]).tolist(), strict=True))
 
 
-def _grey(image: np.ndarray) -> np.ndarray:
-    """The luma of JPEG files (full range), uint8 (H, W, 1)."""
-    return image if image.shape[2] == 1 else cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)[..., None]
-
-
 def _detail(grey: np.ndarray) -> float:
     """Mean square of what is left of the picture without the means of its blocks."""
     coefficients = _coefficients(_whole_blocks(grey[..., 0]))
     return float(np.square(coefficients[:, 1:]).sum() / max(1, coefficients.size))
 
 
-def _most_distinct(grey: np.ndarray, limit: int) -> Dip | None:
+def _most_distinct(grey: np.ndarray, limit: int) -> _Earlier | None:
     """The dip up to a quality factor that stands out most on a position of the blocks other than the last one's.
 
     The pictures themselves and the last compression make small dips, which are much the same on all positions.
@@ -140,7 +111,7 @@ def _most_distinct(grey: np.ndarray, limit: int) -> Dip | None:
     spread = _MAD * np.median(np.abs(residual), axis=0) + _SMALLEST_SPREAD
     place, number = np.unravel_index(np.argmax(residual / spread), residual.shape)
     distinct = float(residual[place, number] / spread[number])
-    return Dip(QUALITIES[int(number)], float(depths[place, number]), shifts[place], distinct)
+    return _Earlier(Dip(QUALITIES[int(number)], float(depths[place, number])), shifts[place], distinct)
 
 
 def _quantization(grey: np.ndarray) -> dict[int, float]:

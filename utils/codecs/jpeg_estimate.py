@@ -6,6 +6,7 @@ squared change has a sharp dip. Its depth tells more than the smallest change, w
 """
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -21,27 +22,44 @@ _SMALLEST = 0.01  # mean squared change; less, one pixel in a hundred by 1, is c
 _LARGEST_SIDE = 512  # of the part that is judged; more pixels tell no more
 
 
+class Dip(NamedTuple):
+    """A compression as it shows."""
+
+    quality: int
+    depth: float
+
+
 def estimate_quality(image: np.ndarray) -> int | None:
     """The quality factor of libjpeg with which a decoded JPEG was made, or None without a trace of one.
 
+    See `last_compression`.
+    """
+    dip = last_compression(image)
+    return dip.quality if dip.depth >= DIP else None
+
+
+def last_compression(image: np.ndarray) -> Dip:
+    """The dip of the compression that an image has just come from; one less deep than `DIP` means nothing.
+
     At the right quality factor and at some higher ones whose steps divide its steps (90 for 50) there are dips; the
-    lowest of those that are at least half as deep as the deepest is taken. Drawings and even areas, in which there is
-    little to change, can look like a JPEG that they are not.
+    lowest of those that are at least a third as deep as the deepest is taken. Around 50, where the tables of
+    neighbours are nearly the same, it can be one off. Drawings and even areas, in which there is little to change, can
+    look like a JPEG that they are not.
 
     Args:
         image: uint8 (H, W, 1) grey or (H, W, 3) RGB; a block of the JPEG begins at the top left pixel.
     """
     changes = _log_changes(_middle(image))
     depths = _depths(changes)
-    least = max(DIP, max(depths.values()) / 2)
-    quality = next((quality for quality in QUALITIES if depths[quality] >= least), None)
-    if quality is None:
-        return None
+    deepest = max(depths, key=depths.__getitem__)
+    if depths[deepest] < DIP:
+        return Dip(deepest, depths[deepest])
+    quality = next(quality for quality in QUALITIES if depths[quality] >= max(DIP, depths[deepest] / 3))
     while (better := min((quality - 1, quality + 1), key=changes.__getitem__)) in QUALITIES:
         if changes[better] >= changes[quality]:
             break
         quality = better  # the tables of 49, 50 and 51 are nearly the same
-    return quality
+    return Dip(quality, depths[deepest])
 
 
 def dips(image: np.ndarray) -> dict[int, float]:
@@ -54,9 +72,14 @@ def dips(image: np.ndarray) -> dict[int, float]:
     return _depths(_log_changes(image))
 
 
+def full_range_luma(image: np.ndarray) -> np.ndarray:
+    """The luma that JPEG files keep, uint8 (H, W, 1), of grey (H, W, 1) or RGB (H, W, 3)."""
+    return image if image.shape[2] == 1 else cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)[..., None]
+
+
 def _log_changes(image: np.ndarray) -> dict[int, float]:
     """Log of the mean squared change by each quality factor, from one below the first to one above the last."""
-    luma = image if image.shape[2] == 1 else cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)[..., None]
+    luma = full_range_luma(image)
     codec = JPEG()
     found = {}
     for quality in range(QUALITIES[0] - 1, QUALITIES[-1] + 2):

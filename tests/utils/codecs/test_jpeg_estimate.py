@@ -30,6 +30,15 @@ def test_quality_is_found(quality: int, subsampling: str) -> None:
         assert dips(compressed)[quality] >= DIP
 
 
+def test_quality_whose_steps_others_divide() -> None:
+    """The steps of 90 are fifths of those of 50; the dip there is the deeper one here."""
+    compressed = JPEG().compress(data.coffee()[160:320, :160], 50)[0]
+    found = dips(compressed)
+    assert max(found, key=found.__getitem__) == 90
+    assert found[90] > 2 * found[50]
+    assert estimate_quality(compressed) == 50
+
+
 def test_the_lower_of_two_on_one_grid() -> None:
     once = JPEG().compress(CAMERA, 20)[0]
     assert estimate_quality(JPEG().compress(once, 90)[0]) == 20
