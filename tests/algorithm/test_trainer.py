@@ -177,7 +177,8 @@ def test_resumed_training_needs_the_first_weights_no_more(opt, run):
     result = run("train.py", "--opt", opt, "--resume", "auto", "--set", *sets)
     assert result.returncode == 0, result.stderr
     resumed = load_checkpoint("exp/second/ckp-last.pt")["networks"]["net"]
-    assert_equal(resumed, whole.algorithm.networks["net"].state_dict())
+    # another process may have other threads, so sums of other order
+    torch.testing.assert_close(resumed, dict(whole.algorithm.networks["net"].state_dict()), rtol=1e-3, atol=1e-5)
 
 
 def test_first_weights_that_do_not_fit(opt):
