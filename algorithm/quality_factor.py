@@ -5,18 +5,18 @@ from typing import Annotated, Any
 from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 
-from algorithm.forward import Forward
-from algorithm.losses import Loss, Losses, WeightedLosses
-from algorithm.phase import Batch, Phase, Setting
+from algorithm.losses import Loss, Losses
+from algorithm.phase import Batch, Setting
 from algorithm.registry import ALGORITHMS
-from utils.components import Slot, build
+from algorithm.regression import Regression
+from utils.components import Slot
 from utils.errors import UserError
 
 KEY = "quality"
 
 
 @ALGORITHMS.register()
-class QualityFactor:
+class QualityFactor(Regression):
     """Minimise the weighted losses between image and gt, and the error of the estimated quality factor.
 
     Jiang et al., "Towards Flexible Blind JPEG Artifacts Removal", ICCV 2021, eq. 5 (there both are L1, and
@@ -38,21 +38,11 @@ class QualityFactor:
         optimizer: Annotated[Any, Slot("optimizer")] = {"type": "Adam"},  # noqa: B006
         scheduler: Annotated[Any, Slot("scheduler")] = {"type": "none"},  # noqa: B006
     ) -> None:
-        self.networks = {"net": network}
-        prepared = setting.prepare(network)
-        self._forward = Forward(network, prepared)
+        super().__init__(network, setting, loss=loss, optimizer=optimizer, scheduler=scheduler)
         estimated = list(self._forward.estimates.values())
         if KEY not in estimated:
             raise UserError(f"QualityFactor: {type(network).__name__} estimates no quality factor; FBCNN does")
-        self._place = 1 + estimated.index(KEY)
-        self._losses, self._qf_weight = WeightedLosses(loss).to(setting.device), qf_weight
-        self.optimizers = {"net": build(optimizer, network.parameters())}
-        schedule = build(scheduler, setting.niter)
-        self._phase = Phase("net", prepared, self.training_step, self.optimizers["net"], schedule)
-
-    def phases(self, step: int) -> list[Phase]:
-        """Always the one phase."""
-        return [self._phase]
+        self._place, self._qf_weight = 1 + estimated.index(KEY), qf_weight
 
     def training_step(self, batch: Batch) -> Loss:
         """Losses of one batch."""

@@ -7,10 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from algorithm.forward import Forward, picture
+from algorithm.forward import picture
 from algorithm.losses import Loss, Losses, WeightedLosses
 from algorithm.phase import Batch, Phase, Setting
 from algorithm.registry import ALGORITHMS
+from algorithm.regression import Regression
 from net import load_weights
 from net.cisr_psi import CISRPSI
 from utils.components import Slot, build
@@ -115,35 +116,13 @@ class Unfolding:
 
 
 @ALGORITHMS.register()
-class DeblockPretraining:
+class DeblockPretraining(Regression):
     """Train NonLocalDeblock alone: minimise the losses between network(lq, blurred clean) and clean.
 
     clean is what lq was before it was compressed: the batch's `clean`, or gt if that has the size of lq. The blur is
     1 2 1 / 2 4 2 / 1 2 1, normalised (in the authors' program its weights are 1 2 1 / 2 4 5 / 1 2 1 and not
     normalised, by mistake as it seems). Outside training there is no such reference, hence no validation.
     """
-
-    def __init__(
-        self,
-        network: nn.Module,
-        setting: Setting,
-        /,
-        *,
-        loss: Losses = {"L1": {}},  # noqa: B006 - read only
-        optimizer: Annotated[Any, Slot("optimizer")] = {"type": "Adam"},  # noqa: B006
-        scheduler: Annotated[Any, Slot("scheduler")] = {"type": "none"},  # noqa: B006
-    ) -> None:
-        self.networks = {"net": network}
-        prepared = setting.prepare(network)
-        self._forward = Forward(network, prepared)
-        self._losses = WeightedLosses(loss).to(setting.device)
-        self.optimizers = {"net": build(optimizer, network.parameters())}
-        schedule = build(scheduler, setting.niter)
-        self._phase = Phase("net", prepared, self.training_step, self.optimizers["net"], schedule)
-
-    def phases(self, step: int) -> list[Phase]:
-        """Always the one phase."""
-        return [self._phase]
 
     def training_step(self, batch: Batch) -> Loss:
         """Losses of one batch.

@@ -220,7 +220,7 @@ def test_blur() -> None:
 def test_the_module_learns_from_a_blurred_clean_picture(key: str) -> None:
     torch.manual_seed(0)
     network, data = NonLocalDeblock(), batch()
-    spec = validate_component("algorithm", {"type": "DeblockPretraining"})
+    spec = validate_component("algorithm", {"type": "DeblockPretraining", "loss": {"L1": {}}})
     algorithm: DeblockPretraining = build(spec, network, Setting(1, CPU, lambda network: network))
     if key == "gt":
         data["gt"] = data.pop("clean")
@@ -236,7 +236,7 @@ def test_no_clean_picture_to_learn_from() -> None:
     data = batch()
     del data["clean"]
     algorithm = build(
-        validate_component("algorithm", {"type": "DeblockPretraining"}),
+        validate_component("algorithm", {"type": "DeblockPretraining", "loss": {"L1": {}}}),
         NonLocalDeblock(),
         Setting(1, CPU, lambda network: network),
     )
