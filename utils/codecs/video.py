@@ -9,7 +9,7 @@ import re
 from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -67,7 +67,7 @@ class LibraryCodec:
         pattern: of the QPs; others than "flat" need HEVC.
 
     Raises:
-        UserError: no such standard, preset or pattern; no PyAV, or one without the encoder.
+        UserError: no such standard, preset or pattern; no PyAV, or one without the encoder or its zones.
     """
 
     quality_name = "qp"
@@ -83,7 +83,9 @@ class LibraryCodec:
         self._qps(0, 1)
         if pattern != "flat" and not self._library.zones:
             raise UserError(f"{name} codes all frames with one QP here: pattern flat, not {pattern}, which hevc has")
-        self._av = pyav(f"{name} coding", self._library.encoder, self._library.decoder)
+        self._pyav()
+        if pattern != "flat":
+            zone_shift()
 
     def parameters(self, quality: int, geometry: Geometry, count: int) -> str:
         """See `SequenceCodec.parameters`; as FFmpeg's command line has them."""
@@ -103,7 +105,7 @@ class LibraryCodec:
                 for coded in code(self._library, self._preset, settings, frames, geometry, file):
                     writer.write(coded.frame)
                     infos.append(FrameInfo(len(infos), coded.type, qps[len(infos)], coded.bits, coded.psnr_y))
-            except self._av.FFmpegError as error:
+            except self._pyav().FFmpegError as error:
                 size = f"{geometry.width}x{geometry.height}"
                 raise UserError(f"{self.name} cannot code {source.path} of {size} pixels: {error.strerror}") from None
         if len(infos) != count:
@@ -123,8 +125,12 @@ class LibraryCodec:
         return settings
 
     def _version(self) -> str:
-        libavcodec = ".".join(str(part) for part in self._av.library_versions["libavcodec"])
-        return f"{_encoder_version(self.name)}, libavcodec {libavcodec}, PyAV {self._av.__version__}"
+        av = self._pyav()
+        libavcodec = ".".join(str(part) for part in av.library_versions["libavcodec"])
+        return f"{_encoder_version(self.name)}, libavcodec {libavcodec}, PyAV {av.__version__}"
+
+    def _pyav(self) -> Any:
+        return pyav(f"{self.name} coding", self._library.encoder, self._library.decoder)
 
 
 def _tree_size(geometry: Geometry) -> Settings:
