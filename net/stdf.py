@@ -5,7 +5,7 @@ with the layers of STDF-PyTorch, the implementation that is known by its weights
 """
 
 import re
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import torch
 from pydantic import Field, NonNegativeInt, PositiveInt
@@ -40,9 +40,6 @@ class STDF(nn.Module):
         enhance_features: channels between the convolutions after the fusion.
         enhance_layers: number of these convolutions.
     """
-
-    follows_motion: ClassVar[bool] = True
-    """Offsets have no bound, so tiles cannot be exact (algorithm/inference.py)."""
 
     def __init__(
         self,
