@@ -211,10 +211,10 @@ def _judge(
     if enhance is None:
         return record, None
     output, record.seconds = _timed(enhance, batch, device)
-    result = picture(output).float().clamp(0, 1)
-    record.result = metrics(result, gt)
+    result = picture(output).float()
+    record.result = metrics(result, gt)  # which clamp, if they are asked to
     record.estimates = _estimates(getattr(enhance, "estimates", {}), output, batch)
-    return record, result
+    return record, result.clamp(0, 1)
 
 
 def _estimates(names: Mapping[str, str], output: Any, batch: Batch) -> dict[str, Estimate]:
