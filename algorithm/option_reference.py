@@ -41,6 +41,7 @@ TITLES = {
     "scheduler": "Schedules of the learning rate",
     "metric": "Metrics",
     "protocol": "Protocols of the tests",
+    "window": "Windows of the clips of videos",
     "codec": "Codecs",
 }
 

@@ -145,13 +145,13 @@ def check_patch(image: np.ndarray, patch: int, source: Source, stem: str, margin
         raise UserError(f"{source.where(stem)} has {width}x{height} pixels, less than {need}; lower patch")
 
 
-def take_slice(images: list[str], limits: tuple[int, int] | None, where: str) -> list[str]:
-    """The images [start, stop); raises `UserError` when they do not exist."""
+def take_slice(images: list[str], limits: tuple[int, int] | None, where: str, what: str = "images") -> list[str]:
+    """The images (or `what` they are) [start, stop); raises `UserError` when they do not exist."""
     if limits is None:
         return images
     start, stop = limits
     if not 0 <= start < stop <= len(images):
-        raise UserError(f"slice: [{start}, {stop}] does not fit the {len(images)} images of {where}")
+        raise UserError(f"slice: [{start}, {stop}] does not fit the {len(images)} {what} of {where}")
     return images[start:stop]
 
 
@@ -178,23 +178,32 @@ def pair_up(gt: Source | None, sources: list[Source]) -> dict[str, list[_Item]]:
         found = {_split(stem, known)[0]: stem for stem in source.stems()}
         other = gt.path if gt is not None else sources[0].path
         lonely = [stem for image, stem in found.items() if known is not None and image not in known]
-        _refuse_unpaired(lonely, len(found), source.path, len(images), other)
-        _refuse_unpaired([image for image in images if image not in found], len(images), other, len(found), source.path)
+        refuse_unpaired(lonely, len(found), source.path, len(images), other)
+        refuse_unpaired([image for image in images if image not in found], len(images), other, len(found), source.path)
     return {image: pairs[image] for image in images}
 
 
-def _refuse_unpaired(lonely: list[str], count: int, path: object, other_count: int, other: object) -> None:
+def refuse_unpaired(
+    lonely: list[str], count: int, path: object, other_count: int, other: object, what: str = "images"
+) -> None:
+    """Raise `UserError` when some of the `count` images (or `what` they are) in `path` have no partner in `other`."""
     if lonely:
         first = ", ".join(sorted(lonely)[:3]) + (", ..." if len(lonely) > 3 else "")
         raise UserError(
-            f"{len(lonely)} of the {count} images in {path} have no partner among the {other_count} in {other}: "
-            f"{first}; pairs need the same stem"
+            f"{len(lonely)} of the {count} {what} in {path} have no partner among the {other_count} in {other}: "
+            f"{first}; pairs need the same {'stem' if what == 'images' else 'name'}"
         )
 
 
+def read_setting(name: str) -> tuple[str, int]:
+    """What the name of a folder says of the compression: "bpg_QP37" -> ("qp37", 37); ("", -1) if nothing."""
+    setting = _SETTING.search(name)
+    return (setting[0].lower(), int(setting[2])) if setting else ("", -1)
+
+
 def _group_of(source: Source, several: bool) -> str:
-    setting = _SETTING.search(source.path.name)
-    return setting[0].lower() if setting else source.path.name if several else ""
+    name = source.path.name
+    return read_setting(name)[0] or (name if several else "")
 
 
 def _setting(group: str) -> tuple[str, int]:

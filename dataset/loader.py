@@ -17,10 +17,11 @@ IMAGES = ("lq", "gt", "clean")
 
 
 def collate(samples: Sequence[Sample]) -> dict[str, Any]:
-    """Put samples together: images uint8 (N, C, H, W), name and group lists, quality int64 (N,).
+    """Put samples together: images uint8 (N, C, H, W), clips (N, T, C, H, W), name and group lists, quality int64 (N,).
 
-    If the samples have them, tables float32 (N, 1 or 2, 8, 8), and the scale, a number, that they share. The
-    images stay in HWC order in memory; `to_device` changes that where it costs nothing.
+    If the samples have them, tables float32 (N, 1 or 2, 8, 8), and the scale, a number, that they share; of videos
+    the list sequence, frame and peak int64 (N,). The images stay in HWC order in memory; `to_device` changes that
+    where it costs nothing.
 
     Raises:
         UserError: images of different sizes.
@@ -33,11 +34,15 @@ def collate(samples: Sequence[Sample]) -> dict[str, Any]:
     for key in IMAGES:
         images = [image for sample in samples if (image := sample.get(key)) is not None]
         if images:
-            batch[key] = torch.from_numpy(_stack(images, batch["name"])).permute(0, 3, 1, 2)
+            batch[key] = torch.from_numpy(_stack(images, batch["name"])).movedim(-1, -3)
     if tables := [sample["tables"] for sample in samples if "tables" in sample]:
         batch["tables"] = torch.from_numpy(np.stack(tables))
     if "scale" in samples[0]:
         batch["scale"] = samples[0]["scale"]
+    if "sequence" in samples[0]:
+        batch["sequence"] = [sample["sequence"] for sample in samples if "sequence" in sample]
+        batch["frame"] = torch.tensor([sample["frame"] for sample in samples if "frame" in sample])
+        batch["peak"] = torch.tensor([sample["peak"] for sample in samples if "peak" in sample])
     return batch
 
 
@@ -45,8 +50,8 @@ def _stack(images: list[np.ndarray], names: list[str]) -> np.ndarray:
     for image, name in zip(images, names, strict=True):
         if image.shape != images[0].shape:
             raise UserError(
-                f"{names[0]} has {images[0].shape[1]}x{images[0].shape[0]} pixels and {name} "
-                f"{image.shape[1]}x{image.shape[0]}: they cannot share a batch; set patch, or bs_pg: 1"
+                f"{names[0]} has {images[0].shape[-2]}x{images[0].shape[-3]} pixels and {name} "
+                f"{image.shape[-2]}x{image.shape[-3]}: they cannot share a batch; set patch, or bs_pg: 1"
             )
     return np.stack(images)
 
@@ -56,7 +61,10 @@ def to_device(
     device: torch.device,
     memory_format: torch.memory_format = torch.contiguous_format,
 ) -> dict[str, Any]:
-    """The batch on the device, images as float32 in [0, 1]; the bytes travel, the conversion is done there."""
+    """The batch on the device, images as float32 in [0, 1]; the bytes travel, the conversion is done there.
+
+    Clips become contiguous whatever the memory format, which is one of images.
+    """
     ready = {
         key: value.to(device, non_blocking=True) if isinstance(value, torch.Tensor) and key not in IMAGES else value
         for key, value in batch.items()
@@ -64,7 +72,8 @@ def to_device(
     for key in IMAGES:
         if key in batch:
             image = batch[key].to(device, non_blocking=True)
-            ready[key] = image.to(torch.float32, memory_format=memory_format).div_(255)
+            order = memory_format if image.ndim == 4 else torch.contiguous_format
+            ready[key] = image.to(torch.float32, memory_format=order).div_(255)
     return ready
 
 

@@ -32,17 +32,23 @@ class _Sample(TypedDict):
 class Sample(_Sample, total=False):
     """One sample.
 
-    lq: uint8 (H, W, C), contiguous or a read-only view of a store. gt: likewise, (scale H, scale W, C);
-    absent without ground truth. name: unique in the data set, fit for a file name. group: the setting
-    that the image was compressed with ("qf10"), "" if unknown. quality: its number, -1 if unknown.
+    lq: uint8 (H, W, C), contiguous or a read-only view of a store; of a clip (T, H, W, C), oldest first. gt:
+    likewise (scale H, scale W, C), of the clip's middle; absent without ground truth. name: unique in the data set,
+    fit for a file name. group: the setting that the image was compressed with ("qf10"), "" if unknown. quality: its
+    number, -1 if unknown.
     tables: the JPEG's quantization steps 1 ... 255, float32 (2, 8, 8), luma first; (1, 8, 8) of a grey image; in
     natural order. clean: uint8 like lq, what lq was before it was compressed. scale: how much larger gt is.
+    Of videos sequence: the name of the video; frame: its number there, from 0; peak: whether its quality is higher
+    than that of its neighbours, 1 or 0, -1 if unknown.
     """
 
     gt: np.ndarray
     clean: np.ndarray
     tables: np.ndarray
     scale: int
+    sequence: str
+    frame: int
+    peak: int
 
 
 class ImageDataset(Protocol):

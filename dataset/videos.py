@@ -1,0 +1,331 @@
+"""Where videos lie: folders of raw files, folders of frames and LMDB stores, behind one small interface."""
+
+import os
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
+
+import numpy as np
+
+from dataset.augment import Window
+from dataset.sources import Images
+from dataset.store import DATA_FILE, open_store
+from utils.errors import UserError
+from utils.image_io import SUFFIXES, in_color, list_images, read_image
+from utils.yuv import Chroma, Depth, Frame, Geometry, YUVReader, count_frames, parse_name, to_rgb
+
+Color = Literal["rgb", "y"]
+V = TypeVar("V")
+
+OPEN = 8
+"""Files and folders of one source that a process has open at once."""
+
+_RAW_NAME = re.compile(r"(.+_[1-9]\d*x[1-9]\d*)_\d+")
+_CHROMA_REACH = 2  # pixels of luma: one sample of 4:2:0 chroma, as far as its interpolation looks
+
+
+class Videos(Protocol):
+    """Videos by name.
+
+    A name is what the files are called, without the number of frames (`RaceHorses_416x240_300.yuv` is
+    `RaceHorses_416x240`: there are two RaceHorses) and with _ for / (Vimeo's `00001/0001` is `00001_0001`).
+    """
+
+    path: Path
+
+    def names(self) -> list[str]:
+        """All names, in order."""
+        ...
+
+    def count(self, name: str, /) -> int:
+        """Frames of a video."""
+        ...
+
+    def stems(self, name: str, /) -> Sequence[str] | None:
+        """What its frames are called, in order; None where they have no names."""
+        ...
+
+    def size(self, name: str, frame: int, /) -> tuple[int, int]:
+        """Rows and columns of a frame."""
+        ...
+
+    def read(self, name: str, frame: int, window: Window | None = None, /) -> np.ndarray:
+        """A frame or a part of it, uint8 (H, W, 1 or 3), perhaps a read-only view; nothing else is converted."""
+        ...
+
+    def file(self, name: str, /) -> Path:
+        """The file or folder of a video, or the place where it would be in a store."""
+        ...
+
+    def where(self, name: str, /) -> str:
+        """The name of a video in messages."""
+        ...
+
+
+class RawFormat(NamedTuple):
+    """What raw files have in common: 4:2:0 or 4:4:4, bits, and (width, height) where their names do not say it."""
+
+    chroma: Chroma = "420"
+    depth: Depth = 8
+    size: tuple[int, int] | None = None
+
+
+def open_videos(
+    path: str | os.PathLike[str],
+    color: Color = "y",
+    raw: RawFormat = RawFormat(),  # noqa: B008 - immutable
+    *,
+    kept: int = 2,
+    only: Iterable[str] | None = None,
+) -> Videos:
+    """The videos of a folder with `*.yuv` files, of a folder of folders of image files, or of a store.
+
+    Args:
+        path: of the folder or store. Its images are called `<sequence>/<frame>`; frames are ordered by name, numbers
+            in it by their value.
+        color: "y" is the luma as the raw file has it, or the one of RGB images (BT.601 studio range, rounded); "rgb"
+            of a raw file see `utils.yuv.to_rgb`.
+        raw: of `*.yuv` files. 10 bits are rounded to 8.
+        kept: decoded frames to keep, so that each is decoded once when windows slide over a sequence.
+        only: sequences that are wanted; spares listing all folders where there are many.
+
+    Raises:
+        UserError: nothing there, two videos of one name, or a raw file whose size does not fit its geometry.
+    """
+    if not Path(path).is_dir():
+        raise UserError(f"no folder of videos {path}; check the path")
+    if (Path(path) / DATA_FILE).is_file():
+        return PictureVideos(path, open_store(path), color, kept)
+    if any(file.suffix.lower() == ".yuv" for file in Path(path).iterdir()):
+        return RawVideos(path, color, raw, kept)
+    return PictureVideos(path, FrameFolders(path, only), color, kept)
+
+
+def sequence_name(stem: str) -> str:
+    """The name of a video (see `Videos`) from that of its file or folder."""
+    match = _RAW_NAME.fullmatch(stem)
+    return (match[1] if match else stem).replace("/", "_")
+
+
+# --------------------------------------------------------------------------- raw files
+
+
+class RawVideos:
+    """The `*.yuv` files of a folder; each is opened when it is asked for, by the process that asks."""
+
+    def __init__(self, path: str | os.PathLike[str], color: Color, raw: RawFormat, kept: int) -> None:
+        self.path = Path(path)
+        self._color, self._raw = color, raw
+        files = sorted(file for file in self.path.iterdir() if file.suffix.lower() == ".yuv")
+        self._files = _by_name({file.stem: file for file in files}, path)
+        self._counts = {name: count_frames(file, self.geometry(name)) for name, file in self._files.items()}
+        self._readers = Recent(self._reader, OPEN)
+        self._rgb = Recent(self._converted, kept)
+
+    def names(self) -> list[str]:
+        return list(self._files)
+
+    def count(self, name: str) -> int:
+        return self._counts[name]
+
+    def stems(self, name: str) -> None:
+        return None
+
+    def size(self, name: str, frame: int) -> tuple[int, int]:
+        geometry = self.geometry(name)
+        return geometry.height, geometry.width
+
+    def geometry(self, name: str) -> Geometry:
+        """Of a file, from its name or the one size of all; raises `UserError` if there can be no such frames."""
+        file = self._files[name]
+        width, height = self._raw.size or parse_name(file)[1:3]
+        return Geometry(width, height, self._raw.chroma, self._raw.depth).check(file)
+
+    def read(self, name: str, frame: int, window: Window | None = None) -> np.ndarray:
+        if self._color == "y":
+            plane = self._readers(name).luma(frame)
+            return eight_bits(plane if window is None else window.cut(plane))[..., None]
+        if window is None:
+            return self._rgb(name, frame)
+        region = self._region(window, *self.size(name, frame))
+        return window.within(region).cut(self._converted(name, frame, region))
+
+    def chroma(self, name: str, frame: int) -> tuple[np.ndarray, np.ndarray]:
+        """U and V of a frame, as the file has them."""
+        return self._readers(name)[frame][1:]
+
+    def file(self, name: str) -> Path:
+        return self._files[name]
+
+    def where(self, name: str) -> str:
+        return str(self._files[name])
+
+    def _reader(self, name: str) -> YUVReader:
+        return YUVReader(self._files[name], self.geometry(name))
+
+    def _region(self, window: Window, height: int, width: int) -> Window:
+        """The window and all around it that takes part in its colours, beginning and ending with whole chroma."""
+        if self._raw.chroma == "444":
+            return window
+        top, left = (max(0, start - _CHROMA_REACH) // 2 * 2 for start in window[:2])
+        bottom = min(height, -(-(window.top + window.height + _CHROMA_REACH) // 2) * 2)
+        right = min(width, -(-(window.left + window.width + _CHROMA_REACH) // 2) * 2)
+        return Window(top, left, bottom - top, right - left)
+
+    def _converted(self, name: str, frame: int, region: Window | None = None) -> np.ndarray:
+        planes = self._readers(name)[frame]
+        if region is not None:
+            step = 2 if self._raw.chroma == "420" else 1
+            coarse = Window(*(value // step for value in region))
+            planes = Frame(region.cut(planes.y), coarse.cut(planes.u), coarse.cut(planes.v))
+        return to_rgb(Frame(*map(eight_bits, planes)))
+
+
+def eight_bits(plane: np.ndarray) -> np.ndarray:
+    """A plane as uint8; 10 bits are rounded, halves up."""
+    if plane.dtype == np.uint8:
+        return np.asarray(plane)  # no memmap any more
+    return np.minimum((plane + 2) >> 2, 255).astype(np.uint8)
+
+
+# --------------------------------------------------------------------------- frames
+
+
+class PictureVideos:
+    """Videos as single images: in folders of frames or in a store."""
+
+    def __init__(self, path: str | os.PathLike[str], images: Images, color: Color, kept: int) -> None:
+        self.path = Path(path)
+        self._images = images
+        self._color: Color = color
+        self._channels = {"rgb": 3, "y": 1}[color]
+        grouped = _grouped(images.stems(), self.path)
+        self._stems = _by_name({stem: stem for stem in grouped}, path)
+        self._frames = {name: grouped[stem] for name, stem in self._stems.items()}
+        self._stored = Recent(self._load, kept)
+
+    def names(self) -> list[str]:
+        return list(self._stems)
+
+    def count(self, name: str) -> int:
+        return len(self._frames[name])
+
+    def stems(self, name: str) -> Sequence[str]:
+        return self._frames[name]
+
+    def size(self, name: str, frame: int) -> tuple[int, int]:
+        height, width, _ = self._stored(name, frame).shape
+        return height, width
+
+    def read(self, name: str, frame: int, window: Window | None = None) -> np.ndarray:
+        image = self._stored(name, frame)
+        image = image if window is None else window.cut(image)
+        return image if image.shape[2] == self._channels else in_color(image, self._color, self.where(name))
+
+    def file(self, name: str) -> Path:
+        return self.path / self._stems[name]
+
+    def where(self, name: str) -> str:
+        return f"{self.path}[{self._stems[name]}]"
+
+    def _load(self, name: str, frame: int) -> np.ndarray:
+        return self._images[f"{self._stems[name]}/{self._frames[name][frame]}"]
+
+
+class FrameFolders:
+    """Folders of image files, at any depth, as images called `<folder>/<stem>`.
+
+    Args:
+        path: what the folders are named from.
+        only: the folders that are wanted, of which some may not be there; None: all.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], only: Iterable[str] | None = None) -> None:
+        self.path = Path(path)
+        self._only = None if only is None else list(only)
+        self._listing = Recent(self._list, OPEN)
+
+    def stems(self) -> list[str]:
+        """All frames; raises `UserError` when there is none, or an image that is in no folder."""
+        if any(file.suffix.lower() in SUFFIXES for file in self.path.iterdir()):
+            raise UserError(f"{self.path} holds images; expected folders of frames, one for each video, or *.yuv files")
+        stems = [f"{folder}/{stem}" for folder in self._folders() for stem in self._list(folder)]
+        if not stems:
+            raise UserError(f"no video in {self.path}; it needs *.yuv files, or folders of frames")
+        return stems
+
+    def where(self, stem: str) -> str:
+        """The name of an image in messages."""
+        folder, _, name = stem.rpartition("/")
+        return str(self._listing(folder)[name])
+
+    def __getitem__(self, stem: str) -> np.ndarray:
+        """The image as stored, uint8 (H, W, 1 or 3)."""
+        folder, _, name = stem.rpartition("/")
+        listing = self._listing(folder)
+        if name not in listing:
+            raise UserError(f"no frame {name} in {self.path / folder} any more; start again")
+        return read_image(listing[name], "any")
+
+    def _list(self, folder: str) -> dict[str, Path]:
+        return list_images(self.path / folder)
+
+    def _folders(self) -> Iterator[str]:
+        if self._only is not None:
+            yield from (folder for folder in self._only if (self.path / folder).is_dir())
+            return
+        for folder, subfolders, files in os.walk(self.path):
+            subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+            if any(Path(file).suffix.lower() in SUFFIXES and not file.startswith(".") for file in files):
+                yield Path(folder).relative_to(self.path).as_posix()
+
+
+def _grouped(stems: Iterable[str], path: Path) -> dict[str, tuple[str, ...]]:
+    """The frames of each sequence, in order. Sequences whose frames are called alike share one tuple."""
+    frames: dict[str, list[str]] = {}
+    for stem in stems:
+        folder, _, name = stem.rpartition("/")
+        if not folder:
+            raise UserError(f"{path} holds the image {stem}; those of a video are called <sequence>/<frame>")
+        frames.setdefault(folder, []).append(name)
+    alike: dict[tuple[str, ...], tuple[str, ...]] = {}
+    ordered = {folder: tuple(sorted(names, key=_by_number)) for folder, names in sorted(frames.items())}
+    return {folder: alike.setdefault(names, names) for folder, names in ordered.items()}
+
+
+def _by_number(name: str) -> list[Any]:
+    """Sorts im2 before im10."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
+
+
+def _by_name(found: dict[str, V], path: object) -> dict[str, V]:
+    """What was found by its stem, by the name of the video."""
+    named: dict[str, V] = {}
+    for stem, value in found.items():
+        name = sequence_name(stem)
+        if name in named:
+            raise UserError(f"{path} holds two videos called {name}; keep one of them")
+        named[name] = value
+    return named
+
+
+class Recent(Generic[V]):
+    """The last few results of a function; those before are dropped, and a copy for another process has none."""
+
+    def __init__(self, make: Callable[..., V], capacity: int) -> None:
+        self._make, self._capacity = make, capacity
+        self._values: OrderedDict[Hashable, V] = OrderedDict()
+
+    def __call__(self, *key: Any) -> V:
+        if key in self._values:
+            self._values.move_to_end(key)
+            return self._values[key]
+        while len(self._values) >= self._capacity:
+            self._values.popitem(last=False)
+        self._values[key] = value = self._make(*key)
+        return value
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_values": OrderedDict()}
