@@ -95,6 +95,10 @@ class Metrics:
         """Direction of a metric; None where only a package knows that is not installed."""
         return self.metrics.get(name, self._entries[name]).higher_is_better
 
+    def judges_sets(self, name: str) -> bool:
+        """Whether a metric has no value of a single image."""
+        return hasattr(self._entries[name], "pool")
+
     def convention(self, name: str, channels: int) -> str:
         """How the metric was computed: channel, rounding, border ..."""
         return self.metrics[name].describe(channels) if name in self.metrics else "not available"

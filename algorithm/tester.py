@@ -1,6 +1,6 @@
 """Testing: weights in, enhanced images and one result table out."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,7 @@ def tested_weights(options: Options) -> Path:
     return Path(options.test.ckp_load_path or options.folder / "ckp-best.pt")
 
 
-def _are_videos(sets: Mapping[str, Any], options: Options) -> bool:
+def _are_videos(sets: dict[str, Any], options: Options) -> bool:
     videos = [name for name, dataset in sets.items() if hasattr(dataset, "sequences")]
     if videos and len(videos) < len(sets):
         images = [name for name in sets if name not in videos]
@@ -99,7 +99,7 @@ def _are_videos(sets: Mapping[str, Any], options: Options) -> bool:
     return bool(videos)
 
 
-def _test_videos(options: Options, ranks: Ranks, sets: Mapping[str, Any]) -> VideoReport:
+def _test_videos(options: Options, ranks: Ranks, sets: dict[str, Any]) -> VideoReport:
     network = trained_network(options, ranks.device)
     enhance, weights = ByPeak(enhancer(network, options.test)), {"all": tested_weights(options)}
     if options.test.peaks_ckp_load_path:

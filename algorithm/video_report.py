@@ -18,6 +18,18 @@ from utils.files import atomic_path
 FORMAT = 1
 """Of report.json."""
 SPEED = "frames/s"
+TITLES = {
+    "sd_lq": "SD lq",
+    "sd": "SD",
+    "pvd_lq": "PVD lq",
+    "pvd": "PVD",
+    "pvd_at_lq": "PVD at lq's peaks",
+    "delta_peaks": "Δ of PQFs",
+    "delta_others": "Δ of others",
+}
+"""Of the figures of fluctuation that stand in tables for people."""
+BRIEF = ("sd_lq", "sd", "pvd_lq", "pvd")
+"""Those of them that the terminal shows."""
 
 
 @dataclass
@@ -80,10 +92,10 @@ class VideoReport:
         title = [f"{self.title}, means; compressed (lq) and enhanced"]
         rows = [
             [average.set, average.group or "-", average.over, str(average.videos), str(average.frames),
-             *self._cells(average.figures)]
+             *self._cells(average.figures, BRIEF)]
             for average in self.averages
         ]  # fmt: skip
-        lines = aligned([["set", "quality", "mean of", "videos", "frames", *self._titles()], *rows], 3)
+        lines = aligned([["set", "quality", "mean of", "videos", "frames", *self._titles(BRIEF)], *rows], 3)
         legend = [f"{name}: {convention}" for name, convention in self.conventions().items()]
         return "\n".join([*title, *lines, *legend, *self.notes()])
 
@@ -108,7 +120,9 @@ class VideoReport:
         for video, found in zip(self.videos, self.figures, strict=True):
             bits = "" if video.bits is None else str(video.bits)
             size = [str(video.width), str(video.height), str(len(video.frames)), bits]
-            rows.append([video.set, video.group, video.letter, video.name, *size, *(_exact(found[key]) for key in keys)])
+            rows.append(
+                [video.set, video.group, video.letter, video.name, *size, *(_exact(found[key]) for key in keys)]
+            )
         for average in self.averages:
             label = ["", f"mean of {average.over}", "", "", str(average.frames), ""]
             rows.append([average.set, average.group, *label, *(_exact(average.figures[key]) for key in keys)])
@@ -163,19 +177,19 @@ class VideoReport:
                 rows.append(["", over, str(each.frames), *self._cells(each.figures)])
         return rows
 
-    def _titles(self) -> list[str]:
+    def _titles(self, fluctuations: Sequence[str] = FLUCTUATIONS) -> list[str]:
         """Of `_cells`."""
         titles = []
         for name in self.metrics.names:
             titles += [f"{name} lq", name, f"Δ{name}"] if name == self.main else [self._delta_title(name)]
         if self.main:
-            titles += ["SD lq", "SD", "PVD lq", "PVD", "PVD at lq's peaks", "Δ PQF", "Δ other"]
+            titles += [TITLES[key] for key in fluctuations if key in TITLES]
         return [*titles, SPEED]
 
     def _delta_title(self, name: str) -> str:
         return f"Δ{name}" if self.metrics.unit(name) == "dB" else f"Δ{name} x1e4"
 
-    def _cells(self, found: Figures) -> list[str]:
+    def _cells(self, found: Figures, fluctuations: Sequence[str] = FLUCTUATIONS) -> list[str]:
         """What a person wants to see of a video or of several."""
         cells = []
         for name in self.metrics.names:
@@ -186,8 +200,7 @@ class VideoReport:
             delta = found[f"{key}_delta"] * (1 if in_decibel else 1e4)
             cells.append(number(delta, 3 if in_decibel else 1, sign=True))
         if self.main:
-            cells += [number(found[key], 3) for key in FLUCTUATIONS[:5]]
-            cells += [number(found[key], 3, sign=True) for key in FLUCTUATIONS[-2:]]
+            cells += [number(found[key], 3, sign="delta" in key) for key in fluctuations if key in TITLES]
         return [*cells, number(found["fps"], 2)]
 
     def _frame_rows(self, video: VideoScores) -> Iterator[list[str]]:

@@ -159,8 +159,9 @@ class _Test:
         record, result = judge(batch, self._metrics, self._enhance, self._device)
         assert result is not None
         peak = int(batch["peak"]) if "peak" in batch else -1
-        scores: list[Any] = [record.baseline, record.result]
-        row = FrameScores(int(job.video.frames[place]), peak, *scores, record.seconds)
+        before, after = ({name: float(value) for name, value in part.items()}
+                         for part in (record.baseline, record.result))  # fmt: skip
+        row = FrameScores(int(job.video.frames[place]), peak, before, after, record.seconds)
         frame = None
         if self._options.test.if_save_im:
             frame = to_frame(to_image(result[0]), job.dataset, index, geometry_of(job.video))
@@ -234,8 +235,10 @@ def program() -> str:
 
 
 def _check(metrics: Metrics) -> None:
-    if sets := [name for name, metric in metrics.metrics.items() if hasattr(metric, "pool")]:
-        raise UserError(f"test.criterion: {', '.join(sets)} judges sets of images, not the frames of a video; leave out")
+    if sets := [name for name in metrics.names if metrics.judges_sets(name)]:
+        raise UserError(
+            f"test.criterion: {', '.join(sets)} judges sets of images, not the frames of a video; leave out"
+        )
 
 
 def _description(video: Any) -> tuple[list[FrameInfo] | None, dict[str, Any]]:

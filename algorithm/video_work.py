@@ -123,7 +123,10 @@ class VideoWork:
             fcntl.flock(self._lines, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._lines.close()
-            raise UserError(f"another process is testing {self._lines_path.stem}; wait for it, or set another name")
+            raise UserError(
+                f"another process is testing {self._lines_path.stem} ({self._lines_path}); wait for it, or set "
+                "another name"
+            ) from None
         except OSError:
             pass  # a file system without locks
 
@@ -132,8 +135,9 @@ class VideoWork:
         self._lines.seek(0)
         lines = [(_parsed(line), len(line)) for line in self._lines]
         if not lines or lines[0][0] != self._header or self._anew:
-            if len(lines) > 1 and not self._anew:
-                logger.info(f"{self._lines_path.stem}: {len(lines) - 1} frames of an earlier test are not used: "
+            done = sum("frame" in line for line, _ in lines)
+            if done and not self._anew:
+                logger.info(f"{self._lines_path.stem}: {done} frames of an earlier test are not used: "
                             "other weights, options, data or program")  # fmt: skip
             self._raw_path.unlink(missing_ok=True)
             return []
