@@ -236,9 +236,7 @@ def program() -> str:
 
 def _check(metrics: Metrics) -> None:
     if sets := [name for name in metrics.names if metrics.judges_sets(name)]:
-        raise UserError(
-            f"test.criterion: {', '.join(sets)} judges sets of images, not the frames of a video; leave out"
-        )
+        raise UserError(f"test.criterion: {', '.join(sets)} judges sets of images, not frames of videos; leave it out")
 
 
 def _description(video: Any) -> tuple[list[FrameInfo] | None, dict[str, Any]]:

@@ -176,17 +176,17 @@ def test_a_curve_for_each_video(options):
 # ----------------------------------------------------------------------- going on
 
 
-class Stop(Exception):
+class StopError(Exception):
     pass
 
 
 def count_frames(monkeypatch, stop_after: int | None = None) -> list[int]:
-    """The frames that are judged from now on; raises `Stop` in the place of the next one after so many."""
+    """The frames that are judged from now on; raises `StopError` in the place of the next one after so many."""
     judged, judge = [], video_tester.judge
 
     def counted(batch, *arguments):
         if len(judged) == stop_after:
-            raise Stop
+            raise StopError
         judged.append(int(batch["frame"]))
         return judge(batch, *arguments)
 
@@ -209,9 +209,10 @@ def test_a_stopped_test_goes_on_and_gives_the_same_files(options, monkeypatch, c
     tester.test(options, ALONE)
     whole = products()
     Path("exp/tiny-qp37").rename("exp/whole")
-    with monkeypatch.context() as patch, pytest.raises(Stop):
+    with monkeypatch.context() as patch:
         count_frames(patch, stop_after)
-        tester.test(options, ALONE)
+        with pytest.raises(StopError):
+            tester.test(options, ALONE)
     names = {path.name for path in ENHANCED.glob("*")} if ENHANCED.exists() else set()
     assert names == ({f"{ALPHA}.yuv"} if stop_after >= 9 else set())
     rest = count_frames(monkeypatch)
