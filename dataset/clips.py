@@ -4,6 +4,7 @@ import difflib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,9 +13,10 @@ from pydantic import PositiveInt
 
 from dataset.augment import Window, mix, random_between, random_symmetry, random_window
 from dataset.images import read_setting, refuse_unpaired, take_slice
+from dataset.peaks import Track
 from dataset.registry import DATASETS, Draw, Sample
 from dataset.videos import Color, RawFormat, RawVideos, Videos, open_videos, sequence_name
-from dataset.windows import FrameWindow, Marked, Track
+from dataset.windows import FrameWindow, Marked
 from utils.components import Slot, build, validate_component
 from utils.errors import UserError
 from utils.image_io import oriented
@@ -110,12 +112,13 @@ class VideoClips:
         size: tuple[PositiveInt, PositiveInt] | None = None,
     ) -> None:
         self._patch, self._flip, self._rotate, self._reverse = patch, flip, rotate, reverse
-        self._weighting = weighting
+        self._color, self._weighting = color, weighting
         self._window: FrameWindow = build(validate_component("window", window))
         listed = None if list is None else read_list(list)
         raw = RawFormat(chroma, depth, size)
         self._lq = open_videos(lq, color, raw, kept=self._window.size + 1, only=listed)
         self._gt = None if gt is None else open_videos(gt, color, raw, only=listed)
+        self._reopen = partial(open_videos, raw=raw, only=listed)
         names = take_slice(_select(self._lq, self._gt, listed, list), slice, list or lq, "videos")
         self._group, self._quality = read_setting(Path(lq).name)
         self.sequences = self._make_sequences(names, max_frames)
@@ -240,18 +243,28 @@ class VideoClips:
         )
 
     def _track(self, name: str, max_frames: int | None) -> Track:
-        """The frames that lq and gt have in common; raises `UserError` when they should have more."""
+        length, target = self._common(name, max_frames)
+        errors = None if self._gt is None else partial(self._errors, name, length)
+        where, stem, file = self._lq.where(name), self._lq.stem(name), self._lq.file(name)
+        return Track(where, name, stem, file, length, target, errors)
+
+    def _common(self, name: str, max_frames: int | None) -> tuple[int, int | None]:
+        """How many frames lq and gt have in common, or of how many gt has which one.
+
+        Raises:
+            UserError: they should have more in common.
+        """
         where, count = self._lq.where(name), self._lq.count(name)
         if self._gt is None:
-            return Track(where, min(count, max_frames or count))
+            return min(count, max_frames or count), None
         clean = self._gt.count(name)
         stems, clean_stems = self._lq.stems(name), self._gt.stems(name)
         if clean == 1 < count and stems and clean_stems:
             if clean_stems[0] not in stems:
                 raise UserError(f"{where} has no frame {clean_stems[0]}, the one that gt has; build both again")
-            return Track(where, count, stems.index(clean_stems[0]))
-        length = min(count, clean, max_frames or max(count, clean))
-        if length < min(max(count, clean), max_frames or max(count, clean)):
+            return count, stems.index(clean_stems[0])
+        length, most = (min(end, max_frames or end) for end in (min(count, clean), max(count, clean)))
+        if length < most:
             raise UserError(
                 f"{where} has {count} frames and {self._gt.where(name)} {clean}; if the rest was left out on purpose, "
                 f"set max_frames: {length}"
@@ -262,14 +275,26 @@ class VideoClips:
                 f"frame {place} is called {stems[place]} in {where} and {clean_stems[place]} in "
                 f"{self._gt.where(name)}; gt and lq need frames of the same names"
             )
-        return Track(where, length)
+        return length, None
+
+    @cached_property
+    def _luma(self) -> list[Videos]:
+        """lq and gt in grey."""
+        assert self._gt is not None
+        videos = [self._lq, self._gt]
+        return videos if self._color == "y" else [self._reopen(one.path, "y") for one in videos]
+
+    def _errors(self, name: str, length: int) -> np.ndarray:
+        """The mean squared error of the luma of the first frames."""
+        pairs = ([videos.read(name, frame) for videos in self._luma] for frame in range(length))
+        return np.array([np.square(np.subtract(lq, gt, dtype=np.int32)).mean() for lq, gt in pairs])
 
 
 def read_list(path: str) -> list[str]:
     """The sequences that a text file names: the first word of each line; a line that begins with # says nothing.
 
     Raises:
-        UserError: the file cannot be read, names nothing, or a sequence twice.
+        UserError: the file cannot be read or names nothing.
     """
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
@@ -279,11 +304,6 @@ def read_list(path: str) -> list[str]:
     names = [line.split()[0] for line in lines if line.strip() and not line.lstrip().startswith("#")]
     if not names:
         raise UserError(f"list: {path} names no video; each line begins with one")
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            raise UserError(f"list: {path} names {name} twice")
-        seen.add(name)
     return names
 
 
@@ -291,7 +311,7 @@ def _select(lq: Videos, gt: Videos | None, listed: Sequence[str] | None, path: s
     """The names of the videos to use.
 
     Raises:
-        UserError: a name in the list that lq does not have, or a video without partner.
+        UserError: a name in the list that lq does not have or that comes twice, or a video without partner.
     """
     names = lq.names() if listed is None else _find(listed, lq, path)
     if gt is not None:
@@ -311,7 +331,7 @@ def _find(listed: Sequence[str], videos: Videos, path: str | None) -> list[str]:
     short: dict[str, list[str]] = {}
     for name in names:
         short.setdefault(_SIZE.sub("", name), []).append(name)
-    found = []
+    found: dict[str, None] = {}
     for entry in listed:
         name = sequence_name(entry)
         candidates = [name] if name in names else short.get(name, [])
@@ -320,5 +340,7 @@ def _find(listed: Sequence[str], videos: Videos, path: str | None) -> list[str]:
         if not candidates:
             near = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
             raise UserError(f"list: {path} names {entry}, which is not in {videos.path}; the nearest is {near[0]}")
-        found += candidates
-    return found
+        if candidates[0] in found:
+            raise UserError(f"list: {path} names {candidates[0]} twice")
+        found[candidates[0]] = None
+    return [*found]

@@ -55,6 +55,10 @@ class Videos(Protocol):
         """A frame or a part of it, uint8 (H, W, 1 or 3), perhaps a read-only view; nothing else is converted."""
         ...
 
+    def stem(self, name: str, /) -> str:
+        """The name of its file without suffix, or of its folder."""
+        ...
+
     def file(self, name: str, /) -> Path:
         """The file or folder of a video, or the place where it would be in a store."""
         ...
@@ -156,6 +160,9 @@ class RawVideos:
         """U and V of a frame, as the file has them."""
         return self._readers(name)[frame][1:]
 
+    def stem(self, name: str) -> str:
+        return self._files[name].stem
+
     def file(self, name: str) -> Path:
         return self._files[name]
 
@@ -223,6 +230,9 @@ class PictureVideos:
         image = self._stored(name, frame)
         image = image if window is None else window.cut(image)
         return image if image.shape[2] == self._channels else in_color(image, self._color, self.where(name))
+
+    def stem(self, name: str) -> str:
+        return self._stems[name]
 
     def file(self, name: str) -> Path:
         return self.path / self._stems[name]

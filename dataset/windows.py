@@ -1,26 +1,19 @@
 """Which frames of a video make a sample: the frame itself and its neighbours."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 from pydantic import NonNegativeInt
 
+from dataset.augment import mix, random_between
+from dataset.peaks import Labels, PeakSource, Role, Track
 from utils.errors import UserError
 from utils.registry import Registry
 
 WINDOWS = Registry("window")
 
-
-class Track(NamedTuple):
-    """What a window must know of a video.
-
-    where: its name in messages. length: frames. target: the only frame that has a clean partner; None: all have.
-    """
-
-    where: str
-    length: int
-    target: int | None = None
+_PAIR = 10  # makes the hash of a sample differ, see dataset/augment.py
 
 
 class Marked(NamedTuple):
@@ -71,19 +64,36 @@ class Sliding:
     Args:
         radius: frames on each side; 0 is the frame alone, without a dimension for time.
         inside: leave out the frames whose window would reach beyond an end, for training.
+        source: what tells the frames of peak quality, if they are wanted, see PeakFrames; null: nothing.
+        path, pattern, period, role: see PeakFrames.
     """
 
-    def __init__(self, *, radius: NonNegativeInt = 0, inside: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        radius: NonNegativeInt = 0,
+        inside: bool = False,
+        source: PeakSource | None = None,
+        path: str | None = None,
+        pattern: str = "{stem}.npy",
+        period: tuple[int, ...] | None = None,
+        role: Role = "all",
+    ) -> None:
         self.size = 2 * radius + 1
         self._radius, self._inside = radius, inside
+        self._labels = Labels(source, path, pattern, period, role)
 
     def mark(self, track: Track) -> Marked:
         """Raises `UserError` when the window does not fit around the only frame with a partner."""
+        peaks = self._labels.peaks(track)
+        frames = self._labels.frames(track.length, peaks)
         if track.target is not None:
             self._check_target(track, track.target)
-            return Marked(track.length, (track.target,))
-        margin = self._radius if self._inside else 0
-        return Marked(track.length, range(margin, max(margin, track.length - margin)))
+            frames = (track.target,) if track.target in frames else ()
+        elif self._inside:
+            numbers = np.asarray(frames)
+            frames = numbers[(numbers >= self._radius) & (numbers < track.length - self._radius)]
+        return Marked(track.length, frames, peaks)
 
     def around(self, frame: int, marked: Marked) -> tuple[int, ...]:
         reach = range(frame - self._radius, frame + self._radius + 1)
@@ -99,3 +109,76 @@ class Sliding:
                 f"{track.where}: gt has only frame {target + 1} of {track.length}, so that radius: {self._radius} "
                 f"reaches beyond them; it can be {room} at most"
             )
+
+
+@WINDOWS.register()
+class PeakFrames:
+    """The nearest frame of peak quality before, the frame itself, and the nearest one after it: MFQE's window.
+
+    The neighbours of a peak are the peaks before and after it. Where there is none, it is the frame itself. Source:
+    Guan et al., MFQE 2.0, IEEE TPAMI 2021.
+
+    Args:
+        source: what tells the peaks: "qp": frames with a lower QP than their neighbours, from the file
+            `<stem>.frames.json` that main_compress_video.py writes; "psnr": frames with a higher luma PSNR, from that
+            file or else computed with gt, for which all videos are read at the start; "file": 0 or 1 for each
+            frame in a .npy, .txt or .json file; "period": a pattern that is repeated. Of frames that are equally good
+            the first is the peak; at an end one neighbour is enough.
+        path: folder of the files that tell it; null: beside the videos of lq.
+        pattern: name of the file of a video for source: file; {stem} stands for the name of its file, {name} for that
+            without the number of frames.
+        period: labels that are repeated over each video, such as [1, 0, 0, 0].
+        role: which frames are samples: "all", the "peaks" or the "others". MFQE has a network for each of the last two.
+        inside: leave out the frames before the first and after the last peak, and these two peaks, for training.
+        draw: the training samples of role: others: all frames are equally likely with "frame"; MFQE takes, of each two
+            consecutive peaks with others between them, one of those at random: "pair".
+    """
+
+    size = 3
+
+    def __init__(
+        self,
+        *,
+        source: PeakSource = "qp",
+        path: str | None = None,
+        pattern: str = "{stem}.npy",
+        period: tuple[int, ...] | None = None,
+        role: Role = "all",
+        inside: bool = False,
+        draw: Literal["frame", "pair"] = "frame",
+    ) -> None:
+        if draw == "pair" and role != "others":
+            raise UserError("draw: pair takes frames between peaks; it needs role: others")
+        self._inside, self._by_pair = inside, draw == "pair"
+        self._labels = Labels(source, path, pattern, period, role)
+
+    def mark(self, track: Track) -> Marked:
+        """Raises `UserError` when the peaks cannot be told, or gt has one frame of each video only."""
+        if track.target is not None:
+            raise UserError(
+                f"{track.where}: gt has only frame {track.target + 1} of {track.length}; the window PeakFrames needs "
+                "whole videos"
+            )
+        peaks = self._labels.peaks(track)
+        assert peaks is not None
+        frames = self._labels.frames(track.length, peaks)
+        if self._inside:
+            numbers = np.asarray(frames)
+            frames = numbers[(numbers > peaks[0]) & (numbers < peaks[-1])]
+        return Marked(track.length, frames, peaks)
+
+    def around(self, frame: int, marked: Marked) -> tuple[int, ...]:
+        assert marked.peaks is not None
+        before = int(np.searchsorted(marked.peaks, frame, side="left"))
+        after = int(np.searchsorted(marked.peaks, frame, side="right"))
+        previous = marked.peaks[before - 1] if before > 0 else frame
+        following = marked.peaks[after] if after < len(marked.peaks) else frame
+        return int(previous), frame, int(following)
+
+    def drawn(self, place: int, seed: int, marked: Marked) -> int:
+        assert marked.peaks is not None
+        gaps = np.flatnonzero(np.diff(marked.peaks) > 1) if self._by_pair else ()
+        if len(gaps) == 0:
+            return int(marked.frames[place])
+        gap = gaps[place * len(gaps) // len(marked.frames)]
+        return random_between(mix(seed, _PAIR), int(marked.peaks[gap]) + 1, int(marked.peaks[gap + 1]) - 1)

@@ -1,5 +1,7 @@
 """Clips of videos: all sources give the same samples, which are crops of the frames; memory; mistakes."""
 
+import importlib
+import pickle
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
@@ -16,9 +18,11 @@ from dataset.loader import collate, eval_batches, make_loader, to_device, train_
 from dataset.sampler import TrainSampler
 from dataset.store import write_store
 from utils.components import validate_component
-from utils.image_io import oriented, write_image
+from utils.errors import UserError
+from utils.frames import FrameInfo, write_record
+from utils.image_io import oriented, read_image, write_image
 from utils.options import TrainData
-from utils.yuv import Frame, Geometry, YUVWriter, to_rgb
+from utils.yuv import Frame, Geometry, YUVReader, YUVWriter, to_rgb
 
 CPU = torch.device("cpu")
 SOURCES = ["raw", "frames", "store raw", "store png"]
@@ -247,17 +251,367 @@ def test_batches_with_and_without_workers(videos):
     assert_same_batches(batches, train(videos, 6, nworker_pg=2))
 
 
-@pytest.mark.parametrize("kind", SOURCES)
-def test_spawned_workers_read_the_same(videos, kind):
-    gt, lq = sources(videos, kind, "y")
-    component = options(videos, gt=gt, lq=lq)
+def test_spawned_workers_read_the_same(videos):
+    component = options(videos)
     dataset = DATASETS["VideoClips"](**component.arguments)
     dataset[0]  # files are open in this process already
     loader = make_loader(dataset, TrainSampler(len(dataset), 4, seed=3, enlarge_ratio=2), 1, context="spawn")
     assert_same_batches([to_device(batch, CPU) for batch in islice(loader, 3)], train(videos, 3))
 
 
+@pytest.mark.parametrize("color", ["y", "rgb"])
+@pytest.mark.parametrize("kind", SOURCES)
+def test_a_copy_for_another_process_is_small_and_reads_the_same(videos, kind, color):
+    dataset = clips(videos, kind, color, radius=1, patch=8)
+    fresh = len(pickle.dumps(dataset))
+    expected = [dataset[request] for request in (0, 9, Draw(4, 1))]
+    copy = pickle.dumps(dataset)
+    assert len(copy) == fresh  # no open file, no frame
+    assert all(map(same, [pickle.loads(copy)[request] for request in (0, 9, Draw(4, 1))], expected))
+
+
 def test_clips_in_the_memory_format_of_images(videos):
     batch = to_device(collate([clips(videos, radius=1)[0]]), CPU, torch.channels_last)
     assert batch["lq"].shape == (1, 3, 1, 24, 32)
     assert batch["lq"].is_contiguous()
+
+
+# --------------------------------------------------------------------------- windows
+
+
+def test_peak_frames(videos):
+    window = {"type": "PeakFrames", "source": "period", "period": [1, 0, 0], "role": "others"}
+    dataset = clips(videos, window=window)
+    assert [list(sequence.frames) for sequence in dataset.sequences] == [[1, 2, 4, 5], [1, 2, 4], [1, 2, 4, 5, 7, 8]]
+    assert len(dataset) == 13
+    sample = dataset[5]  # frame 2 of RaceHorses_24x16: between the peaks 0 and 3
+    lq = whole("RaceHorses_24x16", 1, "y")
+    np.testing.assert_array_equal(sample["lq"], np.stack([lq[0], lq[2], lq[3]]))
+    assert (sample["name"], sample["frame"], sample["peak"]) == ("RaceHorses_24x16-00002", 2, 0)
+    assert clips(videos, window=window | {"role": "peaks"})[1]["peak"] == 1
+    drawn = {dataset[Draw(index, 3)]["name"] for index in range(13)}
+    assert drawn == {dataset[index]["name"] for index in range(13)}
+
+
+@pytest.mark.parametrize("color", ["y", "rgb"])
+def test_peaks_of_the_psnr_computed_from_the_videos(videos, color):
+    dataset = clips(videos, color=color, window={"type": "PeakFrames", "source": "psnr"})
+    for sequence in dataset.sequences:
+        lq, gt = (np.stack(whole(sequence.name, damage, "y")).astype(float) for damage in (1, 0))
+        mse = ((lq - gt) ** 2).mean(axis=(1, 2, 3))
+        padded = np.concatenate([[np.inf], mse, [np.inf]])
+        assert list(sequence.marked.peaks) == [t for t in range(len(mse)) if mse[t] < min(padded[t], padded[t + 2])]
+
+
+def test_a_video_without_samples_is_passed_over(videos):
+    dataset = clips(videos, window={"type": "Sliding", "radius": 3, "inside": True}, weighting="sequences")
+    assert [(s.name, list(s.frames)) for s in dataset.sequences] == [
+        ("Alpha_32x24", [3]),
+        ("RaceHorses_32x16", [3, 4, 5]),
+    ]
+    assert [dataset[index]["name"] for index in range(4)][1] == "RaceHorses_32x16-00003"
+    assert {dataset[Draw(index, 1)]["sequence"] for index in range(4)} == {"Alpha_32x24", "RaceHorses_32x16"}
+    with pytest.raises(UserError, match=r"qp37: the window leaves no frame of any video; .*inside: false"):
+        clips(videos, window={"type": "Sliding", "radius": 5, "inside": True})
+
+
+# --------------------------------------------------------------------------- which videos and frames
+
+
+def test_what_a_test_of_videos_needs(videos):
+    dataset = clips(videos, radius=1)
+    sequence = dataset.sequences[1]
+    assert sequence.lq == videos / "qp37/RaceHorses_24x16_5.yuv"
+    assert sequence.gt == videos / "gt/RaceHorses_24x16_5.yuv"
+    assert sequence.geometry == Geometry(24, 16)
+    u, v = dataset.chroma(sequence.indices[3])
+    frame = noise(sequence.name, 1)[3]
+    np.testing.assert_array_equal(u, frame.u)
+    np.testing.assert_array_equal(v, frame.v)
+    pictures = clips(videos, "frames", radius=1)
+    assert pictures.chroma(3) is None
+    assert pictures.sequences[1].geometry is None
+    assert pictures.sequences[1].lq == videos / "frames_y/qp37/RaceHorses_24x16"
+
+
+def test_first_frames_only(videos):
+    for path in videos.glob("qp37/*.yuv"):  # cut as the toolbox of MFQE cuts
+        name = path.stem.rpartition("_")[0]
+        write_raw(path, noise(name, 1)[:5])
+    dataset = clips(videos, max_frames=5, radius=2)
+    assert [sequence.length for sequence in dataset.sequences] == [5, 5, 5]
+    np.testing.assert_array_equal(dataset[4]["lq"][4], whole("Alpha_32x24", 1, "y")[4])  # the end is repeated
+    assert [s.length for s in clips(videos, "frames", max_frames=6, gt=False).sequences] == [6, 5, 6]
+    with pytest.raises(UserError, match=r"has 5 frames and .*Alpha_32x24_7\.yuv 7; .* set max_frames: 5"):
+        clips(videos)
+    with pytest.raises(UserError, match=r"has 5 frames and .*gt/Alpha_32x24_7\.yuv 7; .* set max_frames: 5"):
+        clips(videos, max_frames=6)
+
+
+def test_slice_and_list(videos):
+    (videos / "list.txt").write_text("# mine\nRaceHorses_32x16\n\nAlpha 7 (24,32,1)\n")
+    listed = str(videos / "list.txt")
+    for kind in SOURCES:
+        assert [s.name for s in clips(videos, kind, slice=(1, 3)).sequences] == sorted(VIDEOS)[1:]
+        assert [s.name for s in clips(videos, "raw", list=listed).sequences] == ["RaceHorses_32x16", "Alpha_32x24"]
+        assert [s.name for s in clips(videos, "raw", list=listed, slice=(1, 2)).sequences] == ["Alpha_32x24"]
+    (videos / "list.txt").write_text("RaceHorses_24x16_300\n")  # another number of frames
+    dataset = clips(videos, list=listed)
+    assert [sequence.name for sequence in dataset.sequences] == ["RaceHorses_24x16"]
+    (videos / "qp37/Alpha_32x24_7.yuv").unlink()  # not in the list, not missed
+    assert same(clips(videos, list=listed)[2], dataset[2])
+
+
+@pytest.fixture
+def septuplets(tmp_path) -> Path:
+    """sequences/ and qp37/ with three clips of seven frames as Vimeo-90K names them, and raw/ and sep_trainlist.txt."""
+    for number, clip in enumerate(("00001/0001", "00001/0002", "00002/0001")):
+        planes = np.random.default_rng(number).integers(0, 256, (2, 7, 8, 16, 3), np.uint8)
+        for frame in range(7):
+            write_image(tmp_path / f"sequences/{clip}/im{frame + 1}.png", planes[0, frame])
+            write_image(tmp_path / f"qp37/{clip}/im{frame + 1}.png", planes[1, frame])
+        frames = [Frame(*np.moveaxis(frame, 2, 0)) for frame in planes[1]]
+        write_raw(tmp_path / f"raw/{clip.replace('/', '_')}.yuv", frames, "444")
+    (tmp_path / "sep_trainlist.txt").write_text("00002/0001\n00001/0001\n\n")
+    return tmp_path
+
+
+def vimeo(root: Path, lq: str = "qp37", **options) -> VideoClips:
+    listed = str(root / "sep_trainlist.txt")
+    return VideoClips(gt=str(root / "sequences"), lq=str(root / lq), color="rgb", list=listed, **options)
+
+
+def test_septuplets(septuplets):
+    dataset = vimeo(septuplets, window={"type": "Sliding", "radius": 3, "inside": True})
+    assert [sequence.name for sequence in dataset.sequences] == ["00002_0001", "00001_0001"]
+    sample = dataset[1]
+    assert sample["name"] == "00001_0001-00003"
+    for number, frame in enumerate(sample["lq"], 1):
+        np.testing.assert_array_equal(frame, read_image(septuplets / f"qp37/00001/0001/im{number}.png"))
+    np.testing.assert_array_equal(sample["gt"], read_image(septuplets / "sequences/00001/0001/im4.png"))
+    raw = vimeo(septuplets, "raw", size=(16, 8), chroma="444")
+    assert [sequence.name for sequence in raw.sequences] == ["00002_0001", "00001_0001"]
+    frame = YUVReader(septuplets / "raw/00001_0001.yuv", Geometry(16, 8, "444"))[2]
+    np.testing.assert_array_equal(raw[9]["lq"], to_rgb(frame))
+
+
+def test_folders_outside_of_the_list_are_not_looked_at(septuplets):
+    (septuplets / "qp37/00001/0002/im9.png").write_bytes(b"")
+    (septuplets / "qp37/00001/0002/im9.jpg").write_bytes(b"")  # two frames of one name
+    assert len(vimeo(septuplets)) == 14
+
+
+def test_only_the_middle_frame_is_clean(septuplets):
+    for path in septuplets.glob("sequences/*/*/im[1-35-7].png"):
+        path.unlink()
+    dataset = vimeo(septuplets, window={"type": "Sliding", "radius": 2}, patch=4)
+    assert len(dataset) == 2
+    sample = dataset[1]
+    assert sample["frame"] == 3
+    np.testing.assert_array_equal(sample["gt"], read_image(septuplets / "sequences/00001/0001/im4.png"))
+    np.testing.assert_array_equal(sample["lq"][4], read_image(septuplets / "qp37/00001/0001/im6.png"))
+    assert dataset[Draw(1, 3)]["gt"].shape == (4, 4, 3)
+    with pytest.raises(UserError, match="gt has only frame 4 of 7, so that radius: 4 reaches beyond"):
+        vimeo(septuplets, window={"type": "Sliding", "radius": 4})
+
+
+def test_frames_are_counted_by_number(tmp_path):
+    for number in range(1, 13):
+        write_image(tmp_path / f"qp37/a/{number}.png", np.full((4, 4, 1), number, np.uint8))
+    dataset = VideoClips(gt=None, lq=str(tmp_path / "qp37"))
+    assert [int(dataset[index]["lq"][0, 0, 0]) for index in range(12)] == list(range(1, 13))
+
+
+@pytest.mark.parametrize("color", ["y", "rgb"])
+def test_ten_bits_are_rounded(tmp_path, color):
+    random = np.random.default_rng(0)
+    ten = Frame(*(random.integers(0, 1024, shape, np.uint16) for shape in Geometry(8, 6).shapes))
+    ten.y[0, :4] = (1, 2, 1021, 1023)
+    eight = Frame(*(np.minimum(np.floor(plane / 4 + 0.5), 255).astype(np.uint8) for plane in ten))
+    write_raw(tmp_path / "qp37/a_8x6_1.yuv", [ten], depth=10)
+    dataset = VideoClips(gt=None, lq=str(tmp_path / "qp37"), depth=10, color=color)
+    np.testing.assert_array_equal(dataset[0]["lq"], to_rgb(eight) if color == "rgb" else eight.y[..., None])
+    assert dataset.chroma(0)[0].dtype == np.uint16
+    np.testing.assert_array_equal(dataset.chroma(0)[1], ten.v)
+
+
+# --------------------------------------------------------------------------- memory
+
+
+@pytest.mark.parametrize(("kind", "color"), [("frames", "y"), ("store png", "rgb"), ("raw", "rgb")])
+def test_windows_that_slide_decode_each_frame_once(videos, kind, color, monkeypatch):
+    decoded = []
+    place = {"frames": "dataset.videos.read_image", "raw": "dataset.videos.to_rgb"}.get(
+        kind, "dataset.store.decode_image"
+    )
+    module, _, name = place.rpartition(".")
+    original = getattr(importlib.import_module(module), name)
+    dataset = clips(videos, kind, color, radius=2)
+    monkeypatch.setattr(place, lambda *arguments: decoded.append(1) or original(*arguments))
+    for index in range(len(dataset)):
+        dataset[index]
+    assert len(decoded) == 2 * sum(VIDEOS.values())  # lq and gt
+    assert len(dataset._lq._stored._values if kind != "raw" else dataset._lq._rgb._values) <= 6
+
+
+def test_a_crop_reads_its_own_rows_only(videos, monkeypatch):
+    converted = []
+    monkeypatch.setattr("dataset.videos.to_rgb", lambda frame: converted.append(frame.y.shape) or to_rgb(frame))
+    clips(videos, "raw", "rgb", radius=1, patch=4)[Draw(0, 1)]
+    assert len(converted) == 4
+    assert all(height <= 10 and width <= 10 for height, width in converted)
+
+
+def test_few_files_are_open_at_once(tmp_path):
+    for number in range(30):
+        write_raw(
+            tmp_path / f"qp37/v{number}_8x8_2.yuv", [Frame(*(np.zeros(s, np.uint8) for s in Geometry(8, 8).shapes))] * 2
+        )
+    dataset = VideoClips(gt=None, lq=str(tmp_path / "qp37"))
+
+    def maps() -> int:
+        return Path("/proc/self/maps").read_text().count(str(tmp_path))
+
+    assert maps() == 0  # nothing is open before it is asked for
+    for index in range(60):
+        dataset[index]
+    assert maps() == 8
+
+
+# --------------------------------------------------------------------------- bad input
+
+
+def test_a_raw_file_that_is_cut_off_or_of_another_size(videos):
+    path = videos / "qp37/Alpha_32x24_7.yuv"
+    content = path.read_bytes()
+    path.write_bytes(content[:-1])
+    with pytest.raises(UserError, match=r"Alpha_32x24_7\.yuv has 8,063 bytes, 6 frames of 1,152 and 1,151 left over"):
+        clips(videos)
+    path.write_bytes(b"")
+    with pytest.raises(UserError, match=r"Alpha_32x24_7\.yuv has 0 bytes"):
+        clips(videos)
+    path.write_bytes(content)
+    path.rename(videos / "qp37/Alpha_34x24_7.yuv")
+    with pytest.raises(UserError, match=r"Alpha_34x24_7\.yuv has 8,064 bytes"):
+        clips(videos)
+    (videos / "qp37/Alpha_34x24_7.yuv").rename(videos / "qp37/Alpha_33x24_7.yuv")
+    with pytest.raises(UserError, match=r"Alpha_33x24_7\.yuv: 33x24 pixels cannot have 4:2:0 chroma"):
+        clips(videos)
+    (videos / "qp37/Alpha_33x24_7.yuv").rename(videos / "qp37/Alpha.yuv")
+    with pytest.raises(UserError, match=r"Alpha\.yuv: the name does not say the geometry"):
+        clips(videos)
+
+
+def test_missing_partners(videos):
+    (videos / "qp37/RaceHorses_24x16_5.yuv").rename(videos / "elsewhere.yuv")
+    with pytest.raises(
+        UserError, match=r"1 of the 3 videos in .*gt have no partner among the 2 in .*qp37: RaceHorses_24x16"
+    ):
+        clips(videos)
+    for name in ("v", "w", "x", "y"):
+        write_raw(videos / f"qp37/{name}_32x24_7.yuv", noise("Alpha_32x24"))
+    with pytest.raises(
+        UserError, match=r"4 of the 6 videos in .*qp37 have no partner among the 3 in .*: v_32x24, .*, \.\.\.;"
+    ):
+        clips(videos)
+
+
+def test_two_videos_of_one_name(videos):
+    write_raw(videos / "qp37/Alpha_32x24_6.yuv", noise("Alpha_32x24")[:6])
+    with pytest.raises(UserError, match="qp37 holds two videos called Alpha_32x24"):
+        clips(videos)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, r"cannot read .*list\.txt: No such file"),
+        (b"\n# nothing\n", r"list\.txt names no video"),
+        (b"Alpha_32x24\nAlpha_32x24\n", r"list\.txt names Alpha_32x24 twice"),
+        (b"Alpha\nAlpha_32x24\n", r"list\.txt names Alpha_32x24 twice"),
+        (b"Alphx_32x24\n", r"names Alphx_32x24, which is not in .*qp37; the nearest is Alpha_32x24"),
+        (b"RaceHorses\n", "which can be RaceHorses_24x16 or RaceHorses_32x16; write the whole name"),
+        (b"\xff\xfe\n", r"cannot read .*list\.txt: it is no text"),
+    ],
+)
+def test_broken_list(videos, content, message):
+    if content is not None:
+        (videos / "list.txt").write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        clips(videos, list=str(videos / "list.txt"))
+
+
+def test_listed_folders_that_are_not_there(septuplets):
+    (septuplets / "sep_trainlist.txt").write_text("00001/0001\n00003/0001\n")
+    with pytest.raises(UserError, match=r"names 00003/0001, which is not in .*qp37; the nearest is 00001_0001"):
+        vimeo(septuplets)
+    (septuplets / "sep_trainlist.txt").write_text("00003/0001\n")
+    with pytest.raises(UserError, match=r"no video in .*qp37"):
+        vimeo(septuplets)
+
+
+def test_no_videos(videos):
+    (videos / "empty").mkdir()
+    write_image(videos / "images/1.png", np.zeros((4, 4, 3), np.uint8))
+    write_store(videos / "images.lmdb", [("1", np.zeros((4, 4, 3), np.uint8))])
+    for folder, message in (
+        ("nothing", "no folder of videos .*nothing"),
+        ("empty", r"no video in .*empty; it needs \*\.yuv files, or folders of frames"),
+        ("images", "images holds images; expected folders of frames"),
+        ("images.lmdb", r"images\.lmdb holds the image 1; .*<sequence>/<frame>"),
+    ):
+        with pytest.raises(UserError, match=message):
+            VideoClips(gt=None, lq=str(videos / folder))
+
+
+def test_slice_outside(videos):
+    with pytest.raises(UserError, match=r"slice: \[1, 4\] does not fit the 3 videos of .*qp37"):
+        clips(videos, slice=(1, 4))
+
+
+def test_frames_that_do_not_fit(septuplets):
+    write_image(septuplets / "qp37/00001/0001/im3.png", np.zeros((8, 14, 3), np.uint8))
+    dataset = vimeo(septuplets, window={"type": "Sliding", "radius": 1})
+    for request in (8, 9, 10, Draw(8, 1)):
+        with pytest.raises(
+            UserError, match=r"frame 2 of .*qp37\[00001/0001\] has 14x8 pixels and .*sequences.* 16x8; all"
+        ):
+            dataset[request]
+    assert dataset[7]["lq"].shape == (3, 8, 16, 3)
+    alone = VideoClips(gt=None, lq=str(septuplets / "qp37"), color="rgb", window={"type": "Sliding", "radius": 1})
+    with pytest.raises(UserError, match=r"frame 2 of .* 14x8 pixels and frame 1 of .* 16x8"):
+        alone[1]
+    with pytest.raises(UserError, match=r"has 16x8 pixels, less than patch: 9; lower patch"):
+        vimeo(septuplets, patch=9)[Draw(0, 1)]
+    write_image(septuplets / "qp37/00001/0001/im3.png", np.zeros((8, 16, 1), np.uint8))
+    grey = vimeo(septuplets)
+    with pytest.raises(UserError, match=r"found 8-bit grey, expected 8-bit RGB"):
+        grey[9]
+
+
+def test_frames_of_other_names_or_numbers(septuplets):
+    (septuplets / "qp37/00001/0001/im3.png").rename(septuplets / "qp37/00001/0001/im8.png")
+    with pytest.raises(UserError, match=r"frame 2 is called im4 in .*qp37\[00001/0001\] and im3 in .*sequences"):
+        vimeo(septuplets)
+    (septuplets / "qp37/00001/0001/im8.png").unlink()
+    with pytest.raises(UserError, match=r"00001/0001\] has 6 frames and .*sequences\[00001/0001\] 7"):
+        vimeo(septuplets)
+    for path in septuplets.glob("sequences/00001/0001/im[1-24-7].png"):
+        path.unlink()
+    with pytest.raises(UserError, match=r"has no frame im3, the one that gt has"):
+        vimeo(septuplets)
+
+
+def test_a_video_of_one_quality_has_no_peaks(videos):
+    for name, count in VIDEOS.items():
+        frames = [FrameInfo(poc, "P", 37, 100, 30.0) for poc in range(count)]
+        write_record(videos / f"qp37/{name}_{count}.frames.json", {}, frames)
+    with pytest.raises(UserError, match=r"qp37/Alpha_32x24_7\.yuv: none of 7 frames is a peak by source: qp"):
+        clips(videos, window={"type": "PeakFrames"})
+
+
+def test_as_a_component(videos):
+    spec = {"type": "VideoClips", "gt": None, "lq": str(videos / "qp37")}
+    for wrong in ({"window": {"type": "Slidin"}}, {"patch": 0}, {"chroma": 420}, {"depth": 9}, {"size": [8]}):
+        with pytest.raises(UserError, match=next(iter(wrong))):
+            validate_component("dataset", spec | wrong)
