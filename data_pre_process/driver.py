@@ -1,4 +1,4 @@
-"""What all scripts of this folder share: their arguments, and the conversion of many images at once."""
+"""What all scripts of this folder share: their arguments, and the making of many files at once."""
 
 import argparse
 import os
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar
@@ -26,11 +27,24 @@ Change = Callable[[np.ndarray], np.ndarray]
 
 
 class Job(NamedTuple):
-    """One file to make: `change` of the image `source`, written to `target`."""
+    """One image to make: `change` of the image `source`, written to `target`."""
 
     source: Path
     target: Path
     change: Change
+
+
+class FileJob(NamedTuple):
+    """One file to make, of any kind.
+
+    source: what it is made of, for the user. target: its name. make: makes it, whole or not at all, in a worker
+    process; a `UserError` is about this file only. done: whether it is there already.
+    """
+
+    source: Path
+    target: Path
+    make: Callable[[], None]
+    done: bool
 
 
 def is_up_to_date(target: Path, source: Path) -> bool:
@@ -64,13 +78,13 @@ def add_data_root(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_nworker(parser: argparse.ArgumentParser) -> None:
+def add_nworker(parser: argparse.ArgumentParser, unit: str = "image") -> None:
     """Add the argument --nworker."""
     parser.add_argument(
         "--nworker",
         type=positive,
         default=_cores(),
-        help="images converted at once (default: all cores, here %(default)s)",
+        help=f"{unit}s converted at once (default: all cores, here %(default)s)",
     )
 
 
@@ -99,30 +113,45 @@ def folder_jobs(source: Path, target: Path, change: Change) -> list[Job]:
 
 
 def convert(jobs: Sequence[Job], args: argparse.Namespace) -> None:
+    """Do the jobs with images that are not done already; see `make_files`."""
+    files = [
+        FileJob(job.source, job.target, partial(_convert, job), is_up_to_date(job.target, job.source)) for job in jobs
+    ]
+    make_files(files, args)
+
+
+def make_files(jobs: Sequence[FileJob], args: argparse.Namespace, unit: str = "image") -> None:
     """Do the jobs in `args.nworker` processes, without those already done unless `args.force`.
 
-    A bad image hinders no other one. When the run is interrupted (Ctrl-C, SIGTERM) the images in work are
+    A bad file hinders no other one. When the run is interrupted (Ctrl-C, SIGTERM) the files in work are
     finished, the others are left for the next run.
 
+    Args:
+        jobs: the files to make.
+        args: the command line.
+        unit: what a file is, in the words of the user.
+
     Raises:
-        UserError: images that could not be converted, by name, after all others were.
+        UserError: files that could not be made, by name, after all others were.
     """
-    todo = [job for job in jobs if args.force or not is_up_to_date(job.target, job.source)]
+    todo = [job for job in jobs if args.force or not job.done]
     failures = []
     with stoppable(), _pool(args.nworker) as pool:
         runs = [pool.submit(_do, job) for job in todo]
-        for run in progress(as_completed(runs), args, len(runs)):
+        for run in progress(as_completed(runs), args, len(runs), unit):
             if failure := _result(run):
                 failures.append(failure)
     if failures:
-        raise UserError(_summary(sorted(failures), len(jobs)))
+        raise UserError(_summary(sorted(failures), len(jobs), unit))
     folders = dict.fromkeys(str(job.target.parent) for job in jobs)
-    report(f"{', '.join(folders)}: {len(todo)} images made, {len(jobs) - len(todo)} were there", args)
+    report(f"{', '.join(folders)}: {len(todo)} {unit}s made, {len(jobs) - len(todo)} were there", args)
 
 
-def progress(items: Iterable[T], args: argparse.Namespace, total: int | None = None) -> Iterable[T]:
+def progress(
+    items: Iterable[T], args: argparse.Namespace, total: int | None = None, unit: str = "image"
+) -> Iterable[T]:
     """The items under a progress bar, which shows on a terminal only."""
-    return tqdm(items, total=total, unit="image", disable=True if args.quiet else None)
+    return tqdm(items, total=total, unit=unit, disable=True if args.quiet else None)
 
 
 def report(message: str, args: argparse.Namespace) -> None:
@@ -147,11 +176,15 @@ def stoppable() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _do(job: Job) -> str | None:
-    """Do one job; returns what was wrong with the image, or None."""
+def _convert(job: Job) -> None:
+    write_image(job.target, job.change(read_image(job.source, "any")))
+
+
+def _do(job: FileJob) -> str | None:
+    """Do one job; returns what was wrong with its source, or None."""
     with _working:
         try:
-            write_image(job.target, job.change(read_image(job.source, "any")))
+            job.make()
         except UserError as error:
             return str(error) if str(job.source) in str(error) else f"{job.source}: {error}"
     return None
@@ -164,10 +197,10 @@ def _result(run: "Future[str | None]") -> str | None:
         raise UserError("a worker process was killed, probably for lack of memory; use a smaller --nworker") from None
 
 
-def _summary(failures: list[str], total: int) -> str:
+def _summary(failures: list[str], total: int, unit: str) -> str:
     shown = "; ".join(failures[:3])
     more = f"; and {len(failures) - 3} more" if len(failures) > 3 else ""
-    return f"{len(failures)} of {total} images failed: {shown}{more}"
+    return f"{len(failures)} of {total} {unit}s failed: {shown}{more}"
 
 
 # --------------------------------------------------------------------------- worker processes
