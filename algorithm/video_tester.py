@@ -12,6 +12,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from algorithm.enhanced_video import file_name, geometry_of, publish, to_frame
@@ -22,6 +23,7 @@ from algorithm.video_report import VideoReport, write_report
 from algorithm.video_scores import VideoScores
 from algorithm.video_work import Fingerprint, FrameScores, Saved, VideoWork
 from dataset.loader import collate, to_device
+from dataset.peaks import local_peaks
 from utils.errors import UserError
 from utils.frames import FrameInfo, frames_path, read_record
 from utils.log import logger, progress_bar
@@ -67,8 +69,8 @@ class ByPeak:
         peak = int(batch["peak"]) if "peak" in batch else -1
         if peak < 0:
             raise UserError(
-                "test.peaks_ckp_load_path: the data set does not know which frames are PQFs; give it a window of "
-                "neighbouring PQFs (peaks), or leave the option out"
+                "test.peaks_ckp_load_path: the data set does not know which frames are PQFs; give it "
+                "window: {type: PeakFrames} or {type: Sliding, source: qp}, or leave the option out"
             )
         return self._peaks if peak else self._others
 
@@ -148,8 +150,9 @@ class _Test:
             if not work.is_finished:
                 work.finish()
         height, width, channels = first["lq"].shape[-3:]
+        rows = _with_peaks(work.rows, coded)
         return VideoScores(
-            job.set, first["group"], video.name, width, height, channels, str(video.lq), work.rows, coded, codec
+            job.set, first["group"], video.name, width, height, channels, str(video.lq), rows, coded, codec
         )
 
     def _frame(self, job: _Job, place: int, work: VideoWork) -> None:
@@ -248,6 +251,14 @@ def _description(video: Any) -> tuple[list[FrameInfo] | None, dict[str, Any]]:
     if len(frames) <= (last := int(video.frames[-1])):
         raise UserError(f"{path} describes {len(frames)} frames, but {video.lq} has {last + 1}; make both again")
     return [frames[int(frame)] for frame in video.frames], codec
+
+
+def _with_peaks(rows: list[FrameScores], coded: Sequence[FrameInfo] | None) -> list[FrameScores]:
+    """The frames of a video whose PQFs the data set does not know: they are those of locally lowest QP, if any are."""
+    if coded is None or any(row.peak >= 0 for row in rows):
+        return rows
+    peaks = set(local_peaks(np.array([-frame.qp for frame in coded])).tolist())
+    return [row._replace(peak=int(place in peaks)) for place, row in enumerate(rows)] if peaks else rows
 
 
 def _state(path: Path | None) -> list[Any]:

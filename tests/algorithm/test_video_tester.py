@@ -167,10 +167,42 @@ def test_nothing_is_saved_unless_asked(options):
 def test_a_curve_for_each_video(options):
     tester.test(options, ALONE)
     for name in ("Alpha_48x32", "Beta_32x24"):
-        picture = cv2.imread(f"exp/tiny-qp37/curves/clips/{name}-qp37.png")
+        picture = cv2.imread(f"exp/tiny-qp37/curves/clips/{name}-qp37.png").astype(int)
         assert picture.shape[1] > 1000
-        blue = (picture[..., 0] > 150) & (picture[..., 2] < 80)
-        assert blue.sum() > 500
+        blue, red = (picture[..., channel] - picture[..., 2 - channel] > 90 for channel in (0, 2))
+        assert blue.sum() > 500  # the enhanced curve
+        assert 50 < red.sum() < 2000  # PQFs
+
+
+# ----------------------------------------------------------------------- PQFs
+
+PEAKS = [0, 2, 5, 7]  # of the QPs of the fixture
+
+
+def test_pqfs_are_told_by_qp_where_the_data_set_does_not_know_them(options):
+    tester.test(options, ALONE)
+    rows = table("frames")
+    assert [int(row["poc"]) for row in rows[:9] if row["is_peak"] == "1"] == PEAKS
+    gains = [float(row["psnr"]) - float(row["psnr_lq"]) for row in rows[:9]]
+    figures = report()["videos"][0]["figures"]
+    assert figures["delta_peaks"] == pytest.approx(np.mean([gains[t] for t in PEAKS]), abs=1e-5)
+    assert figures["delta_others"] == pytest.approx(np.mean([gains[t] for t in range(9) if t not in PEAKS]), abs=1e-5)
+    assert report()["videos"][0]["peaks"] == 4
+
+
+def test_pqfs_have_their_own_weights(clip_options):
+    window = {"type": "PeakFrames"}
+    tree = changed(clip_options, dataset={"test": {"clips": {"window": window}}}).to_dict()
+    prepared(tree, "others.safetensors", strength=0.0)
+    prepared(tree, "peaks.safetensors", strength=1.0)
+    test = {"ckp_load_path": "others.safetensors", "peaks_ckp_load_path": "peaks.safetensors"}
+    tester.test(changed(Options.model_validate(tree), test=test), ALONE)
+    damaged, enhanced = lumas("qp37", ALPHA), lumas(ENHANCED, ALPHA)
+    neighbours = {0: (0, 0, 2), 2: (0, 2, 5), 5: (2, 5, 7), 7: (5, 7, 7)}
+    for t in range(9):
+        expected = np.mean([damaged[near] for near in neighbours.get(t, (t,))], axis=0)
+        assert np.abs(enhanced[t] - expected).max() <= 0.5 + 1e-4
+    assert set(report()["weights"]) == {"others", "peaks"}
 
 
 # ----------------------------------------------------------------------- going on
