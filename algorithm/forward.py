@@ -81,7 +81,7 @@ def _found(name: str, source: Any, batch: Batch) -> Any:
     if source in batch:
         return batch[source]
     if source in FINDERS:
-        return FINDERS[source](batch["lq"])
+        return FINDERS[source](middle(batch["lq"]))
     known = [*batch, *FINDERS]
     raise UserError(f"forward: {name}: nothing called {source!r}{nearest(source, known)}; there is {', '.join(known)}")
 
@@ -116,6 +116,11 @@ def check_arguments(network: str, arguments: Mapping[str, Any], known: list[str]
                 f"forward: {network} takes no {name!r}{nearest(name, known)}; "
                 f"beside the image it takes: {', '.join(known) or 'nothing'}"
             )
+
+
+def middle(lq: Tensor) -> Tensor:
+    """The frame that is enhanced: of windows (N, T, C, H, W) the middle one, (N, C, H, W); a picture is itself."""
+    return lq[:, lq.shape[1] // 2] if lq.ndim == 5 else lq
 
 
 def picture(output: Any) -> Tensor:

@@ -195,10 +195,31 @@ class TestOptions(Applied):
     criterion: Annotated[dict[str, Component], Slot("metric", named=True)] = Field(
         default=_PSNR, description="metrics of the table; {} only enhances"
     )
-    if_save_im: Annotated[bool, Field(description="save the enhanced images in test_im_enhanced/")] = True
+    if_save_im: Annotated[bool, Field(description="save the enhanced images in test_im_enhanced/, or videos")] = True
     ckp_load_path: Annotated[str | None, Field(description="weights to test; null: ckp-best.pt of this experiment")] = (
         None
     )
+    peaks_ckp_load_path: Annotated[
+        str | None,
+        Field(
+            description="of videos: weights for the frames of peak quality (PQFs), as MFQE 2.0 has two models; "
+            "null: those of all frames"
+        ),
+    ] = None
+    video_format: Annotated[
+        Literal["yuv", "mp4", "mkv"],
+        Field(
+            description="of enhanced videos, which if_save_im saves in test_video_enhanced/: yuv is raw, mp4 and mkv "
+            "are lossless"
+        ),
+    ] = "yuv"
+    if_continue: Annotated[
+        bool,
+        Field(
+            description="of videos: take over the frames that an earlier test of the same weights, options, data and "
+            "program has done, whole or interrupted"
+        ),
+    ] = True
 
     @model_validator(mode="before")
     @classmethod
