@@ -162,7 +162,8 @@ def enhancer(network: nn.Module, options: Applied) -> Forward:
     """
     tile = options.tile
     call = _Whole(network) if tile is None else Tiled(network, tile.size, tile.overlap, exact=tile.exact)
-    return Forward(network, SelfEnsemble(call) if options.self_ensemble else call, options.forward)
+    ensemble = SelfEnsemble(call) if options.self_ensemble else call
+    return Forward(network, ensemble, options.forward, on_cpu=tile is not None)
 
 
 def follows_motion(network: nn.Module) -> bool:

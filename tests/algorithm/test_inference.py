@@ -446,6 +446,8 @@ def test_arguments_of_the_options_reach_the_network_in_tiles():
     network, x = ready(built(RBQE)), pixels(9, 130, 1)
     enhance = enhancer(network, Options.model_validate({"tile": {"size": 16}, "forward": {"exit": 0}}))
     assert isinstance(enhance, Forward)
+    assert enhance.on_cpu
+    assert not enhancer(network, Options()).on_cpu
     close(enhance({"lq": x}), network(x, exit=0))
     with pytest.raises(UserError, match="RBQE takes no 'exot'"):
         enhancer(network, Options.model_validate({"tile": {}, "forward": {"exot": 0}}))
