@@ -230,7 +230,7 @@ float32 = arrays(np.float32, array_shapes(min_dims=0, max_dims=4, min_side=0, ma
     st.integers(1, 4),
     st.integers(1, 3),
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_many_blocks_and_files(
     tmp_path_factory: pytest.TempPathFactory, variables: dict[str, np.ndarray], per_block: int, shards: int
 ) -> None:
