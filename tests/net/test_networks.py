@@ -79,7 +79,7 @@ CASES = {
     "STDF": Case(
         {"radius": 1, "fusion_features": 8, "num_features": 8, "enhance_features": 8, "enhance_layers": 3},
         clip,
-        no_onnx="there is no exporter for our deformable convolution",
+        no_onnx="PyTorch cannot translate the operators of the deformable convolution",
         no_tiles=MOTION,
     ),
     "UNet": Case({"in_channels": 3, "out_channels": 3, "num_levels": 3, "base_features": 4}),
