@@ -34,7 +34,8 @@ class MFQE(nn.Module):
         enhancer: "dense": 3x3 convolutions that see the results of all before them, with batch normalisation and PReLU
             after each, the last one, too; the authors' network for QP 37 and 42. "plain": more of them in a row, the
             last one linear; their network for QP 22, 27 and 32.
-        batch_norm: in the enhancer's 3x3 convolutions after the first layer. None: as the authors, in the dense one.
+        batch_norm: between convolution and PReLU in the enhancer, but for its first layer. None: as the authors, in the
+            dense one.
         border: what a neighbour is where the motion leads out of it: "zero", as for the authors' weights, where the
             last row and column are outside already; "replicate": the nearest pixel of its border.
     """
