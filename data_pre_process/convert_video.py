@@ -57,7 +57,7 @@ class Conversion:
                 raise UserError(f"{jobs[made].source} and {path} would both become {made}; rename one of them")
             if made == path:
                 raise UserError(f"{path} would replace itself; name another target folder")
-            jobs[made] = FileJob(path, made, partial(self._make, path, made), done)
+            jobs[made] = FileJob(path, made, partial(self._make, path, made), done, True)
         return list(jobs.values())
 
     def remarks(self, jobs: Iterable[FileJob]) -> list[str]:
