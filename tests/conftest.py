@@ -81,6 +81,12 @@ def moving_frames(geometry: Geometry, count: int, seed: int = 0, noise: float = 
 
 
 @pytest.fixture
+def frames() -> Callable[..., list[Frame]]:
+    """The function `moving_frames`."""
+    return moving_frames
+
+
+@pytest.fixture
 def sequence(tmp_path: Path) -> Callable[..., Path]:
     """Writes `moving_frames` to a raw file, named by convention, in a folder inside `tmp_path`."""
 
