@@ -40,7 +40,7 @@ class Coding:
             raise UserError(f"{name}{quality}: {self.codec.name} has {name} {low} to {high}")
         folder = target / f"{name}{quality}"
         return [
-            FileJob(path, folder / path.name, partial(self._make, path, folder / path.name, quality), done)
+            FileJob(path, folder / path.name, partial(self._make, path, folder / path.name, quality), done, True)
             for path in list_sequences(source)
             for done in [self._is_done(path, folder / path.name, quality)]
         ]

@@ -8,9 +8,10 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from multiprocessing import parent_process
+from multiprocessing.sharedctypes import RawValue
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
@@ -38,13 +39,15 @@ class FileJob(NamedTuple):
     """One file to make, of any kind.
 
     source: what it is made of, for the user. target: its name. make: makes it, whole or not at all, in a worker
-    process; a `UserError` is about this file only. done: whether it is there already.
+    process; a `UserError` is about this file only. done: whether it is there already. long: whether it takes so long
+    that an interruption gives it up; `make` is then left by an exception.
     """
 
     source: Path
     target: Path
     make: Callable[[], None]
     done: bool
+    long: bool = False
 
 
 def is_up_to_date(target: Path, source: Path) -> bool:
@@ -124,7 +127,7 @@ def make_files(jobs: Sequence[FileJob], args: argparse.Namespace, unit: str = "i
     """Do the jobs in `args.nworker` processes, without those already done unless `args.force`.
 
     A bad file hinders no other one. When the run is interrupted (Ctrl-C, SIGTERM) the files in work are
-    finished, the others are left for the next run.
+    finished, or given up if they take long; the others are left for the next run.
 
     Args:
         jobs: the files to make.
@@ -183,8 +186,11 @@ def _convert(job: Job) -> None:
 def _do(job: FileJob) -> str | None:
     """Do one job; returns what was wrong with its source, or None."""
     with _working:
+        if _stop.value:  # it waited beside the worker, where it could not be cancelled
+            return None
         try:
-            job.make()
+            with _can_be_given_up() if job.long else nullcontext():
+                job.make()
         except UserError as error:
             return str(error) if str(job.source) in str(error) else f"{job.source}: {error}"
     return None
@@ -206,29 +212,65 @@ def _summary(failures: list[str], total: int, unit: str) -> str:
 # --------------------------------------------------------------------------- worker processes
 
 _working = threading.Lock()  # held in a worker while it has a file in the making
+_stop = RawValue("b", 0)  # in a worker: shared with the main process, which says by it that the run is interrupted
+_PATIENCE = 0.2  # seconds between two looks at it
+
+
+class _GivenUp(BaseException):
+    """Leaves a long job."""
 
 
 @contextmanager
 def _pool(nworker: int) -> Iterator[ProcessPoolExecutor]:
     """A pool that drops the waiting jobs, and waits for the running ones, when the block is left early."""
-    pool = ProcessPoolExecutor(nworker, initializer=_start_worker)
+    stop = RawValue("b", 0)
+    pool = ProcessPoolExecutor(nworker, initializer=_start_worker, initargs=(stop,))
     try:
         yield pool
+    except BaseException:
+        stop.value = 1
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _start_worker() -> None:
+def _start_worker(stop: Any) -> None:
     """A worker finishes the file it is at; only the main process decides when to stop."""
+    global _stop
+    _stop = stop
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    threading.Thread(target=_watch, daemon=True).start()
 
 
-def _exit_with_parent() -> None:
-    """Do not outlive a main process that was killed outright."""
+def _watch() -> None:
+    """Give up a long job when the run is interrupted, and do not outlive a main process that was killed outright."""
     parent = parent_process()
-    if parent is not None:
-        parent.join()
-        with _working:
-            os._exit(1)
+    assert parent is not None
+    while parent.is_alive() and not _stop.value:
+        parent.join(_PATIENCE)
+    _stop.value = 1
+    if hasattr(signal, "pthread_kill"):  # not on Windows; it wakes the main thread from waiting for a program, too
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+    parent.join()
+    with _working:
+        os._exit(1)
+
+
+@contextmanager
+def _can_be_given_up() -> Iterator[None]:
+    """Let SIGTERM end the block; it is ignored again from then on, so that nothing disturbs the clean-up."""
+
+    def give_up(number: int, _frame: Any) -> None:
+        signal.signal(number, signal.SIG_IGN)
+        raise _GivenUp
+
+    signal.signal(signal.SIGTERM, give_up)
+    try:
+        if _stop.value:  # since before the signal would have been heard
+            raise _GivenUp
+        yield
+    except _GivenUp:
+        pass
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)

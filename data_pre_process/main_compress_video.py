@@ -8,6 +8,7 @@ pattern: the same idea, other figures.
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 if not __package__:
     import run_from_checkout  # noqa: F401
@@ -15,9 +16,10 @@ if not __package__:
 from data_pre_process import driver
 from data_pre_process.compress import numbers
 from data_pre_process.compress_video import Coding
+from utils.codecs.hm import HM
 from utils.codecs.qp_patterns import PATTERNS
 from utils.codecs.video import LIBRARIES, LibraryCodec, SequenceCodec
-from utils.errors import command
+from utils.errors import UserError, command
 
 _PATTERN = {"hevc": "ldp-hm18"}
 
@@ -44,6 +46,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--depth", type=int, choices=(8, 10), default=8, help="bits of their samples (default: %(default)s)"
     )
+    parser.add_argument("--hm-encoder", help="program of the HM (default: $HM_ENCODER, or TAppEncoderStatic)")
+    parser.add_argument(
+        "--hm-config", type=Path, help="configuration file of the HM, such as encoder_lowdelay_P_main.cfg"
+    )
     parser.add_argument("--keep-stream", action="store_true", help="save the bit streams beside the sequences")
     driver.add_nworker(parser, "sequence")
     args = parser.parse_args(argv)
@@ -53,6 +59,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _codec(args: argparse.Namespace) -> SequenceCodec:
+    if args.codec == "hm":
+        if args.hm_config is None:
+            raise UserError("hm needs a configuration file: --hm-config encoder_lowdelay_P_main.cfg")
+        if args.pattern or args.preset:
+            raise UserError("hm takes --pattern and --preset from its configuration file: change it, not them")
+        return HM(args.hm_config, args.hm_encoder)
+    if args.hm_config or args.hm_encoder:
+        raise UserError(f"--hm-config and --hm-encoder are for hm, not for {args.codec}")
     return LibraryCodec(args.codec, args.preset, args.pattern or _PATTERN.get(args.codec, "flat"))
 
 

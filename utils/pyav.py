@@ -72,6 +72,23 @@ def from_picture(picture: Any) -> Frame:
     return frame
 
 
+def x265_tree_size(geometry: Geometry) -> dict[str, int]:
+    """x265's parameter for the size of coding tree units, where it may not choose it: there must be two columns.
+
+    With a single column, x265 4.2 makes streams of P pictures that differ from run to run and that a decoder
+    reconstructs otherwise than the encoder did (the hashes of the pictures do not match), even in lossless coding.
+
+    Raises:
+        UserError: the picture is too small for two columns of the smallest units.
+    """
+    if geometry.width > 64:
+        return {}
+    sizes = [size for size in (32, 16) if size < geometry.width and size <= geometry.height]
+    if not sizes:
+        raise UserError(f"x265 cannot code {geometry.width}x{geometry.height} pixels: too small")
+    return {"ctu": sizes[0]}
+
+
 def _lines(plane: Any, dtype: np.dtype) -> np.ndarray:
     """A view of the memory of a plane: (lines, samples of a line with those after the picture)."""
     return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size).view(dtype)

@@ -18,7 +18,7 @@ from utils.codecs.video_libraries import LIBRARIES, RATE, Settings, code, option
 from utils.codecs.x265_zones import zone_shift, zones
 from utils.errors import UserError
 from utils.frames import FrameInfo
-from utils.pyav import pixel_format, pyav
+from utils.pyav import pixel_format, pyav, x265_tree_size
 from utils.yuv import Frame, Geometry, YUVReader, YUVWriter
 
 
@@ -119,7 +119,7 @@ class LibraryCodec:
     def _settings(self, quality: int, geometry: Geometry, count: int) -> Settings:
         settings: Settings = {"qp": quality, **self._library.settings}
         if self.name == "hevc":
-            settings |= _tree_size(geometry)
+            settings |= x265_tree_size(geometry)
         if self.pattern != "flat":
             settings["zones"] = zones(self._qps(quality, count), zone_shift())
         return settings
@@ -131,20 +131,6 @@ class LibraryCodec:
 
     def _pyav(self) -> Any:
         return pyav(f"{self.name} coding", self._library.encoder, self._library.decoder)
-
-
-def _tree_size(geometry: Geometry) -> Settings:
-    """The size of the coding tree units where x265 may not choose it: there must be two columns of them.
-
-    With a single column, x265 4.2 makes streams that differ from run to run and that a decoder reconstructs otherwise
-    than the encoder did (its picture hashes do not match), so that errors add up from frame to frame.
-    """
-    if geometry.width > 64:
-        return {}
-    sizes = [size for size in (32, 16) if size < geometry.width and size <= geometry.height]
-    if not sizes:
-        raise UserError(f"x265 cannot code {geometry.width}x{geometry.height} pixels: too small")
-    return {"ctu": sizes[0]}
 
 
 @cache
