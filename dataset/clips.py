@@ -313,7 +313,7 @@ def _select(lq: Videos, gt: Videos | None, listed: Sequence[str] | None, path: s
     Raises:
         UserError: a name in the list that lq does not have or that comes twice, or a video without partner.
     """
-    names = lq.names() if listed is None else _find(listed, lq, path)
+    names = lq.names() if listed is None else listed_videos(listed, lq, path)
     if gt is not None:
         known, clean = set(names), gt.names()
         partners = set(clean)
@@ -325,8 +325,12 @@ def _select(lq: Videos, gt: Videos | None, listed: Sequence[str] | None, path: s
     return names
 
 
-def _find(listed: Sequence[str], videos: Videos, path: str | None) -> list[str]:
-    """The videos that a list names, with or without the size and the number of frames in a raw file's name."""
+def listed_videos(listed: Sequence[str], videos: Videos, path: str | None) -> list[str]:
+    """The videos that a list names, with or without the size and the number of frames in a raw file's name.
+
+    Raises:
+        UserError: a name that is not there, that comes twice or that can be two videos; `path` is that of the list.
+    """
     names = dict.fromkeys(videos.names())
     short: dict[str, list[str]] = {}
     for name in names:

@@ -13,7 +13,7 @@ import os
 import struct
 import threading
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -30,7 +30,7 @@ DATA_FILE = "data.mdb"
 BASICSR_INDEX = "meta_info.txt"
 
 _INDEX_KEY = b"__powerqe__"
-_BATCH_BYTES = 32 << 20
+BATCH_BYTES = 32 << 20
 _LONGEST_KEY = 511  # bytes; LMDB's limit
 _one_at_a_time = threading.Lock()  # LMDB refuses to open an environment twice in one process
 
@@ -117,12 +117,12 @@ class _Writer:
         self.records[key] = _Record(-1, -1, len(content), *_shape(image), zlib.crc32(content))
         self._batch.append((key, content))
         self._batch_bytes += len(content)
-        if self._batch_bytes >= _BATCH_BYTES:
+        if self._batch_bytes >= BATCH_BYTES:
             self.commit()
 
     def commit(self) -> None:
         """Write the waiting records."""
-        self._put(self._marked)
+        put(self._environment, self._marked)
         self._batch, self._batch_bytes = [], 0
 
     def _marked(self) -> Iterator[tuple[bytes, bytes]]:
@@ -132,16 +132,6 @@ class _Writer:
             mark = _mark(self._id, self._serial)
             yield key.encode(), (mark + content).ljust(self._smallest, b"\0")
             self._serial += 1
-
-    def _put(self, values: Any) -> None:
-        while True:
-            try:
-                with self._environment.begin(write=True) as transaction:
-                    for key, value in values():
-                        transaction.put(key, value)
-                return
-            except lmdb.MapFullError:
-                self._environment.set_mapsize(2 * self._environment.info()["map_size"])
 
     def write_index(self, file: Path) -> None:
         """Find where the records are in the file, by their marks, and write the index."""
@@ -156,7 +146,7 @@ class _Writer:
             "count": len(self.records),
             "records": dict(sorted(self.records.items())),
         }
-        self._put(lambda: [(_INDEX_KEY, json.dumps(index).encode())])
+        put(self._environment, lambda: [(_INDEX_KEY, json.dumps(index).encode())])
         # Pages that were reserved but never used may be missing at the end; the reader wants them all.
         whole = (self._environment.info()["last_pgno"] + 1) * self._environment.stat()["psize"]
         os.truncate(file, max(whole, file.stat().st_size))
@@ -169,6 +159,18 @@ class _Writer:
             start = (found if found >= 0 else data.find(mark)) + len(mark)
             self.records[key] = record._replace(offset=start)
             end = start + record.size
+
+
+def put(environment: lmdb.Environment, values: Callable[[], Iterable[tuple[bytes, bytes]]]) -> None:
+    """Put keys and values in one transaction, for which the map grows as it must; then they are made anew."""
+    while True:
+        try:
+            with environment.begin(write=True) as transaction:
+                for key, value in values():
+                    transaction.put(key, value)
+            return
+        except lmdb.MapFullError:
+            environment.set_mapsize(2 * environment.info()["map_size"])
 
 
 def _shape(image: np.ndarray) -> tuple[int, int, int]:
@@ -257,6 +259,7 @@ class ImageStore:
 class BasicSRStore:
     """BasicSR's layout: PNG files in an LMDB, listed in meta_info.txt as `name.png (h,w,c) level`.
 
+    The keys are the names, without .png, or with it as STDF-PyTorch has them (see dataset/groups.py).
     The shapes there are not always right, so only the names are used. The environment is opened for each
     image, which costs little beside decoding it and is safe in any process.
 
@@ -283,7 +286,7 @@ class BasicSRStore:
     def __getitem__(self, key: str) -> np.ndarray:
         """The image, uint8 (H, W, C); raises `UserError` when it is missing or damaged."""
         with _transaction(self.path) as transaction:
-            content = transaction.get(key.encode())
+            content = transaction.get(key.encode()) or transaction.get(f"{key}.png".encode())
         if content is None:
             raise _missing(key, self.path, self._keys)
         return decode_image(bytes(content), "any", self.where(key))

@@ -20,6 +20,7 @@ SCRIPTS = (
     "main_report",
     "main_combine_im",
     "main_create_lmdb",
+    "main_create_video_lmdb",
     "main_quickstart_data",
 )
 
@@ -80,6 +81,13 @@ def test_help_has_a_text_for_every_argument(name, monkeypatch, capsys):
         ("main_combine_im", ["jpeg"], "div2k/jpeg_ds_2"),
         ("main_combine_im", ["jpeg", "--dataset", "x"], "x/jpeg_ds_2"),
         ("main_create_lmdb", ["div2k/nothing"], "div2k/nothing"),
+        ("main_create_video_lmdb", ["div2k/nothing"], "no folder of videos"),
+        ("main_create_video_lmdb", ["div2k/raw"], "div2k/raw holds images; expected folders of frames"),
+        ("main_create_video_lmdb", ["div2k", "--layout", "stdf"], "no video has 7 frames"),
+        ("main_create_video_lmdb", ["div2k", "--layout", "stdf", "--color", "rgb"], "keeps luma as PNG files"),
+        ("main_create_video_lmdb", ["div2k", "--gt"], "--gt is for --layout stdf"),
+        ("main_create_video_lmdb", ["div2k", "--size", "64"], "found '', expected a whole number of at least 1"),
+        ("main_create_video_lmdb", ["div2k", "--list", "no/list.txt"], "cannot read no/list.txt"),
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_nothing(name, arguments, message, data: Path, capsys):

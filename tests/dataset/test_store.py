@@ -96,7 +96,7 @@ def test_tiny_map_grows(tmp_path):
 
 
 def test_batches_in_several_transactions(tmp_path, monkeypatch):
-    monkeypatch.setattr("dataset.store._BATCH_BYTES", 10_000)
+    monkeypatch.setattr("dataset.store.BATCH_BYTES", 10_000)
     images = pictures(30)
     write_store(tmp_path / "s", images.items(), map_size=1 << 15)
     store = ImageStore(tmp_path / "s")
@@ -106,7 +106,7 @@ def test_batches_in_several_transactions(tmp_path, monkeypatch):
 
 def test_tiny_images_stay_where_they_are(tmp_path, monkeypatch):
     """LMDB would keep small values inside the pages of its tree, and move them with every transaction."""
-    monkeypatch.setattr("dataset.store._BATCH_BYTES", 1)
+    monkeypatch.setattr("dataset.store.BATCH_BYTES", 1)
     images = {f"{i:03d}": np.full((2, 2, 3), i % 251, np.uint8) for i in range(200)}
     write_store(tmp_path / "s", images.items())
     with lmdb.open(str(tmp_path / "s"), lock=False) as environment:
@@ -192,7 +192,7 @@ def test_a_kill_while_building_leaves_no_store(tmp_path):
 import itertools, sys, time, numpy as np
 sys.path.insert(0, {str(ROOT)!r})
 import dataset.store as store
-store._BATCH_BYTES = 1
+store.BATCH_BYTES = 1
 def images():
     for number in itertools.count():
         yield str(number), np.ones((64, 64, 3), np.uint8)
