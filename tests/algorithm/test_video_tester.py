@@ -203,6 +203,15 @@ def test_videos_of_single_pictures_become_raw_files(options, videos):
     assert report()["videos"][0]["bits"] is None
 
 
+def test_without_metrics_it_just_enhances(options):
+    found = tester.test(
+        changed(options, test={"protocol": None, "criterion": {"PSNR": None, "PSNR-float": None, "SSIM": None}}), ALONE
+    )
+    assert found.metrics.names == []
+    assert report()["main"] is None
+    assert lumas(ENHANCED, BETA).shape == (6, 24, 32)
+
+
 def test_nothing_is_saved_unless_asked(options):
     tester.test(changed(options, test={"if_save_im": False}), ALONE)
     assert not Path("exp/tiny-qp37/test_video_enhanced").exists()
