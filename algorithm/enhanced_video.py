@@ -8,7 +8,8 @@ import numpy as np
 
 from dataset.videos import eight_bits
 from utils.errors import UserError
-from utils.yuv import Chroma, Frame, Geometry, YUVName, from_rgb, neutral_chroma
+from utils.video_file import VideoWriter
+from utils.yuv import Chroma, Frame, Geometry, YUVName, YUVReader, from_rgb, neutral_chroma
 
 
 def geometry_of(sequence: Any) -> Geometry:
@@ -52,9 +53,19 @@ def to_frame(image: np.ndarray, dataset: Any, index: int, geometry: Geometry) ->
 
 
 def publish(raw: Path, path: Path, geometry: Geometry) -> None:
-    """Give a raw video its final name, in the format that the name's suffix says; the raw file is gone then."""
+    """Give a raw video its final name, in the format that the name's suffix says; the raw file is gone then.
+
+    mp4 and mkv, without loss, show 25 frames per second, for a raw video does not say how many they are.
+
+    Raises:
+        UserError: no encoder for the format, or none of such frames.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".yuv":
         os.replace(raw, path)
         return
-    raise NotImplementedError
+    frames = YUVReader(raw, geometry)
+    with VideoWriter(path, geometry) as video:
+        for number in range(len(frames)):
+            video.write(frames[number])
+    raw.unlink()

@@ -184,11 +184,16 @@ class _Test:
 
     def _fingerprint(self, job: _Job) -> Fingerprint:
         """All that decides the scores and the pictures of a video."""
-        files = [job.video.lq, job.video.gt, frames_path(job.video.lq)]
+        files, description = [job.video.lq, job.video.gt], frames_path(job.video.lq)
+        if description.is_file():
+            files.append(description)
+        peaks = job.video.marked.peaks
+        weights = {name: each["sha256"] for name, each in self._facts["weights"].items()}
         return {
-            "facts": self._facts,
+            "facts": {**self._facts, "weights": weights},
             "data": self._options.dataset.test[job.set].model_dump(mode="json", serialize_as_any=True),
             "files": [_state(file) for file in files],
+            "peaks": None if peaks is None else np.asarray(peaks).tolist(),
             "criterion": {name: each.model_dump(mode="json", serialize_as_any=True)
                           for name, each in self._options.test.criterion.items()},
             "available": sorted(self._metrics.metrics),
@@ -263,9 +268,11 @@ def _with_peaks(rows: list[FrameScores], coded: Sequence[FrameInfo] | None) -> l
 
 
 def _state(path: Path | None) -> list[Any]:
-    """What tells a file from another version of it; a folder or store is known by its entries' newest change."""
-    if path is None or not path.exists():
-        return [str(path)]
-    entries = [path, *path.iterdir()] if path.is_dir() else [path]
-    states = [entry.stat() for entry in entries]
+    """What tells a file from another version of it; a folder, or a store, by its entries' sizes and newest change."""
+    place = path
+    while place is not None and not place.exists():  # a name in a store
+        place = place.parent
+    if place is None:
+        return []
+    states = [entry.stat() for entry in ([place, *place.iterdir()] if place.is_dir() else [place])]
     return [str(path), sum(state.st_size for state in states), max(state.st_mtime_ns for state in states)]

@@ -68,3 +68,12 @@ def test_the_network_is_told_as_it_was_tested(options, trained):
     tested = load_options("tiny.yml", overrides=["network.residual=false"])
     run_test(tested, ALONE)
     assert json.loads(read_metadata(publish(tested, ""))["network"])["residual"] is False
+
+
+def test_figures_of_the_last_test_on_images_or_on_videos(options, trained):
+    run_test(options, ALONE)
+    card = publish(options, "").with_suffix(".md").read_text()
+    report = {"means": [{"set": "clips", "ΔPSNR": "+0.778"}]}
+    (options.folder / "report.json").write_text(json.dumps(report))
+    assert "+0.778" not in card
+    assert "+0.778" in publish(options, "").with_suffix(".md").read_text()
