@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data_pre_process import convert_video
 from data_pre_process.main_convert_video import main
 from utils.planes import shrink
 from utils.video_file import VideoReader, VideoWriter
@@ -69,6 +70,13 @@ def test_the_last_frames_may_be_fewer(videos):
     assert convert(videos, "video/one.mkv", "raw", "--start", "8", "--max-frames", "5") == 0
     assert names(videos / "raw") == ["one_64x48_2.yuv"]
     assert len(YUVReader(videos / "raw/one_64x48_2.yuv")) == 2
+
+
+def test_the_name_has_the_frames_that_there_are(videos, monkeypatch):
+    """Whatever the number of packets is."""
+    monkeypatch.setattr(convert_video, "count_packets", lambda path: 12)
+    assert convert(videos, "video/one.mkv", "raw") == 0
+    assert names(videos / "raw") == ["one_64x48_10.yuv"]
 
 
 def test_only_missing_and_outdated_files_are_made(videos, capsys):
