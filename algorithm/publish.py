@@ -16,10 +16,11 @@ from algorithm.purpose import purpose_of
 from algorithm.tables import SPEED
 from net import load_weights, save_weights
 from net.weights.card import Entry, facts_lines, read_figures
-from net.weights.index import sha256_of, write_index
+from net.weights.index import write_index
 from utils.arguments import option_parser, parse_options
 from utils.checkpoint import load_checkpoint
 from utils.components import build
+from utils.download import sha256_of
 from utils.errors import UserError, command
 from utils.files import atomic_path
 from utils.options import Options

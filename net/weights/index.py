@@ -4,7 +4,6 @@ There are two folders `weights/`: that of the working folder, into which `python
 of PowerQE's own checkout. An installed package has no weights with it; it finds those of the folder in which it runs.
 """
 
-import hashlib
 import json
 import os
 from pathlib import Path
@@ -14,9 +13,8 @@ from pydantic import ValidationError
 
 from net.tensorflow_checkpoint import index_file
 from net.weights.card import Entry, read_card
-from net.weights.files import read_metadata
-from utils.checkpoint import load_checkpoint
 from utils.components import explain
+from utils.download import sha256_of
 from utils.errors import UserError
 from utils.files import atomic_path
 from utils.registry import nearest
@@ -89,20 +87,6 @@ def find(name_or_path: str | os.PathLike[str], folder: str | os.PathLike[str] | 
     return path
 
 
-def spec(path: str | Path) -> dict[str, Any]:
-    """The network of published weights, or of one of our training checkpoints, as `net.build_network` takes it.
-
-    Raises:
-        UserError: no such file, damaged, or it does not tell its network.
-    """
-    if Path(path).suffix == ".pt":
-        return dict(load_checkpoint(path)["options"]["network"])
-    told = read_metadata(path).get("network")
-    if told is None:
-        raise UserError(f"{path} does not tell its network; give a file written by python -m algorithm.publish")
-    return json.loads(told)
-
-
 def write_index(folder: str | os.PathLike[str]) -> list[Entry]:
     """Write index.json anew out of the cards of a folder; returns what is in it.
 
@@ -115,15 +99,6 @@ def write_index(folder: str | os.PathLike[str]) -> list[Entry]:
     with atomic_path(folder / FILE) as path:
         path.write_text(_text(data), encoding="utf-8")
     return found
-
-
-def sha256_of(path: Path) -> str:
-    """Of a file's content, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while part := file.read(1 << 20):
-            digest.update(part)
-    return digest.hexdigest()
 
 
 def _checked(entry: Entry, folder: Path) -> Entry:
