@@ -98,7 +98,7 @@ def _receive(url: str, part: Path, size: int) -> None:
     try:
         with _opened(request) as response, part.open("ab", buffering=0) as file:
             _check_length(response, url, size)
-            if not _is_rest(response, have):
+            if have and not _is_rest(response, have):
                 file.truncate(0)
                 have = 0
             with progress_bar(None, part.name[1:].rpartition(".")[0], size, True, initial=have, unit="B") as bar:
