@@ -19,6 +19,7 @@ from torch import nn
 from algorithm import tester, video_tester
 from algorithm.video_curves import draw_curves
 from net import save_weights
+from net.weights import Entry
 from utils.components import build
 from utils.errors import UserError
 from utils.frames import frames_path, read_record, write_record
@@ -247,12 +248,19 @@ def test_pqfs_are_told_by_qp_where_the_data_set_does_not_know_them(options):
     assert report()["videos"][0]["peaks"] == 4
 
 
-def test_pqfs_have_their_own_weights(clip_options):
+@pytest.mark.parametrize("ending", [".safetensors", ""])
+def test_pqfs_have_their_own_weights(clip_options, ending):
     window = {"type": "PeakFrames"}
     tree = changed(clip_options, dataset={"test": {"clips": {"window": window}}}).to_dict()
     prepared(tree, "others.safetensors", strength=0.0)
     prepared(tree, "peaks.safetensors", strength=1.0)
-    test = {"ckp_load_path": "others.safetensors", "peaks_ckp_load_path": "peaks.safetensors"}
+    if not ending:  # by name
+        Path("weights").mkdir()
+        listed = [
+            entry(Path(f"{name}.safetensors").rename(f"weights/{name}.safetensors")) for name in ("others", "peaks")
+        ]
+        Path("weights/index.json").write_text(f"[{', '.join(each.model_dump_json() for each in listed)}]")
+    test = {"ckp_load_path": f"others{ending}", "peaks_ckp_load_path": f"peaks{ending}"}
     tester.test(changed(Options.model_validate(tree), test=test), ALONE)
     damaged, enhanced = lumas("qp37", ALPHA), lumas(ENHANCED, ALPHA)
     neighbours = {0: (0, 0, 2), 2: (0, 2, 5), 5: (2, 5, 7), 7: (5, 7, 7)}
@@ -260,6 +268,11 @@ def test_pqfs_have_their_own_weights(clip_options):
         expected = np.mean([damaged[near] for near in neighbours.get(t, (t,))], axis=0)
         assert np.abs(enhanced[t] - expected).max() <= 0.5 + 1e-4
     assert set(report()["weights"]) == {"others", "peaks"}
+
+
+def entry(path: Path) -> Entry:
+    return Entry(task="video", colour="y", name=path.stem, method="STDF", parameters=1, training="", figures=(),
+                 file=path.name, bytes=1, sha256="0" * 64, licence="MIT")  # fmt: skip
 
 
 # ----------------------------------------------------------------------- going on

@@ -195,6 +195,15 @@ def test_a_damaged_index_is_refused(tmp_path, text):
         entries(tmp_path)
 
 
+@pytest.mark.parametrize(("key", "value"), [("file", "../tiny-one.safetensors"), ("sha256", "../../../tiny")])
+def test_an_index_leads_nowhere_else(here, key, value):
+    data = json.loads(Path("weights/index.json").read_text())
+    data[0][key] = value
+    Path("weights/index.json").write_text(json.dumps(data))
+    with pytest.raises(UserError, match=f"index.json is damaged .*{key}: "):
+        find("tiny-two")
+
+
 # --------------------------------------------------------------------------- networks
 
 
