@@ -31,7 +31,7 @@ def test_of_options(root, file, case, line):
 @pytest.mark.parametrize(
     ("data", "line"),
     [
-        ({"lq": ["data/a/jpeg/qf40", "data/a/jpeg/qf5"]}, "For: jpeg, qf 5 / 40, rgb"),
+        ({"lq": [f"data/a/jpeg/qf{q}" for q in (40, 5, 30, 10, 20)]}, "For: jpeg, qf 5 / 10 / 20 / 30 / 40, rgb"),
         ({"lq": ["data/a/jpeg/qf40", "data/a/hevc/qp37"]}, "For: other, rgb"),
         ({"lq": "data/pictures", "color": "y"}, "For: other, y"),
         ({"lq": "data/small", "scale": 4}, "For: sr, x4, rgb"),

@@ -130,7 +130,8 @@ def test_a_folder_is_no_weights_file(here):
 
 
 def test_the_working_folders_weights_count_before_the_shipped(here):
-    publish(here / "weights", "arcnn-bsds500-qf10")
+    for name in ("a-first", "arcnn-bsds500-qf10"):
+        publish(here / "weights", name)
     assert entries() != entries(here / "weights")
     write_index("weights")
     assert find("arcnn-bsds500-qf10") == Path("weights/arcnn-bsds500-qf10.safetensors")
