@@ -435,6 +435,17 @@ def test_ten_bits_are_rounded(tmp_path, color):
     np.testing.assert_array_equal(dataset.chroma(0)[1], ten.v)
 
 
+def test_odd_sides_without_subsampling(tmp_path):
+    random = np.random.default_rng(0)
+    frame = Frame(*(random.integers(0, 256, (7, 9), np.uint8) for _ in range(3)))
+    write_raw(tmp_path / "qp37/a_9x7_1.yuv", [frame], "444")
+    dataset = VideoClips(gt=None, lq=str(tmp_path / "qp37"), chroma="444", color="rgb", patch=3)
+    whole = dataset[0]["lq"]
+    np.testing.assert_array_equal(whole, to_rgb(frame))
+    crops = {whole[top : top + 3, left : left + 3].tobytes() for top in range(5) for left in range(7)}
+    assert {dataset[Draw(0, seed)]["lq"].tobytes() for seed in range(400)} == crops
+
+
 # --------------------------------------------------------------------------- memory
 
 
