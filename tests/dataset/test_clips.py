@@ -17,6 +17,7 @@ from dataset.clips import VideoClips
 from dataset.loader import collate, eval_batches, make_loader, to_device, train_batches
 from dataset.sampler import TrainSampler
 from dataset.store import write_store
+from dataset.videos import Recent
 from utils.components import validate_component
 from utils.errors import UserError
 from utils.frames import FrameInfo, write_record
@@ -447,6 +448,13 @@ def test_odd_sides_without_subsampling(tmp_path):
 
 
 # --------------------------------------------------------------------------- memory
+
+
+def test_what_was_used_last_is_kept():
+    made = []
+    recent = Recent(lambda key: made.append(key) or key, 2)
+    assert [recent(key) for key in "abacab"] == list("abacab")
+    assert made == list("abcb")
 
 
 @pytest.mark.parametrize(("kind", "color"), [("frames", "y"), ("store png", "rgb"), ("raw", "rgb")])
