@@ -147,9 +147,10 @@ def test_an_interrupted_run_goes_on(data, monkeypatch, capsys):
 
 def test_an_interrupted_run_with_other_videos_begins_anew(data, monkeypatch):
     monkeypatch.setattr(groups, "atomic_folder", None)  # fails when all frames are written
-    for more in ((), ("--gt",)):
+    for count, more in ((28, ()), (4, ("--gt",))):
         with pytest.raises(TypeError):
             create(data, "qp37", "--layout", "stdf", *more)
+        assert len(content(data / ".qp37.lmdb.part")) == count
     monkeypatch.undo()
     path = data / "qp37/a_24x16_15.yuv"
     path.write_bytes(path.read_bytes()[::-1])
