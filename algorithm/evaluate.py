@@ -1,4 +1,7 @@
-"""Judging a network: it runs once per image, and every metric is computed from that one result."""
+"""Judging a network: it runs once per image, and every metric is computed from that one result.
+
+A sample of a video is a window of frames, of which the middle one is the image.
+"""
 
 import math
 import time
@@ -9,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from algorithm.forward import picture
+from algorithm.forward import middle, picture
 from algorithm.phase import Batch
 from dataset.loader import eval_batches
 from utils.components import Component, build
@@ -91,6 +94,10 @@ class Metrics:
     def higher_is_better(self, name: str) -> bool | None:
         """Direction of a metric; None where only a package knows that is not installed."""
         return self.metrics.get(name, self._entries[name]).higher_is_better
+
+    def judges_sets(self, name: str) -> bool:
+        """Whether a metric has no value of a single image."""
+        return hasattr(self._entries[name], "pool")
 
     def convention(self, name: str, channels: int) -> str:
         """How the metric was computed: channel, rounding, border ..."""
@@ -174,7 +181,7 @@ def evaluate(
         metrics: what to compute; without ground truth, what needs none.
         ranks: the processes that share the work.
         enhance: a network (algorithm.forward.Forward); None scores lq only. Its `estimates`, if it has them,
-            names what it returns after the image.
+            names what it returns after the image; for its `on_cpu` see `home`.
         with_baseline: score lq too; where gt is a whole number of times larger, lq `enlarged` so many times. Where the
             sizes do not match, only by metrics that need no gt.
         on_result: called for each image of this rank with its record, batch and the clamped result.
@@ -184,11 +191,11 @@ def evaluate(
         The records of all ranks in data-set order, on every rank.
     """
     records = []
-    batches = eval_batches(dataset, ranks.rank, ranks.world_size, ranks.device)
+    batches = eval_batches(dataset, ranks.rank, ranks.world_size, home(enhance, ranks.device))
     for number, batch in enumerate(progress_bar(batches, title, ranks.share(len(dataset)), ranks.is_main, leave=False)):
         if enhance and number == 0:
             enhance(batch)  # warm-up: memory, kernels and code paths are set up outside the timing
-        record, result = _judge(batch, metrics, enhance, ranks.device, with_baseline)
+        record, result = judge(batch, metrics, enhance, ranks.device, with_baseline)
         if on_result and result is not None:
             on_result(record, batch, result)
         records.append(record)
@@ -198,10 +205,20 @@ def evaluate(
     return _in_order([part for part, _ in parts])
 
 
-def _judge(
-    batch: Batch, metrics: Metrics, enhance: Enhance | None, device: torch.device, with_baseline: bool
+def home(enhance: Enhance | None, device: torch.device) -> torch.device:
+    """Where pictures and results are: the CPU if the network takes them from there in tiles, however large they are."""
+    return torch.device("cpu") if getattr(enhance, "on_cpu", False) else device
+
+
+def judge(
+    batch: Batch, metrics: Metrics, enhance: Enhance | None, device: torch.device, with_baseline: bool = True
 ) -> tuple[Record, Tensor | None]:
-    lq, gt = batch["lq"], batch.get("gt")
+    """Score one image, or the middle frame of one window, in a batch of one; see `evaluate`.
+
+    Returns:
+        The record, and the clamped result (1, C, H, W) if there is a network.
+    """
+    lq, gt = middle(batch["lq"]), batch.get("gt")
     _, channels, height, width = lq.shape
     scale = 1 if gt is None else enlargement(lq, gt)
     record = Record(batch["name"][0], batch["group"][0], height, width, channels, scale)
@@ -211,10 +228,10 @@ def _judge(
     if enhance is None:
         return record, None
     output, record.seconds = _timed(enhance, batch, device)
-    result = picture(output).float().clamp(0, 1)
-    record.result = metrics(result, gt)
+    result = picture(output).float()
+    record.result = metrics(result, gt)  # which clamp, if they are asked to
     record.estimates = _estimates(getattr(enhance, "estimates", {}), output, batch)
-    return record, result
+    return record, result.clamp(0, 1)
 
 
 def _estimates(names: Mapping[str, str], output: Any, batch: Batch) -> dict[str, Estimate]:

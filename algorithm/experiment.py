@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from algorithm.evaluate import Record, enlarged, enlargement
+from algorithm.forward import middle
 from algorithm.phase import Batch
 from utils.checkpoint import copy_checkpoint, load_checkpoint, newest_sound, prune, save_checkpoint
 from utils.errors import UserError
@@ -63,7 +64,8 @@ class Experiment:
             if drawn or self._writer is None:
                 return
             drawn = True
-            before = enlarged(batch["lq"], enlargement(batch["lq"], result))
+            lq = middle(batch["lq"])
+            before = enlarged(lq, enlargement(lq, result))
             shown = [before, result, *([batch["gt"]] if "gt" in batch else [])]
             strip = torch.cat([image[0, :, :SAMPLE, :SAMPLE].float().cpu() for image in shown], dim=-1)
             self._writer.add_image(f"lq | enhanced | gt/{record.name}", strip.clamp(0, 1), step)

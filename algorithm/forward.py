@@ -33,6 +33,7 @@ class Forward:
         network: whose forward says what is needed.
         prepared: what is called in its place (DDP); by default the network.
         arguments: of its forward, beside the image.
+        on_cpu: batches may stay on the CPU, for the call takes what it needs of them to the network.
 
     Raises:
         UserError: the forward takes no such argument.
@@ -43,7 +44,10 @@ class Forward:
         network: nn.Module,
         prepared: Callable[..., Any] | None = None,
         arguments: Mapping[str, Any] | None = None,
+        *,
+        on_cpu: bool = False,
     ) -> None:
+        self.on_cpu = on_cpu
         self._name, self._call = type(network).__name__, prepared or network
         self.estimates: dict[str, str] = getattr(network, "estimates", {})
         """What the network returns after the image, in its order: name -> what of the sample it estimates."""
@@ -81,7 +85,7 @@ def _found(name: str, source: Any, batch: Batch) -> Any:
     if source in batch:
         return batch[source]
     if source in FINDERS:
-        return FINDERS[source](batch["lq"])
+        return FINDERS[source](middle(batch["lq"]))
     known = [*batch, *FINDERS]
     raise UserError(f"forward: {name}: nothing called {source!r}{nearest(source, known)}; there is {', '.join(known)}")
 
@@ -116,6 +120,11 @@ def check_arguments(network: str, arguments: Mapping[str, Any], known: list[str]
                 f"forward: {network} takes no {name!r}{nearest(name, known)}; "
                 f"beside the image it takes: {', '.join(known) or 'nothing'}"
             )
+
+
+def middle(lq: Tensor) -> Tensor:
+    """The frame that is enhanced: of windows (N, T, C, H, W) the middle one, (N, C, H, W); a picture is itself."""
+    return lq[:, lq.shape[1] // 2] if lq.ndim == 5 else lq
 
 
 def picture(output: Any) -> Tensor:

@@ -45,7 +45,7 @@ def publish(options: Options, arguments: str) -> Path:
         UserError: the experiment has not been trained or not been tested.
     """
     checkpoint = options.folder / "ckp-best.pt"
-    state, results = load_checkpoint(checkpoint), _results(options.folder / "results.json")
+    state, results = load_checkpoint(checkpoint), _results(options.folder)
     network = build(options.network)
     load_weights(network, checkpoint)
     path = FOLDER / f"{options.name}.safetensors"
@@ -57,10 +57,14 @@ def publish(options: Options, arguments: str) -> Path:
     return path
 
 
-def _results(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise UserError(f"no {path}: run test.py on this experiment first, the card tells its figures")
-    return json.loads(path.read_text(encoding="utf-8"))
+def _results(folder: Path) -> dict[str, Any]:
+    """Of the last test: on images, or on videos."""
+    found = [path for name in ("results.json", "report.json") if (path := folder / name).is_file()]
+    if not found:
+        raise UserError(
+            f"no {folder / 'results.json'}: run test.py on this experiment first, the card tells its figures"
+        )
+    return json.loads(max(found, key=lambda path: path.stat().st_mtime_ns).read_text(encoding="utf-8"))
 
 
 def _card(
@@ -84,7 +88,7 @@ def _card(
         "",
         "## Training",
         "",
-        f"- data: `{data['gt']}`, validation `{options['dataset']['val']['gt']}`; the test sets above were not seen",
+        f"- data: {_images(data)}, validation {_images(options['dataset']['val'])}; the test sets above were not seen",
         f"- {state['iter']:,} of {train['niter']:,} iterations, {state['samples']:,} patches of {data['patch']} x "
         f"{data['patch']}; best validation at iteration {state['best']['iters'][0]:,}",
         f"- torch {state['versions']['torch']}",
@@ -103,6 +107,12 @@ def _card(
         "",
     ]
     return "\n".join(lines)
+
+
+def _images(data: dict[str, Any]) -> str:
+    """Where a data set's pictures are, and which of them it used."""
+    used = data.get("slice")
+    return f"`{data['gt']}`" + (f" {used[0]} to {used[1] - 1}" if used else "")
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ class Table:
                 for name in self.metrics.names
             },
             "images": [
-                _plain(self._image(name, record)) for name, records in self.records.items() for record in records
+                plain(self._image(name, record)) for name, records in self.records.items() for record in records
             ],
             "means": [dict(zip(self.header(), row, strict=True)) for row in self.mean_rows()],
             "notes": self.notes(),
@@ -86,10 +86,7 @@ class Table:
             short += [f"{name} lq", "enhanced", "diff"]
         rows = [row[:2] + row[3:] for row in self.mean_rows()]
         grid = [[*short, *self._estimate_titles(), SPEED], *rows]
-        widths = [max(len(row[column]) for row in grid) for column in range(len(grid[0]))]
-        lines = ["  ".join(_aligned(cell, width, i) for i, (cell, width) in enumerate(zip(row, widths, strict=True)))
-                 for row in grid]  # fmt: skip
-        lines.insert(1, "-" * len(lines[0]))
+        lines = aligned(grid, 2)
         legend = [
             f"{name}{f' [{unit}]' if (unit := self.metrics.unit(name)) else ''}: {self._convention(name)}"
             for name in self.metrics.names
@@ -109,10 +106,8 @@ class Table:
     def to_markdown(self) -> str:
         """The means, then the images."""
         header = self.header()
-        rule = ["---" if index < 3 else "---:" for index in range(len(header))]
-        rows = [header, rule, *self.mean_rows(), *self.image_rows()]
-        table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
-        return f"# {self.title}\n\n{table}\n" + "".join(f"\n{note}\n" for note in self.notes())
+        table = markdown([header, *self.mean_rows(), *self.image_rows()], 3)
+        return f"# {self.title}\n\n{table}" + "".join(f"\n{note}\n" for note in self.notes())
 
     def to_latex(self) -> str:
         """The means as a booktabs table, the images as commented lines below it."""
@@ -161,13 +156,13 @@ class Table:
             before = self.metrics.pool(name, [record.baseline.get(name) for record in records])
             after = self.metrics.pool(name, [record.result.get(name) for record in records])
             digits = 3 if self.metrics.unit(name) == "dB" else 4
-            row += [_number(before, digits), _number(after, digits), _number(after - before, digits, sign=True)]
+            row += [number(before, digits), number(after, digits), number(after - before, digits, sign=True)]
         for name in self._estimates:
             found = [record.estimates[name] for record in records if name in record.estimates]
             errors = [abs(each.value - each.truth) for each in found]  # NaN without a truth, which a mean leaves out
-            row += [_number(mean([each.value for each in found]), 2), _number(mean(errors), 2)]
+            row += [number(mean([each.value for each in found]), 2), number(mean(errors), 2)]
         seconds = sum(record.seconds for record in records)
-        return [*row, _number(len(records) / seconds, 2) if seconds else NOT_AVAILABLE]
+        return [*row, number(len(records) / seconds, 2) if seconds else NOT_AVAILABLE]
 
 
 def write_tables(table: Table, folder: Path) -> None:
@@ -178,20 +173,37 @@ def write_tables(table: Table, folder: Path) -> None:
             path.write_text(text(), encoding="utf-8")
 
 
-def _number(value: float, digits: int, *, sign: bool = False) -> str:
+def number(value: float, digits: int, *, sign: bool = False) -> str:
+    """As it stands in a cell."""
     return NOT_AVAILABLE if math.isnan(value) else f"{value:{'+' if sign else ''}.{digits}f}"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Data that JSON can hold: of numbers that are not finite, NaN is null and infinity is "inf"."""
     if isinstance(value, dict):
-        return {key: _plain(part) for key, part in value.items()}
+        return {key: plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(part) for part in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else "inf" if value > 0 else "-inf"
     return value
 
 
-def _aligned(cell: str, width: int, column: int) -> str:
-    return cell.ljust(width) if column < 2 else cell.rjust(width)
+def aligned(grid: list[list[str]], texts: int) -> list[str]:
+    """Lines for the terminal: the header, a rule and the rows; the first `texts` columns begin at the left."""
+    widths = [max(len(row[column]) for row in grid) for column in range(len(grid[0]))]
+
+    def cell(text: str, column: int) -> str:
+        return text.ljust(widths[column]) if column < texts else text.rjust(widths[column])
+
+    lines = ["  ".join(cell(text, column) for column, text in enumerate(row)) for row in grid]
+    return [lines[0], "-" * len(lines[0]), *lines[1:]]
+
+
+def markdown(grid: list[list[str]], texts: int) -> str:
+    """A table in Markdown; the first row is the header, numbers begin after `texts` columns."""
+    rule = ["---" if column < texts else "---:" for column in range(len(grid[0]))]
+    return "".join(f"| {' | '.join(row)} |\n" for row in (grid[0], rule, *grid[1:]))
 
 
 def _tex(row: list[str]) -> str:

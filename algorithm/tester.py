@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,8 @@ from algorithm.evaluate import Metrics, Record, evaluate
 from algorithm.inference import enhancer
 from algorithm.phase import Batch
 from algorithm.tables import Table, write_tables
+from algorithm.video_report import VideoReport
+from algorithm.video_tester import ByPeak, facts_of, test_videos
 from dataset import build_dataset
 from net import load_weights
 from net.ops.dcn import force_backend
@@ -24,19 +27,21 @@ from utils.ranks import Ranks
 from utils.tensors import to_image
 
 
-def test(options: Options, ranks: Ranks) -> Table:
+def test(options: Options, ranks: Ranks) -> Table | VideoReport:
     """Enhance every image of the test sets once, score it, save pictures and tables in the experiment's folder.
 
     Files: test_im_enhanced/<set>/<image>.png (option test.if_save_im), results.csv / .json / .md / .tex, and
-    crops.png, where the first images are seen before | after | original.
+    crops.png, where the first images are seen before | after | original. Of videos see algorithm/video_tester.py.
 
     Raises:
         UserError: no test set, missing or unfitting weights, or anything wrong with the data.
     """
     if not options.dataset.test:
         raise UserError(f"{options.name}: testing needs the option dataset.test")
-    network = trained_network(options, ranks.device)
     sets = {name: build_dataset(spec, f"dataset.test.{name}") for name, spec in options.dataset.test.items()}
+    if _are_videos(sets, options):
+        return _test_videos(options, ranks, sets)
+    network = trained_network(options, ranks.device)
     metrics = Metrics(options.test.criterion)
     crops = Crops(metrics)
     records = {
@@ -57,8 +62,11 @@ def test(options: Options, ranks: Ranks) -> Table:
     return table
 
 
-def trained_network(options: Options, device: torch.device) -> nn.Module:
-    """The experiment's network with the weights of test.ckp_load_path, or its best, ready to be applied.
+def trained_network(options: Options, device: torch.device, weights: Path | None = None) -> nn.Module:
+    """The experiment's network, ready to be applied.
+
+    Args:
+        weights: by default those of test.ckp_load_path, or its best.
 
     Raises:
         UserError: missing or unfitting weights.
@@ -67,10 +75,39 @@ def trained_network(options: Options, device: torch.device) -> nn.Module:
         keep_freed_memory()
     force_backend(options.dcn)
     network = build(options.network)
-    weights = Path(options.test.ckp_load_path or options.folder / "ckp-best.pt")
+    weights = weights or tested_weights(options)
     load_weights(network, weights)
     logger.info(f"testing {weights} ({sum(p.numel() for p in network.parameters()):,} parameters)")
     return network.to(device).eval()
+
+
+def tested_weights(options: Options) -> Path:
+    """The file whose weights are tested."""
+    return Path(options.test.ckp_load_path or options.folder / "ckp-best.pt")
+
+
+def _are_videos(sets: dict[str, Any], options: Options) -> bool:
+    videos = [name for name, dataset in sets.items() if hasattr(dataset, "sequences")]
+    if videos and len(videos) < len(sets):
+        images = [name for name in sets if name not in videos]
+        raise UserError(
+            f"dataset.test: {', '.join(videos)} of videos and {', '.join(images)} of images have different tables; "
+            "test them in two cases"
+        )
+    if not videos and options.test.peaks_ckp_load_path:
+        raise UserError("test.peaks_ckp_load_path: only videos have PQFs; leave it out")
+    return bool(videos)
+
+
+def _test_videos(options: Options, ranks: Ranks, sets: dict[str, Any]) -> VideoReport:
+    network = trained_network(options, ranks.device)
+    enhance, weights = ByPeak(enhancer(network, options.test)), {"all": tested_weights(options)}
+    if options.test.peaks_ckp_load_path:
+        weights = {"others": weights["all"], "peaks": Path(options.test.peaks_ckp_load_path)}
+        peaks = trained_network(options, ranks.device, weights["peaks"])
+        enhance = ByPeak(enhancer(network, options.test), enhancer(peaks, options.test))
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    return test_videos(options, ranks, sets, enhance, facts_of(options, ranks.device, parameters, weights))
 
 
 def _saver(folder: Path | None, crops: Crops) -> Callable[[Record, Batch, Tensor], None]:

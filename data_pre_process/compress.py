@@ -42,7 +42,7 @@ def compress(kind: type[Any], argv: Sequence[str] | None = None, **options: str)
         parser.add_argument(option, help=text)
     parser.add_argument(
         "quality",
-        type=_numbers,
+        type=numbers,
         help=f"{quality.upper()}, {low} to {high}; several are separated by commas, for example 10,20,30",
     )
     parser.add_argument(
@@ -111,7 +111,8 @@ def _append(path: Path, line: str) -> None:
         os.close(descriptor)
 
 
-def _numbers(text: str) -> list[int]:
+def numbers(text: str) -> list[int]:
+    """The type of an argument that is one whole number or several, separated by commas."""
     try:
         return list(dict.fromkeys(int(part) for part in text.split(",")))
     except ValueError:

@@ -1,4 +1,4 @@
-"""What all scripts of this folder share: their arguments, and the conversion of many images at once."""
+"""What all scripts of this folder share: their arguments, and the making of many files at once."""
 
 import argparse
 import os
@@ -8,8 +8,10 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from multiprocessing import parent_process
+from multiprocessing.sharedctypes import RawValue
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
@@ -26,11 +28,26 @@ Change = Callable[[np.ndarray], np.ndarray]
 
 
 class Job(NamedTuple):
-    """One file to make: `change` of the image `source`, written to `target`."""
+    """One image to make: `change` of the image `source`, written to `target`."""
 
     source: Path
     target: Path
     change: Change
+
+
+class FileJob(NamedTuple):
+    """One file to make, of any kind.
+
+    source: what it is made of, for the user. target: its name. make: makes it, whole or not at all, in a worker
+    process; a `UserError` is about this file only. done: whether it is there already. long: whether it takes so long
+    that an interruption gives it up; `make` is then left by an exception.
+    """
+
+    source: Path
+    target: Path
+    make: Callable[[], None]
+    done: bool
+    long: bool = False
 
 
 def is_up_to_date(target: Path, source: Path) -> bool:
@@ -64,13 +81,13 @@ def add_data_root(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_nworker(parser: argparse.ArgumentParser) -> None:
+def add_nworker(parser: argparse.ArgumentParser, unit: str = "image") -> None:
     """Add the argument --nworker."""
     parser.add_argument(
         "--nworker",
         type=positive,
         default=_cores(),
-        help="images converted at once (default: all cores, here %(default)s)",
+        help=f"{unit}s converted at once (default: all cores, here %(default)s)",
     )
 
 
@@ -99,30 +116,45 @@ def folder_jobs(source: Path, target: Path, change: Change) -> list[Job]:
 
 
 def convert(jobs: Sequence[Job], args: argparse.Namespace) -> None:
+    """Do the jobs with images that are not done already; see `make_files`."""
+    files = [
+        FileJob(job.source, job.target, partial(_convert, job), is_up_to_date(job.target, job.source)) for job in jobs
+    ]
+    make_files(files, args)
+
+
+def make_files(jobs: Sequence[FileJob], args: argparse.Namespace, unit: str = "image") -> None:
     """Do the jobs in `args.nworker` processes, without those already done unless `args.force`.
 
-    A bad image hinders no other one. When the run is interrupted (Ctrl-C, SIGTERM) the images in work are
-    finished, the others are left for the next run.
+    A bad file hinders no other one. When the run is interrupted (Ctrl-C, SIGTERM) the files in work are
+    finished, or given up if they take long; the others are left for the next run.
+
+    Args:
+        jobs: the files to make.
+        args: the command line.
+        unit: what a file is, in the words of the user.
 
     Raises:
-        UserError: images that could not be converted, by name, after all others were.
+        UserError: files that could not be made, by name, after all others were.
     """
-    todo = [job for job in jobs if args.force or not is_up_to_date(job.target, job.source)]
+    todo = [job for job in jobs if args.force or not job.done]
     failures = []
     with stoppable(), _pool(args.nworker) as pool:
         runs = [pool.submit(_do, job) for job in todo]
-        for run in progress(as_completed(runs), args, len(runs)):
+        for run in progress(as_completed(runs), args, len(runs), unit):
             if failure := _result(run):
                 failures.append(failure)
     if failures:
-        raise UserError(_summary(sorted(failures), len(jobs)))
+        raise UserError(_summary(sorted(failures), len(jobs), unit))
     folders = dict.fromkeys(str(job.target.parent) for job in jobs)
-    report(f"{', '.join(folders)}: {len(todo)} images made, {len(jobs) - len(todo)} were there", args)
+    report(f"{', '.join(folders)}: {len(todo)} {unit}s made, {len(jobs) - len(todo)} were there", args)
 
 
-def progress(items: Iterable[T], args: argparse.Namespace, total: int | None = None) -> Iterable[T]:
+def progress(
+    items: Iterable[T], args: argparse.Namespace, total: int | None = None, unit: str = "image"
+) -> Iterable[T]:
     """The items under a progress bar, which shows on a terminal only."""
-    return tqdm(items, total=total, unit="image", disable=True if args.quiet else None)
+    return tqdm(items, total=total, unit=unit, disable=True if args.quiet else None)
 
 
 def report(message: str, args: argparse.Namespace) -> None:
@@ -147,11 +179,16 @@ def stoppable() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _do(job: Job) -> str | None:
-    """Do one job; returns what was wrong with the image, or None."""
+def _convert(job: Job) -> None:
+    write_image(job.target, job.change(read_image(job.source, "any")))
+
+
+def _do(job: FileJob) -> str | None:
+    """Do one job; returns what was wrong with its source, or None."""
     with _working:
         try:
-            write_image(job.target, job.change(read_image(job.source, "any")))
+            with _can_be_given_up() if job.long else nullcontext():
+                job.make()
         except UserError as error:
             return str(error) if str(job.source) in str(error) else f"{job.source}: {error}"
     return None
@@ -164,38 +201,74 @@ def _result(run: "Future[str | None]") -> str | None:
         raise UserError("a worker process was killed, probably for lack of memory; use a smaller --nworker") from None
 
 
-def _summary(failures: list[str], total: int) -> str:
+def _summary(failures: list[str], total: int, unit: str) -> str:
     shown = "; ".join(failures[:3])
     more = f"; and {len(failures) - 3} more" if len(failures) > 3 else ""
-    return f"{len(failures)} of {total} images failed: {shown}{more}"
+    return f"{len(failures)} of {total} {unit}s failed: {shown}{more}"
 
 
 # --------------------------------------------------------------------------- worker processes
 
 _working = threading.Lock()  # held in a worker while it has a file in the making
+_stop = RawValue("b", 0)  # in a worker: shared with the main process, which says by it that the run is interrupted
+_PATIENCE = 0.2  # seconds between two looks at it
+
+
+class _GivenUp(BaseException):
+    """Leaves a long job."""
 
 
 @contextmanager
 def _pool(nworker: int) -> Iterator[ProcessPoolExecutor]:
     """A pool that drops the waiting jobs, and waits for the running ones, when the block is left early."""
-    pool = ProcessPoolExecutor(nworker, initializer=_start_worker)
+    stop = RawValue("b", 0)
+    pool = ProcessPoolExecutor(nworker, initializer=_start_worker, initargs=(stop,))
     try:
         yield pool
+    except BaseException:
+        stop.value = 1
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _start_worker() -> None:
+def _start_worker(stop: Any) -> None:
     """A worker finishes the file it is at; only the main process decides when to stop."""
+    global _stop
+    _stop = stop
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    threading.Thread(target=_watch, daemon=True).start()
 
 
-def _exit_with_parent() -> None:
-    """Do not outlive a main process that was killed outright."""
+def _watch() -> None:
+    """Give up a long job when the run is interrupted, and do not outlive a main process that was killed outright."""
     parent = parent_process()
-    if parent is not None:
-        parent.join()
-        with _working:
-            os._exit(1)
+    assert parent is not None
+    while parent.is_alive() and not _stop.value:
+        parent.join(_PATIENCE)
+    _stop.value = 1
+    if hasattr(signal, "pthread_kill"):  # not on Windows; it wakes the main thread from waiting for a program, too
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+    parent.join()
+    with _working:
+        os._exit(1)
+
+
+@contextmanager
+def _can_be_given_up() -> Iterator[None]:
+    """Let SIGTERM end the block; it is ignored again from then on, so that nothing disturbs the clean-up."""
+
+    def give_up(number: int, _frame: Any) -> None:
+        signal.signal(number, signal.SIG_IGN)
+        raise _GivenUp
+
+    signal.signal(signal.SIGTERM, give_up)
+    try:
+        if _stop.value:  # since before the signal would have been heard
+            raise _GivenUp
+        yield
+    except _GivenUp:
+        pass
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -134,13 +134,16 @@ class TileOptions(Section):
     ] = 512
     overlap: Annotated[
         NonNegativeInt | None,
-        Field(description="pixels that a tile sees around; null: as many as the whole picture's result takes"),
+        Field(
+            description="pixels that a tile sees around; null: as many as the whole picture's result takes, "
+            "or 64 if the network follows motion"
+        ),
     ] = None
     exact: Annotated[
         bool,
         Field(
             description="means over the picture are those of the whole picture; n of them one after another cost "
-            "about n / 2 times the work. false: each tile has its own"
+            "about n / 2 times the work. false: each tile has its own; networks that follow motion need it"
         ),
     ] = True
 
@@ -192,10 +195,31 @@ class TestOptions(Applied):
     criterion: Annotated[dict[str, Component], Slot("metric", named=True)] = Field(
         default=_PSNR, description="metrics of the table; {} only enhances"
     )
-    if_save_im: Annotated[bool, Field(description="save the enhanced images in test_im_enhanced/")] = True
+    if_save_im: Annotated[bool, Field(description="save the enhanced images in test_im_enhanced/, or videos")] = True
     ckp_load_path: Annotated[str | None, Field(description="weights to test; null: ckp-best.pt of this experiment")] = (
         None
     )
+    peaks_ckp_load_path: Annotated[
+        str | None,
+        Field(
+            description="of videos: weights for the frames of peak quality (PQFs), as MFQE 2.0 has two models; "
+            "null: those of all frames"
+        ),
+    ] = None
+    video_format: Annotated[
+        Literal["yuv", "mp4", "mkv"],
+        Field(
+            description="of enhanced videos, which if_save_im saves in test_video_enhanced/: yuv is raw, mp4 and mkv "
+            "are lossless"
+        ),
+    ] = "yuv"
+    if_continue: Annotated[
+        bool,
+        Field(
+            description="of videos: take over the frames that an earlier test of the same weights, options, data and "
+            "program has done, whole or interrupted"
+        ),
+    ] = True
 
     @model_validator(mode="before")
     @classmethod

@@ -46,27 +46,28 @@ def _check_sides(image: np.ndarray, factor: int) -> None:
         raise UserError(f"{width}x{height} pixels cannot be reduced {factor} times; leave the image out")
 
 
-def imresize(image: np.ndarray, factor: int | Fraction) -> np.ndarray:
+def imresize(image: np.ndarray, factor: int | Fraction, depth: int = 8) -> np.ndarray:
     """Resize by MATLAB's bicubic interpolation, with which the super-resolution papers make and judge their pictures.
 
     As its `imresize(image, factor)`: the cubic kernel of Keys ("Cubic convolution interpolation for digital image
     processing", IEEE TASSP 29(6), 1981, a = -1/2), stretched when shrinking so that nothing aliases; borders
-    mirrored; first the rows, then the columns, each rounded to 8 bit. Sums are exact, so that an output pixel
+    mirrored; first the rows, then the columns, each rounded to whole numbers. Sums are exact, so that an output pixel
     depends on the input pixels under the kernel and on nothing else. Halves go to the even number.
 
     Args:
-        image: uint8 (H, W, 1 or 3).
+        image: uint8 or uint16 (H, W, 1 or 3).
         factor: 2 doubles height and width, Fraction(1, 2) halves them.
+        depth: bits of a sample that are used.
 
     Returns:
-        uint8 (ceil(factor H), ceil(factor W), C).
+        (ceil(factor H), ceil(factor W), C) of the same type.
     """
     if factor <= 0:
         raise ValueError(f"found factor {factor}, expected a positive number")
     if factor == 1:
         return image
-    halfway = oriented(_resize_rows(image, Fraction(factor)), _TRANSPOSED)
-    return oriented(_resize_rows(halfway, Fraction(factor)), _TRANSPOSED)
+    halfway = oriented(_resize_rows(image, Fraction(factor), depth), _TRANSPOSED)
+    return oriented(_resize_rows(halfway, Fraction(factor), depth), _TRANSPOSED)
 
 
 def crop_to_multiple(image: np.ndarray, factor: int) -> np.ndarray:
@@ -88,7 +89,7 @@ class _Kernel(NamedTuple):
 
 
 @lru_cache(maxsize=64)  # training asks for a handful of sizes again and again
-def _kernel(length: int, factor: Fraction) -> _Kernel:
+def _kernel(length: int, factor: Fraction, depth: int) -> _Kernel:
     """Output row i lies at (i + 1/2) q / p - 1/2. In units of 1 / 2p (1 / 2q when shrinking, stretched), row j is
     |q (2i + 1) - p (2j + 1)| away from it and the kernel's unit is 2 max(p, q), so that all weights are whole."""
     p, q = factor.numerator, factor.denominator
@@ -99,7 +100,7 @@ def _kernel(length: int, factor: Fraction) -> _Kernel:
     weights = _cubic(np.abs(q * (2 * out + 1) - p * (2 * row + 1)), unit)
     groups = -(-_length(length, factor) // p)
     rows = np.arange(first, first + q * (groups - 1) + len(row)) % (2 * length)
-    exact = np.float32 if 255 * np.abs(weights).sum(axis=1).max() < 2**23 else np.float64
+    exact = np.float32 if ((1 << depth) - 1) * np.abs(weights).sum(axis=1).max() < 2**23 else np.float64
     total = weights.sum(axis=1, keepdims=True)
     return _Kernel(weights.astype(exact), total.astype(exact), np.minimum(rows, 2 * length - 1 - rows))
 
@@ -116,10 +117,10 @@ def _length(length: int, factor: Fraction) -> int:
     return -(-length * factor.numerator // factor.denominator)
 
 
-def _resize_rows(image: np.ndarray, factor: Fraction) -> np.ndarray:
+def _resize_rows(image: np.ndarray, factor: Fraction, depth: int) -> np.ndarray:
     """Resize along the first axis: (H, W, C) -> (ceil(factor H), W, C)."""
     height, width, channels = image.shape
-    weights, total, rows = _kernel(height, factor)
+    weights, total, rows = _kernel(height, factor, depth)
     line = width * channels
     source = image[rows].reshape(len(rows), line).astype(weights.dtype)
     step, pixel = source.strides
@@ -132,5 +133,5 @@ def _resize_rows(image: np.ndarray, factor: Fraction) -> np.ndarray:
     )
     result = np.matmul(weights, groups)
     result /= total
-    np.rint(result, out=result).clip(0, 255, out=result)
-    return result.reshape(-1, width, channels)[: _length(height, factor)].astype(np.uint8)
+    np.rint(result, out=result).clip(0, (1 << depth) - 1, out=result)
+    return result.reshape(-1, width, channels)[: _length(height, factor)].astype(image.dtype)

@@ -7,7 +7,7 @@ import numpy as np
 
 from utils.codecs.base import CODECS, check_quality, too_large
 from utils.codecs.ycbcr import from_i420, to_i420
-from utils.errors import UserError
+from utils.pyav import pyav
 
 _CTU = 64  # pixels; x265 takes smaller coding tree units in pictures below this size
 _BT601, _FULL_RANGE = 5, 2  # FFmpeg's AVCOL_SPC_BT470BG and AVCOL_RANGE_JPEG, written into the stream
@@ -104,13 +104,4 @@ def _padded(image: np.ndarray) -> np.ndarray:
 
 
 def _pyav() -> Any:
-    """PyAV, imported when it is needed, so that the other codecs work without it."""
-    try:
-        import av
-    except ImportError as error:
-        raise UserError(
-            f"HEVC needs PyAV, which cannot be imported here ({error}); install it: pip install av"
-        ) from None
-    if "libx265" not in av.codecs_available:
-        raise UserError("HEVC needs x265, which this build of PyAV lacks; install its own build: pip install -U av")
-    return av
+    return pyav("HEVC", "libx265")

@@ -14,8 +14,11 @@ Channel = Annotated[
 ]
 Border = Annotated[int, Field(ge=0, description="pixels that are left out at each side")]
 Rounding = Annotated[
-    Literal["uint8", "float"],
-    Field(description="uint8: judge the 8-bit picture that a file would hold; float: the network's own values"),
+    Literal["uint8", "float", "unclamped"],
+    Field(
+        description="uint8: judge the 8-bit picture that a file would hold; float: the network's own values in [0, 1]; "
+        "unclamped: also those beyond, as MFQE's and STDF's code does"
+    ),
 ]
 
 PEAK = 255.0  # metrics count in 8-bit steps, with and without rounding
@@ -27,7 +30,7 @@ class Preparation:
     Args:
         channel: "all", or "y" for the luma of the (rounded) RGB picture, itself not rounded.
         border: pixels shaved off each side.
-        rounding: "uint8" rounds to 8 bit as saving a file does; "float" only clamps.
+        rounding: "uint8" rounds to 8 bit as saving a file does; "float" only clamps; "unclamped" does neither.
     """
 
     def __init__(self, channel: Channel, border: Border, rounding: Rounding) -> None:
@@ -41,11 +44,11 @@ class Preparation:
         """Both pictures as they are compared.
 
         Args:
-            result: (N, C, H, W), float; values outside [0, 1] are clamped.
+            result: (N, C, H, W), float; values outside [0, 1] are clamped, unless `rounding` is "unclamped".
             target: the same shape, [0, 1].
 
         Returns:
-            (N, C', H', W') each, float32, 0 ... 255.
+            (N, C', H', W') each, float32, 0 ... 255 (and beyond, unclamped).
 
         Raises:
             UserError: the sizes differ, the border leaves nothing, or luma is asked of neither RGB nor grey.
@@ -67,6 +70,8 @@ class Preparation:
         if 2 * self.border >= min(height, width):
             raise UserError(f"metric: a border of {self.border} leaves nothing of a picture of {_size(image)}")
         inner = image[..., self.border : height - self.border, self.border : width - self.border]
+        if self.rounding == "unclamped":
+            return inner.float() * PEAK
         inner = inner.float().clamp(0, 1) * PEAK
         return inner.round() if self.rounding == "uint8" else inner
 

@@ -29,7 +29,7 @@ class FID:
 
     Args:
         border: pixels left out at each side.
-        rounding: "uint8" or "float".
+        rounding: "uint8", "float" or "unclamped".
 
     Raises:
         MetricUnavailable: pyiqa is not installed, or the network's weights are not to be had.

@@ -75,7 +75,7 @@ class PyIQA:
 
     Args:
         border: pixels left out at each side, beside those that the metric leaves out itself.
-        rounding: "uint8" or "float".
+        rounding: "uint8", "float" or "unclamped".
 
     Raises:
         MetricUnavailable: pyiqa is not installed, or the metric's weights are not to be had.
@@ -198,7 +198,7 @@ class IQA(PyIQA):
         metric: its name.
         options: its own, as pyiqa names them.
         border: pixels left out at each side, beside those that the metric leaves out itself.
-        rounding: "uint8" or "float".
+        rounding: "uint8", "float" or "unclamped".
 
     Raises:
         MetricUnavailable: pyiqa is not installed, the metric's weights are not to be had, or it does not take the

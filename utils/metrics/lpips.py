@@ -43,7 +43,7 @@ class LPIPS:
         net: "alex", "vgg" or "squeeze".
         weights: path of the backbone's state dict in torchvision's layout (`features.0.weight` ...).
         border: pixels left out at each side.
-        rounding: "uint8" or "float".
+        rounding: "uint8", "float" or "unclamped".
 
     Raises:
         MetricUnavailable: lpips or torchvision cannot be imported, or there are no backbone weights: offline,

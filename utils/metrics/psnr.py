@@ -16,7 +16,7 @@ class PSNR:
     Args:
         channel: "all" or "y".
         border: pixels left out at each side (super-resolution papers: the scale; JPEG papers: 0).
-        rounding: "uint8" or "float".
+        rounding: "uint8", "float" or "unclamped".
     """
 
     unit = "dB"

@@ -44,7 +44,7 @@ class PSNRB:
     Args:
         channel: "all" or "y". "y" takes MSE from unrounded luma, BEF from rounded luma (`rounding: uint8`).
         border: pixels left out at each side.
-        rounding: "uint8" or "float".
+        rounding: "uint8", "float" or "unclamped".
         form: "fbcnn", MSE of RGB and BEF of the result's rounded luma; "qgcn", BEF with the squared steps summed
             over R, G and B, so about three times as large. No difference in grey and with `channel: y`.
         count: "published" or "actual".

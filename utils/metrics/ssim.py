@@ -55,7 +55,7 @@ class SSIM:
     Args:
         channel: "all" or "y".
         border: pixels left out at each side, before the window is laid.
-        rounding: "uint8" or "float".
+        rounding: "uint8", "float" or "unclamped".
         window: "gaussian11", 11x11 Gaussian with sigma 1.5 and population covariance (the original, FBCNN,
             BasicSR); "uniform8", flat 8x8, population covariance (QGCN's grey tables); "uniform7", flat 7x7,
             sample covariance (scikit-image's default, QGCN's colour LIVE1 rows).

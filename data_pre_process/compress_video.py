@@ -1,0 +1,124 @@
+"""Coding a folder of raw sequences: SOURCE/*.yuv -> TARGET/qp<QP>/, the same names, with descriptions beside."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from data_pre_process.driver import FileJob, is_up_to_date
+from utils.codecs.video import SequenceCodec
+from utils.errors import UserError
+from utils.files import atomic_path
+from utils.frames import frames_path, read_record, write_record
+from utils.yuv import Chroma, Depth, Geometry, YUVReader, parse_name
+
+
+@dataclass(frozen=True)
+class Coding:
+    """What to do with every sequence of a folder.
+
+    max_frames: how many frames of each are coded. chroma, depth: of the sequences, which their names do not say.
+    keep_stream: whether the bit stream is kept beside the decoded sequence.
+    """
+
+    codec: SequenceCodec
+    max_frames: int = 300
+    chroma: Chroma = "420"
+    depth: Depth = 8
+    keep_stream: bool = False
+
+    def jobs(self, source: Path, target: Path, quality: int) -> list[FileJob]:
+        """One job for each sequence of the folder `source`, at one quality.
+
+        Raises:
+            UserError: no such folder, no sequence in it, or no such quality.
+        """
+        name, (low, high) = self.codec.quality_name, self.codec.quality_range
+        if not low <= quality <= high:
+            raise UserError(f"{name}{quality}: {self.codec.name} has {name} {low} to {high}")
+        folder = target / f"{name}{quality}"
+        return [
+            FileJob(path, folder / path.name, partial(self._make, path, folder / path.name, quality), done, True)
+            for path in list_sequences(source)
+            for done in [self._is_done(path, folder / path.name, quality)]
+        ]
+
+    def _open(self, path: Path) -> YUVReader:
+        name = parse_name(path)
+        return YUVReader(path, Geometry(name.width, name.height, self.chroma, self.depth))
+
+    def _count(self, reader: YUVReader) -> int:
+        return min(len(reader), self.max_frames)
+
+    def _parameters(self, reader: YUVReader, quality: int) -> str:
+        return self.codec.parameters(quality, reader.geometry, self._count(reader))
+
+    def _is_done(self, source: Path, target: Path, quality: int) -> bool:
+        """Whether the sequence is there with its description, made of this source in this way."""
+        try:
+            if not is_up_to_date(target, source):
+                return False
+            record, frames = read_record(frames_path(target))
+            reader, made = self._open(source), self._open(target)
+            count = self._count(reader)
+            return (len(made), len(frames)) == (count, count) and record.get("parameters") == self._parameters(
+                reader, quality
+            )
+        except (UserError, OSError):
+            return False  # said when it is made
+
+    def _make(self, source: Path, target: Path, quality: int) -> None:
+        reader = self._open(source)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=f".{target.stem}.", dir=target.parent) as scratch:
+            decoded, stream = Path(scratch, target.name), Path(scratch, "stream")
+            frames, version = self.codec.compress(reader, self._count(reader), quality, decoded, stream)
+            record = {
+                "codec": self.codec.name,
+                "encoder": version,
+                "parameters": self._parameters(reader, quality),
+                "pattern": self.codec.pattern,
+                self.codec.quality_name: quality,
+                "source": source.name,
+                "source_sha256": sha256(source),
+                "sha256": sha256(decoded),
+                "stream_sha256": sha256(stream),
+            }
+            frames_path(target).unlink(missing_ok=True)  # of an older sequence; the new one comes last
+            kept = target.with_suffix(self.codec.suffix)
+            kept.unlink(missing_ok=True)
+            if self.keep_stream:
+                _move(stream, kept)
+            _move(decoded, target)
+        write_record(frames_path(target), record, frames)
+
+
+def list_sequences(folder: Path) -> list[Path]:
+    """The raw sequences of a folder, by name.
+
+    Raises:
+        UserError: no such folder, or none in it.
+    """
+    try:
+        paths = sorted(path for path in folder.iterdir() if path.suffix == ".yuv" and not path.name.startswith("."))
+    except OSError as error:
+        raise UserError(f"cannot read the folder {folder}: {error.strerror}; check the path") from None
+    if not paths:
+        raise UserError(f"no sequence <Name>_<W>x<H>_<Frames>.yuv in {folder}; main_convert_video.py makes them")
+    return paths
+
+
+def sha256(path: Path) -> str:
+    """Of a file, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while data := file.read(1 << 20):
+            digest.update(data)
+    return digest.hexdigest()
+
+
+def _move(path: Path, target: Path) -> None:
+    with atomic_path(target) as temporary:
+        os.replace(path, temporary)

@@ -1,0 +1,152 @@
+"""Video files and raw sequences into each other, with parts and sizes changed on the way."""
+
+import errno
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+from data_pre_process.driver import FileJob, is_up_to_date
+from utils.errors import UserError
+from utils.planes import Method, Region, crop, shrink, shrunk_geometry
+from utils.video_file import SUFFIXES, Colour, VideoReader, VideoWriter, count_packets
+from utils.yuv import Chroma, Depth, Frame, Geometry, YUVName, YUVReader, YUVWriter, parse_name
+
+
+class _Opened(NamedTuple):
+    frames: Iterable[Frame]
+    geometry: Geometry
+    rate: Fraction
+    colour: Colour | None
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What to do with every video.
+
+    suffix: of what is made. region: part of the frames that is kept, first of all. down, method: see
+    `utils.planes.shrink`. start, max_frames: which frames. chroma, depth: of .yuv files, and what videos are converted
+    to; None: 4:2:0 with 8 bit, and what the videos have. fps: of .yuv files.
+    """
+
+    suffix: str = ".yuv"
+    region: Region | None = None
+    down: int = 1
+    method: Method = "area"
+    start: int = 0
+    max_frames: int | None = None
+    chroma: Chroma | None = None
+    depth: Depth | None = None
+    fps: int = 25
+
+    def jobs(self, source: Path, target: Path) -> list[FileJob]:
+        """One job for each video: the file `source`, or those of the folder.
+
+        Raises:
+            UserError: nothing there, or two videos that would get the same name.
+        """
+        jobs: dict[Path, FileJob] = {}
+        for path in _videos(source):
+            made, done = self._plan(path, target)
+            if made in jobs:
+                raise UserError(f"{jobs[made].source} and {path} would both become {made}; rename one of them")
+            if made == path:
+                raise UserError(f"{path} would replace itself; name another target folder")
+            jobs[made] = FileJob(path, made, partial(self._make, path, made), done, True)
+        return list(jobs.values())
+
+    def remarks(self, jobs: Iterable[FileJob]) -> list[str]:
+        """What the user should know of the videos to be made: which of them are converted to other samples."""
+        return [remark for job in jobs if not job.done for remark in self._remark(job.source)]
+
+    def _remark(self, path: Path) -> list[str]:
+        if path.suffix == ".yuv":
+            return []
+        try:
+            with VideoReader(path, self.chroma, self.depth, self.region) as video:
+                to = f"4:{video.geometry.chroma[1]}:{video.geometry.chroma[2]} with {video.geometry.depth} bit"
+                return [f"{path}: {video.converted} is converted to {to}"] if video.converted else []
+        except UserError:
+            return []  # said when it is made
+
+    def _plan(self, path: Path, folder: Path) -> tuple[Path, bool]:
+        """The file that a video becomes, and whether it is there."""
+        try:
+            with self._open(path) as opened:
+                geometry = self._geometry(opened.geometry, path)
+            count = count_packets(path) if path.suffix != ".yuv" else len(self._raw(path))
+        except UserError:  # said when it is made
+            return folder / path.with_suffix(self.suffix).name, False
+        stop = count if self.max_frames is None else min(count, self.start + self.max_frames)
+        target = self._target(path, folder, geometry, max(stop - self.start, 0))
+        return target, is_up_to_date(target, path)
+
+    def _target(self, path: Path, folder: Path, geometry: Geometry, count: int) -> Path:
+        try:
+            name = parse_name(path).name
+        except UserError:
+            name = path.stem
+        return folder / Path(str(YUVName(name, geometry.width, geometry.height, count))).with_suffix(self.suffix)
+
+    def _geometry(self, geometry: Geometry, path: Path) -> Geometry:
+        return geometry if self.down == 1 else shrunk_geometry(geometry, self.down, path)
+
+    def _make(self, path: Path, target: Path) -> None:
+        stop = None if self.max_frames is None else self.start + self.max_frames
+        count = 0
+        with self._open(path) as opened:
+            geometry = self._geometry(opened.geometry, path)
+            writer = (
+                YUVWriter(target, geometry)
+                if self.suffix == ".yuv"
+                else VideoWriter(target, geometry, opened.rate, opened.colour)
+            )
+            with writer:
+                for frame in islice(opened.frames, self.start, stop):
+                    writer.write(frame if self.down == 1 else shrink(frame, self.down, self.method, geometry.depth))
+                    count += 1
+                if not count:
+                    raise UserError(f"{path} has no frame {self.start}; use a smaller --start")
+        counted = self._target(path, target.parent, geometry, count)
+        if counted != target:  # packets are no frames in rare streams
+            os.replace(target, counted)
+
+    @contextmanager
+    def _open(self, path: Path) -> Iterator[_Opened]:
+        if path.suffix != ".yuv":
+            with VideoReader(path, self.chroma, self.depth, self.region) as video:
+                yield _Opened(video, video.geometry, video.rate, video.colour)
+            return
+        reader = self._raw(path)
+        geometry, region = reader.geometry, self.region
+        frames: Iterable[Frame] = (reader[index] for index in range(len(reader)))
+        if region is not None:
+            whole = geometry
+            region.check(whole, path)
+            frames = (crop(frame, region, whole) for frame in frames)
+            geometry = whole._replace(width=region.width, height=region.height)
+        yield _Opened(frames, geometry, Fraction(self.fps), None)
+
+    def _raw(self, path: Path) -> YUVReader:
+        name = parse_name(path)
+        return YUVReader(path, Geometry(name.width, name.height, self.chroma or "420", self.depth or 8))
+
+
+def _videos(source: Path) -> list[Path]:
+    if not source.is_dir():
+        if not source.exists():
+            raise UserError(f"cannot read {source}: {os.strerror(errno.ENOENT)}; check the path")
+        return [source]
+    found = sorted(
+        path
+        for path in source.iterdir()
+        if path.suffix.lower() in (*SUFFIXES, ".yuv") and not path.name.startswith(".")
+    )
+    if not found:
+        raise UserError(f"no video in {source}; it needs files *.yuv *{' *'.join(SUFFIXES)}")
+    return found

@@ -1,0 +1,66 @@
+"""utils/metrics/bd_rate.py: distances between curves of quality over rate."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from utils.errors import UserError
+from utils.metrics.bd_rate import RatePoint, bd_psnr, bd_rate
+
+# Rates and PSNR that implementations of this measure commonly show as their example.
+ANCHOR = [RatePoint(686.76, 40.28), RatePoint(309.58, 37.18), RatePoint(157.11, 34.24), RatePoint(85.95, 31.42)]
+TEST = [RatePoint(893.34, 40.39), RatePoint(407.8, 37.21), RatePoint(204.93, 34.17), RatePoint(112.75, 31.24)]
+
+
+def test_a_known_example():
+    """The figures: Lagrange's polynomials through the points, integrated by the trapezoidal rule in 200,000 steps."""
+    assert bd_rate(ANCHOR, TEST) == pytest.approx(31.397374, abs=1e-6)
+    assert bd_psnr(ANCHOR, TEST) == pytest.approx(-1.184898, abs=1e-6)
+
+
+def test_the_order_of_the_points_does_not_matter():
+    assert bd_rate(ANCHOR[::-1], TEST) == pytest.approx(bd_rate(ANCHOR, TEST))
+
+
+def test_there_and_back_is_no_way():
+    there, back = bd_rate(ANCHOR, TEST), bd_rate(TEST, ANCHOR)
+    assert (1 + there / 100) * (1 + back / 100) == pytest.approx(1)
+    assert bd_psnr(ANCHOR, TEST) == pytest.approx(-bd_psnr(TEST, ANCHOR))
+
+
+@given(st.floats(0.1, 10), st.floats(-0.5, 0.5))
+def test_a_factor_of_the_rate_and_a_gain_of_quality_are_found(factor, gain):
+    curve = [*ANCHOR, RatePoint(1500, 42.9)]  # five points: a fit
+    assert bd_rate(curve, [RatePoint(factor * rate, psnr) for rate, psnr in curve]) == pytest.approx(100 * factor - 100)
+    assert bd_psnr(curve, [RatePoint(rate, psnr + gain) for rate, psnr in curve]) == pytest.approx(gain)
+
+
+@pytest.mark.parametrize(
+    ("points", "what"),
+    [
+        (TEST[:3], "test curve has 3 points, a cubic needs 4"),
+        (
+            [*TEST[:3], RatePoint(112.75, 39)],
+            "not grow with the rate in the test curve: 112.75 -> 39.000 dB, 204",
+        ),
+        ([*TEST[:3], TEST[2]], "does not grow"),
+        ([*TEST[:3], RatePoint(0, 30)], "not a positive, finite number"),
+        ([*TEST[:3], RatePoint(1000, float("inf"))], "not a positive, finite number"),
+        ([RatePoint(rate, psnr + 10) for rate, psnr in TEST], "no qualities in common"),
+    ],
+)
+def test_curves_without_a_distance(points, what):
+    with pytest.raises(UserError, match=what):
+        bd_rate(ANCHOR, points)
+
+
+def test_curves_without_a_common_rate():
+    far = [RatePoint(100 * rate, psnr) for rate, psnr in TEST]
+    bd_rate(ANCHOR, far)
+    with pytest.raises(UserError, match="no rates in common"):
+        bd_psnr(ANCHOR, far)
+
+
+def test_the_anchor_is_named():
+    with pytest.raises(UserError, match="anchor curve has 2 points"):
+        bd_psnr(ANCHOR[:2], TEST)

@@ -1,0 +1,106 @@
+"""The reference encoder of HEVC (HM), a program of the user: it made the data of the papers, in days.
+
+Its builds, the configuration files and the manual are those of the Joint Collaborative Team on Video Coding. This
+file was written to the documented command line and log; it has been tested with a stand-in only, with no real HM.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from utils.codecs.hm_log import parse_log, parse_version
+from utils.errors import UserError
+from utils.frames import FrameInfo
+from utils.yuv import Geometry, YUVReader, count_frames
+
+PROGRAMS = ("TAppEncoderStatic", "TAppEncoder")
+VARIABLE = "HM_ENCODER"
+
+_FRAME_RATE = 30
+_LEVELS = {"3.1": 983_040, "4.1": 2_228_224, "5.1": 8_912_896, "6.2": 35_651_584}
+"""Level -> samples of the largest luma picture (ITU-T H.265, table A.8); it changes nothing but a number."""
+
+
+class HM:
+    """An HM encoder with a configuration file, such as its own encoder_lowdelay_P_main.cfg.
+
+    The types and the QPs of the frames are those that the log reports. 8 bit, 4:2:0 only.
+
+    Args:
+        config: the configuration file.
+        encoder: the program; None: what the variable HM_ENCODER names, or TAppEncoderStatic or TAppEncoder where the
+            system finds programs.
+
+    Raises:
+        UserError: no such program or file.
+    """
+
+    name, pattern, quality_name, quality_range, suffix = "hm", "configured", "qp", (0, 51), ".hevc"
+
+    def __init__(self, config: Path, encoder: str | None = None) -> None:
+        self._encoder = _find(encoder or os.environ.get(VARIABLE))
+        try:
+            self._digest = hashlib.sha256(config.read_bytes()).hexdigest()[:16]
+        except OSError as error:
+            raise UserError(f"cannot read the configuration of the HM {config}: {error.strerror}") from None
+        self._config = config.resolve()
+
+    def parameters(self, quality: int, geometry: Geometry, count: int) -> str:
+        """See `SequenceCodec.parameters`: the command line without files, and which configuration it was."""
+        return f"-c {self._config.name} (SHA-256 {self._digest}) {' '.join(_arguments(quality, geometry, count))}"
+
+    def compress(
+        self, source: YUVReader, count: int, quality: int, decoded: Path, stream: Path
+    ) -> tuple[list[FrameInfo], str]:
+        """See `SequenceCodec.compress`; the decoded sequence is the encoder's own reconstruction.
+
+        Raises:
+            UserError: the program fails, prints another log, or writes a sequence of another size.
+        """
+        geometry = source.geometry
+        if (geometry.chroma, geometry.depth) != ("420", 8):
+            raise UserError(f"{source.path}: hm is for 4:2:0 with 8 bit only; use hevc")
+        files = ["-i", source.path.resolve(), "-c", self._config, "-b", stream, "-o", decoded]
+        log = self._run([self._encoder, *map(str, files), *_arguments(quality, geometry, count)], source.path)
+        frames = parse_log(log, count, source.path)
+        if not decoded.is_file() or not stream.is_file():
+            raise UserError(f"{source.path}: {self._encoder} has written no sequence or no stream")
+        if count_frames(decoded, geometry) != count:
+            raise UserError(f"{source.path}: {self._encoder} has written another number of frames than {count}")
+        return frames, parse_version(log)
+
+    def _run(self, command: list[str], source: Path) -> str:
+        try:
+            done = subprocess.run(
+                command, stdin=subprocess.DEVNULL, capture_output=True, check=False, text=True, errors="replace"
+            )
+        except OSError as error:
+            raise UserError(f"{self._encoder} cannot be run: {error.strerror}; is it built for this machine?") from None
+        if done.returncode:
+            said = " ".join((done.stderr or done.stdout).split())[-300:]
+            status = f"status {done.returncode}"
+            raise UserError(f"{source}: {self._encoder} failed ({status}): {said or 'it said nothing'}")
+        return done.stdout
+
+
+def _arguments(quality: int, geometry: Geometry, count: int) -> list[str]:
+    """All arguments but the files; those of PowerQE's data."""
+    size = geometry.width * geometry.height
+    level = next((name for name, largest in _LEVELS.items() if size <= largest), "6.2")
+    words = f"-q {quality} -wdt {geometry.width} -hgt {geometry.height} -f {count} -fr {_FRAME_RATE} --Level={level}"
+    # Pictures are coded in blocks of 8 pixels; others are padded, and the decoder told to cut.
+    conformance = ["--ConformanceWindowMode=1"] if geometry.width % 8 or geometry.height % 8 else []
+    return [*words.split(), *conformance]
+
+
+def _find(encoder: str | None) -> str:
+    for name in [encoder] if encoder else PROGRAMS:
+        if path := shutil.which(name):
+            return str(Path(path).resolve())
+    wanted = f"the program {encoder}" if encoder else " or ".join(PROGRAMS)
+    raise UserError(
+        f"hm needs {wanted}, which is not there or cannot be executed; name it with --hm-encoder or the variable "
+        f"{VARIABLE}, or use hevc, which needs none"
+    )

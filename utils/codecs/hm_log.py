@@ -1,0 +1,56 @@
+"""What an HM encoder prints about the pictures that it codes.
+
+A line for each, in the order of coding, in all versions like
+
+    POC    4 TId: 0 ( P-SLICE, nQP 40 QP 40 )       9064 bits [Y 31.3642 dB    U 37.9 dB    V 38.6 dB] [ET     2 ] ...
+
+Builds without adaptive QP selection have no nQP. A lower-case letter is a picture that no other one refers to. Equal
+planes have the PSNR inf. After the decibels there may be more: times, reference lists, MD5 sums, hexadecimal MSEs.
+"""
+
+import re
+
+from utils.errors import UserError
+from utils.frames import FrameInfo
+
+_PICTURE = re.compile(
+    r"POC\s+(?P<poc>\d+)\s[^(]*\(\s*(?P<type>[IPBipb])-SLICE,(?:\s*nQP\s+-?\d+)?\s*QP\s+(?P<qp>-?\d+)\s*\)"
+    r"\s*(?P<bits>\d+)\s+bits\s*\[Y\s+(?P<psnr_y>inf|\d+(?:\.\d+)?)\s+dB"
+)
+_VERSION = re.compile(r"HM software:\s*(.*\S)")
+
+
+def parse_log(text: str, count: int, where: object) -> list[FrameInfo]:
+    """The pictures of a log, in the order of display.
+
+    Args:
+        text: what the encoder printed.
+        count: how many pictures there must be.
+        where: what the log is of, for the messages.
+
+    Raises:
+        UserError: a line of a picture that has another form, or pictures that are not 0 to count - 1, each once.
+    """
+    lines = [line.strip() for line in text.splitlines()]
+    frames = sorted(_picture(line, where) for line in lines if line.startswith("POC "))
+    found = [frame.poc for frame in frames]
+    if found != list(range(count)):
+        raise UserError(
+            f"{where}: the log has {len(found)} pictures, {len(set(found))} different ones, of {count} expected; "
+            "was the encoder stopped? Numbers that start again come from IntraPeriod: use -1"
+        )
+    return frames
+
+
+def parse_version(text: str) -> str:
+    """What a log says of its encoder; "HM" if nothing."""
+    match = _VERSION.search(text)
+    return f"HM {match[1]}" if match else "HM"
+
+
+def _picture(line: str, where: object) -> FrameInfo:
+    match = _PICTURE.match(line)
+    if match is None:
+        raise UserError(f"{where}: cannot read this line of the encoder's log: {line[:150]}")
+    number = {name: int(match[name]) for name in ("poc", "qp", "bits")}
+    return FrameInfo(number["poc"], match["type"].upper(), number["qp"], number["bits"], float(match["psnr_y"]))
