@@ -108,6 +108,14 @@ def test_at_most_300_frames(data):
     assert frames[-1].key == "1000/042/im4.png"  # four digits where they are needed
 
 
+def test_longer_videos_are_cut_unless_one_asks_for_more(data):
+    (data / "long").mkdir()
+    (data / "long/v_2x2_308.yuv").write_bytes(bytes(308 * 6))
+    for more, count in (((), 42), (("--max-frames", "1000"), 44)):
+        assert create(data, "long", "--layout", "stdf", "--gt", *more) == 0
+        assert len(content(data / "long.lmdb")) == count
+
+
 def test_max_frames_and_list(data):
     (data / "list.txt").write_text("d_16x8_8\na\n")
     gt, _ = create_groups(data, "--max-frames", "7", "--list", str(data / "list.txt"))
