@@ -91,6 +91,7 @@ def _card(
         f"- data: {_images(data)}, validation {_images(options['dataset']['val'])}; the test sets above were not seen",
         f"- {state['iter']:,} of {train['niter']:,} iterations, {state['samples']:,} patches of {data['patch']} x "
         f"{data['patch']}; best validation at iteration {state['best']['iters'][0]:,}",
+        *_start(train),
         f"- torch {state['versions']['torch']}",
         "- again with:",
         "",
@@ -107,6 +108,12 @@ def _card(
         "",
     ]
     return "\n".join(lines)
+
+
+def _start(train: dict[str, Any]) -> list[str]:
+    """What the training went on from, if it did not start from random weights."""
+    warm = train.get("warm_start")
+    return [f"- starts from `{warm['ckp_load_path']}`"] if warm else []
 
 
 def _images(data: dict[str, Any]) -> str:
