@@ -112,8 +112,8 @@ def _card(
 
 def _start(train: dict[str, Any]) -> list[str]:
     """What the training went on from, if it did not start from random weights."""
-    warm = train.get("warm_start")
-    return [f"- starts from `{warm['ckp_load_path']}`"] if warm else []
+    start = (train.get("warm_start") or {}).get("ckp_load_path")
+    return [f"- starts from `{start}`"] if start else []
 
 
 def _images(data: dict[str, Any]) -> str:
