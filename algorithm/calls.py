@@ -15,7 +15,7 @@ class Arguments(NamedTuple):
 
     @property
     def picture(self) -> Tensor:
-        """(N, C, H, W), or whatever else ends with H and W."""
+        """(N, C, H, W), or a clip (N, T, C, H, W), or whatever else ends with H and W."""
         return self.positional[0]
 
     def changed(self, change: Callable[[Tensor], Tensor]) -> "Arguments":

@@ -181,7 +181,7 @@ def evaluate(
         metrics: what to compute; without ground truth, what needs none.
         ranks: the processes that share the work.
         enhance: a network (algorithm.forward.Forward); None scores lq only. Its `estimates`, if it has them,
-            names what it returns after the image.
+            names what it returns after the image; for its `on_cpu` see `home`.
         with_baseline: score lq too; where gt is a whole number of times larger, lq `enlarged` so many times. Where the
             sizes do not match, only by metrics that need no gt.
         on_result: called for each image of this rank with its record, batch and the clamped result.
@@ -191,7 +191,7 @@ def evaluate(
         The records of all ranks in data-set order, on every rank.
     """
     records = []
-    batches = eval_batches(dataset, ranks.rank, ranks.world_size, ranks.device)
+    batches = eval_batches(dataset, ranks.rank, ranks.world_size, home(enhance, ranks.device))
     for number, batch in enumerate(progress_bar(batches, title, ranks.share(len(dataset)), ranks.is_main, leave=False)):
         if enhance and number == 0:
             enhance(batch)  # warm-up: memory, kernels and code paths are set up outside the timing
@@ -203,6 +203,11 @@ def evaluate(
     for _, unavailable in parts:
         metrics.unavailable |= unavailable
     return _in_order([part for part, _ in parts])
+
+
+def home(enhance: Enhance | None, device: torch.device) -> torch.device:
+    """Where pictures and results are: the CPU if the network takes them from there in tiles, however large they are."""
+    return torch.device("cpu") if getattr(enhance, "on_cpu", False) else device
 
 
 def judge(

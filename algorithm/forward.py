@@ -33,6 +33,7 @@ class Forward:
         network: whose forward says what is needed.
         prepared: what is called in its place (DDP); by default the network.
         arguments: of its forward, beside the image.
+        on_cpu: batches may stay on the CPU, for the call takes what it needs of them to the network.
 
     Raises:
         UserError: the forward takes no such argument.
@@ -43,7 +44,10 @@ class Forward:
         network: nn.Module,
         prepared: Callable[..., Any] | None = None,
         arguments: Mapping[str, Any] | None = None,
+        *,
+        on_cpu: bool = False,
     ) -> None:
+        self.on_cpu = on_cpu
         self._name, self._call = type(network).__name__, prepared or network
         self.estimates: dict[str, str] = getattr(network, "estimates", {})
         """What the network returns after the image, in its order: name -> what of the sample it estimates."""

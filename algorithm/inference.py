@@ -2,7 +2,9 @@
 
 What a network declares is `multiple` (1 if it says nothing): its largest stride, in pixels of the picture, counted in
 powers and products of what its layers stride. How far it looks is measured (algorithm/receptive.py), how much larger
-its result is follows from a tile's, and modules that see the whole picture do so (algorithm/whole_picture.py).
+its result is follows from a tile's, and modules that see the whole picture do so (algorithm/whole_picture.py). A video
+network takes a clip in the picture's place; a module that says `follows_motion = True` samples it at no fixed distance,
+and tiles of such a network are near what the whole picture gives, not equal to it.
 """
 
 from collections.abc import Callable
@@ -26,6 +28,8 @@ from utils.options import Applied
 Call = Callable[..., Any]
 SMALLEST = 32
 """Side of a core below which nobody divides further."""
+MOTION = 64
+"""Pixels that tiles overlap if the network follows motion and nothing is said."""
 
 
 class Tiled:
@@ -45,22 +49,32 @@ class Tiled:
             other things are the same for all tiles, or those of the last one.
         tile: largest side of a core in pixels of the input; rounded to `network.multiple`.
         overlap: pixels around the core that the network sees, too. None: as many as it takes for the result to be
-            that of the whole picture. Fewer cost less and leave seams.
+            that of the whole picture, or `MOTION`. Fewer cost less and leave seams.
         exact: take global means and the like over the whole picture. If false, each tile is to them a picture of its
             own, which costs no more work than a network without them; tiles then differ in tone.
+
+    Raises:
+        UserError: exact, and the network follows motion.
     """
 
     def __init__(self, network: nn.Module, tile: int, overlap: int | None = None, *, exact: bool = True) -> None:
         self.multiple: int = getattr(network, "multiple", 1)
         self.size = core_size(tile, self.multiple)
-        self.overlap, self.exact = overlap, exact
+        follows = follows_motion(network)
+        if exact and follows:
+            raise UserError(
+                f"{type(network).__name__} looks wherever the motion leads, so tiles cannot give exactly what the "
+                f"whole picture gives: do without tiles, or set {_tile_option(network)}"
+            )
+        self.overlap, self.exact = MOTION if overlap is None and follows else overlap, exact
         self._network = network
         self._modules = global_modules(network)
         self._reaches: dict[Any, tuple[int, int]] = {}
 
     @torch.no_grad()
     def __call__(self, picture: Tensor, *others: Any, **named: Any) -> Any:
-        """What the network returns for a picture (N, C, H, W); tensors of its height and width are cut with it.
+        """What the network returns for a picture (N, C, H, W) or a clip (N, T, C, H, W); tensors of its height and
+        width are cut with it.
 
         Raises:
             UserError: the smallest tile does not fit into memory, or the network sees further than tiles can.
@@ -148,7 +162,18 @@ def enhancer(network: nn.Module, options: Applied) -> Forward:
     """
     tile = options.tile
     call = _Whole(network) if tile is None else Tiled(network, tile.size, tile.overlap, exact=tile.exact)
-    return Forward(network, SelfEnsemble(call) if options.self_ensemble else call, options.forward)
+    ensemble = SelfEnsemble(call) if options.self_ensemble else call
+    return Forward(network, ensemble, options.forward, on_cpu=tile is not None)
+
+
+def follows_motion(network: nn.Module) -> bool:
+    """Whether something in the network samples pixels at no fixed distance."""
+    return any(getattr(module, "follows_motion", False) for module in network.modules())
+
+
+def _tile_option(network: nn.Module) -> str:
+    """Tiles that the network can take."""
+    return f"tile: {{size: 512, overlap: {MOTION}, exact: false}}" if follows_motion(network) else "tile: {size: 512}"
 
 
 class _Whole:
@@ -166,7 +191,7 @@ class _Whole:
         height, width = picture.shape[-2:]
         raise UserError(
             f"{type(self._network).__name__}: a picture of {width} x {height} pixels does not fit into memory as a "
-            "whole; set tile: {size: 512} (test.tile, val.tile)"
+            f"whole; set {_tile_option(self._network)} (test.tile, val.tile)"
         )
 
 

@@ -88,7 +88,7 @@ def _card(
         "",
         "## Training",
         "",
-        f"- data: `{data['gt']}`, validation `{options['dataset']['val']['gt']}`; the test sets above were not seen",
+        f"- data: {_images(data)}, validation {_images(options['dataset']['val'])}; the test sets above were not seen",
         f"- {state['iter']:,} of {train['niter']:,} iterations, {state['samples']:,} patches of {data['patch']} x "
         f"{data['patch']}; best validation at iteration {state['best']['iters'][0]:,}",
         f"- torch {state['versions']['torch']}",
@@ -107,6 +107,12 @@ def _card(
         "",
     ]
     return "\n".join(lines)
+
+
+def _images(data: dict[str, Any]) -> str:
+    """Where a data set's pictures are, and which of them it used."""
+    used = data.get("slice")
+    return f"`{data['gt']}`" + (f" {used[0]} to {used[1] - 1}" if used else "")
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ class SelfEnsemble:
 
     @torch.no_grad()
     def __call__(self, picture: Tensor, **named: Any) -> Any:
-        """What the network returns for (N, C, H, W), its picture averaged."""
+        """What the network returns for (N, C, H, W) or a clip (N, T, C, H, W), its picture averaged."""
         arguments, height = Arguments((picture,), named), picture.shape[-2]
         if "tables" in named:
             tables = named.pop("tables")

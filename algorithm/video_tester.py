@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from algorithm.enhanced_video import file_name, geometry_of, publish, to_frame
-from algorithm.evaluate import Enhance, Metrics, judge
+from algorithm.evaluate import Enhance, Metrics, home, judge
 from algorithm.phase import Batch
 from algorithm.video_curves import draw_curves
 from algorithm.video_report import VideoReport, write_report
@@ -45,6 +45,7 @@ class ByPeak:
 
     def __init__(self, others: Enhance, peaks: Enhance | None = None) -> None:
         self._others, self._peaks = others, peaks
+        self.on_cpu: bool = getattr(others, "on_cpu", False)
         self._ready: set[Any] = set()
 
     def __call__(self, batch: Batch) -> Any:
@@ -157,7 +158,7 @@ class _Test:
 
     def _frame(self, job: _Job, place: int, work: VideoWork) -> None:
         index = job.video.indices[place]
-        batch = to_device(collate([job.dataset[index]]), self._device)
+        batch = to_device(collate([job.dataset[index]]), home(self._enhance, self._device))
         self._enhance.warm_up(batch)
         record, result = judge(batch, self._metrics, self._enhance, self._device)
         assert result is not None

@@ -26,34 +26,54 @@ _SIZE = re.compile(r"_[1-9]\d*x[1-9]\d*$")
 _REVERSE, _FRAME = 8, 9  # numbers that make a sample's hashes differ, see dataset/augment.py
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class VideoSequence:
     """One video of the set.
 
-    name: fit for a file name, with the size where the file's name has it. frames: the numbers of the frames that are
-    samples, ascending: all of them, unless the window leaves some out. indices: their places in the data set. length:
-    frames in use. lq, gt: the file, the folder of frames, or the name in a store. geometry: of a raw video.
+    name: fit for a file name, with the size where the file's name has it. indices: the places of its samples in the
+    data set. marked: the numbers of the frames that are samples, and of those that are peaks.
     """
 
     name: str
-    length: int
-    frames: Sequence[int] | np.ndarray
     indices: range
-    lq: Path
-    gt: Path | None
-    geometry: Geometry | None
     marked: Marked
-    _videos: Videos
+    _lq: Videos
+    _gt: Videos | None
+
+    @property
+    def length(self) -> int:
+        """Frames in use; not all of them are samples if the window leaves some out."""
+        return self.marked.length
+
+    @property
+    def frames(self) -> Sequence[int] | np.ndarray:
+        """The numbers of the frames that are samples, ascending."""
+        return self.marked.frames
 
     @property
     def height(self) -> int:
         """Rows of its first frame."""
-        return self._videos.size(self.name, 0)[0]
+        return self._lq.size(self.name, 0)[0]
 
     @property
     def width(self) -> int:
         """Columns of its first frame."""
-        return self._videos.size(self.name, 0)[1]
+        return self._lq.size(self.name, 0)[1]
+
+    @property
+    def lq(self) -> Path:
+        """The damaged video: the file, the folder of frames, or its name in a store."""
+        return self._lq.file(self.name)
+
+    @property
+    def gt(self) -> Path | None:
+        """The clean one; None without ground truth."""
+        return None if self._gt is None else self._gt.file(self.name)
+
+    @property
+    def geometry(self) -> Geometry | None:
+        """Of the damaged video if it is a raw file."""
+        return self._lq.geometry(self.name) if isinstance(self._lq, RawVideos) else None
 
 
 @DATASETS.register()
@@ -216,31 +236,16 @@ class VideoClips:
         sequences: list[VideoSequence] = []
         start = 0
         for name in names:
-            track = self._track(name, max_frames)
-            marked = self._window.mark(track)
-            if len(marked.frames) == 0:
-                continue
-            indices = range(start, start + len(marked.frames))
-            sequences.append(self._sequence(name, marked, indices))
-            start = indices.stop
+            marked = self._window.mark(self._track(name, max_frames))
+            stop = start + len(marked.frames)
+            if stop > start:
+                sequences.append(VideoSequence(name, range(start, stop), marked, self._lq, self._gt))
+            start = stop
         if not sequences:
             raise UserError(
                 f"{self._lq.path}: the window leaves no frame of any video; use a smaller radius or inside: false"
             )
         return sequences
-
-    def _sequence(self, name: str, marked: Marked, indices: range) -> VideoSequence:
-        return VideoSequence(
-            name=name,
-            length=marked.length,
-            frames=marked.frames,
-            indices=indices,
-            lq=self._lq.file(name),
-            gt=None if self._gt is None else self._gt.file(name),
-            geometry=self._lq.geometry(name) if isinstance(self._lq, RawVideos) else None,
-            marked=marked,
-            _videos=self._lq,
-        )
 
     def _track(self, name: str, max_frames: int | None) -> Track:
         length, target = self._common(name, max_frames)

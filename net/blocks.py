@@ -181,6 +181,15 @@ def check_skip(network: str, in_channels: int, out_channels: int) -> None:
         )
 
 
+def check_clip(network: nn.Module, clip: Tensor, frames: int, channels: int) -> None:
+    """Refuse what is not (N, frames, channels, H, W)."""
+    if clip.ndim != 5 or clip.shape[1:3] != (frames, channels):
+        raise UserError(
+            f"{type(network).__name__}: found an input of shape {tuple(clip.shape)}, expected clips "
+            f"(N, {frames}, {channels}, H, W): {frames} frames, channels: {channels}"
+        )
+
+
 def at_least(x: Tensor, size: int) -> Tensor:
     """Repeat the last row and column until height and width are `size`."""
     rows, columns = (max(0, size - length) for length in x.shape[-2:])

@@ -5,8 +5,9 @@ state that fits the network. Nothing in a file is ever executed.
 
 What upstream calls a tensor is known to the network alone: its method `upstream_name(name)` returns our
 name for a tensor of the official checkpoint, None for one that we do not need, and any other name as
-it is. Several upstream names may mean one tensor of ours (a shared layer): they must then be equal.
-Constants that some checkpoints hold and others do not, a network names in `optional_weights`.
+it is; it raises a UserError for a name by which it knows the file of a network that computes something else.
+Several upstream names may mean one tensor of ours (a shared layer): they must then be equal. Constants
+that some checkpoints hold and others do not, a network names in `optional_weights`.
 """
 
 import os
@@ -24,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from net.pickled import read_modules
+from net.tensorflow_checkpoint import index_file, pytorch_layout, read_variables
 from utils.errors import UserError
 from utils.files import atomic_path
 from utils.registry import nearest
@@ -58,7 +60,8 @@ def load_weights(network: nn.Module, path: str | os.PathLike[str], skip: Sequenc
     """Load the weights of a file into a network, on the device where the network is.
 
     Reads our .safetensors and training checkpoints (the moving average when there is one) and what the
-    methods' authors published, whole pickled networks, too. The network is changed only if everything fits.
+    methods' authors published: whole pickled networks, too, and TensorFlow's checkpoints, by their prefix or the name
+    of one of their files, or as an .npz of their variables. The network is changed only if everything fits.
 
     Args:
         skip: parts of the network, such as `tail` or `body.3`; their weights that are not in the file, or not
@@ -70,14 +73,17 @@ def load_weights(network: nn.Module, path: str | os.PathLike[str], skip: Sequenc
     Raises:
         UserError: no such file, damaged, no weights in it, pickled code in it, or weights that do not
             fit, with the names that are missing, unexpected, of another shape, or shared only here; the
-            network has no such part to skip.
+            network knows them as those of another one; it has no such part to skip.
     """
     path = Path(path)
     _check_parts(network, skip)
     states = list(_states(_read(path)))
     if not states:
         raise UserError(f"{path} holds no weights; give a .safetensors file or a checkpoint")
-    fit = min((_fit(network, state).without(skip) for state in states), key=lambda fit: fit.num_problems)
+    try:
+        fit = min((_fit(network, state).without(skip) for state in states), key=lambda fit: fit.num_problems)
+    except UserError as error:  # of the network's upstream_name
+        raise UserError(f"{path}: {error}") from None
     if fit.num_problems:
         raise UserError(
             f"{path} does not fit this {type(network).__name__}: {fit.report()}; "
@@ -143,6 +149,8 @@ def is_under(name: str, prefixes: Iterable[str]) -> bool:
 
 
 def _read(path: Path) -> Any:
+    if index := index_file(path):
+        return _read_tensorflow(index)
     if not path.is_file():
         raise UserError(f"no weights file {path}")
     with path.open("rb") as file, warnings.catch_warnings():
@@ -150,12 +158,24 @@ def _read(path: Path) -> Any:
         try:
             if path.suffix == ".safetensors":
                 return dict(sorted(safetensors.torch.load(file.read()).items()))  # the library gives any order
+            if path.suffix == ".npz":
+                arrays = {name: array for name, array in np.load(file).items() if array.dtype.kind in "fiu"}
+                return {name: pytorch_layout(torch.from_numpy(array)) for name, array in arrays.items()}
             with torch.serialization.safe_globals(_NUMPY_FLOAT64):
                 return torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:  # bytes that are no checkpoint make the readers fail in any way
             if code := re.search(r"GLOBAL `?([\w.]+)", str(error)):
                 return _read_pickled(path, code[1])
             raise _damaged(path) from None
+
+
+def _read_tensorflow(index: Path) -> dict[str, Tensor]:
+    try:
+        return {name: pytorch_layout(variable) for name, variable in read_variables(index).items()}
+    except UserError:
+        raise
+    except Exception:
+        raise _damaged(index) from None
 
 
 def _read_pickled(path: Path, code: str) -> dict[str, Any]:

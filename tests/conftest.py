@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 import yaml
 
+from utils.yuv import Frame, Geometry, YUVName, YUVWriter
+
 ROOT = Path(__file__).resolve().parents[1]
 STANDIN = ROOT / "tests/data/standin"
 
@@ -61,6 +63,42 @@ def opt(tree: dict[str, Any], pairs: Path) -> Path:
     path = pairs / "tiny.yml"
     path.write_text(yaml.safe_dump({"defaults": tree, "cases": {"c": {}}}))
     return path
+
+
+def moving_frames(geometry: Geometry, count: int, seed: int = 0, noise: float = 2.0) -> list[Frame]:
+    """A band-limited texture that moves by (1, 2) pixels down and right in each frame, with new noise in all planes."""
+    random, peak = np.random.default_rng(seed), (1 << geometry.depth) - 1
+    planes = []
+    for rows, columns in geometry.shapes:
+        step = geometry.width // columns
+        texture = cv2.GaussianBlur(random.normal(size=(rows + count, columns + 2 * count)), (0, 0), 1.5 / step)
+        texture = peak * (0.5 + texture / texture.std() / 6)
+        starts = [((count - t) // step, 2 * (count - t) // step) for t in range(count)]
+        parts = np.stack([texture[top : top + rows, left : left + columns] for top, left in starts])
+        noisy = parts + random.normal(scale=noise * peak / 255, size=parts.shape)
+        planes.append(np.rint(noisy).clip(0, peak).astype(geometry.dtype))
+    return [Frame(*frame) for frame in zip(*planes, strict=True)]
+
+
+@pytest.fixture
+def frames() -> Callable[..., list[Frame]]:
+    """The function `moving_frames`."""
+    return moving_frames
+
+
+@pytest.fixture
+def sequence(tmp_path: Path) -> Callable[..., Path]:
+    """Writes `moving_frames` to a raw file, named by convention, in a folder inside `tmp_path`."""
+
+    def sequence(name: str = "clip", folder: str = "raw", count: int = 10, **geometry: Any) -> Path:
+        shape = Geometry(**{"width": 64, "height": 48} | geometry)
+        path = tmp_path / folder / str(YUVName(name, shape.width, shape.height, count))
+        with YUVWriter(path, shape) as writer:
+            for frame in moving_frames(shape, count):
+                writer.write(frame)
+        return path
+
+    return sequence
 
 
 @pytest.fixture

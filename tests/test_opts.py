@@ -1,5 +1,6 @@
 """opts/: where a scale stands in several places of a case, they agree; the cases of the SRCNN study have its sizes."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,34 @@ def test_sizes_of_the_srcnn_study(root: Path) -> None:
             assert sum(parameter.numel() for parameter in network.parameters()) == count, case
         study = build(load_options(root / "opts/rcan.yml", "study-x2").network)
     assert sum(parameter.numel() for parameter in study.parameters()) == 3_534_907
+
+
+@pytest.mark.parametrize("name", ["stdf.yml", "mfqe.yml"])
+def test_videos_of_one_qp(root: Path, name: str) -> None:
+    """The QP of a case's name is that of all its videos, and its windows are those that the network needs."""
+    for case in cases(root, name):
+        tree = load_options(root / "opts" / name, case).to_dict()
+        qp = re.search(r"qp(\d+)", case)
+        assert qp, case
+        sets = [tree["dataset"]["train"], tree["dataset"]["val"], *tree["dataset"]["test"].values()]
+        assert {re.search(r"qp(\d+)$", data["lq"], re.IGNORECASE)[1] for data in sets} == {qp[1]}, case
+        if name == "stdf.yml":
+            assert {data["window"]["radius"] for data in sets} == {tree["network"]["radius"]}, case
+        else:
+            assert {data["window"]["type"] for data in sets} == {"PeakFrames"}, case
+            roles = [data["window"]["role"] for data in sets]
+            expected = "all" if "sample" in case else "peaks" if case.endswith("pqf") else "others"
+            assert roles == [expected, expected, "all"], case
+
+
+def test_mfqe_of_peaks_starts_from_the_one_of_other_frames_and_is_tested_with_it(root: Path) -> None:
+    path = root / "opts/mfqe.yml"
+    of_peaks = [case for case in cases(root, path.name) if case.endswith("-pqf")]
+    assert len(of_peaks) == 5
+    for case in of_peaks:
+        options, others = load_options(path, case), load_options(path, case.removesuffix("-pqf"))
+        assert options.network == others.network, case
+        start = options.train.warm_start
+        assert start is not None
+        assert start.ckp_load_path == options.test.ckp_load_path == f"exp/{others.name}/ckp-best.pt", case
+        assert options.test.peaks_ckp_load_path == f"exp/{options.name}/ckp-best.pt", case

@@ -134,13 +134,16 @@ class TileOptions(Section):
     ] = 512
     overlap: Annotated[
         NonNegativeInt | None,
-        Field(description="pixels that a tile sees around; null: as many as the whole picture's result takes"),
+        Field(
+            description="pixels that a tile sees around; null: as many as the whole picture's result takes, "
+            "or 64 if the network follows motion"
+        ),
     ] = None
     exact: Annotated[
         bool,
         Field(
             description="means over the picture are those of the whole picture; n of them one after another cost "
-            "about n / 2 times the work. false: each tile has its own"
+            "about n / 2 times the work. false: each tile has its own; networks that follow motion need it"
         ),
     ] = True
 

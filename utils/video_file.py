@@ -37,6 +37,7 @@ class VideoReader:
 
     Samples are those of the file if it has 4:2:0 or 4:4:4 chroma and 8 or 10 bit. All else is converted by FFmpeg's
     swscale: to 4:4:4 if it is RGB, else to 4:2:0, with 10 bit if it has more than 8; `converted` says from what.
+    Damage is an error where the decoder sees it; of a few bytes inside a frame, most codecs do not.
 
     Args:
         path: of the file.
@@ -101,7 +102,7 @@ class VideoReader:
         stream = self._container.streams.video[0]
         if stream.codec_context is None or stream.codec_context.pix_fmt is None or not stream.codec_context.width:
             raise UserError(f"{self.path}: no frame of its video stream can be decoded")
-        stream.codec_context.options = {"err_detect": "explode"}  # else damaged frames are made up
+        stream.codec_context.options = {"err_detect": "crccheck+explode"}  # else damaged frames are made up
         return stream
 
     def _set_up(self, chroma: Chroma | None, depth: Depth | None, crop: Region | None) -> None:
@@ -237,8 +238,8 @@ class VideoWriter:
 
 
 def _options(encoder: str, geometry: Geometry) -> dict[str, str]:
-    if encoder == "ffv1":
-        return {"level": "3", "slicecrc": "1"}  # damage is found when the file is read
+    if encoder != "libx265":
+        return {}
     settings = {"lossless": 1, "log-level": "none", **x265_tree_size(geometry)}
     return {"preset": "fast", "x265-params": ":".join(f"{name}={value}" for name, value in settings.items())}
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+import algorithm.evaluate
 from algorithm.evaluate import Estimate, Metrics, evaluate
 from dataset.down_sample import DownSampledImages
 from dataset.images import PairedImages
@@ -215,3 +216,23 @@ def test_direction_is_the_metrics_or_the_packages(standin, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyiqa", None)
     judge = metrics(NIQE={}, IQA={"metric": "gmsd"})
     assert [judge.higher_is_better(name) for name in judge.names] == [False, None]
+
+
+@pytest.mark.parametrize(("on_cpu", "expected"), [(True, "cpu"), (False, "cuda")])
+def test_pictures_stay_on_the_cpu_if_the_network_takes_tiles_from_there(monkeypatch, on_cpu, expected):
+    asked: list[torch.device] = []
+
+    def no_batches(_dataset: Any, _rank: int, _ranks: int, device: torch.device) -> list[Any]:
+        asked.append(device)
+        return []
+
+    class Tiles:
+        def __init__(self) -> None:
+            self.on_cpu = on_cpu
+
+        def __call__(self, batch: dict[str, Any]) -> Any:
+            raise AssertionError
+
+    monkeypatch.setattr(algorithm.evaluate, "eval_batches", no_batches)
+    evaluate([], metrics(PSNR={}), Ranks(0, 0, 1, torch.device("cuda")), Tiles())
+    assert asked == [torch.device(expected)]

@@ -446,6 +446,8 @@ def test_arguments_of_the_options_reach_the_network_in_tiles():
     network, x = ready(built(RBQE)), pixels(9, 130, 1)
     enhance = enhancer(network, Options.model_validate({"tile": {"size": 16}, "forward": {"exit": 0}}))
     assert isinstance(enhance, Forward)
+    assert enhance.on_cpu
+    assert not enhancer(network, Options()).on_cpu
     close(enhance({"lq": x}), network(x, exit=0))
     with pytest.raises(UserError, match="RBQE takes no 'exot'"):
         enhancer(network, Options.model_validate({"tile": {}, "forward": {"exot": 0}}))
@@ -513,3 +515,76 @@ def test_a_compiled_network():
     expected = network(x)
     network.compile(backend="eager")
     close(Tiled(network, 16)(x), expected)
+
+
+class Clips(nn.Module):
+    """The frame in the middle, enlarged, from three frames; their mean over the picture counts, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.up, self.mean = conv(6, 2, 5), PixelShuffleUp(2, 2), GlobalMean()
+
+    def forward(self, clip: Tensor) -> tuple[Tensor, Tensor]:
+        y = self.conv(clip.flatten(1, 2))
+        return self.up(y * self.mean(y)), clip[:, 1]
+
+
+def frames(height: int, width: int, channels: int = 1) -> Tensor:
+    return pixels(height, width, 3 * channels, batch=2).unflatten(1, (3, channels))
+
+
+@torch.no_grad()
+def test_clips():
+    """A network with a fixed reach, to which everything above applies."""
+    network, clip = ready(Clips()), frames(45, 52, 2)
+    tiled = Tiled(network, 16)
+    assert len(tiled.tiles(clip)) > 4
+    for found, whole in zip(tiled(clip), network(clip), strict=True):
+        close(found, whole)
+    ensemble = SelfEnsemble(network)(clip)[0]
+    assert ensemble.shape == (2, 2, 90, 104)
+    torch.testing.assert_close(SelfEnsemble(tiled)(clip)[0], ensemble, rtol=1e-5, atol=1e-6)
+
+
+STDF: dict[str, Any] = {"type": "STDF", "radius": 1, "num_features": 4, "enhance_features": 4, "enhance_layers": 3}
+
+
+@pytest.mark.parametrize("spec", [STDF, {"type": "MFQE"}], ids=["STDF", "MFQE"])
+@torch.no_grad()
+def test_tiles_where_nothing_moves(spec: dict[str, Any]):
+    """Then even such networks look at a distance that the overlap covers."""
+    network, clip = ready(built(spec)), frames(20, 203)[:1]
+    predictors = (
+        ["offsets.predict"] if spec is STDF else [f"motion.{level}.4" for level in ("coarse", "middle", "fine")]
+    )
+    for name in predictors:
+        for parameter in network.get_submodule(name).parameters():
+            parameter.zero_()
+    tiled = Tiled(network, 48, exact=False)
+    assert tiled.overlap == 64
+    assert len(tiled.tiles(clip)) > 4
+    close(tiled(clip), network(clip))
+
+
+@pytest.mark.parametrize("spec", [STDF, {"type": "MFQE"}], ids=["STDF", "MFQE"])
+def test_networks_that_follow_motion(spec: dict[str, Any]):
+    clip = frames(20, 60)[:1].float()
+    network = ready(built(spec)).float()
+    name, advice = spec["type"], r"tile: \{size: 512, overlap: 64, exact: false\}"
+    for tile in ({}, {"overlap": 8}):
+        with pytest.raises(UserError, match=f"{name} looks wherever the motion leads, .* set {advice}"):
+            enhancer(network, Options.model_validate({"tile": tile}))
+    rough = Options.model_validate({"tile": {"size": 16, "overlap": 8, "exact": False}, "self_ensemble": True})
+    result = enhancer(network, rough)({"lq": clip})
+    whole = enhancer(network, Options.model_validate({"self_ensemble": True}))({"lq": clip})
+    assert result.shape == whole.shape == (1, 1, 20, 60)
+    assert not torch.equal(result, whole)
+    with pytest.raises(UserError, match=rf"Small: a picture of 60 x 20 pixels does not fit .* set {advice} "):
+        enhancer(Small(network, 10, OUT_OF_MEMORY), Options())({"lq": clip})
+
+
+@torch.no_grad()
+def test_further_results_of_a_clip_in_tiles():
+    network, clip = ready(built({"type": "MFQE"})), frames(20, 60)[:1]
+    results = Tiled(network, 16, exact=False)(clip, return_compensated=True)
+    assert [tuple(result.shape) for result in results] == [(1, 1, 20, 60)] * 3

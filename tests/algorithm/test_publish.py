@@ -45,6 +45,15 @@ def test_weights_are_the_average_of_the_best_checkpoint_and_the_card_tells_how_t
     assert "8 of 8 iterations, 16 patches of 16 x 16; best validation at iteration 8" in card
 
 
+def test_the_card_tells_which_pictures_were_used(opt, pairs, monkeypatch):
+    monkeypatch.chdir(pairs)
+    options = load_options(opt, overrides=["dataset.train.slice=[0,1]"])
+    Trainer(options, ALONE).run(Experiment(options, 0, is_main=True))
+    run_test(options, ALONE)
+    card = publish(options, "").with_suffix(".md").read_text()
+    assert f"data: `{options.dataset.train.arguments['gt']}` 0 to 0, validation `" in card
+
+
 def test_needs_a_training_and_a_test(options):
     with pytest.raises(UserError, match="no checkpoint"):
         publish(options, "")

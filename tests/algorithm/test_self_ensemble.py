@@ -92,6 +92,17 @@ def test_a_picture_of_one_block_is_not_taken_for_tables():
         assert torch.equal(seen, tables.mT if symmetry & 4 else tables)
 
 
+@torch.no_grad()
+def test_frames_of_a_clip_turn_together():
+    torch.manual_seed(0)
+    network, clip = build_network({"type": "MFQE"}).eval(), pixels(1, 3, 1, 12, 20)
+    outputs = [original(network(oriented(clip, symmetry)), symmetry) for symmetry in range(8)]
+    result = SelfEnsemble(network)(clip)
+    torch.testing.assert_close(result, torch.stack(outputs).mean(0))
+    assert result.shape == (1, 1, 12, 20)
+    assert (result - outputs[0]).abs().max() > 1e-4
+
+
 @pytest.mark.parametrize("named", [{"exit": "all"}, {"exit": 0}])
 @torch.no_grad()
 def test_together_with_tiles(named: dict[str, Any]):

@@ -22,6 +22,8 @@ SCRIPTS = (
     "main_create_lmdb",
     "main_create_video_lmdb",
     "main_quickstart_data",
+    "main_convert_video",
+    "main_compress_video",
 )
 
 
@@ -76,6 +78,23 @@ def test_help_has_a_text_for_every_argument(name, monkeypatch, capsys):
             "main_compress_bpg",
             ["div2k/raw", "no/libbpg", "42", "div2k/bpg"],
             "program bpgenc, which is not in no/libbpg",
+        ),
+        ("main_convert_video", ["div2k/nothing", "x"], "div2k/nothing"),
+        ("main_convert_video", ["div2k/raw", "x", "--start", "-1"], "expected a whole number from 0"),
+        ("main_compress_video", ["div2k/raw", "hevc", "37", "x"], "no sequence <Name>_<W>x<H>_<Frames>.yuv in"),
+        ("main_compress_video", ["div2k/nothing", "hevc", "37", "x"], "div2k/nothing"),
+        ("main_compress_video", ["div2k/raw", "vvc", "37", "x"], "invalid choice: 'vvc'"),
+        ("main_compress_video", ["div2k/raw", "av1", "0", "x"], "qp0: av1 has qp 1 to 63"),
+        ("main_compress_video", ["div2k/raw", "hevc", "37", "x", "--pattern", "ldb"], "invalid choice: 'ldb'"),
+        ("main_compress_video", ["div2k/raw", "h264", "37", "x", "--pattern", "ldp-hm18"], "pattern flat, not ldp"),
+        ("main_compress_video", ["div2k/raw", "hevc", "37", "x", "--preset", "8"], "unknown preset '8' of hevc"),
+        ("main_compress_video", ["div2k/raw", "hm", "37", "x"], "hm needs a configuration file: --hm-config"),
+        ("main_compress_video", ["div2k/raw", "hm", "37", "x", "--hm-config", "a", "--preset", "slow"], "change it"),
+        ("main_compress_video", ["div2k/raw", "hevc", "37", "x", "--hm-config", "a"], "are for hm, not for hevc"),
+        (
+            "main_compress_video",
+            ["div2k/raw", "hm", "37", "x", "--hm-config", "a", "--hm-encoder", "no/hm"],
+            "hm needs the program no/hm",
         ),
         ("main_report", ["div2k/raw", "div2k/jpeg"], "div2k/jpeg"),
         ("main_combine_im", ["jpeg"], "div2k/jpeg_ds_2"),

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -54,6 +54,9 @@ def deform_conv2d(
 
 class _Layer(nn.Module):
     """The weights of a deformable convolution."""
+
+    follows_motion: ClassVar[bool] = True
+    """Offsets have no bound, so a picture in tiles is not that of the whole (algorithm/inference.py)."""
 
     def __init__(
         self,

@@ -1,0 +1,79 @@
+"""Training MFQE 2.0: first the motion compensation, then the enhancement, each with a little of the other."""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+from torch import nn
+
+from algorithm.losses import Loss, Losses, WeightedLosses
+from algorithm.phase import Batch, Phase, Setting
+from algorithm.registry import ALGORITHMS
+from net.mfqe import MFQE
+from utils.components import Slot, build
+from utils.errors import UserError
+
+_MINOR = 0.01
+
+
+@ALGORITHMS.register()
+class MotionCompensated:
+    """Minimise motion + 0.01 quality in a first part of the training and 0.01 motion + quality in the second.
+
+    With L the sum of `loss`, quality is L(enhanced frame, gt), and motion is L(PQF before, frame) + L(PQF after, frame)
+    of the neighbours in the frame's place, all as they were decoded. Each part has an optimiser of its own. Source:
+    the program of Guan et al., "MFQE 2.0", TPAMI 2021; the paper writes the motion's loss with frames before coding.
+
+    Args:
+        motion_share: share of the training's iterations that the first part has; 20 of 80 epochs with the authors.
+            0: the network has learnt the motion already, such as one for PQFs that starts from the one for the others.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        setting: Setting,
+        /,
+        *,
+        loss: Losses = {"MSE": {}},  # noqa: B006 - read only
+        motion_share: Annotated[float, Field(ge=0, le=1)] = 0.25,
+        optimizer: Annotated[Any, Slot("optimizer")] = {"type": "Adam"},  # noqa: B006
+        scheduler: Annotated[Any, Slot("scheduler")] = {"type": "none"},  # noqa: B006
+    ) -> None:
+        if not isinstance(network, MFQE):
+            raise UserError(f"MotionCompensated trains MFQE, found {type(network).__name__}")
+        self.networks = {"net": network}
+        self._network = setting.prepare(network)
+        self._losses = WeightedLosses(loss).to(setting.device)
+        self._end_of_motion = round(motion_share * setting.niter)
+        self.optimizers = {name: build(optimizer, network.parameters()) for name in ("motion", "quality")}
+        schedule = build(scheduler, setting.niter)
+        steps = {"motion": self.motion_step, "quality": self.quality_step}
+        self._phases = {
+            name: Phase(name, self._network, step, self.optimizers[name], schedule) for name, step in steps.items()
+        }
+
+    def phases(self, step: int) -> list[Phase]:
+        """One, of the part to which the step belongs."""
+        return [self._phases["motion" if step < self._end_of_motion else "quality"]]
+
+    def motion_step(self, batch: Batch) -> Loss:
+        """Losses of one batch in the first part."""
+        motion, quality = self._both(batch)
+        return _joined(motion, quality, 1, _MINOR)
+
+    def quality_step(self, batch: Batch) -> Loss:
+        """Losses of one batch in the second part."""
+        motion, quality = self._both(batch)
+        return _joined(motion, quality, _MINOR, 1)
+
+    def _both(self, batch: Batch) -> tuple[Loss, Loss]:
+        clip = batch["lq"]
+        enhanced, before, after = self._network(clip, return_compensated=True)
+        sides = [self._losses(neighbour, clip[:, 1]) for neighbour in (before, after)]
+        parts = {name: sides[0].parts[name] + sides[1].parts[name] for name in sides[0].parts}
+        return Loss(sides[0].total + sides[1].total, parts), self._losses(enhanced, batch["gt"])
+
+
+def _joined(motion: Loss, quality: Loss, motion_weight: float, quality_weight: float) -> Loss:
+    total = motion_weight * motion.total + quality_weight * quality.total
+    return Loss(total, quality.parts | {f"motion {name}": part for name, part in motion.parts.items()})

@@ -1,0 +1,148 @@
+"""Videos to raw sequences and back, as a user does it."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data_pre_process import convert_video
+from data_pre_process.main_convert_video import main
+from utils.planes import shrink
+from utils.video_file import VideoReader, VideoWriter
+from utils.yuv import Geometry, YUVReader
+
+
+@pytest.fixture
+def videos(tmp_path: Path, frames) -> Path:
+    """A data folder with video/one.mkv (64x48, 10 frames) and video/two.mp4 (48x34 in 4:4:4 with 10 bit, 6 frames)."""
+    for name, geometry, count in (("one.mkv", Geometry(64, 48), 10), ("two.mp4", Geometry(48, 34, "444", 10), 6)):
+        with VideoWriter(tmp_path / "video" / name, geometry) as writer:
+            for frame in frames(geometry, count):
+                writer.write(frame)
+    return tmp_path
+
+
+def convert(data: Path, *arguments: object) -> int:
+    return main([*(str(argument) for argument in arguments), "--data-root", str(data), "--nworker", "1"])
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_folder_becomes_sequences_and_again_videos(videos, frames, capsys):
+    assert convert(videos, "video", "raw") == 0
+    assert capsys.readouterr().out == f"{videos / 'raw'}: 2 videos made, 0 were there\n"
+    assert names(videos / "raw") == ["one_64x48_10.yuv", "two_48x34_6.yuv"]
+    (videos / "raw/two_48x34_6.yuv").rename(videos / "two_48x34_6.yuv")
+    assert convert(videos, "two_48x34_6.yuv", "again", "--to", "mkv", "--chroma", "444", "--depth", "10") == 0
+    assert convert(videos, "raw", "again", "--to", "mp4", "--fps", "50") == 0
+    assert names(videos / "again") == ["one_64x48_10.mp4", "two_48x34_6.mkv"]
+    for name, geometry in (("one_64x48_10.mp4", Geometry(64, 48)), ("two_48x34_6.mkv", Geometry(48, 34, "444", 10))):
+        with VideoReader(videos / "again" / name) as video:
+            assert (video.geometry, video.rate) == (geometry, 50 if name.startswith("one") else 25)
+            read = list(video)
+        given = frames(geometry, len(read))
+        pairs = [pair for frames in zip(read, given, strict=True) for pair in zip(*frames, strict=True)]
+        assert all(np.array_equal(*pair) for pair in pairs)
+    assert convert(videos, "again", "back") == 0  # the name goes there and back
+    assert names(videos / "back") == ["one_64x48_10.yuv", "two_48x34_6.yuv"]
+
+
+@pytest.mark.parametrize("source", ["video/one.mkv", "raw/one_64x48_10.yuv"])
+def test_part_size_and_frames(videos, frames, source):
+    assert convert(videos, "video/one.mkv", "raw") == 0
+    options = ["--crop", "40x36+8+4", "--down", "2", "--start", "3", "--max-frames", "5"]
+    assert convert(videos, source, "small", *options) == 0
+    reader = YUVReader(videos / "small/one_20x18_5.yuv")
+    given = frames(Geometry(64, 48), 10)
+    for index in range(5):
+        whole = given[3 + index]
+        part = whole._replace(y=whole.y[4:40, 8:48], u=whole.u[2:20, 4:24], v=whole.v[2:20, 4:24])
+        for made, expected in zip(reader[index], shrink(part, 2, "area", 8), strict=True):
+            np.testing.assert_array_equal(made, expected)
+    assert convert(videos, source, "bicubic", *options, "--method", "bicubic") == 0
+    assert (YUVReader(videos / "bicubic/one_20x18_5.yuv").luma(0) != reader.luma(0)).any()
+
+
+def test_the_last_frames_may_be_fewer(videos, capsys):
+    for done in ("1 videos made, 0 were there", "0 videos made, 1 were there"):
+        assert convert(videos, "video/one.mkv", "raw", "--start", "8", "--max-frames", "5") == 0
+        assert done in capsys.readouterr().out
+    assert names(videos / "raw") == ["one_64x48_2.yuv"]
+    assert len(YUVReader(videos / "raw/one_64x48_2.yuv")) == 2
+
+
+def test_the_name_has_the_frames_that_there_are(videos, monkeypatch):
+    """Whatever the number of packets is."""
+    monkeypatch.setattr(convert_video, "count_packets", lambda path: 12)
+    assert convert(videos, "video/one.mkv", "raw") == 0
+    assert names(videos / "raw") == ["one_64x48_10.yuv"]
+
+
+def test_only_missing_and_outdated_files_are_made(videos, capsys):
+    assert convert(videos, "video", "raw", "--max-frames", "4") == 0
+    made = videos / "raw/one_64x48_4.yuv"
+    before = made.stat().st_mtime_ns
+    (videos / "raw/two_48x34_4.yuv").unlink()
+    assert convert(videos, "video", "raw", "--max-frames", "4") == 0
+    assert "1 videos made, 1 were there" in capsys.readouterr().out
+    assert made.stat().st_mtime_ns == before
+    os.utime(videos / "video/one.mkv", ns=(0, before + 10**9))
+    assert convert(videos, "video", "raw", "--max-frames", "4") == 0
+    assert made.stat().st_mtime_ns > before
+
+
+def test_a_conversion_is_said(videos, capsys):
+    assert convert(videos, "video/two.mp4", "raw", "--chroma", "420", "--depth", "8") == 0
+    made = videos / "raw/two_48x34_6.yuv"
+    assert f"{videos / 'video/two.mp4'}: yuv444p10le is converted to 4:2:0 with 8 bit\n" in capsys.readouterr().out
+    assert len(YUVReader(made)) == 6
+
+
+def test_bad_videos_are_named_and_hinder_no_other(videos, capsys):
+    whole = (videos / "video/two.mp4").read_bytes()
+    (videos / "video/cut.mp4").write_bytes(whole[: len(whole) // 2])
+    (videos / "video/text.mp4").write_bytes(b"no video")
+    assert convert(videos, "video", "raw") == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: 2 of 4 videos failed: ")
+    assert error.count("\n") == 1
+    assert "cut.mp4 is no video, or it is cut off" in error
+    assert names(videos / "raw") == ["one_64x48_10.yuv", "two_48x34_6.yuv"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["video/three.mp4", "raw"], "three.mp4: No such file or directory; check the path"),
+        (["video", "raw", "--crop", "8x8"], "found '8x8', expected a part of the picture"),
+        (["video/one.mkv", "raw", "--crop", "64x48+2+0"], "one.mkv: no part 64x48+2+0 in frames of 64x48"),
+        (["video/one.mkv", "raw", "--down", "40"], "64x48 pixels cannot be reduced 40 times"),
+        (["video/one.mkv", "raw", "--start", "10"], "one.mkv has no frame 10; use a smaller --start"),
+        (["video/two.mp4", "raw", "--crop", "47x33+0+0", "--chroma", "420"], "all four numbers must be even"),
+        (["video/one.mkv", "raw", "--to", "avi"], "invalid choice: 'avi'"),
+        (["empty", "raw"], "no video in "),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_nothing(videos, capsys, arguments, message):
+    (videos / "empty").mkdir()
+    assert convert(videos, *arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert message in error
+    assert not (videos / "raw").exists() or names(videos / "raw") == []
+
+
+def test_names_that_collide(videos, capsys):
+    (videos / "video/one.mp4").write_bytes((videos / "video/one.mkv").read_bytes())
+    assert convert(videos, "video", "raw") == 2
+    assert "one.mkv and " in (error := capsys.readouterr().err)
+    assert "one.mp4 would both become " in error
+    assert convert(videos, "video/one.mkv", "raw") == 0
+    assert convert(videos, "raw", "raw") == 2
+    assert "one_64x48_10.yuv would replace itself; name another target folder" in capsys.readouterr().err
+    with VideoReader(videos / "video/one.mkv") as video:
+        assert len(list(video)) == 10
