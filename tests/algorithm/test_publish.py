@@ -55,6 +55,16 @@ def test_the_card_tells_which_pictures_were_used(opt, pairs, monkeypatch):
     assert f"data: `{options.dataset.train.arguments['gt']}` 0 to 0, validation `" in card
 
 
+def test_the_card_tells_from_which_weights_the_training_went_on(options, trained):
+    run_test(options, ALONE)
+    start = str(options.folder / "ckp-best.pt")
+    assert "starts from" not in publish(options, "").with_suffix(".md").read_text()
+    second = load_options("tiny.yml", overrides=["name=second", f"train.warm_start={{ckp_load_path: {start}}}"])
+    Trainer(second, ALONE).run(Experiment(second, 0, is_main=True))
+    run_test(second, ALONE)
+    assert f"- starts from `{start}`" in publish(second, "").with_suffix(".md").read_text()
+
+
 def test_needs_a_training_and_a_test(options):
     with pytest.raises(UserError, match="no checkpoint"):
         publish(options, "")

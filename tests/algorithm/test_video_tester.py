@@ -224,12 +224,22 @@ def test_a_curve_for_each_video(options, drawn):
     found = tester.test(options, ALONE)
     assert drawn == [(found, Path("exp/tiny-qp37/curves"))]
     draw_curves(*drawn[0])
-    for name in ("Alpha_48x32", "Beta_32x24"):
-        picture = cv2.imread(f"exp/tiny-qp37/curves/clips/{name}-qp37.png").astype(int)
-        assert picture.shape[1] > 1000
-        blue, red = (picture[..., channel] - picture[..., 2 - channel] > 90 for channel in (0, 2))
-        assert blue.sum() > 500  # the enhanced curve
-        assert 50 < red.sum() < 2000  # PQFs
+    blue, red = colours("Alpha_48x32")
+    assert blue > 500  # the enhanced curve, and what it adds
+    assert red > 100  # PQFs
+    assert colours("Beta_32x24")[0] > 500
+    found.videos[0].frames[:] = [frame._replace(peak=-1) for frame in found.videos[0].frames]
+    draw_curves(*drawn[0])
+    more_blue, no_red = colours("Alpha_48x32")
+    assert more_blue > blue
+    assert no_red == 0
+
+
+def colours(name: str) -> tuple[int, int]:
+    """Blue and red pixels of a curve."""
+    picture = cv2.imread(f"exp/tiny-qp37/curves/clips/{name}-qp37.png").astype(int)
+    blue, red = ((picture[..., channel] - picture[..., 2 - channel] > 90).sum() for channel in (0, 2))
+    return int(blue), int(red)
 
 
 # ----------------------------------------------------------------------- PQFs
@@ -365,6 +375,19 @@ def test_other_weights_data_or_program_begin_anew(options, video_tree, monkeypat
     monkeypatch.setattr(video_tester, "program", lambda: "another")
     tester.test(options, ALONE)
     assert len(judged) == 15 + 6 + 15
+
+
+def test_other_labels_of_pqfs_begin_anew(options, videos, monkeypatch):
+    for stem, count in FRAMES.items():
+        (videos / f"qp37/{stem}.txt").write_text("1 0 " * (count // 2 + 1))
+    window = {"type": "Sliding", "source": "file", "pattern": "{stem}.txt"}
+    options = changed(options, dataset={"test": {"clips": {"window": window}}})
+    tester.test(options, ALONE)
+    (videos / f"qp37/{ALPHA}.txt").write_text("0 1 " * 5)
+    judged = count_frames(monkeypatch)
+    tester.test(options, ALONE)
+    assert judged == list(range(9))
+    assert [row["is_peak"] for row in table("frames")[:4]] == ["0", "1", "0", "1"]
 
 
 def test_what_was_lost_is_done_again(options, monkeypatch):
