@@ -1,10 +1,10 @@
 """Ship what an experiment has learnt: python -m algorithm.publish --opt FILE --case NAME
 
 Writes weights/<experiment>.safetensors (the best checkpoint, its moving average if it has one, without the
-state of the training) and the card weights/<experiment>.md. Train and test the experiment before.
+state of the training) and the card weights/<experiment>.md, and writes weights/index.json anew, by which the weights
+are found under the experiment's name. Train and test the experiment before.
 """
 
-import hashlib
 import json
 import sys
 from pathlib import Path
@@ -12,37 +12,46 @@ from typing import Any
 
 import yaml
 
+from algorithm.purpose import purpose_of
 from algorithm.tables import SPEED
 from net import load_weights, save_weights
+from net.weights.card import Entry, facts_lines, read_figures
+from net.weights.index import write_index
 from utils.arguments import option_parser, parse_options
 from utils.checkpoint import load_checkpoint
 from utils.components import build
+from utils.download import sha256_of
 from utils.errors import UserError, command
 from utils.files import atomic_path
 from utils.options import Options
 
 FOLDER = Path("weights")
+LICENCE = "Apache-2.0"
 
 
 @command
 def main() -> None:
     """Publish the experiment of an option file's case."""
-    arguments = option_parser(__doc__).parse_args()
+    parser = option_parser(__doc__)
+    parser.add_argument("--url", help="where the weights will be to download, if they are not kept with the program")
+    arguments = parser.parse_args()
     options = parse_options(arguments)
     if options:
-        path = publish(options, f"--opt {arguments.opt}" + (f" --case {arguments.case}" if arguments.case else ""))
-        print(f"{path} ({path.stat().st_size:,} bytes) and its card {path.with_suffix('.md')}")
+        case = f" --case {arguments.case}" if arguments.case else ""
+        path = publish(options, f"--opt {arguments.opt}{case}", arguments.url)
+        print(f"{path} ({path.stat().st_size:,} bytes), its card {path.with_suffix('.md')} and its entry in the index")
 
 
-def publish(options: Options, arguments: str) -> Path:
-    """Write weights and card; returns the path of the weights.
+def publish(options: Options, arguments: str, url: str | None = None) -> Path:
+    """Write weights, card and index; returns the path of the weights.
 
     Args:
         options: of the experiment.
         arguments: with which train.py and test.py were called, for the card.
+        url: from which `python -m net.weights fetch` gets the file where it is not.
 
     Raises:
-        UserError: the experiment has not been trained or not been tested.
+        UserError: the experiment has not been trained or not been tested, or another card is damaged.
     """
     checkpoint = options.folder / "ckp-best.pt"
     state, results = load_checkpoint(checkpoint), _results(options.folder)
@@ -51,9 +60,23 @@ def publish(options: Options, arguments: str) -> Path:
     path = FOLDER / f"{options.name}.safetensors"
     spec = options.to_dict()["network"]  # as it was tested: what is no weight may differ from the training
     save_weights(network, path, {"network": json.dumps(spec)})
-    parameters = sum(p.numel() for p in network.parameters())
+    trained = state["options"]
+    entry = Entry(
+        **purpose_of(trained).model_dump(),
+        name=options.name,
+        method=spec["type"],
+        parameters=sum(p.numel() for p in network.parameters()),
+        training=_images(trained["dataset"]["train"]).replace("`", ""),
+        figures=read_figures(results["means"]),
+        file=path.name,
+        bytes=path.stat().st_size,
+        sha256=sha256_of(path),
+        licence=LICENCE,
+        url=url,
+    )
     with atomic_path(path.with_suffix(".md")) as card:
-        card.write_text(_card(path, spec, state, results, parameters, arguments), encoding="utf-8")
+        card.write_text(_card(entry, spec, state, results, arguments), encoding="utf-8")
+    write_index(FOLDER)
     return path
 
 
@@ -67,20 +90,17 @@ def _results(folder: Path) -> dict[str, Any]:
     return json.loads(max(found, key=lambda path: path.stat().st_mtime_ns).read_text(encoding="utf-8"))
 
 
-def _card(
-    path: Path, spec: dict[str, Any], state: dict[str, Any], results: dict[str, Any], parameters: int, arguments: str
-) -> str:
-    options, digest = state["options"], hashlib.sha256(path.read_bytes()).hexdigest()
+def _card(entry: Entry, spec: dict[str, Any], state: dict[str, Any], results: dict[str, Any], arguments: str) -> str:
+    options = state["options"]
     data, train = options["dataset"]["train"], options["train"]
     # The speed is a figure of the machine, not of the weights.
     rows = [[cell for title, cell in row.items() if title != SPEED] for row in results["means"]]
     header = [title for title in results["means"][0] if title != SPEED]
     table = [header, ["---"] * len(header), *rows]
     lines = [
-        f"# {path.stem}",
+        f"# {entry.name}",
         "",
-        f"{spec['type']}, {parameters:,} parameters, {path.stat().st_size:,} bytes. Licence: Apache-2.0.",
-        f"SHA-256 `{digest}`",
+        *facts_lines(entry),
         "",
         "## Figures",
         "",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from algorithm.evaluate import Metrics, Record, mean
+from utils.columns import aligned
 from utils.files import atomic_path
 
 NOT_AVAILABLE = "n/a"
@@ -187,17 +188,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else "inf" if value > 0 else "-inf"
     return value
-
-
-def aligned(grid: list[list[str]], texts: int) -> list[str]:
-    """Lines for the terminal: the header, a rule and the rows; the first `texts` columns begin at the left."""
-    widths = [max(len(row[column]) for row in grid) for column in range(len(grid[0]))]
-
-    def cell(text: str, column: int) -> str:
-        return text.ljust(widths[column]) if column < texts else text.rjust(widths[column])
-
-    lines = ["  ".join(cell(text, column) for column, text in enumerate(row)) for row in grid]
-    return [lines[0], "-" * len(lines[0]), *lines[1:]]
 
 
 def markdown(grid: list[list[str]], texts: int) -> str:

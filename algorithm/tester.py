@@ -17,6 +17,7 @@ from algorithm.video_tester import ByPeak, facts_of, test_videos
 from dataset import build_dataset
 from net import load_weights
 from net.ops.dcn import force_backend
+from net.weights import find
 from utils.components import build
 from utils.errors import UserError
 from utils.image_io import write_image
@@ -82,8 +83,12 @@ def trained_network(options: Options, device: torch.device, weights: Path | None
 
 
 def tested_weights(options: Options) -> Path:
-    """The file whose weights are tested."""
-    return Path(options.test.ckp_load_path or options.folder / "ckp-best.pt")
+    """The file whose weights are tested.
+
+    Raises:
+        UserError: test.ckp_load_path is neither a file nor a name of published weights.
+    """
+    return find(options.test.ckp_load_path or options.folder / "ckp-best.pt")
 
 
 def _are_videos(sets: dict[str, Any], options: Options) -> bool:
@@ -103,7 +108,7 @@ def _test_videos(options: Options, ranks: Ranks, sets: dict[str, Any]) -> VideoR
     network = trained_network(options, ranks.device)
     enhance, weights = ByPeak(enhancer(network, options.test)), {"all": tested_weights(options)}
     if options.test.peaks_ckp_load_path:
-        weights = {"others": weights["all"], "peaks": Path(options.test.peaks_ckp_load_path)}
+        weights = {"others": weights["all"], "peaks": find(options.test.peaks_ckp_load_path)}
         peaks = trained_network(options, ranks.device, weights["peaks"])
         enhance = ByPeak(enhancer(network, options.test), enhancer(peaks, options.test))
     parameters = sum(parameter.numel() for parameter in network.parameters())

@@ -7,7 +7,6 @@ last exit, which is what every image costs without the module. Milliseconds are 
 """
 
 import argparse
-import json
 import math
 import sys
 import time
@@ -27,7 +26,7 @@ from benchmarks import common
 from net import build_network, load_weights
 from net.rbqe import RBQE
 from net.tchebichef import polynomials
-from net.weights import read_metadata
+from net.weights import spec as weights_spec
 from utils.codecs import JPEG
 from utils.errors import UserError, command
 from utils.memory import keep_freed_memory
@@ -61,10 +60,7 @@ def _network(weights: Path | None, features: int) -> RBQE:
     """The network of a weights file, or one that has learnt nothing and passes on its input."""
     spec: dict[str, Any] = {"type": "RBQE", "num_features": features}
     if weights:
-        metadata = read_metadata(weights)
-        if "network" not in metadata:
-            raise UserError(f"{weights} does not tell its network; give a file written by python -m algorithm.publish")
-        spec = json.loads(metadata["network"])
+        spec = weights_spec(weights)
     torch.manual_seed(0)
     network = build_network(spec)
     if not isinstance(network, RBQE):

@@ -44,11 +44,21 @@ def stop_log() -> None:
 
 
 def progress_bar(
-    items: Iterable[Any] | None, title: str | None, total: int, is_main: bool, *, initial: int = 0, leave: bool = True
+    items: Iterable[Any] | None,
+    title: str | None,
+    total: int,
+    is_main: bool,
+    *,
+    initial: int = 0,
+    leave: bool = True,
+    unit: str = "it",
 ) -> "tqdm[Any]":
-    """A tqdm bar on the main rank, and only where somebody can watch it."""
-    shown = None if is_main else True  # None: hidden unless the output is a terminal
-    return tqdm(items, title, total, leave, initial=initial, disable=shown, dynamic_ncols=True)
+    """A tqdm bar on the main rank, and only where somebody can watch it; of bytes, unit "B", in kB, MB ..."""
+    hidden = None if is_main else True  # None: hidden unless the output is a terminal
+    return tqdm(
+        items, title, total, leave, initial=initial, disable=hidden, dynamic_ncols=True, unit=unit,
+        unit_scale=unit == "B",
+    )  # fmt: skip
 
 
 def duration(seconds: float) -> str:

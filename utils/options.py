@@ -76,7 +76,8 @@ class WarmStart(Section):
     """The first weights of a training that is not resumed."""
 
     ckp_load_path: Annotated[
-        str | None, Field(description="weights to start from: any file that test.py could test; null: random ones")
+        str | None,
+        Field(description="weights to start from: any file or name that test.py could test; null: random ones"),
     ] = None
     skip: Annotated[
         tuple[str, ...],
@@ -196,9 +197,13 @@ class TestOptions(Applied):
         default=_PSNR, description="metrics of the table; {} only enhances"
     )
     if_save_im: Annotated[bool, Field(description="save the enhanced images in test_im_enhanced/, or videos")] = True
-    ckp_load_path: Annotated[str | None, Field(description="weights to test; null: ckp-best.pt of this experiment")] = (
-        None
-    )
+    ckp_load_path: Annotated[
+        str | None,
+        Field(
+            description="weights to test, a file or a name that `python -m net.weights list` shows; "
+            "null: ckp-best.pt of this experiment"
+        ),
+    ] = None
     peaks_ckp_load_path: Annotated[
         str | None,
         Field(

@@ -10,6 +10,7 @@ Several upstream names may mean one tensor of ours (a shared layer): they must t
 that some checkpoints hold and others do not, a network names in `optional_weights`.
 """
 
+import json
 import os
 import re
 import warnings
@@ -26,6 +27,8 @@ from torch import Tensor, nn
 
 from net.pickled import read_modules
 from net.tensorflow_checkpoint import index_file, pytorch_layout, read_variables
+from net.weights.index import find
+from utils.checkpoint import load_checkpoint
 from utils.errors import UserError
 from utils.files import atomic_path
 from utils.registry import nearest
@@ -64,6 +67,7 @@ def load_weights(network: nn.Module, path: str | os.PathLike[str], skip: Sequenc
     of one of their files, or as an .npz of their variables. The network is changed only if everything fits.
 
     Args:
+        path: the file, or the name of published weights.
         skip: parts of the network, such as `tail` or `body.3`; their weights that are not in the file, or not
             in this shape, stay as they are, and those that only the file has are not needed.
 
@@ -71,11 +75,11 @@ def load_weights(network: nn.Module, path: str | os.PathLike[str], skip: Sequenc
         Names of the weights that stayed as they were.
 
     Raises:
-        UserError: no such file, damaged, no weights in it, pickled code in it, or weights that do not
+        UserError: no such file or name, damaged, no weights in it, pickled code in it, or weights that do not
             fit, with the names that are missing, unexpected, of another shape, or shared only here; the
             network knows them as those of another one; it has no such part to skip.
     """
-    path = Path(path)
+    path = find(path)
     _check_parts(network, skip)
     states = list(_states(_read(path)))
     if not states:
@@ -122,6 +126,20 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
             return file.metadata() or {}
     except safetensors.SafetensorError:
         raise UserError(f"{path} is damaged or no .safetensors file") from None
+
+
+def spec(path: str | Path) -> dict[str, Any]:
+    """The network of published weights, or of one of our training checkpoints, as `net.build_network` takes it.
+
+    Raises:
+        UserError: no such file, damaged, or it does not tell its network.
+    """
+    if Path(path).suffix == ".pt":
+        return dict(load_checkpoint(path)["options"]["network"])
+    told = read_metadata(path).get("network")
+    if told is None:
+        raise UserError(f"{path} does not tell its network; give a file written by python -m algorithm.publish")
+    return json.loads(told)
 
 
 def numbered(name: str, prefixes: Sequence[str], layers: Sequence[str]) -> str:

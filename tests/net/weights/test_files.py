@@ -1,4 +1,4 @@
-"""net/weights.py: every way weights come in, what goes out, and files that must be refused."""
+"""net/weights/files.py: every way weights come in, what goes out, and files that must be refused."""
 
 import io
 import os

@@ -1,0 +1,131 @@
+"""Published weights by name: `weights/index.json`, which is read out of the cards beside it.
+
+There are two folders `weights/`: that of the working folder, into which `python -m algorithm.publish` writes, and that
+of PowerQE's own checkout. An installed package has no weights with it; it finds those of the folder in which it runs.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from net.tensorflow_checkpoint import index_file
+from net.weights.card import Entry, read_card
+from utils.components import explain
+from utils.download import sha256_of
+from utils.errors import UserError
+from utils.files import atomic_path
+from utils.registry import nearest
+
+FILE = "index.json"
+_SUFFIX = ".safetensors"
+_SHIPPED = Path(__file__).resolve().parents[2] / "weights"
+
+
+class Known(NamedTuple):
+    """An entry and where its file is, or would be."""
+
+    entry: Entry
+    path: Path
+
+
+def entries(folder: str | os.PathLike[str] | None = None) -> tuple[Entry, ...]:
+    """All published weights, by name.
+
+    Args:
+        folder: where index.json is; None: `weights/` of the working folder and of PowerQE.
+
+    Raises:
+        UserError: an index that is damaged.
+    """
+    return tuple(known.entry for known in known_weights(folder).values())
+
+
+def known_weights(folder: str | os.PathLike[str] | None = None) -> dict[str, Known]:
+    """Name -> entry and path, sorted by name. Of one name the working folder's counts. Raises as `entries`."""
+    folders = [_SHIPPED, Path("weights")] if folder is None else [Path(folder)]
+    known = {entry.name: Known(entry, place / entry.file) for place in folders for entry in _read(place / FILE)}
+    return dict(sorted(known.items()))
+
+
+def lookup(name: str, folder: str | os.PathLike[str] | None = None) -> Known:
+    """The entry of a name; `.safetensors` may stand behind it.
+
+    Raises:
+        UserError: there is none, with the nearest name; or the index is damaged.
+    """
+    known = known_weights(folder)
+    found = known.get(name.removesuffix(_SUFFIX))
+    if found is None:
+        near = nearest(name.removesuffix(_SUFFIX), known)
+        raise UserError(f"no weights file or name {name}{near}; python -m net.weights list shows all names")
+    return found
+
+
+def find(name_or_path: str | os.PathLike[str], folder: str | os.PathLike[str] | None = None) -> Path:
+    """The file of weights that a user names: a path that exists, or a name of the index.
+
+    Nothing is downloaded.
+
+    Args:
+        folder: where index.json is; None: `weights/` of the working folder and of PowerQE.
+
+    Raises:
+        UserError: no such file or name, with the nearest name; or the named weights have to be fetched first.
+    """
+    path = Path(name_or_path)
+    if path.is_file() or index_file(path):
+        return path
+    if path.name != str(name_or_path):  # in some folder, so no name
+        raise UserError(f"no weights file {path}")
+    entry, path = lookup(path.name, folder)
+    if not path.is_file():
+        source = "" if entry.url else " --from FOLDER"
+        raise UserError(f"the weights {entry.name} are not here yet: python -m net.weights fetch {entry.name}{source}")
+    return path
+
+
+def write_index(folder: str | os.PathLike[str]) -> list[Entry]:
+    """Write index.json anew out of the cards of a folder; returns what is in it.
+
+    Raises:
+        UserError: a card that cannot be read, or a file that is not the one of its card.
+    """
+    folder = Path(folder)
+    found = [_checked(read_card(card), folder) for card in sorted(folder.glob("*.md")) if card.name != "README.md"]
+    data = [{"name": entry.name, **entry.model_dump(mode="json", exclude_none=True)} for entry in found]
+    with atomic_path(folder / FILE) as path:
+        path.write_text(_text(data), encoding="utf-8")
+    return found
+
+
+def _checked(entry: Entry, folder: Path) -> Entry:
+    """The entry, if its file is not here or is the one that the card means."""
+    path = folder / entry.file
+    if path.is_file() and (path.stat().st_size, sha256_of(path)) != (entry.bytes, entry.sha256):
+        raise UserError(f"{path} is not the file of its card {entry.name}.md: size or SHA-256 differ; publish it again")
+    return entry
+
+
+def _text(data: list[dict[str, Any]]) -> str:
+    """JSON with a line for each key and each figure, so that a change is seen in a comparison of versions."""
+    parts = [[f"{json.dumps(key)}: {_value_text(value)}" for key, value in entry.items()] for entry in data]
+    return "[\n" + ",\n".join(" {\n  " + ",\n  ".join(lines) + "\n }" for lines in parts) + "\n]\n"
+
+
+def _value_text(value: Any) -> str:
+    if isinstance(value, list) and value:
+        return "[\n   " + ",\n   ".join(json.dumps(part, ensure_ascii=False) for part in value) + "\n  ]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _read(path: Path) -> list[Entry]:
+    if not path.is_file():
+        return []
+    try:
+        return [Entry.model_validate(entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
+    except (ValueError, TypeError, UserError) as error:  # ValidationError is a ValueError
+        reason = explain(error) if isinstance(error, ValidationError) else "no valid JSON"
+        raise UserError(f"{path} is damaged ({reason}); make it anew: python -m net.weights index") from None

@@ -1,0 +1,240 @@
+"""utils/download.py against a real server on this machine that can break off, lie, and refuse."""
+
+import fcntl
+import hashlib
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from utils import download as module
+from utils.download import download, sha256_of
+from utils.errors import UserError
+
+CONTENT = bytes(range(256)) * 1000
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+@dataclass
+class Server:
+    """What the server does, and what it was asked.
+
+    Args:
+        ranges: can it send the rest of a file?
+        cuts: after how many bytes it breaks off, for each request in turn; None: not at all.
+        says_length: does it tell how long the file is?
+    """
+
+    url: str = ""
+    content: bytes = CONTENT
+    ranges: bool = True
+    cuts: list[int | None] = field(default_factory=list)
+    says_length: bool = True
+    asked: list[str | None] = field(default_factory=list)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Any
+
+    def do_GET(self) -> None:
+        state: Server = self.server.state
+        wanted = self.headers.get("Range")
+        state.asked.append(wanted)
+        if self.path != "/file":
+            self.send_error(404)
+            return
+        start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and state.ranges else 0
+        rest, total = state.content[start:], len(state.content)
+        self.send_response(206 if start else 200)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{total - 1}/{total}")
+        if state.says_length:
+            self.send_header("Content-Length", str(len(rest)))
+        self.end_headers()
+        cut = state.cuts.pop(0) if state.cuts else None
+        self.wfile.write(rest[:cut])
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setenv("no_proxy", "*")
+    http = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    state = Server(f"http://127.0.0.1:{http.server_port}/file")
+    http.state = state  # pyright: ignore[reportAttributeAccessIssue]
+    thread = Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield state
+    http.shutdown()
+    http.server_close()
+    thread.join()
+
+
+def get(server: Server, path: Path, content: bytes = CONTENT) -> None:
+    download(server.url, path, sha256=hashlib.sha256(content).hexdigest(), size=len(content))
+
+
+def refused(server: Server, path: Path, *words: str) -> None:
+    """One line that says all of this; the file is not there."""
+    with pytest.raises(UserError) as error:
+        get(server, path)
+    message = str(error.value)
+    assert all(word in message for word in words), message
+    assert "\n" not in message
+    assert not path.exists()
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_whole_file_in_a_folder_that_is_made(server, tmp_path):
+    get(server, tmp_path / "new/file.bin")
+    assert (tmp_path / "new/file.bin").read_bytes() == CONTENT
+    assert names(tmp_path / "new") == ["file.bin"]
+    assert server.asked == [None]
+
+
+def test_another_file_of_the_name_is_replaced(server, tmp_path):
+    (tmp_path / "file.bin").write_bytes(b"old")
+    get(server, tmp_path / "file.bin")
+    assert sha256_of(tmp_path / "file.bin") == SHA256
+
+
+def test_goes_on_where_the_connection_broke(server, tmp_path):
+    server.cuts = [100_000, 50_000]
+    get(server, tmp_path / "file.bin")
+    assert (tmp_path / "file.bin").read_bytes() == CONTENT
+    assert server.asked == [None, "bytes=100000-", "bytes=150000-"]
+
+
+def test_goes_on_in_the_next_call(server, tmp_path):
+    server.cuts = [1000] * module.ATTEMPTS
+    refused(server, tmp_path / "file.bin", server.url, "broke after 3,000 of 256,000 bytes")
+    assert names(tmp_path) == [f".file.bin.{SHA256[:12]}.part"]
+    get(server, tmp_path / "file.bin")
+    assert (tmp_path / "file.bin").read_bytes() == CONTENT
+    assert server.asked[-1] == "bytes=3000-"
+    assert names(tmp_path) == ["file.bin"]
+
+
+def test_a_complete_part_needs_no_server(server, tmp_path):
+    (tmp_path / f".file.bin.{SHA256[:12]}.part").write_bytes(CONTENT)
+    get(server, tmp_path / "file.bin")
+    assert server.asked == []
+
+
+def test_what_came_of_another_version_is_not_gone_on_with(server, tmp_path):
+    (tmp_path / f".file.bin.{'0' * 12}.part").write_bytes(b"x" * 1000)
+    get(server, tmp_path / "file.bin")
+    assert server.asked == [None]
+
+
+@pytest.mark.parametrize("says_length", [True, False])
+def test_without_ranges_it_starts_again(server, tmp_path, says_length):
+    server.ranges, server.says_length, server.cuts = False, says_length, [1000]
+    get(server, tmp_path / "file.bin")
+    assert (tmp_path / "file.bin").read_bytes() == CONTENT
+    assert server.asked == [None, "bytes=1000-"]
+
+
+@pytest.mark.parametrize("kept", [0, 1000])
+def test_another_content_is_not_kept(server, tmp_path, kept):
+    (tmp_path / f".file.bin.{SHA256[:12]}.part").write_bytes(CONTENT[:kept])
+    server.content = b"?" * len(CONTENT)
+    refused(server, tmp_path / "file.bin", server.url, "another file", "SHA-256", SHA256)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("kept", [0, 1000])
+@pytest.mark.parametrize("content", [CONTENT[:-1], CONTENT + b"?"])
+def test_another_length_is_refused_at_once(server, tmp_path, content, kept):
+    part = tmp_path / f".file.bin.{SHA256[:12]}.part"
+    part.write_bytes(CONTENT[:kept])
+    server.content = content
+    refused(server, tmp_path / "file.bin", "another file", f"{len(content):,} bytes, expected 256,000")
+    assert len(server.asked) == 1
+    assert names(tmp_path) == ([part.name] if kept else [])
+
+
+def test_a_file_without_end_is_cut(server, tmp_path):
+    server.content, server.says_length = b"?" * (2 * len(CONTENT)), False
+    refused(server, tmp_path / "file.bin", "another file: its SHA-256 is")
+    assert names(tmp_path) == []
+
+
+def test_not_found(server, tmp_path):
+    server.url += "s"
+    refused(server, tmp_path / "file.bin", server.url, "404 Not Found")
+    assert len(server.asked) == 1
+    assert names(tmp_path) == []
+
+
+def test_nobody_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("no_proxy", "*")
+    with socket.socket() as closed:  # bound, but nobody listens
+        closed.bind(("127.0.0.1", 0))
+        server = Server(f"http://127.0.0.1:{closed.getsockname()[1]}/file")
+        refused(server, tmp_path / "file.bin", server.url, "cannot be reached (Connection refused)")
+    assert names(tmp_path) == []
+
+
+def test_silence_counts_as_broken(tmp_path, monkeypatch):
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr(module, "PATIENCE", 0.05)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        server = Server(f"http://127.0.0.1:{silent.getsockname()[1]}/file")
+        refused(server, tmp_path / "file.bin", "cannot be reached (timed out)")
+
+
+def test_local_files(tmp_path):
+    source = tmp_path / "a file.bin"
+    source.write_bytes(CONTENT)
+    get(Server(source.as_uri()), tmp_path / "there/file.bin")
+    assert (tmp_path / "there/file.bin").read_bytes() == CONTENT
+    source.unlink()
+    refused(Server(source.as_uri()), tmp_path / "there/other.bin", "cannot be reached (No such file or directory)")
+
+
+@pytest.mark.parametrize("url", ["ftp://host/file", "file.bin", "/file.bin"])
+def test_other_schemes_are_refused(tmp_path, url):
+    refused(Server(url), tmp_path / "file.bin", url, "https:, http:, file:")
+    assert names(tmp_path) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")
+def test_full_disk(server, tmp_path):
+    (tmp_path / f".file.bin.{SHA256[:12]}.part").symlink_to("/dev/full")
+    refused(server, tmp_path / "file.bin", "No space left on device", "256,000 bytes are needed")
+    assert len(server.asked) == 1
+
+
+def test_no_folder_can_be_made(server, tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(UserError, match=r"cannot write .*free space, or choose another folder"):
+        get(server, tmp_path / "file/file.bin")
+
+
+def test_two_at_once(server, tmp_path):
+    part = tmp_path / f".file.bin.{SHA256[:12]}.part"
+    with part.open("ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        refused(server, tmp_path / "file.bin", "another process is downloading")
+    assert server.asked == []
+
+
+def test_the_sum_is_of_the_content(tmp_path):
+    (tmp_path / "empty").write_bytes(b"")
+    assert sha256_of(tmp_path / "empty") == hashlib.sha256().hexdigest()
+    (tmp_path / "large").write_bytes(os.urandom(10) * 300_000)  # more than is read at once
+    assert sha256_of(tmp_path / "large") == hashlib.sha256((tmp_path / "large").read_bytes()).hexdigest()

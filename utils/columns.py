@@ -1,0 +1,12 @@
+"""Tables on the terminal."""
+
+
+def aligned(grid: list[list[str]], texts: int) -> list[str]:
+    """Lines for the terminal: the header, a rule and the rows; the first `texts` columns begin at the left."""
+    widths = [max(len(row[column]) for row in grid) for column in range(len(grid[0]))]
+
+    def cell(text: str, column: int) -> str:
+        return text.ljust(widths[column]) if column < texts else text.rjust(widths[column])
+
+    lines = ["  ".join(cell(text, column) for column, text in enumerate(row)) for row in grid]
+    return [lines[0], "-" * len(lines[0]), *lines[1:]]

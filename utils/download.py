@@ -1,0 +1,168 @@
+"""Downloading a file of known content: whole and right, or not there."""
+
+import fcntl
+import hashlib
+import http.client
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import FileIO
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from utils.errors import UserError
+from utils.files import atomic_path
+from utils.log import progress_bar
+
+ATTEMPTS = 3
+"""How often a connection may break in one call."""
+PATIENCE = 30.0
+"""Seconds without a byte after which a connection counts as broken."""
+SCHEMES = ("https", "http", "file")
+
+_CHUNK = 1 << 16
+_BROKEN = (http.client.HTTPException, OSError)
+
+
+def download(url: str, path: str | os.PathLike[str], *, sha256: str, size: int) -> None:
+    """Fetch a file, which has its name only when its content is right.
+
+    Until then it is `.<name>.<start of sha256>.part` beside it. An interrupted download goes on there, now or in the
+    next call, if the server can send a part of a file (RFC 9110, section 14); if not, it starts again.
+
+    Args:
+        url: http, https or file.
+        path: where the file is to be; one that is there is replaced.
+        sha256: of the content, in hexadecimal.
+        size: in bytes.
+
+    Raises:
+        UserError: of the URL, the network, the server, the content or the disk.
+    """
+    path = Path(path)
+    if urlsplit(url).scheme not in SCHEMES:
+        raise UserError(f"{url}: found no URL that begins with {', '.join(f'{scheme}:' for scheme in SCHEMES)}")
+    with _claimed(path.with_name(f".{path.name}.{sha256[:12]}.part"), size) as part:
+        for _ in range(ATTEMPTS):
+            if part.stat().st_size < size:
+                _receive(url, part, size)
+        received = part.stat().st_size
+        if received < size:
+            raise UserError(
+                f"{url}: the connection broke after {received:,} of {size:,} bytes; the same command goes on there"
+            )
+        found = sha256_of(part)
+        if found != sha256:
+            part.write_bytes(b"")
+            raise _other_file(url, f"its SHA-256 is {found}, expected {sha256}")
+        with _writing(path, size), atomic_path(path) as temporary:
+            part.replace(temporary)
+
+
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """Of a file's content, in hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+@contextmanager
+def _claimed(part: Path, size: int) -> Iterator[Path]:
+    """What came so far, for this process alone; removed if that is nothing."""
+    with _writing(part, size):
+        part.parent.mkdir(parents=True, exist_ok=True)
+        file = part.open("ab")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"another process is downloading {part}; wait for it") from None
+        except OSError:
+            pass  # a file system without locks
+        try:
+            yield part
+        finally:
+            if part.exists() and not part.stat().st_size:
+                part.unlink()
+
+
+def _receive(url: str, part: Path, size: int) -> None:
+    """Append to `part` what is missing, as far as the connection holds."""
+    have = part.stat().st_size
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    try:
+        with _opened(request) as response, part.open("ab", buffering=0) as file:
+            _check_length(response, url, size)
+            if have and not _is_rest(response, have):
+                file.truncate(0)
+                have = 0
+            with progress_bar(None, part.name[1:].rpartition(".")[0], size, True, initial=have, unit="B") as bar:
+                _copy(response, file, size - have, bar)
+    except _BROKEN:  # what could not be written is a UserError
+        return
+
+
+@contextmanager
+def _opened(request: urllib.request.Request) -> Iterator[Any]:
+    """The response to a request."""
+    url = request.full_url
+    try:
+        response = urllib.request.urlopen(request, timeout=PATIENCE)
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise UserError(f"{url}: the server says {error.code} {error.reason}; is the address still right?") from None
+    except urllib.error.URLError as error:
+        raise _unreachable(url, error.reason) from None
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise _unreachable(url, error) from None
+    with response:
+        yield response
+
+
+def _unreachable(url: str, reason: Any) -> UserError:
+    words = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
+    return UserError(f"{url} cannot be reached ({words}); check the address and the network")
+
+
+def _check_length(response: Any, url: str, size: int) -> None:
+    """Refuse a file of another size, if the server tells it, before all of it is here."""
+    told = response.headers.get("Content-Range" if response.status == 206 else "Content-Length", "")
+    length = told.rpartition("/")[2]
+    if length.isdecimal() and int(length) != size:
+        raise _other_file(url, f"it has {int(length):,} bytes, expected {size:,}")
+
+
+def _other_file(url: str, difference: str) -> UserError:
+    return UserError(f"{url} is another file: {difference}; nothing of it was kept")
+
+
+def _is_rest(response: Any, have: int) -> bool:
+    """Whether a server sends what follows the first `have` bytes, not the whole file."""
+    return response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+
+
+def _copy(response: Any, file: FileIO, limit: int, bar: Any) -> None:
+    while limit > 0 and (chunk := response.read(min(_CHUNK, limit))):
+        rest = memoryview(chunk)
+        while rest:
+            with _writing(Path(file.name), limit):
+                rest = rest[file.write(rest) :]
+        limit -= len(chunk)
+        bar.update(len(chunk))
+
+
+@contextmanager
+def _writing(path: Path, size: int) -> Iterator[None]:
+    """Say what could not be written, and apart from what the network does."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(
+            f"cannot write {path} ({reason}); {size:,} bytes are needed: free space, or choose another folder"
+        ) from None
