@@ -31,6 +31,7 @@ _MODES = {"1": "L", "L": "L", "LA": "LA", "La": "LA", "P": "RGB", "PA": "RGBA", 
           "RGBa": "RGBA", "RGBX": "RGB", "YCbCr": "RGB"}  # fmt: skip
 _PLAIN = ("JPEG", "MPO", "PNG", "TIFF", "BMP", "WEBP")
 """Formats whose 8-bit grey and RGB pixels the data sets read, too, so here they are the same."""
+_PNG_DEPTH, _PNG_KIND = 24, 25  # where its header has bit depth and colour type (PNG specification 11.2.1)
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def decode_photo(data: bytes, name: str) -> Photo:
     """Decode the bytes of a picture file like `read_photo`; `name` says in errors where they came from."""
     check_whole(data, name)
     with _opened(data, name) as image:
-        _check(image, name)
+        _check(image, data, name)
         metadata = _metadata(image, data, name)
         notes = ("its palette became RGB",) if image.mode in ("P", "PA") else ()
         pixels, alpha = _pixels(image, data, name)
@@ -112,18 +113,18 @@ def _opened(data: bytes, name: str) -> Image.Image:
         return Image.open(io.BytesIO(data))
     except UnidentifiedImageError:
         raise UserError(f"{name}: no picture, or of a format that is not known here; replace or convert it") from None
-    except (OSError, ValueError, SyntaxError, ArithmeticError) as error:  # what Pillow raises on damaged headers
+    except Exception as error:  # Pillow's parsers raise whatever damaged bytes make them raise
         raise UserError(f"{name}: not a readable image ({error}); replace the file") from None
 
 
-def _check(image: Image.Image, name: str) -> None:
+def _check(image: Image.Image, data: bytes, name: str) -> None:
     pages = getattr(image, "n_frames", 1)
     if pages > 1 and image.format != "MPO":  # of which the others are previews
         what = "pages" if image.format == "TIFF" else "frames of an animation"
         raise UserError(f"{name}: holds {pages} {what}, expected one picture; split the file")
     if image.width * image.height > LARGEST:
         raise UserError(f"{name}: {image.width}x{image.height} pixels are more than {LARGEST:,}; cut it into parts")
-    if image.mode not in _MODES and not _is_deep(image):
+    if image.mode not in _MODES and not _is_deep(image, data):
         hint = (
             "; convert it to sRGB, in which its colours depend on the printer's profile" if image.mode == "CMYK" else ""
         )
@@ -139,31 +140,24 @@ def _metadata(image: Image.Image, data: bytes, name: str) -> Metadata:
         ) from None
 
 
-def _is_deep(image: Image.Image) -> bool:
+def _is_deep(image: Image.Image, data: bytes) -> bool:
     """Whether the file has 16 bits, of which Pillow's mode tells for grey only."""
     if image.format == "TIFF":
         tags = image.getexif()
         bits, kind = tags.get(ExifTags.Base.BitsPerSample, 1), tags.get(339, 1)  # 339: SampleFormat, 1 is unsigned
         return _all_equal(bits, 16) and _all_equal(kind, 1)
-    return image.mode.startswith("I;16") or (image.format == "PNG" and _png_header(image)[0] == 16)
+    return image.mode.startswith("I;16") or (image.format == "PNG" and data[_PNG_DEPTH] == 16)
 
 
 def _all_equal(value: object, wanted: int) -> bool:
     return all(each == wanted for each in (value if isinstance(value, tuple) else (value,)))
 
 
-def _png_header(image: Image.Image) -> tuple[int, int]:
-    """Bit depth and colour type (PNG specification 11.2.1)."""
-    file = image.fp
-    assert isinstance(file, io.BytesIO)
-    return file.getbuffer()[24], file.getbuffer()[25]
-
-
 def _pixels(image: Image.Image, data: bytes, name: str) -> tuple[np.ndarray, np.ndarray | None]:
     """(H, W, 1 or 3), and alpha (H, W, 1)."""
-    if _is_deep(image):
+    if _is_deep(image, data):
         pixels = decode_deep(data, name)
-        grey = image.format == "PNG" and _png_header(image)[1] == 4  # grey with alpha, which OpenCV makes RGBA
+        grey = image.format == "PNG" and data[_PNG_KIND] == 4  # grey with alpha, which OpenCV makes RGBA
         return _separated(pixels[..., (0, 3)] if grey else pixels)
     if image.format in _PLAIN and image.mode in ("L", "RGB") and "transparency" not in image.info:
         return decode_image(data, "any", name, turned=False), None
@@ -172,7 +166,7 @@ def _pixels(image: Image.Image, data: bytes, name: str) -> tuple[np.ndarray, np.
         mode += "A"
     try:
         pixels = np.asarray(image.convert(mode))
-    except (OSError, ValueError, SyntaxError, ArithmeticError) as error:
+    except Exception as error:  # as above
         raise UserError(f"{name}: not a readable image ({error}); replace the file") from None
     return _separated(pixels if pixels.ndim == 3 else pixels[..., None])
 

@@ -16,7 +16,7 @@ from algorithm.inference import follows_motion
 from algorithm.phase import Batch
 from algorithm.self_ensemble import SelfEnsemble
 from net import NETWORKS, build_network, load_weights
-from net.weights.index import find, spec
+from net.weights import find, spec
 from utils.errors import UserError
 
 

@@ -56,11 +56,9 @@ def enhance_photo(photo: Photo, model: Model, name: str) -> Enhanced:
     tables = _tables(photo, model, name, notes)
     if photo.format in ("JPEG", "MPO") and tables is None:
         photo = photo.upright()  # as test.py reads it; tables are of the blocks as they lie in the file
-    batch: dict[str, Tensor | None] = {"lq": _seen(photo, model.channels)}
-    if tables is not None:
-        batch["tables"] = tables
-    result, estimates = model(batch)
-    pixels = _pixels(photo, result.clamp(0, 1), batch["lq"], notes)
+    seen = _seen(photo, model.channels)
+    result, estimates = model({"lq": seen} if tables is None else {"lq": seen, "tables": tables})
+    pixels = _pixels(photo, result.clamp(0, 1), seen, notes)
     alpha = photo.alpha if photo.alpha is None else _enlarged(photo.alpha, pixels)
     return Enhanced(replace(photo, pixels=pixels, alpha=alpha), photo, estimates, tuple(notes))
 
@@ -105,7 +103,7 @@ def _enlarged(alpha: np.ndarray, pixels: np.ndarray) -> np.ndarray:
 
 
 def _tables(photo: Photo, model: Model, name: str, notes: list[str]) -> Tensor | None:
-    """What a network of quantization tables needs, (1, 2 or 1, 8, 8): those of the file, else those that its pixels tell."""
+    """What a network of tables needs, (1, 2 or 1, 8, 8): those of the file, else those that its pixels tell."""
     if not model.needs_tables:
         return None
     tables = photo.tables
