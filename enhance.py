@@ -5,7 +5,7 @@ import sys
 from tqdm import tqdm
 
 from algorithm.enhance.arguments import applying, parser
-from algorithm.enhance.files import find_jobs
+from algorithm.enhance.files import find_jobs, make_folder
 from algorithm.enhance.run import Models, Result, enhance_files
 from utils.errors import command
 from utils.log import progress_bar, start_log
@@ -18,6 +18,7 @@ def main() -> None:
     args = parser().parse_args()
     jobs = find_jobs(args.inputs, args.output, args.format)
     models = Models(args.weights, applying(args))
+    make_folder(args.output)
     start_log(None, timed=False)
     keep_freed_memory()
     results: list[Result] = []

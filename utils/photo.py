@@ -6,6 +6,7 @@ kinds, OpenCV reads 16 bits and Pillow transparency and palettes, each what the 
 
 import io
 import os
+import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from utils.codecs.jpeg_tables import read_tables
 from utils.errors import UserError
 from utils.image_io import SUFFIXES, check_whole, decode_deep, decode_image, is_jpeg, oriented
 from utils.photo_metadata import Metadata, orientation_of, read_metadata
+from utils.video_file import SUFFIXES as VIDEO_SUFFIXES
 
 PHOTO_SUFFIXES = (*SUFFIXES, ".gif", ".avif")
 """Of the files that are taken for pictures when a folder is searched; a file that is named may have any other."""
@@ -23,6 +25,8 @@ LARGEST = 1 << 30
 """Pixels; OpenCV reads no more."""
 
 Image.MAX_IMAGE_PIXELS = None  # Pillow would refuse 180 million; `LARGEST` is looked at before anything is unpacked
+
+warnings.filterwarnings("ignore", module=r"PIL\.")  # what it would say of damaged metadata helps nobody
 
 # EXIF orientation -> number of the symmetry (utils.image_io.oriented) that turns the stored picture upright.
 _SYMMETRY = {1: 0, 2: 1, 3: 3, 4: 2, 5: 4, 6: 6, 7: 7, 8: 5}
@@ -112,6 +116,8 @@ def _opened(data: bytes, name: str) -> Image.Image:
     try:
         return Image.open(io.BytesIO(data))
     except UnidentifiedImageError:
+        if Path(name).suffix.lower() in (*VIDEO_SUFFIXES, ".yuv"):
+            raise UserError(f"{name}: a video, expected a picture; test.py enhances videos") from None
         raise UserError(f"{name}: no picture, or of a format that is not known here; replace or convert it") from None
     except Exception as error:  # Pillow's parsers raise whatever damaged bytes make them raise
         raise UserError(f"{name}: not a readable image ({error}); replace the file") from None
@@ -125,10 +131,8 @@ def _check(image: Image.Image, data: bytes, name: str) -> None:
     if image.width * image.height > LARGEST:
         raise UserError(f"{name}: {image.width}x{image.height} pixels are more than {LARGEST:,}; cut it into parts")
     if image.mode not in _MODES and not _is_deep(image, data):
-        hint = (
-            "; convert it to sRGB, in which its colours depend on the printer's profile" if image.mode == "CMYK" else ""
-        )
-        raise UserError(f"{name}: found {image.mode} pixels, expected grey or RGB{hint or '; convert it'}")
+        hint = "convert it to sRGB by its profile" if image.mode == "CMYK" else "convert it"
+        raise UserError(f"{name}: found {image.mode} pixels, expected grey or RGB; {hint}")
 
 
 def _metadata(image: Image.Image, data: bytes, name: str) -> Metadata:
@@ -165,7 +169,7 @@ def _pixels(image: Image.Image, data: bytes, name: str) -> tuple[np.ndarray, np.
     if "transparency" in image.info and not mode.endswith("A"):
         mode += "A"
     try:
-        pixels = np.asarray(image.convert(mode))
+        pixels = np.array(image.convert(mode))
     except Exception as error:  # as above
         raise UserError(f"{name}: not a readable image ({error}); replace the file") from None
     return _separated(pixels if pixels.ndim == 3 else pixels[..., None])

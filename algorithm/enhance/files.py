@@ -1,6 +1,7 @@
 """Which files are enhanced, and what the results are called."""
 
 import glob
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,7 +37,7 @@ def find_jobs(inputs: Sequence[str], output: Path | None, file_format: Format | 
         UserError: nothing of such a name, a folder without pictures, or a result that would be written over its source.
     """
     found: dict[Path, Path] = {}
-    as_file = output is not None and output.suffix.lower() in FORMATS and not output.is_dir()
+    as_file = output is not None and _is_file_name(output)
     folder = FOLDER if output is None else output
     for name in inputs:
         for source, place in _expanded(name, folder):
@@ -104,6 +105,28 @@ def _to_file(sources: list[Path], output: Path, file_format: Format | None) -> J
     job = Job(sources[0], output)
     check_not_source(job)
     return job
+
+
+def make_folder(output: Path | None) -> None:
+    """Make the folder of the results, so that one that cannot be is known before anything is done.
+
+    Args:
+        output: as in `find_jobs`.
+
+    Raises:
+        UserError: it cannot be made, or nothing can be written there.
+    """
+    folder = FOLDER if output is None else output.parent if _is_file_name(output) else output
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the folder {folder}: {error.strerror}; choose another one with -o") from None
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"cannot write into the folder {folder}; choose another one with -o")
+
+
+def _is_file_name(output: Path) -> bool:
+    return output.suffix.lower() in FORMATS and not output.is_dir()
 
 
 def check_not_source(job: Job) -> None:

@@ -104,7 +104,10 @@ def enhance_files(
 
 
 class _Done(NamedTuple):
+    """titles: of the comparison. facts, notes: of the summary."""
+
     enhanced: Enhanced
+    titles: tuple[str, str]
     facts: str
     notes: list[str]
 
@@ -129,14 +132,16 @@ def _read(job: Job, force: bool, compare: bool) -> Photo:
 
 
 def _enhance(job: Job, photo: Photo, models: Models) -> _Done:
-    start = time.perf_counter()
     model, remark = models.of(photo)
+    start = time.perf_counter()  # without the loading of weights, which only the first picture waits for
     enhanced = enhance_photo(photo, model, str(job.source))
     seconds = time.perf_counter() - start
     height, width = photo.pixels.shape[:2]
-    facts = [f"{width}x{height}", *_qualities(photo, enhanced.estimates), model.name, f"{seconds:.1f} s"]
+    qualities = _qualities(photo, enhanced.estimates)
+    facts = [f"{width}x{height}", *qualities, model.name, f"{seconds:.1f} s"]
     notes = [remark, *enhanced.notes, f"in tiles of {model.tile}" if model.tile else ""]
-    return _Done(enhanced, ", ".join(facts), [note for note in notes if note])
+    titles = ", ".join([f"before: {job.source.name}", *qualities]), f"after: {model.name}"
+    return _Done(enhanced, titles, ", ".join(facts), [note for note in notes if note])
 
 
 def _write(job: Job, done: _Done, force: bool, compare: bool) -> Result:
@@ -147,7 +152,7 @@ def _write(job: Job, done: _Done, force: bool, compare: bool) -> Result:
         check_not_source(job._replace(target=target))
     write_photo(target, photo)
     if compare:
-        draw_comparison(compare_path(target), done.enhanced.before, photo, ("before", "after"))
+        draw_comparison(compare_path(target), done.enhanced.before, photo, done.titles)
     remarks = f" ({'; '.join(notes)})" if notes else ""
     return Result(job, summary=f"{job.source}: {done.facts} -> {target}{remarks}")
 
@@ -164,5 +169,5 @@ def _qualities(photo: Photo, estimates: dict[str, float]) -> list[str]:
         quality, is_exact = nearest_quality(photo.tables)
         said.append(f"JPEG quality {'' if is_exact else 'about '}{quality}")
     if "qf" in estimates:
-        said.append(f"looks like quality {estimates['qf']:.0f}")
+        said.append(f"looks like JPEG quality {estimates['qf']:.0f}")
     return said

@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_leaves
 
 from algorithm.calls import Arguments
 from algorithm.inference import SMALLEST, Tiled
+from algorithm.tiles import core_size
 from utils.memory import available_memory
 
 MARGIN = 2.0
@@ -56,9 +57,8 @@ class WithinMemory:
             self._tiled.size = self._side(picture, named)
         planned = self._tiled.size
         result = self._tiled(picture, **named)
-        if self._tiled.size < planned:  # it did not fit: the others are planned for less
-            self._fixed = self._tiled.size if self._fixed else None
-            self.bound = int(self.bound * (self._tiled.size / planned) ** 2)
+        if self._tiled.size < planned and self._fixed is None:  # later pictures are planned for what did fit
+            self.bound = self._largest_need(picture, named)
         self.size = None if max(picture.shape[-2:]) <= self._tiled.size else self._tiled.size
         return result
 
@@ -71,16 +71,20 @@ class WithinMemory:
         """The largest side of tiles that fit; that of the picture if it does."""
         self._line = self._line or _measured(self._network, picture, named)
         height, width = picture.shape[-2:]
+        multiple = self._tiled.multiple  # of which sides have to be
+        side = -(-max(height, width) // multiple) * multiple
         if self.needs(height * width) <= self.bound:
-            return max(height, width)
-        self._tiled.size = side = max(height, width)
-        multiple = self._tiled.multiple
-        while side > SMALLEST:
-            side = max(SMALLEST, side * 7 // 8) // multiple * multiple or multiple
-            self._tiled.size = side
-            if self.needs(max(tile.pixels for tile in self._tiled.tiles(picture, **named))) <= self.bound:
+            return side
+        smallest = core_size(SMALLEST, multiple)
+        while side > smallest:
+            self._tiled.size = side = max(side * 7 // 8 // multiple * multiple, smallest)
+            if self._largest_need(picture, named) <= self.bound:
                 break
         return side
+
+    def _largest_need(self, picture: Tensor, named: dict[str, Any]) -> int:
+        """Bytes for the largest of the tiles in which the picture would be seen now."""
+        return self.needs(max(tile.pixels for tile in self._tiled.tiles(picture, **named)))
 
 
 def _measured(network: nn.Module, picture: Tensor, named: dict[str, Any]) -> tuple[float, float]:
