@@ -40,8 +40,8 @@ def parser() -> argparse.ArgumentParser:
     add("--tile", type=_tile, default="auto", metavar="auto|N|off", help="see large pictures in tiles: auto, if the "
         "network's maps would not fit into --memory; N, always with this side in pixels, halved if that does not fit; "
         "off, never. The result is that of the whole picture (default: auto)")  # fmt: skip
-    add("--memory", type=_gib, metavar="GIB", help="memory that the network's maps may take, in GiB; three pictures "
-        "with 30 bytes for each pixel come to it (default: half of what is free on the device)")  # fmt: skip
+    add("--memory", type=_gib, metavar="GIB", help="memory that the network's maps may take, in GiB; the pictures come "
+        "to it, 35 bytes for each pixel of the largest (default: half of what is free on the device)")  # fmt: skip
     add("--self-ensemble", action="store_true", help="take the mean over eight flips and transpositions of each "
         "picture: a little better, eight times the work")  # fmt: skip
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute; auto is the GPU if there "

@@ -15,6 +15,7 @@ from algorithm.forward import Forward
 from algorithm.inference import follows_motion
 from algorithm.phase import Batch
 from algorithm.self_ensemble import SelfEnsemble
+from algorithm.whole_picture import is_out_of_memory
 from net import NETWORKS, build_network, load_weights
 from net.weights import find, spec
 from utils.errors import UserError
@@ -103,11 +104,17 @@ class Model:
 
 
 def _whole(network: nn.Module, device: torch.device) -> Callable[..., Any]:
-    """The network itself, for what lies on the CPU."""
+    """The network itself, for what lies on the CPU; it says what to do where that does not fit into memory."""
 
     def call(picture: Tensor, **named: Any) -> Any:
         there = {name: value.to(device) if isinstance(value, Tensor) else value for name, value in named.items()}
-        return network(picture.to(device), **there)
+        try:
+            return network(picture.to(device), **there)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        height, width = picture.shape[-2:]
+        raise UserError(f"{width}x{height} pixels do not fit into memory as a whole; leave --tile off out")
 
     return call
 

@@ -20,6 +20,7 @@ from utils.tensors import to_image
 
 _STUDIO = 255 / 219
 """By which a step of luma changes R, G and B, if the chroma stays (ITU-R BT.601-7, 2.5)."""
+_STRIP = 128
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def enhance_photo(photo: Photo, model: Model, name: str) -> Enhanced:
         photo = photo.upright()  # as test.py reads it; tables are of the blocks as they lie in the file
     seen = _seen(photo, model.channels)
     result, estimates = model({"lq": seen} if tables is None else {"lq": seen, "tables": tables})
-    pixels = _pixels(photo, result.clamp(0, 1), seen, notes)
+    pixels = _pixels(photo, result, seen, notes)
     alpha = photo.alpha if photo.alpha is None else _enlarged(photo.alpha, pixels)
     return Enhanced(replace(photo, pixels=pixels, alpha=alpha), photo, estimates, tuple(notes))
 
@@ -81,15 +82,29 @@ def _to_batch(pixels: np.ndarray) -> Tensor:
 
 
 def _pixels(photo: Photo, result: Tensor, seen: Tensor, notes: list[str]) -> np.ndarray:
-    """The picture's new pixels, of its own kind, out of what the network made of those that it saw."""
+    """The picture's new pixels, of its own kind, out of what the network made of those that it saw.
+
+    In strips: at once it would take twice the memory of everything else.
+    """
     if photo.is_grey and result.shape[1] == 3:
-        result = result.mean(dim=1, keepdim=True)
         notes.append("grey, through weights for colour")
     elif not photo.is_grey and result.shape[1] == 1:
         if result.shape != seen.shape:
             raise UserError("weights that enlarge luma cannot take a picture with colours; choose weights for RGB")
-        result = _to_batch(photo.pixels) + (result - seen) * _STUDIO
         notes.append("weights for luma: the chroma stays as it was")
+    height, width = result.shape[-2:]
+    pixels = np.empty((height, width, photo.pixels.shape[2]), photo.pixels.dtype)
+    for top in range(0, height, _STRIP):
+        rows = slice(top, top + _STRIP)
+        pixels[rows] = _strip(photo, result[:, :, rows].clamp(0, 1), seen[:, :, rows], rows)
+    return pixels
+
+
+def _strip(photo: Photo, result: Tensor, seen: Tensor, rows: slice) -> np.ndarray:
+    if photo.is_grey and result.shape[1] == 3:
+        result = result.mean(dim=1, keepdim=True)
+    elif not photo.is_grey and result.shape[1] == 1:
+        result = _to_batch(photo.pixels[rows]) + (result - seen) * _STUDIO
     if photo.pixels.dtype == np.uint8:
         return to_image(result[0])
     return (result[0].clamp(0, 1).double() * photo.peak).round().permute(1, 2, 0).numpy().astype(np.uint16)

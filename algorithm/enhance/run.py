@@ -1,7 +1,7 @@
 """File after file: one is read and one is written while a third is enhanced, in the order in which they are named.
 
-So three pictures are in memory at once, each with about 30 bytes for a pixel, and beside them the maps of the network,
-which are bounded (algorithm/enhance/within_memory.py).
+So three pictures are in memory at once: about 35 bytes for each pixel of the one that is enhanced and 10 for those of
+the two others, and beside them the maps of the network, which are bounded (algorithm/enhance/within_memory.py).
 """
 
 import time

@@ -17,6 +17,7 @@ from algorithm.enhance.model import Model
 from algorithm.enhance.picture import enhance_photo
 from algorithm.enhance.run import Models, enhance_files
 from algorithm.tester import test as run_test
+from net import NETWORKS
 from net.weights import find, spec
 from utils.codecs import JPEG
 from utils.errors import UserError
@@ -175,4 +176,15 @@ def test_networks_for_other_things_are_refused(weights, applying, tmp_path):
 def test_luma_cannot_be_enlarged_beside_its_chroma(image):
     model = Fixed(lambda luma: luma.repeat(1, 1, 2, 2), channels=1)
     with pytest.raises(UserError, match="weights that enlarge luma cannot take a picture with colours"):
+        enhance_photo(Photo(image()), model, "x")
+
+
+def test_a_whole_picture_that_does_not_fit(weights, applying, image, monkeypatch):
+    model = Model(weights("arcnn"), applying(tile="off"))
+
+    def fail(network, x):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(NETWORKS["ARCNN"], "forward", fail)
+    with pytest.raises(UserError, match="56x40 pixels do not fit into memory as a whole; leave --tile off out"):
         enhance_photo(Photo(image()), model, "x")
