@@ -96,20 +96,29 @@ def read_photo(path: str | os.PathLike[str]) -> Photo:
 def decode_photo(data: bytes, name: str) -> Photo:
     """Decode the bytes of a picture file like `read_photo`; `name` says in errors where they came from."""
     check_whole(data, name)
+    try:
+        photo = _decoded(data, name)
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:  # Pillow's parsers raise whatever damaged bytes make them raise
+        raise UserError(f"{name}: not a readable image ({' '.join(str(error).split())}); replace the file") from None
+    if not is_jpeg(data):
+        return photo
+    try:
+        return replace(photo, tables=read_tables(data, name))
+    except UserError as error:
+        note = f"its JPEG tables say nothing ({str(error).removeprefix(f'{name}: ')})"
+        return replace(photo, notes=(*photo.notes, note))
+
+
+def _decoded(data: bytes, name: str) -> Photo:
+    """Without tables."""
     with _opened(data, name) as image:
         _check(image, data, name)
-        metadata = _metadata(image, data, name)
+        metadata = read_metadata(image, data)
         notes = ("its palette became RGB",) if image.mode in ("P", "PA") else ()
         pixels, alpha = _pixels(image, data, name)
-        orientation = 1 if image.format == "TIFF" else orientation_of(metadata.exif)  # both libraries turn TIFF files
-        file_format = str(image.format)
-    tables = None
-    if is_jpeg(data):
-        try:
-            tables = read_tables(data, name)
-        except UserError as error:
-            notes = (*notes, f"its JPEG tables say nothing ({str(error).removeprefix(f'{name}: ')})")
-    return Photo(pixels, alpha, orientation, metadata, file_format, tables, notes)
+        return Photo(pixels, alpha, orientation_of(metadata.exif), metadata, str(image.format), notes=notes)
 
 
 def _opened(data: bytes, name: str) -> Image.Image:
@@ -119,8 +128,6 @@ def _opened(data: bytes, name: str) -> Image.Image:
         if Path(name).suffix.lower() in (*VIDEO_SUFFIXES, ".yuv"):
             raise UserError(f"{name}: a video, expected a picture; test.py enhances videos") from None
         raise UserError(f"{name}: no picture, or of a format that is not known here; replace or convert it") from None
-    except Exception as error:  # Pillow's parsers raise whatever damaged bytes make them raise
-        raise UserError(f"{name}: not a readable image ({error}); replace the file") from None
 
 
 def _check(image: Image.Image, data: bytes, name: str) -> None:
@@ -133,15 +140,6 @@ def _check(image: Image.Image, data: bytes, name: str) -> None:
     if image.mode not in _MODES and not _is_deep(image, data):
         hint = "convert it to sRGB by its profile" if image.mode == "CMYK" else "convert it"
         raise UserError(f"{name}: found {image.mode} pixels, expected grey or RGB; {hint}")
-
-
-def _metadata(image: Image.Image, data: bytes, name: str) -> Metadata:
-    try:
-        return read_metadata(image, data)
-    except Exception as error:  # Pillow's parsers raise whatever damaged bytes make them raise
-        raise UserError(
-            f"{name}: its metadata cannot be read ({error}); write the file anew with another program"
-        ) from None
 
 
 def _is_deep(image: Image.Image, data: bytes) -> bool:
@@ -168,10 +166,7 @@ def _pixels(image: Image.Image, data: bytes, name: str) -> tuple[np.ndarray, np.
     mode = _MODES[image.mode]
     if "transparency" in image.info and not mode.endswith("A"):
         mode += "A"
-    try:
-        pixels = np.array(image.convert(mode))
-    except Exception as error:  # as above
-        raise UserError(f"{name}: not a readable image ({error}); replace the file") from None
+    pixels = np.array(image.convert(mode))
     return _separated(pixels if pixels.ndim == 3 else pixels[..., None])
 
 

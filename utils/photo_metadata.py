@@ -24,7 +24,8 @@ _PNG_SIGNATURE_AND_HEADER = 8 + 25
 _KEPT_CHUNKS = (b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"cICP", b"mDCV", b"cLLI", b"pHYs", b"tEXt", b"zTXt", b"iTXt",
                 b"tIME", b"eXIf")  # fmt: skip
 
-# Tags of a TIFF file that tell about the picture and not about how it lies in the file.
+# Tags of a TIFF file that tell about the picture and not about how it lies in the file; nor the orientation, which both
+# OpenCV and Pillow carry out when they read such a file.
 _TIFF_TAGS = (ExifTags.Base.ImageDescription, ExifTags.Base.Make, ExifTags.Base.Model, ExifTags.Base.Software,
               ExifTags.Base.DateTime, ExifTags.Base.Artist, ExifTags.Base.Copyright)  # fmt: skip
 

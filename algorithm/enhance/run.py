@@ -23,6 +23,8 @@ from utils.photo import Photo, read_photo
 from utils.photo_write import misfit, write_photo
 
 T = TypeVar("T")
+_TITLE = 28
+"""Characters of a name above a picture."""
 
 
 @dataclass(frozen=True)
@@ -140,8 +142,15 @@ def _enhance(job: Job, photo: Photo, models: Models) -> _Done:
     qualities = _qualities(photo, enhanced.estimates)
     facts = [f"{width}x{height}", *qualities, model.name, f"{seconds:.1f} s"]
     notes = [remark, *enhanced.notes, f"in tiles of {model.tile}" if model.tile else ""]
-    titles = ", ".join([f"before: {job.source.name}", *qualities]), f"after: {model.name}"
+    name = _shortened(job.source.name, _TITLE)
+    titles = ", ".join([f"before: {name}", *qualities]), f"after: {_shortened(model.name, _TITLE)}"
     return _Done(enhanced, titles, ", ".join(facts), [note for note in notes if note])
+
+
+def _shortened(name: str, length: int) -> str:
+    """A name of at most so many characters, without its middle if need be."""
+    half = (length - 1) // 2
+    return name if len(name) <= length else f"{name[:half]}…{name[-half:]}"
 
 
 def _write(job: Job, done: _Done, force: bool, compare: bool) -> Result:

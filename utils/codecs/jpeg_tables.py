@@ -64,7 +64,7 @@ def nearest_quality(tables: np.ndarray) -> tuple[int, bool]:
     """The quality factor of libjpeg whose table for luma is next to that of a file, and whether it is the same table.
 
     Next in the mean ratio of the steps, for programs that have tables of their own (cameras, Photoshop). 1 to 100; of
-    several with the same table (1 and 2 are nearly so) the highest.
+    several with the same table the highest.
 
     Args:
         tables: (1 or 2, 8, 8), luma first, see `read_tables`.

@@ -84,6 +84,13 @@ def test_a_network_that_changes_nothing_changes_nothing(kind, orientation, seed)
     assert result.orientation == orientation
 
 
+@pytest.mark.parametrize("height", [127, 128, 129, 300])
+def test_every_row_of_a_high_picture_is_its_own(image, height):
+    photo = Photo(image(height, 9))
+    result = enhance_photo(photo, Fixed(lambda picture: 1 - picture), "x").photo
+    np.testing.assert_array_equal(result.pixels, 255 - photo.pixels)
+
+
 def test_luma_network_keeps_chroma(image):
     photo = Photo(image() // 2 + 60)
     model = Fixed(lambda luma: luma + 10 / 255, channels=1)

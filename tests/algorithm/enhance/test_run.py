@@ -52,7 +52,7 @@ def test_bad_files_hinder_no_other_one(go, photos):
 
 def test_order_is_kept_and_work_overlaps(go, photos, jpeg, monkeypatch):
     """Reading is slow for the first files, writing for the last ones; while one is written the next are read."""
-    for number in range(6):
+    for number in range(8):
         (photos / f"x{number}.jpg").write_bytes(jpeg(seed=number))
     events, write, read = [], run_module.write_photo, run_module.read_photo
 
@@ -69,13 +69,13 @@ def test_order_is_kept_and_work_overlaps(go, photos, jpeg, monkeypatch):
     monkeypatch.setattr(run_module, "read_photo", slow_read)
     monkeypatch.setattr(run_module, "write_photo", slow_write)
     results = go("photos/x*.jpg")
-    names = [f"x{number}" for number in range(6)]
+    names = [f"x{number}" for number in range(8)]
     assert [result.job.source.stem for result in results] == names
     for kind, thread in (("read", "reader_0"), ("written", "writer_0")):
         assert [event[1:] for event in events if event[0] == kind] == [(name, thread) for name in names]
     places = {event[:2]: place for place, event in enumerate(events)}
     assert places["read", "x5"] < places["written", "x4"]  # read ahead ...
-    assert places["read", "x5"] > places["written", "x1"]  # ... but not far
+    assert places["read", "x7"] > places["written", "x4"]  # ... but not far, or memory would fill
     for name in names:  # nobody got the pixels of another one
         pixels = [read(Path(file)).pixels.astype(int) for file in (f"photos/{name}.jpg", f"out/{name}.png")]
         assert np.corrcoef(pixels[0].ravel(), pixels[1].ravel())[0, 1] > 0.9
