@@ -111,6 +111,7 @@ def _card(entry: Entry, spec: dict[str, Any], state: dict[str, Any], results: di
         f"- data: {_images(data)}, validation {_images(options['dataset']['val'])}; the test sets above were not seen",
         f"- {state['iter']:,} of {train['niter']:,} iterations, {state['samples']:,} patches of {data['patch']} x "
         f"{data['patch']}; best validation at iteration {state['best']['iters'][0]:,}",
+        *_start(train),
         f"- torch {state['versions']['torch']}",
         "- again with:",
         "",
@@ -127,6 +128,12 @@ def _card(entry: Entry, spec: dict[str, Any], state: dict[str, Any], results: di
         "",
     ]
     return "\n".join(lines)
+
+
+def _start(train: dict[str, Any]) -> list[str]:
+    """What the training went on from, if it did not start from random weights."""
+    start = (train.get("warm_start") or {}).get("ckp_load_path")
+    return [f"- starts from `{start}`"] if start else []
 
 
 def _images(data: dict[str, Any]) -> str:

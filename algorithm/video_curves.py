@@ -24,32 +24,44 @@ def draw_curves(report: VideoReport, folder: Path) -> None:
 
 
 def _draw(video: VideoScores, figures: Figures, metric: str, path: Path) -> None:
+    """The metric of each frame above, what enhancement adds to it below; PQFs in red."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    axis: Any = figure.subplots()
+    figure = Figure(figsize=(9, 4.6), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     before, after = video.curves(metric)
     frames = [frame.frame for frame in video.frames]
+    peaks = [place for place, frame in enumerate(video.frames) if frame.peak == 1]
     key = key_of(metric)
     marker = "." if len(frames) <= SHOWN else None
-    for values, name, colour in ((before, f"{key}_lq", "0.55"), (after, key, "C0")):
-        what = "compressed" if name.endswith("_lq") else "enhanced"
-        sd = figures["sd_lq" if name.endswith("_lq") else "sd"]
-        label = f"{what}: {figures[name]:.2f} dB, SD {sd:.2f} dB"
-        axis.plot(frames, _drawable(values), color=colour, marker=marker, markersize=3, linewidth=1.1, label=label)
-    peaks = [place for place, frame in enumerate(video.frames) if frame.peak == 1]
-    for number, values in enumerate((before, after)):
-        chosen = _drawable([values[place] for place in peaks])
-        axis.plot([frames[place] for place in peaks], chosen, "^", color="C3", markersize=4, linestyle="none",
-                  label="PQF" if peaks and number == 0 else None)  # fmt: skip
-    axis.set_xlabel("frame")
-    axis.set_ylabel(f"{metric} [dB]")
-    axis.set_title(f"{video.label}   Δ {figures[f'{key}_delta']:+.3f} dB", fontsize=10)
-    axis.margins(x=0.01)
-    axis.grid(alpha=0.3)
-    axis.legend(frameon=False, fontsize=8, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.14))
+    for values, what, name, sd, colour in (
+        (before, "compressed", f"{key}_lq", "sd_lq", "0.55"),
+        (after, "enhanced", key, "sd", "C0"),
+    ):
+        label = f"{what}: {figures[name]:.2f} dB, SD {figures[sd]:.2f} dB"
+        above.plot(frames, _drawable(values), color=colour, marker=marker, markersize=3, linewidth=1.1, label=label)
+    if peaks:
+        values = _drawable([before[place] for place in peaks])
+        size = 3.5 if marker else 2
+        above.plot([frames[place] for place in peaks], values, "^", color="C3", markersize=size, label="PQF")
+    gains = _drawable([a - b for b, a in zip(before, after, strict=True)])
+    colours = ["C3" if frame.peak == 1 else "C0" for frame in video.frames]
+    below.bar(frames, gains, width=0.8, color=colours)
+    _label(above, below, metric)
+    above.set_title(f"{video.label}   Δ {figures[f'{key}_delta']:+.3f} dB", fontsize=10)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=150)
+
+
+def _label(above: Any, below: Any, metric: str) -> None:
+    above.set_ylabel(f"{metric} [dB]")
+    below.set_ylabel("Δ [dB]")
+    below.set_xlabel("frame")
+    below.axhline(0, color="0.3", linewidth=0.8)
+    above.legend(frameon=False, fontsize=8, ncols=3, loc="lower center", bbox_to_anchor=(0.5, -0.17))
+    for axis in (above, below):
+        axis.margins(x=0.01)
+        axis.grid(alpha=0.3)
 
 
 def _drawable(values: Sequence[float]) -> list[float]:

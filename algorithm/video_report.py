@@ -74,13 +74,21 @@ class VideoReport:
                     f"{count} of {frames} frames are left out of the means of {name}, before and after: they equal "
                     "their ground truth (infinite PSNR), or have no value"
                 )
-        if self.main and self.figures and not all(math.isnan(found["pvd_lq"]) for found in self.figures):
-            notes.append(
+        return notes
+
+    def definitions(self) -> list[str]:
+        """What the figures mean, a line each."""
+        lines = [f"{name}: {convention}" for name, convention in self.conventions().items()]
+        if self.main:
+            lines.append(
                 f"SD (divided by n) and PVD are of {self.main}; a peak is better than both neighbours, a valley worse, "
                 "and each peak counts against its nearest valley, two equally near ones by their mean; PVD at lq's "
                 "peaks is that of the enhanced video between the peaks and valleys of the compressed one"
             )
-        return notes
+            lines.append(
+                "PQFs are the frames of peak quality as the data set knows them, or else those of locally lowest QP"
+            )
+        return lines
 
     def conventions(self) -> dict[str, str]:
         """How each metric was computed."""
@@ -98,15 +106,14 @@ class VideoReport:
         ]  # fmt: skip
         lines = aligned([["set", "quality", "mean of", "videos", "frames", *self._titles(BRIEF)], *rows], 3)
         legend = [f"{name}: {convention}" for name, convention in self.conventions().items()]
-        return "\n".join([*title, *lines, *legend, *self.notes()])
+        return "\n".join([*title, *lines, *legend, *self.notes(), "each video and what the figures mean: summary.md"])
 
     def to_markdown(self) -> str:
         """A table for each set and quality: every video, then the averages."""
         parts = [f"# {self.title}\n"]
         for name, group in dict.fromkeys((video.set, video.group) for video in self.videos):
             parts += [f"## {' '.join(part for part in (name, group) if part)}\n", markdown(self._grid(name, group), 2)]
-        legend = [f"{name}: {convention}" for name, convention in self.conventions().items()]
-        return "\n".join(parts) + "".join(f"\n{line}\n" for line in [*legend, *self.notes()])
+        return "\n".join(parts) + "".join(f"\n{line}\n" for line in [*self.definitions(), *self.notes()])
 
     def frames_csv(self) -> str:
         """A row for each frame."""

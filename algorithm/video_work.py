@@ -139,7 +139,6 @@ class VideoWork:
             if done and not self._anew:
                 logger.info(f"{self._lines_path.stem}: {done} frames of an earlier test are not used: "
                             "other weights, options, data or program")  # fmt: skip
-            self._raw_path.unlink(missing_ok=True)
             return []
         ends = [lines[0][1]]
         for (line, length), frame in zip(lines[1:], self._frames, strict=False):

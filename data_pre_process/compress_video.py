@@ -57,11 +57,10 @@ class Coding:
 
     def _is_done(self, source: Path, target: Path, quality: int) -> bool:
         """Whether the sequence is there with its description, made of this source in this way."""
-        description = frames_path(target)
         try:
-            if not all(is_up_to_date(path, source) for path in (target, description)):
+            if not is_up_to_date(target, source):
                 return False
-            record, frames = read_record(description)
+            record, frames = read_record(frames_path(target))
             reader, made = self._open(source), self._open(target)
             count = self._count(reader)
             return (len(made), len(frames)) == (count, count) and record.get("parameters") == self._parameters(

@@ -186,8 +186,6 @@ def _convert(job: Job) -> None:
 def _do(job: FileJob) -> str | None:
     """Do one job; returns what was wrong with its source, or None."""
     with _working:
-        if _stop.value:  # it waited beside the worker, where it could not be cancelled
-            return None
         try:
             with _can_be_given_up() if job.long else nullcontext():
                 job.make()

@@ -183,8 +183,6 @@ class RawVideos:
 
     def _region(self, window: Window, height: int, width: int) -> Window:
         """The window and all around it that takes part in its colours, beginning and ending with whole chroma."""
-        if self._raw.chroma == "444":
-            return window
         top, left = (max(0, start - _CHROMA_REACH) // 2 * 2 for start in window[:2])
         bottom = min(height, -(-(window.top + window.height + _CHROMA_REACH) // 2) * 2)
         right = min(width, -(-(window.left + window.width + _CHROMA_REACH) // 2) * 2)

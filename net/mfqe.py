@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from net.blocks import check_clip, to_multiple
+from net.blocks import check_clip, init_residual, to_multiple
 from net.registry import NETWORKS
 
 Border = Literal["zero", "replicate"]
@@ -27,8 +27,9 @@ class MFQE(nn.Module):
     """Motion compensation of both neighbours by one network, then a network that enhances; its result is added.
 
     The neighbours are peak quality frames (PQF), the last before and the first after the frame. 255,422 trainable
-    parameters with the defaults, 222,859 with the plain enhancer. All kernels start as Glorot and Bengio have it
-    (uniform), all slopes and biases at zero, so PReLU starts as ReLU and the last one adds nothing negative at first.
+    parameters with the defaults, 222,859 with the plain enhancer. As in the authors' program all slopes and biases
+    start at zero, so that PReLU starts as ReLU, and the kernels of the motion as Glorot and Bengio have it (uniform);
+    those of the enhancer, unlike there, so that it starts near the identity and small signals do not die out in it.
 
     Args:
         enhancer: "dense": 3x3 convolutions that see the results of all before them, with batch normalisation and PReLU
@@ -60,6 +61,10 @@ class MFQE(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.xavier_uniform_(module.weight)
                 nn.init.zeros_(module.get_parameter("bias"))
+        last = self.enhance.last
+        init_residual(self.enhance, last.conv)
+        if isinstance(last.norm, nn.BatchNorm2d):  # which would undo the small weights
+            nn.init.constant_(last.norm.weight, 0.01)
 
     @overload
     def forward(self, clip: Tensor) -> Tensor: ...
@@ -189,6 +194,13 @@ class _Enhancer(nn.Module):
         layers = [_Layer(before, 32, norm=norm) for before in inputs]
         last = [_Layer(32, 1, norm=norm)] if dense else [_Layer(32, 16, norm=norm), _Layer(16, 1, prelu=False)]
         self.layers = nn.ModuleList([*layers, *last])
+
+    @property
+    def last(self) -> _Layer:
+        """Whose result is to be added."""
+        layer = self.layers[-1]
+        assert isinstance(layer, _Layer)
+        return layer
 
     def forward(self, before: Tensor, frame: Tensor, after: Tensor) -> Tensor:
         """Three of (N, 1, H, W) -> (N, 1, H, W)."""

@@ -11,7 +11,7 @@ import torch
 from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
-from net.blocks import check_clip, check_skip, conv, to_multiple
+from net.blocks import check_clip, check_skip, conv, init_residual, to_multiple
 from net.ops.dcn import ModulatedDeformConv2d
 from net.registry import NETWORKS
 from net.weights import renamed
@@ -26,9 +26,8 @@ class STDF(nn.Module):
     """A U-Net sees all frames and says where in each of them to sample; plain convolutions enhance what is fused there.
 
     What they make is added to the centre frame. With the defaults it is the paper's R3; R3L has num_features 64,
-    enhance_features 64 and enhance_layers 16, R1 has radius 1. All convolutions start as PyTorch has it, those of the
-    offsets, too, so the first offsets are not zero; the deformable convolution's weights are uniform within one by the
-    root of its inputs, its biases zero.
+    enhance_features 64 and enhance_layers 16, R1 has radius 1. It starts as the identity, with offsets near zero, see
+    `_initialise`; STDF-PyTorch leaves all layers as PyTorch makes them, from where the first steps lead nowhere.
 
     Args:
         radius: frames before and after the enhanced one; a clip has T = 2 radius + 1.
@@ -62,6 +61,7 @@ class STDF(nn.Module):
         inner = [conv(enhance_features, enhance_features, 3) for _ in range(enhance_layers - 2)]
         layers = [conv(fusion_features, enhance_features, 3), *inner, conv(enhance_features, out_channels, 3)]
         self.enhance = nn.Sequential(*[part for layer in layers for part in (layer, nn.ReLU(inplace=True))][:-1])
+        _initialise(self)
         self.multiple = 2**num_levels
         """Clips are continued to multiples of this; tiles of them start there."""
 
@@ -138,6 +138,22 @@ class _OffsetNet(nn.Module):
             f = up(torch.cat((f, skip), 1))
         predicted = self.predict(self.tail(f))
         return predicted[:, : self.offsets], predicted[:, self.offsets :].sigmoid()
+
+
+def _initialise(network: STDF) -> None:
+    """Keep the size of signals from layer to layer, and start from sampling each frame where it is."""
+    last = network.enhance[-1]
+    assert isinstance(last, nn.Conv2d)
+    init_residual(network, last)
+    with torch.no_grad():
+        network.offsets.predict.weight.mul_(0.01)
+        for module in network.modules():
+            if isinstance(module, nn.ConvTranspose2d):  # a pixel of its result has a quarter of the taps
+                taps = module.in_channels * module.kernel_size[0] * module.kernel_size[1] / 4
+                module.weight.normal_(std=(2 / taps) ** 0.5)
+                module.get_parameter("bias").zero_()
+        taps = network.fuse.in_channels * TAPS
+        network.fuse.weight.normal_(std=(2 / taps) ** 0.5 / 0.5)  # masks start at a half
 
 
 def _down(features: int) -> list[nn.Module]:

@@ -85,14 +85,14 @@ def test_videos_of_one_qp(root: Path, name: str) -> None:
         else:
             assert {data["window"]["type"] for data in sets} == {"PeakFrames"}, case
             roles = [data["window"]["role"] for data in sets]
-            expected = "all" if "sample" in case else "peaks" if case.endswith("pqf") else "others"
+            expected = "peaks" if case.endswith("pqf") else "all" if "sample" in case else "others"
             assert roles == [expected, expected, "all"], case
 
 
 def test_mfqe_of_peaks_starts_from_the_one_of_other_frames_and_is_tested_with_it(root: Path) -> None:
     path = root / "opts/mfqe.yml"
     of_peaks = [case for case in cases(root, path.name) if case.endswith("-pqf")]
-    assert len(of_peaks) == 5
+    assert len(of_peaks) == 6
     for case in of_peaks:
         options, others = load_options(path, case), load_options(path, case.removesuffix("-pqf"))
         assert options.network == others.network, case

@@ -98,7 +98,7 @@ def _receive(url: str, part: Path, size: int) -> None:
     try:
         with _opened(request) as response, part.open("ab", buffering=0) as file:
             _check_length(response, url, size)
-            if have and not _is_rest(response, have):
+            if have and not _is_rest(response, url, have):
                 file.truncate(0)
                 have = 0
             with progress_bar(None, part.name[1:].rpartition(".")[0], size, True, initial=have, unit="B") as bar:
@@ -141,13 +141,17 @@ def _other_file(url: str, difference: str) -> UserError:
     return UserError(f"{url} is another file: {difference}; nothing of it was kept")
 
 
-def _is_rest(response: Any, have: int) -> bool:
+def _is_rest(response: Any, url: str, have: int) -> bool:
     """Whether a server sends what follows the first `have` bytes, not the whole file."""
-    return response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+    if response.status != 206:
+        return False
+    if not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+        raise UserError(f"{url}: the server sends another part of the file than it was asked for; fetch it by hand")
+    return True
 
 
 def _copy(response: Any, file: FileIO, limit: int, bar: Any) -> None:
-    while limit > 0 and (chunk := response.read(min(_CHUNK, limit))):
+    while limit > 0 and (chunk := response.read1(min(_CHUNK, limit))):
         rest = memoryview(chunk)
         while rest:
             with _writing(Path(file.name), limit):

@@ -197,34 +197,19 @@ class TestOptions(Applied):
         default=_PSNR, description="metrics of the table; {} only enhances"
     )
     if_save_im: Annotated[bool, Field(description="save the enhanced images in test_im_enhanced/, or videos")] = True
-    ckp_load_path: Annotated[
-        str | None,
-        Field(
-            description="weights to test, a file or a name that `python -m net.weights list` shows; "
-            "null: ckp-best.pt of this experiment"
-        ),
-    ] = None
-    peaks_ckp_load_path: Annotated[
-        str | None,
-        Field(
-            description="of videos: weights for the frames of peak quality (PQFs), as MFQE 2.0 has two models; "
-            "null: those of all frames"
-        ),
-    ] = None
-    video_format: Annotated[
-        Literal["yuv", "mp4", "mkv"],
-        Field(
-            description="of enhanced videos, which if_save_im saves in test_video_enhanced/: yuv is raw, mp4 and mkv "
-            "are lossless"
-        ),
-    ] = "yuv"
-    if_continue: Annotated[
-        bool,
-        Field(
-            description="of videos: take over the frames that an earlier test of the same weights, options, data and "
-            "program has done, whole or interrupted"
-        ),
-    ] = True
+    ckp_load_path: str | None = Field(
+        default=None, description="weights to test, file or name (python -m net.weights list); null: its ckp-best.pt"
+    )
+    peaks_ckp_load_path: str | None = Field(
+        default=None, description="of videos: weights for PQFs, as MFQE 2.0 has two models; null: those of all frames"
+    )
+    video_format: Literal["yuv", "mp4", "mkv"] = Field(
+        default="yuv", description="of enhanced videos in test_video_enhanced/: yuv is raw, mp4 and mkv are lossless"
+    )
+    if_continue: bool = Field(
+        default=True,
+        description="of videos: take over frames that a test of the same weights, options and data has done",
+    )
 
     @model_validator(mode="before")
     @classmethod

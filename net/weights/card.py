@@ -8,9 +8,9 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import NonNegativeInt, PositiveInt, ValidationError
+from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError
 
 from utils.components import Section, explain
 from utils.errors import UserError
@@ -116,9 +116,9 @@ class Entry(Purpose):
     parameters: PositiveInt
     training: str
     figures: tuple[Figure, ...]
-    file: str
+    file: Annotated[str, Field(pattern=r"^[^/\\]+$")]
     bytes: PositiveInt
-    sha256: str
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     licence: str
     url: str | None = None
 

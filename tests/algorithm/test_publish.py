@@ -9,7 +9,8 @@ from algorithm.publish import publish
 from algorithm.tester import test as run_test
 from algorithm.trainer import Trainer
 from net import build_network, load_weights
-from net.weights import read_metadata
+from net.weights import entries, find, read_metadata
+from utils.download import sha256_of
 from utils.errors import UserError
 from utils.options import Options, load_options
 from utils.ranks import Ranks
@@ -54,6 +55,16 @@ def test_the_card_tells_which_pictures_were_used(opt, pairs, monkeypatch):
     assert f"data: `{options.dataset.train.arguments['gt']}` 0 to 0, validation `" in card
 
 
+def test_the_card_tells_from_which_weights_the_training_went_on(options, trained):
+    run_test(options, ALONE)
+    start = str(options.folder / "ckp-best.pt")
+    assert "starts from" not in publish(options, "").with_suffix(".md").read_text()
+    second = load_options("tiny.yml", overrides=["name=second", f"train.warm_start={{ckp_load_path: {start}}}"])
+    Trainer(second, ALONE).run(Experiment(second, 0, is_main=True))
+    run_test(second, ALONE)
+    assert f"- starts from `{start}`" in publish(second, "").with_suffix(".md").read_text()
+
+
 def test_needs_a_training_and_a_test(options):
     with pytest.raises(UserError, match="no checkpoint"):
         publish(options, "")
@@ -77,3 +88,28 @@ def test_figures_of_the_last_test_on_images_or_on_videos(options, trained):
     (options.folder / "report.json").write_text(json.dumps(report))
     assert "+0.778" not in card
     assert "+0.778" in publish(options, "").with_suffix(".md").read_text()
+
+
+def test_the_index_tells_of_the_weights_which_can_be_tested_by_their_name(options, trained):
+    table = run_test(options, ALONE)
+    path = publish(options, "", "https://host.example/tiny.safetensors")
+    (entry,) = entries("weights")
+    network = build_network(json.loads(read_metadata(path)["network"]))
+    assert find("tiny-c") == path
+    assert (entry.name, entry.method, entry.task, entry.colour) == ("tiny-c", "ARCNN", "other", "rgb")
+    assert entry.parameters == sum(parameter.numel() for parameter in network.parameters())
+    assert (entry.bytes, entry.sha256) == (path.stat().st_size, sha256_of(path))
+    assert entry.url == "https://host.example/tiny.safetensors"
+    assert entry.training == f"{options.dataset.train.arguments['gt']} 0 to 5"
+    assert f"{entry.figures[0].after:.3f}" == table.mean_rows()[0][5]
+    (options.folder / "ckp-best.pt").unlink()
+    again = run_test(load_options("tiny.yml", overrides=["test.ckp_load_path=tiny-c"]), ALONE)
+    assert again.mean_rows()[0][:7] == table.mean_rows()[0][:7]
+
+
+def test_publishing_again_replaces_the_entry(options, trained):
+    run_test(options, ALONE)
+    publish(options, "", "https://host.example/tiny.safetensors")
+    publish(options, "")
+    (entry,) = entries("weights")
+    assert entry.url is None

@@ -95,7 +95,7 @@ def test_a_picture_of_one_block_is_not_taken_for_tables():
 @torch.no_grad()
 def test_frames_of_a_clip_turn_together():
     torch.manual_seed(0)
-    network, clip = build_network({"type": "MFQE"}).eval(), pixels(1, 3, 1, 12, 20)
+    network, clip = build_network({"type": "MFQE", "enhancer": "plain"}).eval(), pixels(1, 3, 1, 12, 20)
     outputs = [original(network(oriented(clip, symmetry)), symmetry) for symmetry in range(8)]
     result = SelfEnsemble(network)(clip)
     torch.testing.assert_close(result, torch.stack(outputs).mean(0))

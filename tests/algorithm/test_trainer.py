@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from algorithm.experiment import Experiment, find_resume
 from algorithm.inference import Tiled
 from algorithm.tester import trained_network
 from algorithm.trainer import Trainer
-from net import build_network
+from net import build_network, save_weights
 from net.ops import dcn
+from net.weights import Entry
 from utils.checkpoint import load_checkpoint
 from utils.errors import UserError
 from utils.options import Options, load_options
@@ -163,6 +165,15 @@ def test_starts_from_the_weights_of_another_network(opt, caplog, monkeypatch):
     with caplog.at_level(logging.INFO, "powerqe"):
         trainer._describe()
     assert "first weights from exp/first/ckp-last.pt; 1 tensors of layers.4 start at random" in caplog.text
+
+
+def test_starts_from_published_weights_by_their_name(opt, tree):
+    save_weights(build_network(tree["network"]), "weights/a.safetensors")
+    entry = Entry(task="jpeg", colour="rgb", name="start", method="ARCNN", parameters=1, training="", figures=(),
+                  file="a.safetensors", bytes=1, sha256="0" * 64, licence="MIT")  # fmt: skip
+    Path("weights/index.json").write_text(f"[{entry.model_dump_json()}]")
+    state = Trainer(load_options(opt, overrides=[warm("start")]), ALONE).algorithm.networks["net"].state_dict()
+    assert all(torch.equal(tensor, state[name]) for name, tensor in load_file("weights/a.safetensors").items())
 
 
 def test_resumed_training_needs_the_first_weights_no_more(opt, run):

@@ -19,6 +19,7 @@ from torch import nn
 from algorithm import tester, video_tester
 from algorithm.video_curves import draw_curves
 from net import save_weights
+from net.weights import Entry
 from utils.components import build
 from utils.errors import UserError
 from utils.frames import frames_path, read_record, write_record
@@ -223,12 +224,22 @@ def test_a_curve_for_each_video(options, drawn):
     found = tester.test(options, ALONE)
     assert drawn == [(found, Path("exp/tiny-qp37/curves"))]
     draw_curves(*drawn[0])
-    for name in ("Alpha_48x32", "Beta_32x24"):
-        picture = cv2.imread(f"exp/tiny-qp37/curves/clips/{name}-qp37.png").astype(int)
-        assert picture.shape[1] > 1000
-        blue, red = (picture[..., channel] - picture[..., 2 - channel] > 90 for channel in (0, 2))
-        assert blue.sum() > 500  # the enhanced curve
-        assert 50 < red.sum() < 2000  # PQFs
+    blue, red = colours("Alpha_48x32")
+    assert blue > 500  # the enhanced curve, and what it adds
+    assert red > 100  # PQFs
+    assert colours("Beta_32x24")[0] > 500
+    found.videos[0].frames[:] = [frame._replace(peak=-1) for frame in found.videos[0].frames]
+    draw_curves(*drawn[0])
+    more_blue, no_red = colours("Alpha_48x32")
+    assert more_blue > blue
+    assert no_red == 0
+
+
+def colours(name: str) -> tuple[int, int]:
+    """Blue and red pixels of a curve."""
+    picture = cv2.imread(f"exp/tiny-qp37/curves/clips/{name}-qp37.png").astype(int)
+    blue, red = ((picture[..., channel] - picture[..., 2 - channel] > 90).sum() for channel in (0, 2))
+    return int(blue), int(red)
 
 
 # ----------------------------------------------------------------------- PQFs
@@ -247,12 +258,19 @@ def test_pqfs_are_told_by_qp_where_the_data_set_does_not_know_them(options):
     assert report()["videos"][0]["peaks"] == 4
 
 
-def test_pqfs_have_their_own_weights(clip_options):
+@pytest.mark.parametrize("ending", [".safetensors", ""])
+def test_pqfs_have_their_own_weights(clip_options, ending):
     window = {"type": "PeakFrames"}
     tree = changed(clip_options, dataset={"test": {"clips": {"window": window}}}).to_dict()
     prepared(tree, "others.safetensors", strength=0.0)
     prepared(tree, "peaks.safetensors", strength=1.0)
-    test = {"ckp_load_path": "others.safetensors", "peaks_ckp_load_path": "peaks.safetensors"}
+    if not ending:  # by name
+        Path("weights").mkdir()
+        listed = [
+            entry(Path(f"{name}.safetensors").rename(f"weights/{name}.safetensors")) for name in ("others", "peaks")
+        ]
+        Path("weights/index.json").write_text(f"[{', '.join(each.model_dump_json() for each in listed)}]")
+    test = {"ckp_load_path": f"others{ending}", "peaks_ckp_load_path": f"peaks{ending}"}
     tester.test(changed(Options.model_validate(tree), test=test), ALONE)
     damaged, enhanced = lumas("qp37", ALPHA), lumas(ENHANCED, ALPHA)
     neighbours = {0: (0, 0, 2), 2: (0, 2, 5), 5: (2, 5, 7), 7: (5, 7, 7)}
@@ -260,6 +278,11 @@ def test_pqfs_have_their_own_weights(clip_options):
         expected = np.mean([damaged[near] for near in neighbours.get(t, (t,))], axis=0)
         assert np.abs(enhanced[t] - expected).max() <= 0.5 + 1e-4
     assert set(report()["weights"]) == {"others", "peaks"}
+
+
+def entry(path: Path) -> Entry:
+    return Entry(task="video", colour="y", name=path.stem, method="STDF", parameters=1, training="", figures=(),
+                 file=path.name, bytes=1, sha256="0" * 64, licence="MIT")  # fmt: skip
 
 
 # ----------------------------------------------------------------------- going on
@@ -352,6 +375,19 @@ def test_other_weights_data_or_program_begin_anew(options, video_tree, monkeypat
     monkeypatch.setattr(video_tester, "program", lambda: "another")
     tester.test(options, ALONE)
     assert len(judged) == 15 + 6 + 15
+
+
+def test_other_labels_of_pqfs_begin_anew(options, videos, monkeypatch):
+    for stem, count in FRAMES.items():
+        (videos / f"qp37/{stem}.txt").write_text("1 0 " * (count // 2 + 1))
+    window = {"type": "Sliding", "source": "file", "pattern": "{stem}.txt"}
+    options = changed(options, dataset={"test": {"clips": {"window": window}}})
+    tester.test(options, ALONE)
+    (videos / f"qp37/{ALPHA}.txt").write_text("0 1 " * 5)
+    judged = count_frames(monkeypatch)
+    tester.test(options, ALONE)
+    assert judged == list(range(9))
+    assert [row["is_peak"] for row in table("frames")[:4]] == ["0", "1", "0", "1"]
 
 
 def test_what_was_lost_is_done_again(options, monkeypatch):

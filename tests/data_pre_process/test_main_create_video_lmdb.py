@@ -108,6 +108,14 @@ def test_at_most_300_frames(data):
     assert frames[-1].key == "1000/042/im4.png"  # four digits where they are needed
 
 
+def test_longer_videos_are_cut_unless_one_asks_for_more(data):
+    (data / "long").mkdir()
+    (data / "long/v_2x2_308.yuv").write_bytes(bytes(308 * 6))
+    for more, count in (((), 42), (("--max-frames", "1000"), 44)):
+        assert create(data, "long", "--layout", "stdf", "--gt", *more) == 0
+        assert len(content(data / "long.lmdb")) == count
+
+
 def test_max_frames_and_list(data):
     (data / "list.txt").write_text("d_16x8_8\na\n")
     gt, _ = create_groups(data, "--max-frames", "7", "--list", str(data / "list.txt"))
@@ -147,9 +155,10 @@ def test_an_interrupted_run_goes_on(data, monkeypatch, capsys):
 
 def test_an_interrupted_run_with_other_videos_begins_anew(data, monkeypatch):
     monkeypatch.setattr(groups, "atomic_folder", None)  # fails when all frames are written
-    for more in ((), ("--gt",)):
+    for count, more in ((28, ()), (4, ("--gt",))):
         with pytest.raises(TypeError):
             create(data, "qp37", "--layout", "stdf", *more)
+        assert len(content(data / ".qp37.lmdb.part")) == count
     monkeypatch.undo()
     path = data / "qp37/a_24x16_15.yuv"
     path.write_bytes(path.read_bytes()[::-1])

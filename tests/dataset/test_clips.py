@@ -17,6 +17,7 @@ from dataset.clips import VideoClips
 from dataset.loader import collate, eval_batches, make_loader, to_device, train_batches
 from dataset.sampler import TrainSampler
 from dataset.store import write_store
+from dataset.videos import Recent
 from utils.components import validate_component
 from utils.errors import UserError
 from utils.frames import FrameInfo, write_record
@@ -435,7 +436,25 @@ def test_ten_bits_are_rounded(tmp_path, color):
     np.testing.assert_array_equal(dataset.chroma(0)[1], ten.v)
 
 
+def test_odd_sides_without_subsampling(tmp_path):
+    random = np.random.default_rng(0)
+    frame = Frame(*(random.integers(0, 256, (7, 9), np.uint8) for _ in range(3)))
+    write_raw(tmp_path / "qp37/a_9x7_1.yuv", [frame], "444")
+    dataset = VideoClips(gt=None, lq=str(tmp_path / "qp37"), chroma="444", color="rgb", patch=3)
+    whole = dataset[0]["lq"]
+    np.testing.assert_array_equal(whole, to_rgb(frame))
+    crops = {whole[top : top + 3, left : left + 3].tobytes() for top in range(5) for left in range(7)}
+    assert {dataset[Draw(0, seed)]["lq"].tobytes() for seed in range(400)} == crops
+
+
 # --------------------------------------------------------------------------- memory
+
+
+def test_what_was_used_last_is_kept():
+    made = []
+    recent = Recent(lambda key: made.append(key) or key, 2)
+    assert [recent(key) for key in "abacab"] == list("abacab")
+    assert made == list("abcb")
 
 
 @pytest.mark.parametrize(("kind", "color"), [("frames", "y"), ("store png", "rgb"), ("raw", "rgb")])

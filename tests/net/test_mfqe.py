@@ -3,7 +3,7 @@
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -131,19 +131,32 @@ def test_sizes_are_continued_by_the_last_row_and_column(network: MFQE) -> None:
         assert torch.equal(found, whole[..., :10, :13])
 
 
-def test_start() -> None:
+@pytest.mark.parametrize("enhancer", ["dense", "plain"])
+def test_start(enhancer: Literal["dense", "plain"]) -> None:
     torch.manual_seed(0)
-    network = MFQE()
-    for module in network.modules():
+    network = MFQE(enhancer=enhancer)
+    for name, module in network.named_modules():
         if isinstance(module, nn.Conv2d):
             outputs, inputs, height, width = module.weight.shape
             bound = math.sqrt(6 / ((inputs + outputs) * height * width))
-            assert 0.8 * bound < module.weight.abs().max() <= bound
             assert not module.get_parameter("bias").any()
+            if name.startswith("motion."):
+                assert 0.8 * bound < module.weight.abs().max() <= bound
         elif isinstance(module, nn.PReLU):
             assert not module.weight.any()
-    with torch.no_grad():
-        assert (network(clip()) >= clip()[:, 1]).all()
+
+
+@pytest.mark.parametrize("enhancer", ["dense", "plain"])
+@torch.no_grad()
+def test_it_starts_near_the_identity_with_signals_that_do_not_die_out(enhancer: Literal["dense", "plain"]) -> None:
+    torch.manual_seed(0)
+    network, x = MFQE(enhancer=enhancer), clip()
+    sizes: list[float] = []
+    for layer in network.enhance.layers:
+        layer.register_forward_hook(lambda _layer, _inputs, f: sizes.append(float(f.abs().mean())))
+    change = (network(x) - x[:, 1]).abs()
+    assert 0 < change.max() < 0.05
+    assert all(size > 0.1 for size in sizes[:-1])
 
 
 @pytest.mark.parametrize(

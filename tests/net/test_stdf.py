@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from net import build_network, load_weights
 from net.stdf import STDF
@@ -127,3 +127,17 @@ def test_clips_of_another_shape(shape: tuple[int, ...]) -> None:
 def test_input_is_added_to_the_output() -> None:
     with pytest.raises(UserError, match="STDF adds its input to its output"):
         STDF(in_channels=3)
+
+
+@torch.no_grad()
+def test_it_starts_near_the_identity_with_signals_that_do_not_die_out() -> None:
+    torch.manual_seed(0)
+    network, clip = STDF(radius=1), torch.rand(1, 3, 1, 32, 40)
+    sizes: list[float] = []
+    for module in network.modules():
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+            module.register_forward_hook(lambda _module, _inputs, f: sizes.append(float(f.std())))
+    change = (network(clip) - clip[:, 1]).abs()
+    assert 0 < change.max() < 0.05
+    large = [size for size in sizes if size > 0.1]
+    assert len(large) == len(sizes) - 2  # the first offsets are near zero, and so is what is added to the frame

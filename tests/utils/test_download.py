@@ -4,11 +4,12 @@ import fcntl
 import hashlib
 import os
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -29,6 +30,8 @@ class Server:
         ranges: can it send the rest of a file?
         cuts: after how many bytes it breaks off, for each request in turn; None: not at all.
         says_length: does it tell how long the file is?
+        starts_at: where what it sends begins, whatever was asked for; None: there.
+        stalled: the server waits for it after it sent as much as `cuts` says, instead of breaking off.
     """
 
     url: str = ""
@@ -36,6 +39,8 @@ class Server:
     ranges: bool = True
     cuts: list[int | None] = field(default_factory=list)
     says_length: bool = True
+    starts_at: int | None = None
+    stalled: Event | None = None
     asked: list[str | None] = field(default_factory=list)
 
 
@@ -50,15 +55,20 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(404)
             return
         start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and state.ranges else 0
+        asked_for_rest = bool(start)
+        start = start if state.starts_at is None else state.starts_at
         rest, total = state.content[start:], len(state.content)
-        self.send_response(206 if start else 200)
-        if start:
+        self.send_response(206 if asked_for_rest else 200)
+        if asked_for_rest:
             self.send_header("Content-Range", f"bytes {start}-{total - 1}/{total}")
         if state.says_length:
             self.send_header("Content-Length", str(len(rest)))
         self.end_headers()
         cut = state.cuts.pop(0) if state.cuts else None
         self.wfile.write(rest[:cut])
+        if cut is not None and state.stalled:
+            self.wfile.flush()
+            state.stalled.wait(10)
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
@@ -124,6 +134,23 @@ def test_goes_on_in_the_next_call(server, tmp_path):
     assert (tmp_path / "file.bin").read_bytes() == CONTENT
     assert server.asked[-1] == "bytes=3000-"
     assert names(tmp_path) == ["file.bin"]
+
+
+def test_goes_on_when_the_server_falls_silent(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE", 0.2)
+    server.cuts, server.stalled = [1000], Event()
+    get(server, tmp_path / "file.bin")
+    server.stalled.set()
+    assert (tmp_path / "file.bin").read_bytes() == CONTENT
+    assert server.asked == [None, "bytes=1000-"]
+
+
+@pytest.mark.parametrize("start", [0, 100])
+def test_another_part_than_was_asked_for_is_not_gone_on_with(server, tmp_path, start):
+    server.cuts, server.starts_at = [0], start
+    (tmp_path / f".file.bin.{SHA256[:12]}.part").write_bytes(CONTENT[:10])
+    refused(server, tmp_path / "file.bin", "sends another part")
+    assert names(tmp_path) == [f".file.bin.{SHA256[:12]}.part"]
 
 
 def test_a_complete_part_needs_no_server(server, tmp_path):
@@ -193,8 +220,9 @@ def test_silence_counts_as_broken(tmp_path, monkeypatch):
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
-        server = Server(f"http://127.0.0.1:{silent.getsockname()[1]}/file")
+        server, start = Server(f"http://127.0.0.1:{silent.getsockname()[1]}/file"), time.monotonic()
         refused(server, tmp_path / "file.bin", "cannot be reached (timed out)")
+        assert time.monotonic() - start < 2
 
 
 def test_local_files(tmp_path):

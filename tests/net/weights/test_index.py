@@ -1,0 +1,221 @@
+"""net/weights/index.py: the shipped weights, names and paths, and indices that must be refused."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from net import build_network, load_weights, save_weights
+from net.weights import Entry, entries, find, spec
+from net.weights.card import read_card
+from net.weights.index import known_weights, write_index
+from utils.checkpoint import save_checkpoint
+from utils.download import sha256_of
+from utils.errors import UserError
+
+TINY = {"type": "ARCNN", "hidden_channels": [4, 4], "kernel_sizes": [3, 1, 3]}
+CARD = """# {name}
+
+ARCNN, 1,234 parameters, {bytes:,} bytes. Licence: MIT.
+SHA-256 `{sha256}`
+For: jpeg, qf 10 / 20, rgb
+
+## Figures
+
+| set | quality | image | images | PSNR [dB] (RGB, uint8) lq | PSNR [dB] (RGB, uint8) enhanced | PSNR [dB] (RGB, uint8) difference |
+| --- | --- | --- | --- | --- | --- | --- |
+| live1 | qf10 | mean | 29 | 25.693 | 26.652 | +0.960 |
+
+## Training
+
+- data: `data/bsds500/train.lmdb` 0 to 9, validation `data/bsds500/val`; the test sets above were not seen
+"""  # noqa: E501
+
+
+def publish(folder: Path, name: str, url: str = "") -> Path:
+    """Weights and card in a folder, as algorithm.publish writes them."""
+    path = folder / f"{name}.safetensors"
+    save_weights(build_network(TINY), path, {"network": json.dumps(TINY)})
+    card = CARD.format(name=name, bytes=path.stat().st_size, sha256=sha256_of(path))
+    path.with_suffix(".md").write_text(card.replace("rgb\n", f"rgb\nDownload: <{url}>\n") if url else card)
+    return path
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    """A working folder with weights/ that hold tiny-one and tiny-two."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("tiny-two", "tiny-one"):
+        publish(tmp_path / "weights", name)
+    write_index("weights")
+    return tmp_path
+
+
+# --------------------------------------------------------------------------- what is shipped
+
+
+def test_the_index_is_made_of_the_cards_that_are_there(root, tmp_path):
+    shutil.copytree(root / "weights", tmp_path / "weights")
+    write_index(tmp_path / "weights")
+    assert (tmp_path / "weights/index.json").read_text() == (root / "weights/index.json").read_text()
+
+
+def test_every_file_has_an_entry_and_is_the_one_it_tells_of(root):
+    found = entries(root / "weights")
+    assert {entry.file for entry in found} == {path.name for path in (root / "weights").glob("*.safetensors")}
+    assert len(found) >= 13
+    for entry in found:
+        path = root / "weights" / entry.file
+        assert (path.stat().st_size, sha256_of(path)) == (entry.bytes, entry.sha256), entry.name
+        network = build_network(spec(path))
+        assert (type(network).__name__, sum(p.numel() for p in network.parameters())) == (
+            entry.method,
+            entry.parameters,
+        )
+        if "in_channels" in spec(path):
+            assert entry.colour == {1: "y", 3: "rgb"}[spec(path)["in_channels"]]
+        assert entry.scale == spec(path).get("scale", 1)
+        assert entry.licence == "Apache-2.0"
+        assert entry.figures, entry.name
+
+
+def test_shipped_weights_load_by_name_from_any_folder(root, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    network = build_network(spec(find("arcnn-bsds500-qf10")))
+    assert load_weights(network, "arcnn-bsds500-qf10") == []
+    other = build_network(spec(find("arcnn-bsds500-qf10")))
+    load_weights(other, root / "weights/arcnn-bsds500-qf10.safetensors")
+    assert all(map(torch.equal, network.state_dict().values(), other.state_dict().values()))
+
+
+# --------------------------------------------------------------------------- names and paths
+
+
+def test_a_name_is_a_file_of_the_index(here):
+    assert find("tiny-one") == Path("weights/tiny-one.safetensors")
+    assert find("tiny-one.safetensors") == Path("weights/tiny-one.safetensors")
+    assert find("tiny-one", here / "weights") == here / "weights/tiny-one.safetensors"
+
+
+def test_a_path_that_exists_counts_before_a_name(here):
+    for name in ("tiny-one", "ckp-best.pt", "weights/tiny-two.safetensors"):
+        Path(name).touch()
+        assert find(name) == Path(name)
+    assert find(here / "weights/tiny-one.safetensors") == here / "weights/tiny-one.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("tiny-on", r"no weights file or name tiny-on \(did you mean 'tiny-on?e?'.*net.weights list"),
+        ("tiny-tow.safetensors", r"did you mean 'tiny-two'"),
+        ("nothing-like-it", r"nothing-like-it; python -m net\.weights list"),
+        ("exp/none/ckp-best.pt", r"^no weights file exp/none/ckp-best\.pt$"),
+        ("weights/tiny-on.safetensors", r"^no weights file weights/tiny-on\.safetensors$"),
+        ("/tiny-one", r"^no weights file /tiny-one$"),
+    ],
+)
+def test_unknown(here, name, message):
+    with pytest.raises(UserError, match=message):
+        find(name)
+
+
+def test_a_folder_is_no_weights_file(here):
+    Path("tiny-one").mkdir()
+    assert find("tiny-one") == Path("weights/tiny-one.safetensors")
+    with pytest.raises(UserError, match="no weights file"):
+        find("./weights/")
+
+
+def test_the_working_folders_weights_count_before_the_shipped(here):
+    for name in ("a-first", "arcnn-bsds500-qf10"):
+        publish(here / "weights", name)
+    assert entries() != entries(here / "weights")
+    write_index("weights")
+    assert find("arcnn-bsds500-qf10") == Path("weights/arcnn-bsds500-qf10.safetensors")
+    names = [entry.name for entry in entries()]
+    assert names == sorted(set(names))
+    assert {"tiny-one", "arcnn-bsds500-qf10", "dcad-bsds500-qf10"} <= set(names)
+    assert next(entry for entry in entries() if entry.name == "arcnn-bsds500-qf10").licence == "MIT"
+
+
+@pytest.mark.parametrize(("url", "command"), [("http://host/a", "fetch tiny-one$"), ("", "fetch tiny-one --from FOLD")])
+def test_weights_that_are_not_here_are_not_downloaded_unasked(here, url, command):
+    publish(here / "weights", "tiny-one", url).unlink()
+    write_index("weights")
+    with pytest.raises(UserError, match=f"tiny-one are not here yet: python -m net.weights {command}"):
+        find("tiny-one")
+    with pytest.raises(UserError, match="not here yet"):
+        load_weights(build_network(TINY), "tiny-one")
+
+
+def test_no_index_is_no_weights(tmp_path):
+    assert entries(tmp_path) == ()
+    assert known_weights(tmp_path) == {}
+
+
+# --------------------------------------------------------------------------- the index
+
+
+def test_the_index_holds_the_cards(here):
+    one, two = entries("weights")
+    assert (one.name, two.name) == ("tiny-one", "tiny-two")
+    assert one == read_card(here / "weights/tiny-one.md")
+    assert Entry.model_validate(json.loads(Path("weights/index.json").read_text())[0]) == one
+
+
+def test_a_card_without_its_file_is_an_entry_too(here):
+    before = Path("weights/index.json").read_text()
+    Path("weights/tiny-one.safetensors").unlink()
+    write_index("weights")
+    assert Path("weights/index.json").read_text() == before
+
+
+def test_a_file_that_is_not_its_cards_is_refused_and_the_index_stays(here):
+    before = Path("weights/index.json").read_text()
+    publish(here / "weights", "tiny-zero")
+    with Path("weights/tiny-zero.safetensors").open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"\x01")
+    with pytest.raises(UserError, match=r"tiny-zero\.safetensors is not the file of its card tiny-zero\.md"):
+        write_index("weights")
+    assert Path("weights/index.json").read_text() == before
+
+
+def test_a_folders_own_readme_is_no_card(here):
+    Path("weights/README.md").write_text("# Weights\n")
+    assert len(write_index("weights")) == 2
+
+
+@pytest.mark.parametrize("text", ["[{", '[{"name": "a"}]', "[3]", "3", '{"a": 3}'])
+def test_a_damaged_index_is_refused(tmp_path, text):
+    (tmp_path / "index.json").write_text(text)
+    with pytest.raises(UserError, match=rf"{re.escape(str(tmp_path))}/index.json is damaged .*net\.weights index"):
+        entries(tmp_path)
+
+
+@pytest.mark.parametrize(("key", "value"), [("file", "../tiny-one.safetensors"), ("sha256", "../../../tiny")])
+def test_an_index_leads_nowhere_else(here, key, value):
+    data = json.loads(Path("weights/index.json").read_text())
+    data[0][key] = value
+    Path("weights/index.json").write_text(json.dumps(data))
+    with pytest.raises(UserError, match=f"index.json is damaged .*{key}: "):
+        find("tiny-two")
+
+
+# --------------------------------------------------------------------------- networks
+
+
+def test_files_tell_their_network(here):
+    assert spec(find("tiny-one")) == TINY
+    save_checkpoint({"format": 1, "options": {"network": TINY}}, here / "exp/a/ckp-best.pt")
+    assert spec(here / "exp/a/ckp-best.pt") == TINY
+
+
+def test_a_file_that_does_not_tell_its_network(tmp_path):
+    save_weights(build_network(TINY), tmp_path / "bare.safetensors")
+    with pytest.raises(UserError, match=r"bare\.safetensors does not tell its network; give a file"):
+        spec(tmp_path / "bare.safetensors")

@@ -1,0 +1,242 @@
+"""python -m net.weights as a user runs it."""
+
+import functools
+import http.server
+import os
+import runpy
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from net.weights.card import read_card
+from net.weights.index import write_index
+from utils.download import sha256_of
+
+CARD = """# {name}
+
+{method}, 1,234 parameters, {bytes:,} bytes. Licence: MIT.
+SHA-256 `{sha256}`
+For: {purpose}
+{download}
+## Figures
+
+{figures}
+
+## Training
+
+- data: `data/bsds500/train.lmdb`, validation `data/bsds500/val`
+"""
+IMAGES = """\
+| set | quality | SSIM (Y) lq | SSIM (Y) enhanced | SSIM (Y) difference | PSNR [dB] (Y) lq | PSNR [dB] (Y) enhanced \
+| PSNR [dB] (Y) difference |
+| --- | --- | --- | --- | --- | --- | --- | --- |
+| live1 | qf10 | 0.7 | 0.75 | +0.0500 | 27.000 | 28.100 | +1.100 |
+| live1 | qf20 | 0.7 | 0.75 | +0.0500 | 30.000 | 30.950 | +0.950 |
+| other | qf10 | 0.7 | 0.75 | +0.0500 | 30.000 | 39.000 | +9.000 |"""
+CONTENTS = {"one": b"first" * 1000, "two": b"second" * 1000}
+
+
+def card(folder: Path, name: str, purpose: str, figures: str = IMAGES, download: str = "") -> None:
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{name}.safetensors"
+    path.write_bytes(CONTENTS[name])
+    text = CARD.format(name=name, method="ARCNN" if name == "one" else "EDSR", bytes=len(CONTENTS[name]),
+                       sha256=sha256_of(path), purpose=purpose, figures=figures, download=download)  # fmt: skip
+    (folder / f"{name}.md").write_text(text)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    card(tmp_path / "weights", "one", "jpeg, qf 10 / 20, y")
+    card(tmp_path / "weights", "two", "sr, x2, rgb", "")
+    write_index("weights")
+    return tmp_path / "weights"
+
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def command(monkeypatch, capsys) -> Command:
+    """Run the command in this process; exit status, output, errors."""
+
+    def command(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["net.weights", *arguments])
+        with pytest.raises(SystemExit) as stopped:
+            runpy.run_module("net.weights", run_name="__main__")
+        assert isinstance(stopped.value.code, int)
+        return (stopped.value.code, *capsys.readouterr())
+
+    return command
+
+
+@pytest.fixture
+def url(tmp_path, monkeypatch) -> Iterator[str]:
+    """A server's address with the files of the folder `there`."""
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr(http.server.SimpleHTTPRequestHandler, "log_message", lambda *_: None)
+    (tmp_path / "there").mkdir()
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path / "there"))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def published_at(url: str, folder: Path) -> Path:
+    """Weights `one` that only the server has; where the file will be."""
+    card(folder, "one", "jpeg, qf 10 / 20, y", download=f"Download: <{url}/one.safetensors>\n")
+    write_index(folder)
+    (folder / "one.safetensors").rename(folder.parent / "there/one.safetensors")
+    return folder / "one.safetensors"
+
+
+def test_list_is_an_aligned_table(folder, command):
+    (folder / "two.safetensors").unlink()
+    status, output, errors = command("list", "--folder", str(folder))
+    assert (status, errors) == (0, "")
+    title, rule, one, two = output.splitlines()
+    assert one.split() == [
+        "one",
+        "ARCNN",
+        "jpeg",
+        "y",
+        "qf",
+        "10",
+        "/",
+        "20",
+        "1,234",
+        "0.0",
+        "MB",
+        "+0.95",
+        "to",
+        "+1.10",
+        "dB",
+        "PSNR",
+        "live1",
+    ]
+    assert two.split() == ["two", "EDSR", "sr", "rgb", "x2", "1,234", "0.0", "MB", "not", "here", "-"]
+    assert len(title) == len(rule) == len(one) == len(two)
+    assert title.index("method") == one.index("ARCNN") == two.index("EDSR")
+
+
+def test_list_without_a_folder_shows_the_shipped_weights_too(folder, command):
+    _, output, _ = command("list")
+    names = [line.split()[0] for line in output.splitlines()[2:]]
+    assert {"one", "two", "dncnn-bsds500-qf10"} <= set(names)
+    assert names == sorted(names)
+
+
+def test_nothing_to_list(tmp_path, command):
+    status, output, errors = command("list", "--folder", str(tmp_path))
+    assert (status, output) == (2, "")
+    assert errors.startswith("error: no weights/index.json")
+
+
+def test_show_tells_all_figures(folder, command):
+    status, output, _ = command("show", "one")
+    lines = output.splitlines()
+    assert status == 0
+    assert f"SHA-256     {sha256_of(folder / 'one.safetensors')}" in lines
+    assert "for         jpeg, qf 10 / 20, y" in lines
+    assert "file        weights/one.safetensors" in lines
+    assert [line.split() for line in lines if line.startswith("live1")] == [
+        ["live1", "qf10", "SSIM", "Y", "0.7000", "0.7500", "+0.0500"],
+        ["live1", "qf10", "PSNR", "Y", "27.000", "28.100", "+1.100"],
+        ["live1", "qf20", "SSIM", "Y", "0.7000", "0.7500", "+0.0500"],
+        ["live1", "qf20", "PSNR", "Y", "30.000", "30.950", "+0.950"],
+    ]
+
+
+@pytest.mark.parametrize("name", ["show", "fetch"])
+def test_an_unknown_name_is_one_line_with_the_nearest(folder, command, name):
+    status, output, errors = command(name, "dncnn-bsds500-qf1")
+    assert (status, output) == (2, "")
+    assert errors.count("\n") == 1
+    assert "no weights file or name dncnn-bsds500-qf1 (did you mean 'dncnn-bsds500-qf10'?)" in errors
+
+
+def test_fetch_of_what_is_here_does_nothing(folder, command):
+    before = (folder / "one.safetensors").stat().st_mtime_ns
+    status, output, _ = command("fetch", "one")
+    assert status == 0
+    assert "is here, and its SHA-256 is right" in output
+    assert (folder / "one.safetensors").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("content", [None, b"damaged"])
+def test_fetch_from_a_server(folder, url, command, content):
+    path = published_at(url, folder)
+    if content:
+        path.write_bytes(content)
+    status, output, errors = command("fetch", "one")
+    assert (status, errors) == (0, "")
+    assert path.read_bytes() == CONTENTS["one"]
+    assert f"5,000 bytes from {url}/one.safetensors, SHA-256 is right" in output
+
+
+def test_fetch_of_another_file(folder, url, command):
+    path = published_at(url, folder)
+    (folder.parent / "there/one.safetensors").write_bytes(b"other" * 1000)
+    status, output, errors = command("fetch", "one")
+    assert (status, output) == (2, "")
+    assert errors.startswith(f"error: {url}/one.safetensors is another file: its SHA-256 is")
+    assert errors.count("\n") == 1
+    assert not path.exists()
+
+
+def test_fetch_of_a_file_that_is_gone(folder, url, command):
+    published_at(url, folder)
+    (folder.parent / "there/one.safetensors").unlink()
+    status, _, errors = command("fetch", "one")
+    assert status == 2
+    assert "404" in errors
+    assert errors.count("\n") == 1
+
+
+def test_fetch_from_a_folder(folder, tmp_path, command):
+    (tmp_path / "usb stick").mkdir()
+    (folder / "one.safetensors").rename(tmp_path / "usb stick/one.safetensors")
+    status, output, errors = command("fetch", "one", "--from", "usb stick")
+    assert (status, errors) == (0, "")
+    assert "from usb stick" in output
+    assert (folder / "one.safetensors").read_bytes() == CONTENTS["one"]
+    status, _, errors = command("fetch", "one", "--from", "elsewhere")
+    assert status == 0  # it is here already
+    (folder / "one.safetensors").unlink()
+    status, _, errors = command("fetch", "one", "--from", "elsewhere")
+    assert (status, "no file elsewhere/one.safetensors" in errors) == (2, True)
+
+
+@pytest.mark.parametrize(("content", "words"), [(None, "is not here"), (b"damaged", "is damaged")])
+def test_fetch_from_nowhere(folder, command, content, words):
+    (folder / "one.safetensors").unlink()
+    if content:
+        (folder / "one.safetensors").write_bytes(content)
+    status, _, errors = command("fetch", "one")
+    assert status == 2
+    assert f"weights/one.safetensors {words}, and the index knows no URL; name a folder that has it: --from" in errors
+
+
+def test_index_is_made_anew(folder, command):
+    card(folder, "one", "jpeg, qf 30, y")
+    status, output, _ = command("index")
+    assert (status, output) == (0, "weights/index.json: 2 weights\n")
+    _, output, _ = command("show", "one")
+    assert "jpeg, qf 30, y" in output
+    assert read_card(folder / "one.md").qualities is not None
+
+
+def test_as_a_module_it_says_nothing_of_its_own(folder, root):
+    command = [sys.executable, "-W", "error::RuntimeWarning", "-m", "net.weights", "index"]
+    environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=folder.parent, env=environment, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "weights/index.json: 2 weights\n", "")
