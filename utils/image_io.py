@@ -84,18 +84,16 @@ def read_image(path: str | os.PathLike[str], color: Color = "rgb") -> np.ndarray
     return decode_image(data, color, str(path))
 
 
-def decode_image(data: Buffer, color: Color, name: str) -> np.ndarray:
-    """Decode the bytes of an image file like `read_image`; `name` says in errors where they came from."""
-    if problem := _damage(data):
-        raise UserError(f"{name}: {problem}; replace the file")
+def decode_image(data: Buffer, color: Color, name: str, *, turned: bool = True) -> np.ndarray:
+    """Decode the bytes of an image file like `read_image`; `name` says in errors where they came from.
+
+    Args:
+        turned: carry out the rotation that a camera noted in a JPEG file.
+    """
+    check_whole(data, name)
     # IMREAD_UNCHANGED shows alpha and depth as they are, but leaves a JPEG file's rotation undone.
     flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH if is_jpeg(data) else cv2.IMREAD_UNCHANGED
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error:
-        image = None
-    if image is None:
-        raise UserError(f"{name}: not a readable image (truncated, damaged or no image at all); replace the file")
+    image = _decoded(data, flags if turned else flags | cv2.IMREAD_IGNORE_ORIENTATION, name)
     channels = 1 if image.ndim == 2 else image.shape[2]
     if image.dtype != np.uint8 or channels not in (1, 3):
         kind = {1: "grey", 3: "RGB", 4: "with an alpha channel"}.get(channels, f"with {channels} channels")
@@ -103,6 +101,45 @@ def decode_image(data: Buffer, color: Color, name: str) -> np.ndarray:
         raise UserError(f"{name}: found {8 * image.itemsize}-bit {kind}, expected 8-bit {wanted}; convert the file")
     image = image[..., None] if channels == 1 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
     return in_color(image, color, name)
+
+
+def decode_deep(data: Buffer, name: str) -> np.ndarray:
+    """Decode an image of 16 bits as it is stored.
+
+    Returns:
+        uint16 (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA, alpha not multiplied into the colours.
+
+    Raises:
+        UserError: truncated or damaged, or of another depth.
+    """
+    check_whole(data, name)
+    image = _decoded(data, cv2.IMREAD_UNCHANGED, name)
+    image = image[..., None] if image.ndim == 2 else image
+    if image.dtype != np.uint16 or image.shape[2] not in (1, 3, 4):
+        kind = f"{8 * image.itemsize}-bit samples of type {image.dtype} in {image.shape[2]} channels"
+        raise UserError(f"{name}: found {kind}, expected 16-bit grey or RGB; convert the file")
+    codes = {3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGBA}
+    return cv2.cvtColor(image, codes[image.shape[2]]) if image.shape[2] in codes else image
+
+
+def check_whole(data: Buffer, name: str) -> None:
+    """Refuse the bytes of an empty, truncated or damaged file, as far as the format lets that be seen.
+
+    Raises:
+        UserError: naming the file.
+    """
+    if problem := _damage(data):
+        raise UserError(f"{name}: {problem}; replace the file")
+
+
+def _decoded(data: Buffer, flags: int, name: str) -> np.ndarray:
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error:
+        image = None
+    if image is None:
+        raise UserError(f"{name}: not a readable image (truncated, damaged or no image at all); replace the file")
+    return image
 
 
 def in_color(image: np.ndarray, color: Color, name: str) -> np.ndarray:

@@ -19,8 +19,12 @@ class _TerminalHandler(logging.Handler):
         sys.stdout.flush()
 
 
-def start_log(file: Path | None, is_main: bool = True) -> None:
-    """Send the project's log to the terminal and, if given, append it to `file`. Silent unless `is_main`."""
+def start_log(file: Path | None, is_main: bool = True, *, timed: bool = True) -> None:
+    """Send the project's log to the terminal and, if given, append it to `file`. Silent unless `is_main`.
+
+    Args:
+        timed: whether lines begin with the time.
+    """
     stop_log()
     logger.setLevel(logging.INFO)
     logger.propagate = False
@@ -32,7 +36,7 @@ def start_log(file: Path | None, is_main: bool = True) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         handlers.append(logging.FileHandler(file, encoding="utf-8"))
     for handler in handlers:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s" if timed else None, "%Y-%m-%d %H:%M:%S"))
         logger.addHandler(handler)
 
 

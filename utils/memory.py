@@ -1,7 +1,8 @@
-"""The C library's memory allocator."""
+"""How much memory there is, and the C library's allocator of it."""
 
 import ctypes
 import sys
+from pathlib import Path
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
 
@@ -17,3 +18,26 @@ def keep_freed_memory() -> bool:
     if mallopt is None:
         return False
     return bool(mallopt(_M_MMAP_THRESHOLD, 1 << 30) and mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1))
+
+
+def available_memory() -> int:
+    """Bytes that a process can take without others suffering: what Linux says, less where a container is bounded.
+
+    Where nothing can be asked (no Linux), 4 GiB.
+    """
+    found = [bound for bound in (_of_machine(Path("/proc/meminfo")), _of_container(Path("/sys/fs/cgroup"))) if bound]
+    return min(found, default=4 << 30)
+
+
+def _of_machine(file: Path) -> int:
+    lines = file.read_text().splitlines() if file.is_file() else []
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), 0)
+
+
+def _of_container(folder: Path) -> int:
+    """Of the second kind of control groups, which a container sees as its own; 0 if it has no bound."""
+    files = [folder / name for name in ("memory.max", "memory.current")]
+    texts = [file.read_text().strip() if file.is_file() else "max" for file in files]
+    if not all(text.isdecimal() for text in texts):
+        return 0
+    return max(int(texts[0]) - int(texts[1]), 64 << 20)

@@ -60,6 +60,21 @@ def quant_tables(quality: int, channels: int) -> np.ndarray:
     return ((base * percent + 50) // 100).clip(1, 255).astype(np.float32)
 
 
+def nearest_quality(tables: np.ndarray) -> tuple[int, bool]:
+    """The quality factor of libjpeg whose table for luma is next to that of a file, and whether it is the same table.
+
+    Next in the mean ratio of the steps, for programs that have tables of their own (cameras, Photoshop). 1 to 100; of
+    several with the same table the highest.
+
+    Args:
+        tables: (1 or 2, 8, 8), luma first, see `read_tables`.
+    """
+    log_steps = np.log(tables[0])
+    distances = [float(np.abs(log_steps - np.log(quant_tables(quality, 1)[0])).mean()) for quality in range(100, 0, -1)]
+    nearest = int(np.argmin(distances))
+    return 100 - nearest, distances[nearest] < 1e-6
+
+
 def read_tables(file: str | os.PathLike[str] | Buffer, name: str | None = None) -> np.ndarray:
     """The tables with which a JPEG file was made.
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from utils.codecs.jpeg_tables import quant_tables, read_tables
+from utils.codecs.jpeg_tables import nearest_quality, quant_tables, read_tables
 from utils.errors import UserError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (24, 40, 3), dtype=np.uint8)
@@ -205,3 +205,21 @@ def test_any_damage_is_an_error_of_the_user_or_none(at: int, value: int, end: in
     data = data[: len(data) - end % len(data) if end % 3 == 0 else None]
     with contextlib.suppress(UserError):
         assert read_tables(data).shape[1:] == (8, 8)
+
+
+@pytest.mark.parametrize("quality", range(1, 101))
+def test_nearest_quality_of_the_tables_of_libjpeg(quality):
+    tables = quant_tables(quality, 3)
+    found, is_exact = nearest_quality(tables)
+    assert is_exact
+    assert found >= quality
+    np.testing.assert_array_equal(quant_tables(found, 1)[0], tables[0])
+
+
+@pytest.mark.parametrize("quality", [10, 50, 90])
+def test_nearest_quality_of_other_tables(quality):
+    tables = quant_tables(quality, 3)
+    tables[0, 2:4, 2:4] += 1
+    found, is_exact = nearest_quality(tables)
+    assert not is_exact
+    assert abs(found - quality) <= 1

@@ -1,0 +1,1 @@
+"""Enhancing files: what `python enhance.py` does, and demo.py."""

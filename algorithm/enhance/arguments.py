@@ -1,0 +1,94 @@
+"""The command line of enhance.py."""
+
+import argparse
+from pathlib import Path
+from typing import Literal, NoReturn
+
+import torch
+
+from algorithm.enhance.model import Applying
+from algorithm.enhance.within_memory import default_bound
+from utils.errors import UserError
+
+_EPILOG = """examples:
+  python enhance.py photo.jpg                         enhanced/photo.png, by weights that suit the file
+  python enhance.py photos 'more/*.jpg' -o out        whole folders with their tree, and patterns
+  python enhance.py photo.jpg -o better.jpg --compare a file by name, and a picture of before | after
+  python enhance.py photo.png --qf 20                 remove what JPEG of quality 20 would have done
+
+exit status: 0, all files are enhanced; 1, some are not, each with a line that says why; 2, nothing was done, because
+the command is not right"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (see {self.prog} --help)")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments, each with what it means."""
+    made = _Parser("enhance.py", description="Enhance pictures that a codec damaged.", epilog=_EPILOG,
+                   formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    add = made.add_argument
+    add("inputs", nargs="+", metavar="FILE", help="pictures, folders (searched to the bottom) or patterns in quotes")
+    add("-o", "--output", type=Path, metavar="OUT", help="folder of the results, which keep the tree of a folder; for "
+        "one file also the name of its result (default: enhanced/)")  # fmt: skip
+    add("--weights", metavar="NAME|PATH", help="weights by name (python -m net.weights list names all) or by path "
+        "(default: for each file those that gained most in their tests at its quality)")  # fmt: skip
+    add("--qf", type=_quality, metavar="Q", help="the quality factor, 0 to 100, to restore for, of networks that can "
+        "be told one (FBCNN); lower removes more (default: as the network estimates it)")  # fmt: skip
+    add("--tile", type=_tile, default="auto", metavar="auto|N|off", help="see large pictures in tiles: auto, if the "
+        "network's maps would not fit into --memory; N, always with this side in pixels, halved if that does not fit; "
+        "off, never. The result is that of the whole picture (default: auto)")  # fmt: skip
+    add("--memory", type=_gib, metavar="GIB", help="memory that the network's maps may take, in GiB; the pictures come "
+        "to it, 35 bytes for each pixel of the largest (default: half of what is free on the device)")  # fmt: skip
+    add("--self-ensemble", action="store_true", help="take the mean over eight flips and transpositions of each "
+        "picture: a little better, eight times the work")  # fmt: skip
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute; auto is the GPU if there "
+        "is one (default: auto)")  # fmt: skip
+    add("--amp", action="store_true", help="compute in bfloat16: faster on GPUs, pixels may differ by one step or two")
+    add("--compare", action="store_true", help="draw a picture beside each result, NAME.compare.png: before | after "
+        "with enlarged crops where most has changed")  # fmt: skip
+    add("--format", choices=("png", "jpeg", "webp", "tiff", "same"), help="of the results; same is that of each file. "
+        "What a format cannot hold (transparency, 16 bits) becomes PNG (default: png)")  # fmt: skip
+    add("--force", action="store_true", help="write over results that are there; else they are left alone")
+    return made
+
+
+def applying(args: argparse.Namespace) -> Applying:
+    """How networks are to be applied.
+
+    Raises:
+        UserError: no such device.
+    """
+    if args.device == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: no GPU is there that PyTorch can use; leave --device out, or give cpu")
+    kind = "cuda" if args.device != "cpu" and torch.cuda.is_available() else "cpu"
+    device = torch.device(kind)
+    return Applying(device, args.memory or default_bound(device), args.tile, args.qf, args.self_ensemble, args.amp)
+
+
+def _quality(text: str) -> float:
+    return _number(text, 0, 100, "a quality factor of 0 to 100")
+
+
+def _gib(text: str) -> int:
+    return max(1, int(_number(text, 1e-3, 1e6, "a number of GiB") * 2**30))
+
+
+def _number(text: str, low: float, high: float, what: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not low <= value <= high:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected {what}")
+    return value
+
+
+def _tile(text: str) -> int | Literal["auto", "off"]:
+    if text == "auto" or text == "off":
+        return text
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected auto, off or a side in pixels")
+    return int(text)

@@ -1,0 +1,106 @@
+"""Which of the published weights suit a picture: those that gained most in their own tests at its quality.
+
+The cards say for which task, colours and qualities weights were trained, and what they gained (PSNR, first test set).
+"""
+
+import inspect
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from net import NETWORKS
+from net.weights.card import Entry
+from net.weights.index import known_weights
+from utils.errors import UserError
+
+_TASKS = {"JPEG": "jpeg", "MPO": "jpeg", "WEBP": "webp", "AVIF": "avif"}
+"""What damaged a file of this format."""
+_NEAR = 2
+"""Quality factors by which a picture may differ from those that a network was trained for."""
+
+
+class Wish(NamedTuple):
+    """What is asked for.
+
+    format: of the file, as Pillow calls it. is_grey: whether it has no colours. quality: its quality factor; None if
+    that is not known. has_tables: whether its quantization tables are known. takes_qf: only networks that can be told
+    a quality factor.
+    """
+
+    format: str
+    is_grey: bool
+    quality: int | None = None
+    has_tables: bool = False
+    takes_qf: bool = False
+
+
+def choose(wish: Wish, entries: Iterable[Entry] | None = None) -> tuple[Entry, str]:
+    """The weights for a picture, and a remark for the user, which may be empty.
+
+    Args:
+        entries: to choose from; None: all that are on this machine.
+
+    Raises:
+        UserError: none are there for such a picture.
+    """
+    if entries is None:
+        entries = [known.entry for known in known_weights().values() if known.path.is_file()]
+    usable = [entry for entry in entries if _is_usable(entry, wish)]
+    task = _TASKS.get(wish.format, "")
+    remark = ""
+    if not any(entry.task == task for entry in usable):
+        what = f"a {wish.format} file" if wish.format else "such a picture"
+        task, remark = "jpeg", f"nothing is known of the damage in {what}: weights for JPEG of any quality"
+    suited = [entry for entry in usable if entry.task == task and _suits(entry, wish.quality)]
+    if not suited:  # a quality beyond all that was trained for
+        suited = [entry for entry in usable if entry.task == task and _is_blind(entry)]
+    if not suited:
+        kind = "grey" if wish.is_grey else "colour"
+        raise UserError(f"no published weights suit this {kind} picture; name some with --weights")
+    return max(suited, key=lambda entry: _gain(entry, wish.quality)), remark
+
+
+def arguments_of(method: str) -> dict[str, Any]:
+    """Of the forward of a type of network, beside the image: name -> default, `inspect.Parameter.empty` if required."""
+    parameters = list(inspect.signature(NETWORKS[method].forward).parameters.values())[2:]
+    return {parameter.name: parameter.default for parameter in parameters}
+
+
+def _is_usable(entry: Entry, wish: Wish) -> bool:
+    arguments = arguments_of(entry.method)
+    needed = {name for name, default in arguments.items() if default is inspect.Parameter.empty}
+    return (
+        entry.colour == ("y" if wish.is_grey else "rgb")
+        and entry.scale == 1
+        and needed <= ({"tables"} if wish.has_tables else set())
+        and (not wish.takes_qf or "qf" in arguments)
+    )
+
+
+def _suits(entry: Entry, quality: int | None) -> bool:
+    if quality is None or entry.qualities is None:
+        return _is_blind(entry)
+    values = entry.qualities.values
+    if entry.qualities.span:
+        return values[0] <= quality <= values[-1]
+    return any(abs(quality - value) <= _NEAR for value in values)
+
+
+def _is_blind(entry: Entry) -> bool:
+    """Whether it was trained for a whole range of qualities."""
+    return entry.qualities is not None and entry.qualities.span
+
+
+def _gain(entry: Entry, quality: int | None) -> float:
+    """The gain at the tested quality next to that of the picture; if that is not known, the mean of all."""
+    figures = [figure for figure in entry.figures if figure.metric == "PSNR"]
+    figures = [figure for figure in figures if figure.set == figures[0].set]
+    if not figures:
+        return float("-inf")
+    if quality is None:
+        return sum(figure.gain for figure in figures) / len(figures)
+    return min(figures, key=lambda figure: abs(_number(figure.quality) - quality)).gain
+
+
+def _number(quality: str) -> int:
+    digits = "".join(filter(str.isdigit, quality))
+    return int(digits) if digits else 0

@@ -1,0 +1,44 @@
+"""Enhance pictures: python enhance.py photo.jpg writes enhanced/photo.png; python enhance.py --help says more."""
+
+import sys
+
+from tqdm import tqdm
+
+from algorithm.enhance.arguments import applying, parser
+from algorithm.enhance.files import find_jobs, make_folder
+from algorithm.enhance.run import Models, Result, enhance_files
+from utils.errors import command
+from utils.log import progress_bar, start_log
+from utils.memory import keep_freed_memory
+
+
+@command
+def main() -> None:
+    """Parse, find the files, enhance one after another, say what became of each."""
+    args = parser().parse_args()
+    jobs = find_jobs(args.inputs, args.output, args.format)
+    models = Models(args.weights, applying(args))
+    make_folder(args.output)
+    start_log(None, timed=False)
+    keep_freed_memory()
+    results: list[Result] = []
+    with progress_bar(None, "files", len(jobs), len(jobs) > 1, leave=False) as bar:
+
+        def tell(result: Result) -> None:
+            results.append(result)
+            tqdm.write(f"failed: {result.error}" if result.error else result.summary,
+                       sys.stderr if result.error else sys.stdout)  # fmt: skip
+            bar.update()
+
+        enhance_files(jobs, models, tell, force=args.force, compare=args.compare)
+    if failures := sum(bool(result.error) for result in results):
+        sys.exit(f"{failures} of {len(jobs)} files failed")
+
+
+if __name__ == "__main__":
+    try:
+        code = main()
+    except KeyboardInterrupt:
+        print("interrupted; the files that were written are whole", file=sys.stderr)
+        code = 130
+    sys.exit(code)

@@ -1,0 +1,62 @@
+import pytest
+
+from algorithm.enhance.choose import Wish, choose
+from net.weights.card import Entry, Figure, Qualities
+from utils.errors import UserError
+
+
+def entry(name, method, gains, values, *, span=False, colour="rgb", task="jpeg", scale=1):
+    figures = tuple(Figure(set="live1", quality=f"qf{q}", metric="PSNR", gain=gain) for q, gain in gains.items())
+    return Entry(name=name, method=method, parameters=1, training="t", figures=figures, file=f"{name}.safetensors",
+                 bytes=1, sha256="0", licence="x", task=task, colour=colour, scale=scale,
+                 qualities=Qualities(unit="qf", values=values, span=span))  # fmt: skip
+
+
+ENTRIES = [
+    entry("best10", "DnCNN", {10: 1.2}, (10,)),
+    entry("some", "CBDNet", {10: 0.9, 20: 1.1, 30: 1.0}, (10, 20, 30)),
+    entry("blind", "FBCNN", {10: 0.8, 20: 0.9, 30: 0.9}, (5, 95), span=True),
+    entry("tables", "QGCN", {10: 1.0, 20: 1.0, 30: 1.0}, (5, 95), span=True),
+    entry("grey", "FBCNN", {10: 1.1}, (5, 95), span=True, colour="y"),
+    entry("twice", "EDSR", {10: 9.0}, (10,), scale=2),
+    entry("film", "RBQE", {10: 9.0}, (10,), task="hevc"),
+    entry("webp", "RBQE", {10: 0.1}, (5, 95), span=True, task="webp"),
+]
+JPEG = {"format": "JPEG", "is_grey": False, "has_tables": True}
+
+
+@pytest.mark.parametrize(
+    ("wish", "name", "remark"),
+    [
+        (Wish(**JPEG, quality=10), "best10", ""),
+        (Wish(**JPEG, quality=12), "best10", ""),
+        (Wish(**JPEG, quality=13), "tables", ""),
+        (Wish(**JPEG, quality=20), "some", ""),
+        (Wish(**JPEG, quality=60), "tables", ""),
+        (Wish(**JPEG, quality=99), "tables", ""),  # beyond what anything was trained for
+        (Wish("JPEG", False), "blind", ""),  # its tables could not be read
+        (Wish(**JPEG, quality=10, takes_qf=True), "blind", ""),
+        (Wish("JPEG", True, 10, True), "grey", ""),
+        (Wish("PNG", False), "blind", "nothing is known of the damage in a PNG file"),
+        (Wish("WEBP", False), "webp", ""),
+        (Wish("WEBP", True), "grey", "nothing is known of the damage in a WEBP file"),
+    ],
+)
+def test_choice(wish, name, remark):
+    chosen, said = choose(wish, ENTRIES)
+    assert chosen.name == name
+    assert said.startswith(remark)
+    assert bool(said) == bool(remark)
+
+
+def test_nothing_suits():
+    with pytest.raises(UserError, match="no published weights suit this grey picture; name some with --weights"):
+        choose(Wish("PNG", True), ENTRIES[:4])
+
+
+@pytest.mark.parametrize("is_grey", [False, True])
+@pytest.mark.parametrize("quality", [*range(1, 101, 9), None])
+def test_shipped_weights_suit_every_picture(quality, is_grey):
+    chosen, _ = choose(Wish("JPEG", is_grey, quality, quality is not None))
+    assert chosen.colour == ("y" if is_grey else "rgb")
+    assert chosen.task == "jpeg"
