@@ -163,7 +163,7 @@ def test_weights_of_the_non_local_modules(tmp_path: Path) -> None:
 
 
 def test_mistakes(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"nonlocal_weights: no weights file nowhere.*case pretrain"):
+    with pytest.raises(UserError, match=r"nonlocal_weights: no weights file or name nowhere.*case pretrain"):
         make(nonlocal_weights="nowhere.pt")
     spec = validate_component("algorithm", {"type": "Unfolding"})
     with pytest.raises(UserError, match="Unfolding trains CISRPSI, found NonLocalDeblock"):
