@@ -59,7 +59,12 @@ class Record:
     @property
     def label(self) -> str:
         """Name with the quality, as a file name for the result."""
-        return f"{self.name}-{self.group}" if self.group and not self.name.endswith(self.group) else self.name
+        return labelled(self.name, self.group)
+
+
+def labelled(name: str, group: str) -> str:
+    """A name with its setting, such as bikes-qf10, unless it ends so already."""
+    return f"{name}-{group}" if group and not name.endswith(group) else name
 
 
 class Metrics:

@@ -20,9 +20,8 @@ from net.weights.index import write_index
 from utils.arguments import option_parser, parse_options
 from utils.checkpoint import load_checkpoint
 from utils.components import build
-from utils.download import sha256_of
 from utils.errors import UserError, command
-from utils.files import atomic_path
+from utils.files import atomic_path, sha256_of
 from utils.options import Options
 
 FOLDER = Path("weights")

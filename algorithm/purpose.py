@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from dataset.images import SETTING
 from net.weights.card import Purpose, Qualities
 from utils.codecs import CODECS
 
-_SETTING = re.compile(r"(?<![a-z])(q[fp])(\d+)(?!\d)", re.IGNORECASE)  # in the names of folders
 _CODEC = re.compile(r"(?<![a-z])(jpeg|hevc|bpg|webp|avif|HM|x265)(?![a-z])", re.IGNORECASE)
 _CLIPS = "VideoClips"
 _DOUBLE = "DoubleJPEGImages"
@@ -52,7 +52,7 @@ def _named(folders: str | list[str] | None) -> tuple[str, Qualities | None]:
     """Codec and qualities that the names of folders tell: data/div2k/jpeg_ds_2/qf10."""
     paths = [Path(folder).as_posix() for folder in ([folders] if isinstance(folders, str) else folders or [])]
     codecs = {found[1].lower() for path in paths for found in _CODEC.finditer(path)}
-    settings = {(found[1].lower(), int(found[2])) for path in paths for found in _SETTING.finditer(path)}
+    settings = {(found[1].lower(), int(found[2])) for path in paths for found in SETTING.finditer(path)}
     units = {unit for unit, _ in settings}
     qualities = None
     if len(units) == 1:

@@ -57,7 +57,7 @@ class VideoReport:
     @cached_property
     def averages(self) -> list[Average]:
         """By set and quality."""
-        return averages(self.videos, self.metrics)
+        return averages(self.videos, self.figures, self.metrics)
 
     @property
     def main(self) -> str | None:

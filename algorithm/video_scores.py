@@ -13,10 +13,9 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from statistics import fmean
 from typing import Any, NamedTuple
 
-from algorithm.evaluate import Metrics
+from algorithm.evaluate import Metrics, labelled, mean
 from algorithm.jct_vc import class_of, size_of
 from algorithm.video_work import FrameScores
 from utils.frames import FrameInfo
@@ -62,7 +61,7 @@ class VideoScores:
     @property
     def label(self) -> str:
         """Name and setting, fit for a file name."""
-        return f"{self.name}-{self.group}" if self.group and not self.name.endswith(self.group) else self.name
+        return labelled(self.name, self.group)
 
     @property
     def seconds(self) -> float:
@@ -95,7 +94,7 @@ def _means(key: str, before: Sequence[float], after: Sequence[float]) -> Figures
     has_before = not all(map(math.isnan, before))
     pairs = list(zip(before, after, strict=True))
     valid = [(b, a) for b, a in pairs if math.isfinite(a) and (math.isfinite(b) or not has_before)]
-    lq, result = (_mean(values) for values in zip(*valid, strict=True)) if valid else (math.nan, math.nan)
+    lq, result = (mean(list(values)) for values in zip(*valid, strict=True)) if valid else (math.nan, math.nan)
     left_out = 0 if all(map(math.isnan, after)) else len(pairs) - len(valid)
     return {f"{key}_lq": lq, key: result, f"{key}_delta": result - lq, f"{key}_left_out": left_out}
 
@@ -113,17 +112,12 @@ def _fluctuations(video: VideoScores, metric: str) -> Figures:
         "pvd_at_lq": peak_valley_difference(after, before),
         "ps_lq": peak_separation(before),
         "ps": peak_separation(after),
-        "delta_peaks": _mean(gain for peak, gain in gains if peak == 1),
-        "delta_others": _mean(gain for peak, gain in gains if peak == 0),
+        "delta_peaks": mean([gain for peak, gain in gains if peak == 1]),
+        "delta_others": mean([gain for peak, gain in gains if peak == 0]),
     }
 
 
 FLUCTUATIONS = ("sd_lq", "sd", "pvd_lq", "pvd", "pvd_at_lq", "ps_lq", "ps", "delta_peaks", "delta_others")
-
-
-def _mean(values: Iterable[float]) -> float:
-    finite = [value for value in values if math.isfinite(value)]
-    return fmean(finite) if finite else math.nan
 
 
 class Average(NamedTuple):
@@ -142,13 +136,18 @@ class Average(NamedTuple):
     figures: Figures
 
 
-def averages(videos: Sequence[VideoScores], metrics: Metrics) -> list[Average]:
-    """Of each set and group: of the classes of JCT-VC that are in it, of all videos, and of all their frames."""
+def averages(videos: Sequence[VideoScores], each: Sequence[Figures], metrics: Metrics) -> list[Average]:
+    """Of each set and group: of the classes of JCT-VC that are in it, of all videos, and of all their frames.
+
+    Args:
+        each: the figures of each video.
+    """
+    tested = list(zip(videos, each, strict=True))
     found = []
     for key in dict.fromkeys((video.set, video.group) for video in videos):
-        chosen = [video for video in videos if (video.set, video.group) == key]
-        for letter in sorted({video.letter for video in chosen} - {""}):
-            members = [video for video in chosen if video.letter == letter]
+        chosen = [pair for pair in tested if (pair[0].set, pair[0].group) == key]
+        for letter in sorted({video.letter for video, _ in chosen} - {""}):
+            members = [pair for pair in chosen if pair[0].letter == letter]
             missing = f" ({len(members)} of {size_of(letter)})" if len(members) < size_of(letter) else ""
             found.append(_average(members, metrics, f"class {letter}{missing}", "sequences"))
         found.append(_average(chosen, metrics, "all sequences", "sequences"))
@@ -156,14 +155,11 @@ def averages(videos: Sequence[VideoScores], metrics: Metrics) -> list[Average]:
     return found
 
 
-def _average(videos: Sequence[VideoScores], metrics: Metrics, over: str, weighting: str) -> Average:
-    each = [figures(video, metrics) for video in videos]
+def _average(tested: Sequence[tuple[VideoScores, Figures]], metrics: Metrics, over: str, weighting: str) -> Average:
+    videos, each = zip(*tested, strict=True)
     total: Figures = {}
     for key in each[0]:
-        pairs = [
-            (one[key], _weight(video, one, key, metrics) if weighting == "frames" else 1)
-            for video, one in zip(videos, each, strict=True)
-        ]
+        pairs = [(one[key], _weight(video, one, key, metrics) if weighting == "frames" else 1) for video, one in tested]
         total[key] = _weighted_mean(pairs)
     for name in metrics.names:
         total[f"{key_of(name)}_left_out"] = sum(one[f"{key_of(name)}_left_out"] for one in each)

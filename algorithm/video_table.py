@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from algorithm.evaluate import mean
 from algorithm.tables import NOT_AVAILABLE, markdown, number
 from algorithm.video_report import FORMAT
+from dataset.videos import by_number
 from utils.columns import aligned
 from utils.errors import UserError, command
 from utils.files import atomic_path
@@ -247,7 +248,7 @@ def _curves(entries: list[Entry], name: str) -> tuple[list[RatePoint], list[Rate
 
 def _order(key: tuple[str, str]) -> tuple[str, list[Any]]:
     """Sets by name, qualities by number: qp5 before qp22."""
-    return key[0], [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", key[1])]
+    return key[0], by_number(key[1])
 
 
 def _percent(value: float) -> str:

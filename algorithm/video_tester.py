@@ -25,6 +25,7 @@ from algorithm.video_work import Fingerprint, FrameScores, Saved, VideoWork
 from dataset.loader import collate, to_device
 from dataset.peaks import local_peaks
 from utils.errors import UserError
+from utils.files import sha256_of
 from utils.frames import FrameInfo, frames_path, read_record
 from utils.log import logger, progress_bar
 from utils.options import Options
@@ -223,10 +224,7 @@ def facts_of(options: Options, device: torch.device, parameters: int, weights: d
     return {
         "network": options.network.model_dump(mode="json", serialize_as_any=True),
         "parameters": parameters,
-        "weights": {
-            name: {"path": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-            for name, path in weights.items()
-        },
+        "weights": {name: {"path": str(path), "sha256": sha256_of(path)} for name, path in weights.items()},
         "test": {**test, "dcn": options.dcn},
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
         "versions": {"torch": str(torch.__version__)},

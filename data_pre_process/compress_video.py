@@ -1,6 +1,5 @@
 """Coding a folder of raw sequences: SOURCE/*.yuv -> TARGET/qp<QP>/, the same names, with descriptions beside."""
 
-import hashlib
 import os
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +9,7 @@ from tempfile import TemporaryDirectory
 from data_pre_process.driver import FileJob, is_up_to_date
 from utils.codecs.video import SequenceCodec
 from utils.errors import UserError
-from utils.files import atomic_path
+from utils.files import atomic_path, sha256_of
 from utils.frames import frames_path, read_record, write_record
 from utils.yuv import Chroma, Depth, Geometry, YUVReader, parse_name
 
@@ -82,9 +81,9 @@ class Coding:
                 "pattern": self.codec.pattern,
                 self.codec.quality_name: quality,
                 "source": source.name,
-                "source_sha256": sha256(source),
-                "sha256": sha256(decoded),
-                "stream_sha256": sha256(stream),
+                "source_sha256": sha256_of(source),
+                "sha256": sha256_of(decoded),
+                "stream_sha256": sha256_of(stream),
             }
             frames_path(target).unlink(missing_ok=True)  # of an older sequence; the new one comes last
             kept = target.with_suffix(self.codec.suffix)
@@ -108,15 +107,6 @@ def list_sequences(folder: Path) -> list[Path]:
     if not paths:
         raise UserError(f"no sequence <Name>_<W>x<H>_<Frames>.yuv in {folder}; main_convert_video.py makes them")
     return paths
-
-
-def sha256(path: Path) -> str:
-    """Of a file, as hexadecimal digits."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while data := file.read(1 << 20):
-            digest.update(data)
-    return digest.hexdigest()
 
 
 def _move(path: Path, target: Path) -> None:

@@ -14,7 +14,7 @@ from dataset.sources import Source, open_source
 from utils.errors import UserError
 from utils.image_io import oriented
 
-_SETTING = re.compile(r"(?<![a-z])(q[fp])(\d+)(?!\d)", re.IGNORECASE)
+SETTING = re.compile(r"(?<![a-z])(q[fp])(\d+)(?!\d)", re.IGNORECASE)
 _COMBINED = re.compile(r"(.+)-(q[fp]\d+)", re.IGNORECASE)
 
 
@@ -197,7 +197,7 @@ def refuse_unpaired(
 
 def read_setting(name: str) -> tuple[str, int]:
     """What the name of a folder says of the compression: "bpg_QP37" -> ("qp37", 37); ("", -1) if nothing."""
-    setting = _SETTING.search(name)
+    setting = SETTING.search(name)
     return (setting[0].lower(), int(setting[2])) if setting else ("", -1)
 
 
@@ -208,7 +208,7 @@ def _group_of(source: Source, several: bool) -> str:
 
 def _setting(group: str) -> tuple[str, int]:
     """The group and its quality: "qf10" -> 10, without a number -1."""
-    setting = _SETTING.search(group)
+    setting = SETTING.search(group)
     return group, int(setting[2]) if setting else -1
 
 

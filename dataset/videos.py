@@ -308,12 +308,12 @@ def _grouped(stems: Iterable[str], path: Path) -> dict[str, tuple[str, ...]]:
             raise UserError(f"{path} holds the image {stem}; those of a video are called <sequence>/<frame>")
         frames.setdefault(folder, []).append(name)
     alike: dict[tuple[str, ...], tuple[str, ...]] = {}
-    ordered = {folder: tuple(sorted(names, key=_by_number)) for folder, names in sorted(frames.items())}
+    ordered = {folder: tuple(sorted(names, key=by_number)) for folder, names in sorted(frames.items())}
     return {folder: alike.setdefault(names, names) for folder, names in ordered.items()}
 
 
-def _by_number(name: str) -> list[Any]:
-    """Sorts im2 before im10."""
+def by_number(name: str) -> list[Any]:
+    """A key that sorts im2 before im10."""
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
 
 

@@ -14,6 +14,9 @@ if TYPE_CHECKING:  # the data scripts use this file and start four times as fast
 _WEIGHTS = (65.481, 128.553, 24.966)
 _OFFSET = 16
 
+YCBCR = ((0.299, 0.587, 0.114), (-0.299 / 1.772, -0.587 / 1.772, 0.5), (0.5, -0.587 / 1.402, -0.114 / 1.402))
+"""E'Y, E'Cb and E'Cr, rows, of E'R, E'G and E'B, columns: ITU-R BT.601-7, section 2.5; Cb and Cr are -0.5 ... 0.5."""
+
 
 def luma(rgb: "torch.Tensor") -> "torch.Tensor":
     """Unrounded luma of RGB pictures.

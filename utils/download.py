@@ -1,7 +1,6 @@
 """Downloading a file of known content: whole and right, or not there."""
 
 import fcntl
-import hashlib
 import http.client
 import os
 import urllib.error
@@ -14,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from utils.errors import UserError
-from utils.files import atomic_path
+from utils.files import atomic_path, sha256_of
 from utils.log import progress_bar
 
 ATTEMPTS = 3
@@ -60,15 +59,6 @@ def download(url: str, path: str | os.PathLike[str], *, sha256: str, size: int) 
             raise _other_file(url, f"its SHA-256 is {found}, expected {sha256}")
         with _writing(path, size), atomic_path(path) as temporary:
             part.replace(temporary)
-
-
-def sha256_of(path: str | os.PathLike[str]) -> str:
-    """Of a file's content, in hexadecimal."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 @contextmanager

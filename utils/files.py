@@ -1,5 +1,6 @@
-"""Writing files so that a reader, or a crash, never sees half of one; and listing folders."""
+"""Writing files so that a reader, or a crash, never sees half of one; and telling one content from another."""
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -54,6 +55,15 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
             old.rename(path)
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """Of a file's content, in hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _sync(path: Path) -> None:

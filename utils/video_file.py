@@ -200,9 +200,7 @@ class VideoWriter:
 
     def write(self, frame: Frame) -> None:
         """Append a frame."""
-        for plane, shape in zip(frame, self._geometry.shapes, strict=True):
-            if plane.shape != shape or plane.dtype != self._geometry.dtype:
-                raise UserError(f"{self._path}: a plane of {plane.shape}, {plane.dtype}, does not fit the video")
+        self._geometry.check_frame(frame, self._path)
         picture = to_picture(frame, self._geometry)
         picture.pts = self._count
         self._count += 1

@@ -13,6 +13,7 @@ from typing import BinaryIO, Literal, NamedTuple
 import cv2
 import numpy as np
 
+from utils.colour import YCBCR
 from utils.errors import UserError
 from utils.files import atomic_path
 
@@ -21,10 +22,8 @@ Depth = Literal[8, 10]
 
 _NAME = re.compile(r"(?P<name>.+)_(?P<width>[1-9]\d*)x(?P<height>[1-9]\d*)_(?P<frames>\d+)")
 
-# ITU-R BT.601-7, 2.5: E'Y, E'Cb, E'Cr of [0, 1] RGB, in 219 and 224 steps of 8 bit around 16 and 128.
-_TO_YCBCR = np.array(
-    [[0.299, 0.587, 0.114], [-0.299 / 1.772, -0.587 / 1.772, 0.5], [0.5, -0.587 / 1.402, -0.114 / 1.402]]
-) * (np.array([[219], [224], [224]]) / 255)
+# ITU-R BT.601-7, 2.5: in 219 and 224 steps of 8 bit around 16 and 128.
+_TO_YCBCR = np.array(YCBCR) * (np.array([[219], [224], [224]]) / 255)
 _TO_RGB = np.linalg.inv(_TO_YCBCR).astype(np.float32)
 _OFFSET = np.array([16, 128, 128], np.float32)
 
@@ -79,6 +78,15 @@ class Geometry(NamedTuple):
                 "crop the video, or store it as 4:4:4 (chroma: '444')"
             )
         return self
+
+    def check_frame(self, frame: Frame, where: object) -> None:
+        """Raise `UserError` that names `where` if a frame has planes of another shape or type."""
+        for plane, shape in zip(frame, self.shapes, strict=True):
+            if plane.shape != shape or plane.dtype != self.dtype:
+                raise UserError(
+                    f"{where}: a plane of {plane.shape[1]}x{plane.shape[0]} {plane.dtype} does not fit the video, "
+                    f"which has {shape[1]}x{shape[0]} {self.dtype} there"
+                )
 
 
 class YUVName(NamedTuple):
@@ -178,12 +186,8 @@ class YUVWriter:
     def write(self, frame: Frame) -> None:
         """Append a frame."""
         assert self._file is not None, "used outside of its with block"
-        for plane, shape in zip(frame, self.geometry.shapes, strict=True):
-            if plane.shape != shape or plane.dtype != self.geometry.dtype:
-                raise UserError(
-                    f"{self._path}: a plane of {plane.shape[1]}x{plane.shape[0]} {plane.dtype} does not fit the video, "
-                    f"which has {shape[1]}x{shape[0]} {self.geometry.dtype} there"
-                )
+        self.geometry.check_frame(frame, self._path)
+        for plane in frame:
             self._file.write(np.ascontiguousarray(plane).data)
 
     def __exit__(

@@ -123,8 +123,6 @@ def _channels(network_spec: dict[str, Any], weights: str) -> int:
     """What a network takes in: its argument in_channels, else RGB."""
     method = network_spec["type"]
     options = NETWORKS.signature(method)
-    if "radius" in options or method == "MFQE":
-        raise UserError(f"{method} ({weights}) is for videos; choose weights for images")
     default = options["in_channels"][1] if "in_channels" in options else 3
     channels = network_spec.get("in_channels", default)
     if channels not in (1, 3):

@@ -12,8 +12,9 @@ from pathlib import Path
 from net.weights.card import Entry
 from net.weights.index import FILE, Known, known_weights, lookup, write_index
 from utils.columns import aligned
-from utils.download import download, sha256_of
+from utils.download import download
 from utils.errors import UserError, command
+from utils.files import sha256_of
 
 _MAIN = "PSNR"
 

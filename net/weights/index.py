@@ -14,9 +14,8 @@ from pydantic import ValidationError
 from net.tensorflow_checkpoint import index_file
 from net.weights.card import Entry, read_card
 from utils.components import explain
-from utils.download import sha256_of
 from utils.errors import UserError
-from utils.files import atomic_path
+from utils.files import atomic_path, sha256_of
 from utils.registry import nearest
 
 FILE = "index.json"

@@ -10,8 +10,8 @@ from algorithm.tester import test as run_test
 from algorithm.trainer import Trainer
 from net import build_network, load_weights
 from net.weights import entries, find, read_metadata
-from utils.download import sha256_of
 from utils.errors import UserError
+from utils.files import sha256_of
 from utils.options import Options, load_options
 from utils.ranks import Ranks
 

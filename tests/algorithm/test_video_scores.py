@@ -7,7 +7,7 @@ import pytest
 from algorithm.evaluate import Metrics
 from algorithm.jct_vc import CLASSES, class_of, size_of
 from algorithm.video_report import VideoReport
-from algorithm.video_scores import VideoScores, averages, figures, key_of
+from algorithm.video_scores import Average, VideoScores, averages, figures, key_of
 from algorithm.video_work import FrameScores
 from utils.components import validate_component
 
@@ -65,8 +65,12 @@ def videos() -> list[VideoScores]:
     ]
 
 
+def averaged(videos: list[VideoScores]) -> list[Average]:
+    return averages(videos, [figures(video, METRICS) for video in videos], METRICS)
+
+
 def test_classes_sequences_and_frames_are_averaged(videos):
-    found = {average.over: average for average in averages(videos, METRICS)}
+    found = {average.over: average for average in averaged(videos)}
     assert list(found) == ["class A", "class B (1 of 5)", "all sequences", "all frames"]
     assert found["class A"].figures["psnr_delta"] == 2
     assert found["class A"].frames == 8
@@ -95,7 +99,7 @@ def test_the_report_labels_both_averages_and_counts_what_is_left_out(videos):
 
 def test_qualities_are_averaged_apart(videos):
     other = VideoScores(**{**vars(videos[0]), "group": "qp32"})
-    found = [each for each in averages([videos[0], other], METRICS) if each.weighting == "frames"]
+    found = [each for each in averaged([videos[0], other]) if each.weighting == "frames"]
     assert [(each.group, each.videos) for each in found] == [("qp37", 1), ("qp32", 1)]
 
 

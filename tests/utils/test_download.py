@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from utils import download as module
-from utils.download import download, sha256_of
+from utils.download import download
 from utils.errors import UserError
+from utils.files import sha256_of
 
 CONTENT = bytes(range(256)) * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -8,9 +8,9 @@ pixels and lies in their middle; on the way back the chroma is interpolated line
 import cv2
 import numpy as np
 
-_TO_YCBCR = np.array(
-    [[0.299, 0.587, 0.114], [-0.299 / 1.772, -0.587 / 1.772, 0.5], [0.5, -0.587 / 1.402, -0.114 / 1.402]], np.float32
-)
+from utils.colour import YCBCR
+
+_TO_YCBCR = np.array(YCBCR, np.float32)
 _TO_RGB = np.linalg.inv(_TO_YCBCR)
 _CENTRE = 128
 

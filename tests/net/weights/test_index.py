@@ -13,8 +13,8 @@ from net.weights import Entry, entries, find, spec
 from net.weights.card import read_card
 from net.weights.index import known_weights, write_index
 from utils.checkpoint import save_checkpoint
-from utils.download import sha256_of
 from utils.errors import UserError
+from utils.files import sha256_of
 
 TINY = {"type": "ARCNN", "hidden_channels": [4, 4], "kernel_sizes": [3, 1, 3]}
 CARD = """# {name}

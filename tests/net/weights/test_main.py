@@ -14,7 +14,7 @@ import pytest
 
 from net.weights.card import read_card
 from net.weights.index import write_index
-from utils.download import sha256_of
+from utils.files import sha256_of
 
 CARD = """# {name}
 
