@@ -7,7 +7,7 @@ kept un-activated, with channel attention (Wang et al., "ECA-Net", CVPR 2020).
 
 import re
 from itertools import islice
-from typing import Annotated, Literal, NamedTuple, cast
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, cast
 
 import torch
 from pydantic import Field, PositiveInt
@@ -42,6 +42,9 @@ class RBQE(nn.Module):
         quality_rule: "python" judges as PowerQE v1 does, "matlab" as the authors of the paper (see
             net/tchebichef.py).
     """
+
+    applied: ClassVar[dict[str, Any]] = {"exit": "auto"}
+    """Arguments of the forward with which pictures of people are enhanced."""
 
     def __init__(
         self,

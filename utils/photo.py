@@ -79,25 +79,29 @@ class Photo:
                        metadata=self.metadata.upright())  # fmt: skip
 
 
-def read_photo(path: str | os.PathLike[str]) -> Photo:
+def read_photo(path: str | os.PathLike[str], name: str | None = None, largest: int = LARGEST) -> Photo:
     """Read a picture file; its content decides the format, not its name.
+
+    Args:
+        name: of the file in messages; None: its path.
+        largest: pixels that it may have.
 
     Raises:
         UserError: missing, empty, truncated or damaged; no picture at all; an animation or several pages; CMYK or
-            another kind of pixels that is not grey or RGB; more than `LARGEST` pixels. The message names the file.
+            another kind of pixels that is not grey or RGB; more than `largest` pixels. The message names the file.
     """
     try:
         data = Path(path).read_bytes()
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from None
-    return decode_photo(data, str(path))
+        raise UserError(f"cannot read {name or path}: {error.strerror}") from None
+    return decode_photo(data, name or str(path), largest)
 
 
-def decode_photo(data: bytes, name: str) -> Photo:
+def decode_photo(data: bytes, name: str, largest: int = LARGEST) -> Photo:
     """Decode the bytes of a picture file like `read_photo`; `name` says in errors where they came from."""
     check_whole(data, name)
     try:
-        photo = _decoded(data, name)
+        photo = _decoded(data, name, largest)
     except (UserError, MemoryError):
         raise
     except Exception as error:  # Pillow's parsers raise whatever damaged bytes make them raise
@@ -111,10 +115,10 @@ def decode_photo(data: bytes, name: str) -> Photo:
         return replace(photo, notes=(*photo.notes, note))
 
 
-def _decoded(data: bytes, name: str) -> Photo:
+def _decoded(data: bytes, name: str, largest: int) -> Photo:
     """Without tables."""
     with _opened(data, name) as image:
-        _check(image, data, name)
+        _check(image, data, name, largest)
         metadata = read_metadata(image, data)
         notes = ("its palette became RGB",) if image.mode in ("P", "PA") else ()
         pixels, alpha = _pixels(image, data, name)
@@ -130,13 +134,13 @@ def _opened(data: bytes, name: str) -> Image.Image:
         raise UserError(f"{name}: no picture, or of a format that is not known here; replace or convert it") from None
 
 
-def _check(image: Image.Image, data: bytes, name: str) -> None:
+def _check(image: Image.Image, data: bytes, name: str, largest: int) -> None:
     pages = getattr(image, "n_frames", 1)
     if pages > 1 and image.format != "MPO":  # of which the others are previews
         what = "pages" if image.format == "TIFF" else "frames of an animation"
         raise UserError(f"{name}: holds {pages} {what}, expected one picture; split the file")
-    if image.width * image.height > LARGEST:
-        raise UserError(f"{name}: {image.width}x{image.height} pixels are more than {LARGEST:,}; cut it into parts")
+    if image.width * image.height > largest:
+        raise UserError(f"{name}: {image.width}x{image.height} pixels are more than {largest:,}; cut it into parts")
     if image.mode not in _MODES and not _is_deep(image, data):
         hint = "convert it to sRGB by its profile" if image.mode == "CMYK" else "convert it"
         raise UserError(f"{name}: found {image.mode} pixels, expected grey or RGB; {hint}")

@@ -40,19 +40,25 @@ def parser() -> argparse.ArgumentParser:
     add("--tile", type=_tile, default="auto", metavar="auto|N|off", help="see large pictures in tiles: auto, if the "
         "network's maps would not fit into --memory; N, always with this side in pixels, halved if that does not fit; "
         "off, never. The result is that of the whole picture (default: auto)")  # fmt: skip
-    add("--memory", type=_gib, metavar="GIB", help="memory that the network's maps may take, in GiB; the pictures come "
-        "to it, 35 bytes for each pixel of the largest (default: half of what is free on the device)")  # fmt: skip
     add("--self-ensemble", action="store_true", help="take the mean over eight flips and transpositions of each "
         "picture: a little better, eight times the work")  # fmt: skip
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute; auto is the GPU if there "
-        "is one (default: auto)")  # fmt: skip
-    add("--amp", action="store_true", help="compute in bfloat16: faster on GPUs, pixels may differ by one step or two")
+    add_device(made)
     add("--compare", action="store_true", help="draw a picture beside each result, NAME.compare.png: before | after "
         "with enlarged crops where most has changed")  # fmt: skip
     add("--format", choices=("png", "jpeg", "webp", "tiff", "same"), help="of the results; same is that of each file. "
         "What a format cannot hold (transparency, 16 bits) becomes PNG (default: png)")  # fmt: skip
     add("--force", action="store_true", help="write over results that are there; else they are left alone")
     return made
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Where and how networks compute."""
+    add = parser.add_argument
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute; auto is the GPU if there "
+        "is one (default: auto)")  # fmt: skip
+    add("--memory", type=_gib, metavar="GIB", help="memory that the network's maps may take, in GiB; the pictures come "
+        "to it, 35 bytes for each pixel of the largest (default: half of what is free on the device)")  # fmt: skip
+    add("--amp", action="store_true", help="compute in bfloat16: faster on GPUs, pixels may differ by one step or two")
 
 
 def applying(args: argparse.Namespace) -> Applying:
@@ -69,14 +75,15 @@ def applying(args: argparse.Namespace) -> Applying:
 
 
 def _quality(text: str) -> float:
-    return _number(text, 0, 100, "a quality factor of 0 to 100")
+    return number(text, 0, 100, "a quality factor of 0 to 100")
 
 
 def _gib(text: str) -> int:
-    return max(1, int(_number(text, 1e-3, 1e6, "a number of GiB") * 2**30))
+    return max(1, int(number(text, 1e-3, 1e6, "a number of GiB") * 2**30))
 
 
-def _number(text: str, low: float, high: float, what: str) -> float:
+def number(text: str, low: float, high: float, what: str) -> float:
+    """An argument that is a number in a range; `what` says so in the message."""
     try:
         value = float(text)
     except ValueError:

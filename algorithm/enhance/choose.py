@@ -12,8 +12,8 @@ from net.weights.card import Entry
 from net.weights.index import known_weights
 from utils.errors import UserError
 
-_TASKS = {"JPEG": "jpeg", "MPO": "jpeg", "WEBP": "webp", "AVIF": "avif"}
-"""What damaged a file of this format."""
+_TASKS = {"JPEG": "jpeg", "MPO": "jpeg", "WEBP": "webp", "AVIF": "avif", "HEVC": "hevc", "BPG": "bpg"}
+"""What damaged a picture of this format."""
 _NEAR = 2
 """Quality factors by which a picture may differ from those that a network was trained for."""
 
@@ -21,9 +21,9 @@ _NEAR = 2
 class Wish(NamedTuple):
     """What is asked for.
 
-    format: of the file, as Pillow calls it. is_grey: whether it has no colours. quality: its quality factor; None if
-    that is not known. has_tables: whether its quantization tables are known. takes_qf: only networks that can be told
-    a quality factor.
+    format: of the file, as Pillow calls it, or HEVC, BPG. is_grey: whether it has no colours. quality: its quality
+    factor, or quantization parameter; None if that is not known. has_tables: whether its quantization tables are
+    known. takes_qf: only networks that can be told a quality factor.
     """
 
     format: str
@@ -50,6 +50,7 @@ def choose(wish: Wish, entries: Iterable[Entry] | None = None) -> tuple[Entry, s
     if not any(entry.task == task for entry in usable):
         what = f"a {wish.format} file" if wish.format else "such a picture"
         task, remark = "jpeg", f"nothing is known of the damage in {what}: weights for JPEG of any quality"
+        wish = wish._replace(quality=None)  # what another codec calls so means nothing here
     suited = [entry for entry in usable if entry.task == task and _suits(entry, wish.quality)]
     if not suited:  # a quality beyond all that was trained for
         suited = [entry for entry in usable if entry.task == task and _is_blind(entry)]

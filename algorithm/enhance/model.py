@@ -65,10 +65,12 @@ class Model:
         self.channels = _channels(network_spec, weights)
         arguments = arguments_of(self.method)
         self.needs_tables = "tables" in arguments
-        told: dict[str, Any] = {} if applying.qf is None else {"qf": applying.qf}
-        if told and "qf" not in arguments:
+        if applying.qf is not None and "qf" not in arguments:
             raise UserError(f"--qf: {self.method} ({weights}) cannot be told a quality factor, FBCNN can; leave it out")
         network = build_network(network_spec)
+        told: dict[str, Any] = {**getattr(network, "applied", {})} | (
+            {} if applying.qf is None else {"qf": applying.qf}
+        )
         load_weights(network, path)
         network = network.to(applying.device).eval()
         self._tiles: WithinMemory | None = None

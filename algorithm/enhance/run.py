@@ -5,7 +5,7 @@ the two others, and beside them the maps of the network, which are bounded (algo
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
@@ -139,11 +139,11 @@ def _enhance(job: Job, photo: Photo, models: Models) -> _Done:
     enhanced = enhance_photo(photo, model, str(job.source))
     seconds = time.perf_counter() - start
     height, width = photo.pixels.shape[:2]
-    qualities = _qualities(photo, enhanced.estimates)
-    facts = [f"{width}x{height}", *qualities, model.name, f"{seconds:.1f} s"]
+    said = qualities(photo, enhanced.estimates)
+    facts = [f"{width}x{height}", *said, model.name, f"{seconds:.1f} s"]
     notes = [remark, *enhanced.notes, f"in tiles of {model.tile}" if model.tile else ""]
     name = _shortened(job.source.name, _TITLE)
-    titles = ", ".join([f"before: {name}", *qualities]), f"after: {_shortened(model.name, _TITLE)}"
+    titles = ", ".join([f"before: {name}", *said]), f"after: {_shortened(model.name, _TITLE)}"
     return _Done(enhanced, titles, ", ".join(facts), [note for note in notes if note])
 
 
@@ -171,10 +171,10 @@ def _check_free(target: Path, force: bool) -> None:
         raise UserError(f"{target} is there already, and was left alone; --force writes over it")
 
 
-def _qualities(photo: Photo, estimates: dict[str, float]) -> list[str]:
-    """What the file's tables say of its quality, and what the network says of it."""
+def qualities(photo: Photo | None, estimates: Mapping[str, float]) -> list[str]:
+    """What the file's tables say of its quality, and what the network says of it, if that is known."""
     said = []
-    if photo.tables is not None:
+    if photo is not None and photo.tables is not None:
         quality, is_exact = nearest_quality(photo.tables)
         said.append(f"JPEG quality {'' if is_exact else 'about '}{quality}")
     if "qf" in estimates:

@@ -1,0 +1,16 @@
+"""Enhance pictures in a web page: python demo.py, then open the address that it prints."""
+
+import sys
+
+from algorithm.demo.serve import parser, serve
+from utils.errors import command
+
+
+@command
+def main() -> None:
+    """Serve the page until Ctrl-C."""
+    serve(parser().parse_args())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
