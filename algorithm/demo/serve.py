@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,6 +45,7 @@ def serve(arguments: argparse.Namespace) -> None:
     Raises:
         UserError: gradio is not installed, no such device, or the port is in use.
     """
+    _check_free(arguments.host, arguments.port)
     with _folder() as folder:
         gr = _gradio()
         from algorithm.demo.page import CSS, build_page
@@ -52,22 +54,19 @@ def serve(arguments: argparse.Namespace) -> None:
         page = build_page(studio, folder / "results", _examples(folder / "examples"))
         start_log(None, timed=False)
         keep_freed_memory()
-        try:
-            _, local, _ = page.queue(max_size=16, api_open=False).launch(
-                server_name=arguments.host,
-                server_port=arguments.port,
-                inbrowser=arguments.browser,
-                max_file_size=int(arguments.max_file * 1e6),
-                theme=gr.themes.Soft(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
-                css=CSS,
-                quiet=True,
-                share=False,
-                ssr_mode=False,
-                footer_links=[],
-                prevent_thread_lock=True,
-            )
-        except OSError as error:
-            raise UserError(_refusal(arguments, error)) from None
+        _, local, _ = page.queue(max_size=16, api_open=False).launch(
+            server_name=arguments.host,
+            server_port=arguments.port,
+            inbrowser=arguments.browser,
+            max_file_size=int(arguments.max_file * 1e6),
+            theme=gr.themes.Soft(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
+            css=CSS,
+            quiet=True,
+            share=False,
+            ssr_mode=False,
+            footer_links=[],
+            prevent_thread_lock=True,
+        )
         print(f"PowerQE is at {local} (Ctrl-C stops it)", flush=True)
         try:
             page.block_thread()
@@ -109,7 +108,14 @@ def _examples(folder: Path) -> list[Path]:
     return made
 
 
-def _refusal(arguments: argparse.Namespace, error: OSError) -> str:
-    if arguments.port is None:
-        return f"cannot listen at {arguments.host} ({error}); name another address or port: --host, --port"
-    return f"port {arguments.port} of {arguments.host} cannot be used, another program may have it; choose --port"
+def _check_free(host: str, port: int | None) -> None:
+    """Raise `UserError` where nobody can listen; gradio would try for minutes."""
+    try:
+        family, *_, address = socket.getaddrinfo(host, port or 0, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, socket.SOCK_STREAM) as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # one that is closing does not count
+            tried.bind(address)
+    except (OSError, OverflowError) as error:
+        place = host if port is None else f"port {port} of {host}"
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"cannot listen at {place} ({reason}); choose others with --host, --port") from None

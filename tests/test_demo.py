@@ -1,0 +1,314 @@
+"""The page as a visitor sees it, in a real Chromium, and what its server refuses."""
+
+import contextlib
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+
+from algorithm.demo.work import Choice, Studio
+from algorithm.enhance.model import Applying
+from utils.photo import read_photo
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+CLEAN = data.astronaut()[:128, 144:304]
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory) -> Path:
+    """clean.png, damaged.jpg of quality 10, wrong.png, which is a text, and large.png of more than 1 megapixel."""
+    folder = tmp_path_factory.mktemp("pictures")
+    Image.fromarray(CLEAN).save(folder / "clean.png")
+    Image.fromarray(CLEAN).save(folder / "damaged.jpg", quality=10)
+    (folder / "wrong.png").write_text("<b>no picture</b>")
+    Image.new("L", (1001, 1000)).save(folder / "large.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(root, tmp_path_factory) -> Iterator[tuple[str, Path]]:
+    """`python demo.py`: its address, and where its temporary folder lies."""
+    pytest.importorskip("gradio", reason="the page needs the extra [demo]")
+    folder = tmp_path_factory.mktemp("temporary")
+    command = [sys.executable, "demo.py", "--max-megapixels", "1", "--max-file", "2", "--device", "cpu"]
+    environment = {**os.environ, "TMPDIR": str(folder), "OMP_NUM_THREADS": "1"}
+    log = tmp_path_factory.mktemp("log") / "stderr"
+    with log.open("w") as errors, subprocess.Popen(
+        command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        found = re.fullmatch(r"PowerQE is at (http://127\.0\.0\.1:\d+)/ \(Ctrl-C stops it\)\n", line)
+        assert found, line + log.read_text()
+        yield found[1], folder
+        process.send_signal(2)
+        assert process.wait(30) == 0
+    assert not list(folder.glob("powerqe-demo-*"))  # all that was sent and made is gone
+    failures = [line for line in log.read_text().splitlines() if re.match(r"\w[\w.]*(Error|Exception)\b", line)]
+    assert len(failures) <= 1  # of the made-up request; no traceback, whatever was sent through the page
+    assert all(line.startswith("gradio.exceptions.InvalidPathError: Cannot move ") for line in failures)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        pytest.skip("no Chromium on this machine; on Debian: apt install chromium")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium, server):
+    """Opens the page at a size; what it asks of other machines, or complains about, fails the test."""
+    with contextlib.ExitStack() as stack:
+
+        def visit(width: int = 1280, height: int = 900) -> Any:
+            context = stack.enter_context(
+                contextlib.closing(chromium.new_context(viewport={"width": width, "height": height}))
+            )
+            page = context.new_page()
+            page.set_default_timeout(60_000)
+            page.on("request", lambda request: asked.append(request.url))
+            page.on("pageerror", lambda error: complaints.append(str(error)))
+            page.goto(server[0])
+            page.wait_for_selector("#source input[type=file]", state="attached")
+            return page
+
+        asked: list[str] = []
+        complaints: list[str] = []
+        yield visit
+    assert asked
+    assert not [
+        url for url in asked if not url.startswith((server[0], "data:", "blob:", server[0].replace("http", "ws")))
+    ]
+    assert not complaints
+
+
+def send(page: Any, path: Path) -> None:
+    page.set_input_files("#source input[type=file]", path)
+
+
+def enhanced(page: Any, text: str) -> None:
+    """Wait until a result is shown of which `text` is said."""
+    page.locator("#outcome", has_text=text).wait_for()
+    page.wait_for_function("[...document.querySelectorAll('#slider img')].filter(i => i.naturalWidth).length == 2")
+
+
+def downloaded(page: Any, path: Path) -> np.ndarray:
+    with page.expect_download() as download:
+        page.locator("#save").click()
+    download.value.save_as(path)
+    return read_photo(path).pixels
+
+
+def test_upload_slider_and_download(visit, pictures, tmp_path):
+    page = visit()
+    assert page.locator("#save").is_disabled()
+    send(page, pictures / "damaged.jpg")
+    enhanced(page, "dcad-bsds500-qf10")
+    assert "damaged.jpg, 160 × 128, JPEG quality 10" in page.locator("#about").inner_text()
+    assert "Before: 160 × 128, JPEG quality 10" in page.locator("#outcome").inner_text()
+
+    after = page.locator("#slider img").nth(1)
+    handle = page.locator("#slider [data-testid=slider]").bounding_box()
+    clip = after.evaluate("image => image.style.clipPath")
+    seen = page.locator("#slider").screenshot()
+    page.mouse.move(handle["x"] + handle["width"] / 2, handle["y"] + handle["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(handle["x"] + handle["width"] / 2 - 150, handle["y"] + handle["height"] / 2, steps=5)
+    page.mouse.up()
+    left = [float(re.findall(r"([\d.]+)%", text)[-1]) for text in (clip, after.evaluate("i => i.style.clipPath"))]
+    assert left[0] == 50
+    assert left[1] < 40
+    assert page.locator("#slider").screenshot() != seen
+
+    pixels = downloaded(page, tmp_path / "result.png")
+    expected = Studio(Applying(page_device(), 1 << 31), 1).enhance(read_photo(pictures / "damaged.jpg"), Choice())
+    assert np.array_equal(pixels, expected.after.pixels)
+
+
+def page_device() -> Any:
+    import torch
+
+    return torch.device("cpu")
+
+
+def test_method_and_quality_factor(visit, pictures, tmp_path):
+    page = visit()
+    send(page, pictures / "damaged.jpg")
+    enhanced(page, "dcad-bsds500-qf10")
+    assert not page.locator("#qf").is_visible()
+    choose(page, "#method", "FBCNN")
+    enhanced(page, "to the network it looks like JPEG quality")
+    assert page.locator("#weights").is_visible()
+    page.get_by_label("Let the network estimate").uncheck()
+    page.locator("#qf").wait_for()
+    before = page.locator("#slider img").nth(1).get_attribute("src")
+    slide(page, "#qf", 0.0)
+    page.wait_for_function("src => document.querySelectorAll('#slider img')[1]?.src != src", arg=before)
+    wait_idle(page)
+    low = downloaded(page, tmp_path / "low.png").astype(int)
+    slide(page, "#qf", 1.0)
+    page.wait_for_timeout(300)
+    wait_idle(page)
+    high = downloaded(page, tmp_path / "high.png").astype(int)
+    sent = read_photo(pictures / "damaged.jpg").pixels
+    assert np.abs(low - sent).mean() > 1.2 * np.abs(high - sent).mean()
+
+
+def choose(page: Any, place: str, option: str) -> None:
+    page.locator(f"{place} input").click()
+    page.get_by_role("option", name=option, exact=True).click()
+
+
+def slide(page: Any, place: str, share: float) -> None:
+    """Click into the slider at a share of its length."""
+    box = page.locator(f"{place} input[type=range]").bounding_box()
+    page.mouse.click(box["x"] + 2 + share * (box["width"] - 4), box["y"] + box["height"] / 2)
+
+
+def wait_idle(page: Any) -> None:
+    page.wait_for_function("!document.querySelector('#slider .wrap.generating, #slider .wrap:not(.hide).full')")
+
+
+def test_compress_first(visit, pictures):
+    page = visit()
+    send(page, pictures / "clean.png")
+    enhanced(page, "nothing is known of the damage in a PNG file")
+    assert "PSNR" not in page.locator("#outcome").inner_text()
+    page.get_by_label("Compress my clean picture first").check()
+    enhanced(page, "JPEG QF 10")
+    studio = Studio(Applying(page_device(), 1 << 31), 1)
+    expected = studio.enhance(read_photo(pictures / "clean.png"), Choice(codec="JPEG", quality=10)).scores
+    said = page.locator("#outcome table").inner_text().split()
+    for score, digits in zip(expected, (2, 4), strict=True):
+        assert f"{score.before:.{digits}f}" in said
+        assert f"{score.after:.{digits}f}" in said
+    choose(page, "#codec", "HEVC")
+    enhanced(page, "HEVC QP 37")
+    assert "rbqe-bsds500-hevc" in page.locator("#outcome").inner_text()
+    assert "lower is better" in page.locator("#quality").inner_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("wrong.png", "wrong.png: no picture, or of a format that is not known here; replace or convert it"),
+        ("large.png", "large.png: 1001x1000 pixels are more than 1,000,000; cut it into parts"),
+    ],
+)
+def test_wrong_file(visit, pictures, name, said):
+    page = visit()
+    send(page, pictures / name)
+    page.locator("[data-testid=toast-body]", has_text=said).wait_for()
+    assert page.locator("#slider img").count() == 0
+    assert page.locator("#save").is_disabled()
+    page.locator("#source button[aria-label*=lear], #source button[aria-label*=emove]").first.click()
+    send(page, pictures / "damaged.jpg")  # and the page goes on
+    enhanced(page, "dcad-bsds500-qf10")
+
+
+def test_examples_and_phone(visit):
+    """On a small screen nothing reaches beyond it, and the result comes before what can be set."""
+    page = visit(390, 844)
+    page.locator("#left .gallery-item, #left button.gallery-item").first.click()
+    enhanced(page, "dcad-bsds500-qf10")
+    page.get_by_label("Compress my clean picture first").check()
+    enhanced(page, "your picture was no clean one: a JPEG of quality 10")
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    outside = "[...document.querySelectorAll('#parts *')].filter(e => e.getBoundingClientRect().right > 391).length"
+    assert page.evaluate(outside) == 0
+    places = [page.locator(place).bounding_box()["y"] for place in ("#source", "#slider", "#save", "#controls")]
+    assert places == sorted(places)
+
+
+def test_pasted_picture(visit, pictures):
+    page = visit()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.locator("#source button[aria-label*=aste]").click()
+    page.evaluate("""async bytes => {
+        const blob = new Blob([new Uint8Array(bytes)], {type: 'image/png'});
+        await navigator.clipboard.write([new ClipboardItem({'image/png': blob})]);
+    }""", list((pictures / "clean.png").read_bytes()))  # fmt: skip
+    page.locator(
+        "#source button.paste, #source button:has-text('Paste'), #source button[aria-label*=aste]"
+    ).first.click()
+    enhanced(page, "160 × 128")
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", "weights/index.json", "../../../etc/passwd", "/proc/self/environ", "demo.py"]
+)
+def test_no_file_outside_its_folder_is_served(server, root, path):
+    address, folder = server
+    for name in (path, str(root / path)):
+        answer = httpx.get(f"{address}/gradio_api/file={name}")
+        assert answer.status_code in (403, 404), answer.text
+    inside = next(folder.rglob("astronaut-qf10.jpg"))
+    assert httpx.get(f"{address}/gradio_api/file={inside}").content == inside.read_bytes()  # this is how it is asked
+
+
+def test_no_file_outside_its_folder_is_read(server, pictures):
+    """A made-up request that names a file of the machine in place of one that was sent."""
+    address, _ = server
+    config = httpx.get(f"{address}/config").json()
+    kinds = {part["id"]: part["type"] for part in config["components"]}
+    number = next(each["id"] for each in config["dependencies"] if [kinds[i] for i in each["inputs"]] == ["image"])
+    payload = {"path": str(pictures / "clean.png"), "meta": {"_type": "gradio.FileData"}}
+    request = {"data": [payload], "fn_index": number, "session_hash": "made-up"}
+    assert httpx.post(f"{address}/gradio_api/queue/join", json=request).status_code == 200
+    with httpx.stream("GET", f"{address}/gradio_api/queue/data?session_hash=made-up", timeout=30) as stream:
+        events = [json.loads(line.removeprefix("data: ")) for line in stream.iter_lines() if line.startswith("data: ")]
+    done = next(event for event in events if event["msg"] == "process_completed")
+    assert not done["success"]
+    assert "160" not in json.dumps(done["output"])
+
+
+def test_files_larger_than_allowed_are_not_taken(server):
+    content = np.random.default_rng(0).integers(0, 256, 2_100_000, np.uint8).tobytes()
+    answer = httpx.post(f"{server[0]}/gradio_api/upload", files={"files": ("a.png", io.BytesIO(content))})
+    assert answer.status_code == 413
+
+
+def test_mistakes_of_the_command_line(run):
+    for arguments, said in (
+        (("--max-file", "none"), "found 'none', expected a number of MB"),
+        (("--host", "300.1.1.1"), "cannot listen at 300.1.1.1"),
+    ):
+        done = run("demo.py", *arguments)
+        assert done.returncode == 2
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_port_in_use(server, run):
+    port = server[0].rpartition(":")[2]
+    done = run("demo.py", "--port", port)
+    assert (done.returncode, done.stdout) == (2, "")
+    said = (
+        f"error: cannot listen at port {port} of 127.0.0.1 (Address already in use); choose others with --host, --port"
+    )
+    assert done.stderr == f"{said}\n"
+
+
+def test_without_gradio(run, tmp_path):
+    (tmp_path / "gradio.py").write_text("raise ImportError('not here')")
+    done = run("demo.py", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 2
+    assert done.stderr == "error: demo.py needs gradio (not here); install it: pip install 'powerqe[demo]'\n"
