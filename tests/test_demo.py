@@ -304,7 +304,7 @@ def test_port_in_use(server, run):
     said = (
         f"error: cannot listen at port {port} of 127.0.0.1 (Address already in use); choose others with --host, --port"
     )
-    assert done.stderr == f"{said}\n"
+    assert done.stderr == f"{said}, --port\n"
 
 
 def test_without_gradio(run, tmp_path):
