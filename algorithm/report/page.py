@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
+from typing import NamedTuple
 
 from algorithm.report import plots
 from algorithm.report.crops import Strip, best_of, strips
@@ -17,6 +18,17 @@ _HERE = Path(__file__).parent
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
 
+class Section(NamedTuple):
+    """A part of the page: HTML under a heading, and the name that links lead to."""
+
+    key: str
+    heading: str
+    content: str
+
+    def __str__(self) -> str:
+        return f'<section id="{self.key}">\n<h2>{self.heading}</h2>\n{self.content}\n</section>\n'
+
+
 def to_html(title: str, images: Comparison | None, videos: VideoTable | None) -> tuple[str, list[str]]:
     """The page, and its notes: those of the tables and what could not be shown.
 
@@ -24,15 +36,17 @@ def to_html(title: str, images: Comparison | None, videos: VideoTable | None) ->
         images: tests on images, if there are any.
         videos: tests on videos, if there are any.
     """
-    sections, notes = [], []
+    sections: list[Section] = []
+    notes: list[str] = []
     if images is not None:
-        pictures = {name: strips(images, name) for name in images.sets}
-        notes = all_notes(images) + [note for _, found in pictures.values() for note in found]
-        sections += [_head(images), _tables(images)]
-        sections += [_plots(images), _crops({name: found for name, (found, _) in pictures.items() if found})]
+        found = {name: strips(images, name) for name in images.sets}
+        notes = all_notes(images) + [note for _, lost in found.values() for note in lost]
+        sections += [_experiments(images), _tables(images), _plots(images)]
+        sections += [_crops({name: pictures for name, (pictures, _) in found.items() if pictures})]
     if videos is not None:
         sections.append(_videos(videos))
-    sections.append(_section("notes", "Notes", _list(map(escape, notes))) if notes else "")
+    sections.append(Section("notes", "Notes", _list(map(escape, notes)) if notes else ""))
+    sections = [section for section in sections if section.content]
     style, script = ((_HERE / name).read_text(encoding="utf-8") for name in ("style.css", "page.js"))
     return (
         f"""<!DOCTYPE html>
@@ -53,7 +67,7 @@ def to_html(title: str, images: Comparison | None, videos: VideoTable | None) ->
 {_contents(sections)}
 </header>
 <main>
-{"".join(sections)}</main>
+{"".join(map(str, sections))}</main>
 <footer>Made by PowerQE: <code>python -m algorithm.report</code></footer>
 <script>
 {script}</script>
@@ -94,17 +108,12 @@ def _summary(images: Comparison) -> str:
     return _list(lines, "summary")
 
 
-def _contents(sections: Iterable[str]) -> str:
-    links = []
-    for section in sections:
-        if section:
-            key, rest = section.split('id="', 1)[1].split('"', 1)
-            title = rest.split("<h2>", 1)[1].split("</h2>", 1)[0]
-            links.append(f'<a href="#{key}">{title}</a>')
+def _contents(sections: Iterable[Section]) -> str:
+    links = [f'<a href="#{each.key}">{each.heading}</a>' for each in sections]
     return f"<nav>{''.join(links)}</nav>"
 
 
-def _head(images: Comparison) -> str:
+def _experiments(images: Comparison) -> Section:
     rows = [
         ["metric", "how it is computed", "better"],
         *([escape(metric.title), escape(metric.convention), _direction(metric.higher_is_better)]
@@ -112,7 +121,7 @@ def _head(images: Comparison) -> str:
     ]  # fmt: skip
     experiments = [["experiment", "network", "parameters", "weights", "device", "torch", "tested"]]
     experiments += [_experiment(each) for each in images.experiments]
-    return _section(
+    return Section(
         "experiments",
         "Experiments",
         f"<h3>Methods</h3>{_legend_table(images)}<p class='caption'>{escape(FACTS_CAPTION)}</p>"
@@ -144,9 +153,9 @@ def _legend_table(images: Comparison) -> str:
     return _table([header, *rows], 2)
 
 
-def _tables(images: Comparison) -> str:
+def _tables(images: Comparison) -> Section:
     parts = [f"<h3>{escape(block.title)}</h3>{_block(images, block)}" for block in blocks(images)]
-    return _section("tables", "Tables", "".join(parts) + "<p class='caption'>Best in bold, second best underlined.</p>")
+    return Section("tables", "Tables", "".join(parts))
 
 
 def _block(images: Comparison, block: Block) -> str:
@@ -155,15 +164,16 @@ def _block(images: Comparison, block: Block) -> str:
         [escape(name) if place == 0 else f"{_swatch(images, name)}{escape(name)}", *map(_cell, cells)]
         for place, (name, cells) in enumerate(block.rows)
     ]
-    return f"{_table([header, *rows], 1, 'scores')}<p class='caption'>{escape(block.caption)}.</p>"
+    rank = " Best in bold, second best underlined." if block.is_ranked else ""
+    return f"{_table([header, *rows], 1, 'scores')}<p class='caption'>{escape(block.caption)}.{rank}</p>"
 
 
 def _cell(cell: Cell) -> str:
     value = {"best": f"<b>{cell.value}</b>", "second": f"<u>{cell.value}</u>"}.get(cell.mark, cell.value)
-    return f"{value}<small>{cell.delta}</small>" if cell.delta else value
+    return f"{value}<small>{cell.delta}</small>"
 
 
-def _plots(images: Comparison) -> str:
+def _plots(images: Comparison) -> Section:
     parts = []
     for name in images.sets:
         figures = "".join(
@@ -172,7 +182,7 @@ def _plots(images: Comparison) -> str:
         )
         if figures:
             parts.append(f"<h3>{escape(name)}</h3><div class='plots'>{figures}</div>")
-    return _section("plots", "Plots", _legend(images) + "".join(parts)) if parts else ""
+    return Section("plots", "Plots", _legend(images) + "".join(parts) if parts else "")
 
 
 def _legend(images: Comparison) -> str:
@@ -189,9 +199,7 @@ def _swatch(images: Comparison, method: str) -> str:
     )
 
 
-def _crops(pictures: dict[str, Sequence[Strip]]) -> str:
-    if not pictures:
-        return ""
+def _crops(pictures: dict[str, list[Strip]]) -> Section:
     parts = [
         "<p>The best, the median and the worst image, by what the best method gains. Each pixel is shown as it is. "
         "<span class='scripted'>Point at a crop to look closer, at the same place in all of them; click, or tap, to "
@@ -199,7 +207,7 @@ def _crops(pictures: dict[str, Sequence[Strip]]) -> str:
     ]
     for name, found in pictures.items():
         parts.append(f"<h3>{escape(name)}</h3>{''.join(map(_strip, found))}")
-    return _section("crops", "Crops", "".join(parts))
+    return Section("crops", "Crops", "".join(parts) if pictures else "")
 
 
 def _strip(strip: Strip) -> str:
@@ -218,21 +226,17 @@ def _strip(strip: Strip) -> str:
     )
 
 
-def _videos(videos: VideoTable) -> str:
+def _videos(videos: VideoTable) -> Section:
     parts = []
     for title, grid in videos.blocks():
         parts.append(f"<h3>{escape(title)}</h3>{_table(_escaped(grid), 2)}")
     for title, grid, notes in videos.bd_rates():
         parts.append(f"<h3>{escape(title)}</h3>{_table(_escaped(grid), 1)}{_list(map(escape, notes))}")
-    return _section("videos", "Videos", "".join(parts))
+    return Section("videos", "Videos", "".join(parts))
 
 
 def _escaped(grid: list[list[str]]) -> list[list[str]]:
     return [[escape(cell) for cell in row] for row in grid]
-
-
-def _section(key: str, title: str, content: str) -> str:
-    return f'<section id="{key}">\n<h2>{title}</h2>\n{content}\n</section>\n'
 
 
 def _table(rows: Sequence[Sequence[str]], texts: int, kind: str = "") -> str:

@@ -90,6 +90,7 @@ def _style() -> Iterator[None]:
             "font.size": 9,
             "lines.linewidth": 1.6,
             "lines.markersize": 5,
+            "text.parse_math": False,  # a name is a name
             "svg.fonttype": "none",
             "svg.hashsalt": "powerqe",
         }

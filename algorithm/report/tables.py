@@ -40,6 +40,11 @@ class Block(NamedTuple):
         return f"{self.metric.title} on {self.set}"
 
     @property
+    def is_ranked(self) -> bool:
+        """Whether any value is marked."""
+        return any(cell.mark for _, cells in self.rows for cell in cells)
+
+    @property
     def caption(self) -> str:
         """How to read it."""
         arrow = {True: "higher is better", False: "lower is better", None: "no direction is known, so none is marked"}
@@ -120,10 +125,6 @@ def facts(comparison: Comparison) -> list[list[str]]:
 
 
 FACTS_CAPTION = "Speed: megapixels (and images) of the compressed input per second, of the network alone."
-RANKS = {
-    "md": "Best in bold, second best underlined.",
-    "tex": r"Best in \textbf{bold}, \underline{second best} underlined.",
-}
 
 
 def to_markdown(comparison: Comparison, notes: Sequence[str]) -> str:
@@ -131,8 +132,9 @@ def to_markdown(comparison: Comparison, notes: Sequence[str]) -> str:
     parts = [f"## Methods\n\n{_md_table(facts(comparison), 2)}\n{FACTS_CAPTION}\n"]
     for block in blocks(comparison):
         rows = [["method", *(group or "all" for group in block.groups)]]
+        rank = " Best in bold, second best underlined." if block.is_ranked else ""
         rows += [[name, *map(_md_cell, cells)] for name, cells in block.rows]
-        parts.append(f"## {_md(block.title)}\n\n{_md_table(rows, 1)}\n{_md(block.caption)}. {RANKS['md']}\n")
+        parts.append(f"## {_md(block.title)}\n\n{_md_table(rows, 1)}\n{_md(block.caption)}.{rank}\n")
     return "\n".join(parts) + "".join(f"\n- {_md(note)}" for note in notes) + ("\n" if notes else "")
 
 
@@ -142,8 +144,9 @@ def to_latex(comparison: Comparison, notes: Sequence[str]) -> str:
     parts.append(_tex_table([list(map(tex, row)) for row in facts(comparison)], "llrrrl", FACTS_CAPTION, "methods"))
     for block in blocks(comparison):
         rows = [["method", *(tex(group or "all") for group in block.groups)]]
+        rank = r" Best in \textbf{bold}, second best \underline{underlined}." if block.is_ranked else ""
         rows += [[tex(name), *map(_tex_cell, cells)] for name, cells in block.rows]
-        caption = f"{tex(block.title)} ({tex(block.caption)}). {RANKS['tex']}"
+        caption = f"{tex(block.title)} ({tex(block.caption)}).{rank}"
         parts.append(_tex_table(rows, "l" + "r" * len(block.groups), caption, f"{block.set}-{block.metric.name}", 1))
     return "\n".join(parts) + "".join(f"% {' '.join(note.split())}\n" for note in notes)
 
