@@ -178,10 +178,8 @@ def _enhanced(entry: Entry, image: Image, shape: tuple[int, ...]) -> np.ndarray:
 def _scores(scores: dict[str, float], metrics: Sequence[Metric]) -> str:
     """The first two that the image has."""
     known = [metric for metric in metrics if not math.isnan(scores.get(metric.name, math.nan))]
-    return " · ".join(
-        f"{metric.name} {number(scores[metric.name], digits_of(metric.unit) - 1)} {metric.unit}".rstrip()
-        for metric in known[:2]
-    )
+    texts = (f"{each.name} {number(scores[each.name], digits_of(each.unit) - 1)} {each.unit}" for each in known[:2])
+    return " · ".join(text.rstrip().replace(" ", "\u00a0") for text in texts)  # a line ends between scores
 
 
 def _uri(image: np.ndarray, suffix: str) -> str:

@@ -119,7 +119,7 @@ def _experiments(images: Comparison) -> Section:
         *([escape(metric.title), escape(metric.convention), _direction(metric.higher_is_better)]
           for metric in images.metrics),
     ]  # fmt: skip
-    experiments = [["experiment", "network", "parameters", "weights", "device", "torch", "tested"]]
+    experiments = [["experiment", "network", "parameters", "weights", "tested on"]]
     experiments += [_experiment(each) for each in images.experiments]
     return Section(
         "experiments",
@@ -135,15 +135,14 @@ def _direction(higher: bool | None) -> str:
 
 def _experiment(each: Experiment) -> list[str]:
     path, digest = each.weights
+    date = each.date.replace("T", " ").replace("+00:00", " UTC")
     options = ", ".join(f"{key}: {json.dumps(value)}" for key, value in each.network.items() if key != "type")
     return [
         f"{escape(each.name)}<small>{escape(str(each.folder))}</small>",
         f"{escape(each.network['type'])}<small>{escape(options)}</small>",
         f"{each.parameters:,}",
         f"{escape(path)}<small title='SHA-256 {escape(digest)}'>sha256 {escape(digest[:16])}…</small>",
-        escape(each.device),
-        escape(each.torch),
-        escape(each.date.replace("T", " ").replace("+00:00", " UTC")),
+        f"{escape(each.device)}<small>{escape(date)}, torch {escape(each.torch)}</small>",
     ]
 
 
@@ -154,8 +153,11 @@ def _legend_table(images: Comparison) -> str:
 
 
 def _tables(images: Comparison) -> Section:
-    parts = [f"<h3>{escape(block.title)}</h3>{_block(images, block)}" for block in blocks(images)]
-    return Section("tables", "Tables", "".join(parts))
+    parts: dict[str, list[str]] = {name: [] for name in images.sets}
+    for block in blocks(images):
+        kind = "wide" if len(block.groups) > 2 else ""
+        parts[block.set].append(f"<div class='{kind}'><h3>{escape(block.title)}</h3>{_block(images, block)}</div>")
+    return Section("tables", "Tables", "".join(f"<div class='tables'>{''.join(part)}</div>" for part in parts.values()))
 
 
 def _block(images: Comparison, block: Block) -> str:

@@ -144,7 +144,7 @@ class _Artist:
             points = [(before, after - before) for before, after in points if math.isfinite(after - before)]
             drawn += len(points)
             xs, ys = zip(*points, strict=True) if points else ((), ())
-            axes.plot(xs, ys, look.marker, color=look.colour, markersize=3.2, markeredgewidth=0, alpha=0.7,
+            axes.plot(xs, ys, look.marker, color=look.colour, markersize=4, markeredgewidth=0, alpha=0.7,
                       rasterized=total > MANY)  # fmt: skip
         if drawn:
             caption = f"A point for each image of {self._set} at each quality: gain against how good it was before."

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
-from algorithm.report.read import Comparison, Metric, speed
+from algorithm.report.read import Comparison, Entry, Metric, speed
 from algorithm.tables import NOT_AVAILABLE, digits_of, markdown, number, tex
 
 COMPRESSED = "compressed"
@@ -58,13 +58,18 @@ def blocks(comparison: Comparison) -> Iterator[Block]:
     """A table for each set and metric that has values there."""
     for name in comparison.sets:
         for metric in comparison.metrics:
-            block = _block(comparison, name, metric)
-            if any(cell.value not in (UNTESTED, NOT_AVAILABLE) for _, cells in block.rows for cell in cells):
-                yield block
+            groups = [group for group in comparison.groups(name)
+                      if any(_has(entry, metric) for entry in comparison.at(name, group))]  # fmt: skip
+            if groups:
+                yield _block(comparison, name, metric, groups)
 
 
-def _block(comparison: Comparison, name: str, metric: Metric) -> Block:
-    groups, digits = comparison.groups(name), digits_of(metric.unit)
+def _has(entry: Entry, metric: Metric) -> bool:
+    return not all(math.isnan(part.get(metric.name, math.nan)) for part in (entry.before, entry.after))
+
+
+def _block(comparison: Comparison, name: str, metric: Metric, groups: list[str]) -> Block:
+    digits = digits_of(metric.unit)
     columns = [comparison.at(name, group) for group in groups]
     before = [next((each for entry in column if not math.isnan(each := entry.before.get(metric.name, math.nan))),
                    math.nan) for column in columns]  # fmt: skip

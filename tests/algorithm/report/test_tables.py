@@ -53,6 +53,12 @@ def test_a_metric_without_any_value_has_no_table(experiment):
     assert [block.metric.name for block in blocks(comparison)] == ["PSNR"]
 
 
+def test_qualities_at_which_no_method_has_a_metric_are_left_out(experiment):
+    folders = [experiment("a-qf10", criterion={"PSNR": {}, "SSIM": {}}, scores={"SSIM": 0.5}),
+               experiment("b", ["qf10", "qf20"])]  # fmt: skip
+    assert [block.groups for block in blocks(collect(folders))] == [["qf10", "qf20"], ["qf10"]]
+
+
 def test_a_missing_score_of_one_method_is_a_cell(experiment):
     both = {"PSNR": {}, "SSIM": {}}
     folders = [experiment("a", criterion=both, scores={"SSIM": 0.5}),
