@@ -26,8 +26,8 @@ from utils.tensors import to_image, to_tensor
 
 BYTES = 6_000_000
 """That all crops of a page may take, however hard they are to compress."""
-SIDES = (32, 160)
-"""Of a crop, in pixels: at least, at most."""
+SIDES = (32, 96)
+"""Of a crop, in pixels: at least, at most. The page shows them about twice as large."""
 OVERVIEW = 600
 """Pixels of the longer side of the whole picture, at most."""
 _BYTES_PER_PIXEL = 4  # three colours that do not compress, in base64

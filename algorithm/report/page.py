@@ -142,7 +142,7 @@ def _experiment(each: Experiment) -> list[str]:
         f"{escape(each.network['type'])}<small>{escape(options)}</small>",
         f"{each.parameters:,}",
         f"{escape(path)}<small title='SHA-256 {escape(digest)}'>sha256 {escape(digest[:16])}…</small>",
-        f"{escape(each.device)}<small>{escape(date)}, torch {escape(each.torch)}</small>",
+        f"{escape(each.device)}<small>torch {escape(each.torch)}</small><small>{escape(date)}</small>",
     ]
 
 
@@ -203,7 +203,7 @@ def _swatch(images: Comparison, method: str) -> str:
 
 def _crops(pictures: dict[str, list[Strip]]) -> Section:
     parts = [
-        "<p>The best, the median and the worst image, by what the best method gains. Each pixel is shown as it is. "
+        "<p>The best, the median and the worst image, by what the best method gains. Pixels are enlarged, not smoothed. "
         "<span class='scripted'>Point at a crop to look closer, at the same place in all of them; click, or tap, to "
         "keep that place and once more to let it go.</span></p>"
     ]

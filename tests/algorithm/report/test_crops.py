@@ -112,7 +112,7 @@ def test_without_ground_truth_there_are_no_crops(tested, tree):
 
 def test_the_more_crops_the_smaller(experiment):
     few = collect([experiment("a"), experiment("b")])
-    many = collect([experiment(f"m{number}") for number in range(60)])
-    assert crops._side(few) == 160
-    assert 32 <= crops._side(many) < 100
-    assert 3 * 62 * crops._side(many) ** 2 * 4 <= crops.BYTES
+    many = collect([experiment(f"m{number}") for number in range(98)])
+    assert crops._side(few) == 96
+    assert 32 <= crops._side(many) < 90
+    assert 3 * 100 * crops._side(many) ** 2 * 4 <= crops.BYTES
