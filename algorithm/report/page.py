@@ -203,7 +203,7 @@ def _swatch(images: Comparison, method: str) -> str:
 
 def _crops(pictures: dict[str, list[Strip]]) -> Section:
     parts = [
-        "<p>The best, the median and the worst image, by what the best method gains. Pixels are enlarged, not smoothed. "
+        "<p>The best, the median and the worst image, by what the best method gains. Pixels are not smoothed. "
         "<span class='scripted'>Point at a crop to look closer, at the same place in all of them; click, or tap, to "
         "keep that place and once more to let it go.</span></p>"
     ]
