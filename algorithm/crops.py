@@ -39,7 +39,7 @@ class Crops:
         if before.shape != batch["gt"].shape:
             return
         images = [to_image(image[0]) for image in (before, result, batch["gt"])]
-        top, left = _most_damaged(images[0], images[2])
+        top, left = most_damaged(images[0], images[2])
         self._rows.append((record, [image[top : top + SIDE, left : left + SIDE] for image in images]))
 
     def save(self, path: Path) -> None:
@@ -67,13 +67,13 @@ class Crops:
         return what if math.isnan(score) else f"{what}: {self._criterion} {score:.2f} {self._unit}".rstrip()
 
 
-def _most_damaged(lq: np.ndarray, gt: np.ndarray) -> tuple[int, int]:
-    """Top left corner of the window with the largest error, on a grid of half windows."""
+def most_damaged(lq: np.ndarray, gt: np.ndarray, side: int = SIDE) -> tuple[int, int]:
+    """Top left corner of the window of this side with the largest error, on a grid of half windows."""
     error = np.square(lq.astype(np.float32) - gt).sum(axis=2)
     height, width = error.shape
     corners = [
         (top, left)
-        for top in range(0, max(height - SIDE, 0) + 1, SIDE // 2)
-        for left in range(0, max(width - SIDE, 0) + 1, SIDE // 2)
+        for top in range(0, max(height - side, 0) + 1, side // 2)
+        for left in range(0, max(width - side, 0) + 1, side // 2)
     ]
-    return max(corners, key=lambda corner: error[corner[0] : corner[0] + SIDE, corner[1] : corner[1] + SIDE].sum())
+    return max(corners, key=lambda corner: error[corner[0] : corner[0] + side, corner[1] : corner[1] + side].sum())

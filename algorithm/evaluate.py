@@ -55,6 +55,8 @@ class Record:
     estimates: dict[str, Estimate] = field(default_factory=dict)
     seconds: float = 0.0
     """Time of the network alone."""
+    enhanced: str | None = None
+    """The picture that was saved: its path in the experiment's folder."""
 
     @property
     def label(self) -> str:

@@ -4,8 +4,8 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,17 @@ NOT_AVAILABLE = "n/a"
 SPEED = "images/s"
 ENLARGED = "lq is judged after MATLAB's bicubic interpolation to the size of its ground truth, rounded to 8 bit"
 
+_TEX = {letter: f"\\{letter}" for letter in "_%&#${}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "×": r"$\times$",
+    "Δ": r"$\Delta$",
+    "−": "$-$",
+}
+
 
 @dataclass
 class Table:
@@ -27,11 +38,13 @@ class Table:
         title: name of the experiment.
         records: test set -> its images.
         metrics: what was computed, with its conventions.
+        facts: what else results.json tells: network, weights, options, versions.
     """
 
     title: str
     records: dict[str, list[Record]]
     metrics: Metrics
+    facts: dict[str, Any] = field(default_factory=dict)
 
     def header(self) -> list[str]:
         """Column titles; a metric's title names its unit and its convention."""
@@ -43,11 +56,12 @@ class Table:
 
     def image_rows(self) -> list[list[str]]:
         """One row per image."""
-        return [self._row(name, [record], record.name) for name, records in self.records.items() for record in records]
+        return [self._row(self._average(name, [record]), record.name)
+                for name, records in self.records.items() for record in records]  # fmt: skip
 
     def mean_rows(self) -> list[list[str]]:
         """One row per set and quality; infinite scores (perfect images) are left out of the mean."""
-        return self._mean_rows
+        return [self._row(average, "mean") for average in self._averages]
 
     def notes(self) -> list[str]:
         """What a reader must know: metrics that are missing and why, scores left out of a mean, sets too small."""
@@ -64,6 +78,7 @@ class Table:
         """Everything as plain data."""
         return {
             "experiment": self.title,
+            **plain(self.facts),
             "metrics": {
                 name: {
                     "unit": self.metrics.unit(name),
@@ -75,6 +90,10 @@ class Table:
             },
             "images": [
                 plain(self._image(name, record)) for name, records in self.records.items() for record in records
+            ],
+            "averages": [
+                plain({"set": each.set, "group": each.group, "baseline": each.before, "result": each.after})
+                for each in self._averages
             ],
             "means": [dict(zip(self.header(), row, strict=True)) for row in self.mean_rows()],
             "notes": self.notes(),
@@ -119,8 +138,15 @@ class Table:
         return "\n".join(lines) + "\n"
 
     @cached_property
-    def _mean_rows(self) -> list[list[str]]:  # kept, because every format needs it and a metric of sets may take long
-        return [self._row(name, group, "mean") for name, group in self._groups()]
+    def _averages(self) -> list["_Average"]:  # kept, because every format needs it and a metric of sets may take long
+        return [self._average(name, group) for name, group in self._groups()]
+
+    def _average(self, set_name: str, records: list[Record]) -> "_Average":
+        before, after = (
+            {name: self.metrics.pool(name, [part.get(name) for part in parts]) for name in self.metrics.names}
+            for parts in ([record.baseline for record in records], [record.result for record in records])
+        )
+        return _Average(set_name, records, before, after)
 
     @cached_property
     def _estimates(self) -> dict[str, str]:
@@ -151,12 +177,12 @@ class Table:
         channels = dict.fromkeys(record.channels for records in self.records.values() for record in records)
         return " / ".join(self.metrics.convention(name, count) for count in channels)
 
-    def _row(self, set_name: str, records: list[Record], label: str) -> list[str]:
-        row = [set_name, records[0].group or "-", label, str(len(records))]
+    def _row(self, average: "_Average", label: str) -> list[str]:
+        records = average.records
+        row = [average.set, average.group or "-", label, str(len(records))]
         for name in self.metrics.names:
-            before = self.metrics.pool(name, [record.baseline.get(name) for record in records])
-            after = self.metrics.pool(name, [record.result.get(name) for record in records])
-            digits = 3 if self.metrics.unit(name) == "dB" else 4
+            before, after = average.before[name], average.after[name]
+            digits = digits_of(self.metrics.unit(name))
             row += [number(before, digits), number(after, digits), number(after - before, digits, sign=True)]
         for name in self._estimates:
             found = [record.estimates[name] for record in records if name in record.estimates]
@@ -166,12 +192,35 @@ class Table:
         return [*row, number(len(records) / seconds, 2) if seconds else NOT_AVAILABLE]
 
 
+@dataclass
+class _Average:
+    """What several images of one set and quality have in common, or one image has.
+
+    Args:
+        before, after: name of a metric -> value.
+    """
+
+    set: str
+    records: list[Record]
+    before: dict[str, float]
+    after: dict[str, float]
+
+    @property
+    def group(self) -> str:
+        return self.records[0].group
+
+
 def write_tables(table: Table, folder: Path) -> None:
     """Write results.csv, .json, .md and .tex, each whole or not at all."""
     writers = {"csv": table.to_csv, "json": table.to_json, "md": table.to_markdown, "tex": table.to_latex}
     for suffix, text in writers.items():
         with atomic_path(folder / f"results.{suffix}") as path:
             path.write_text(text(), encoding="utf-8")
+
+
+def digits_of(unit: str) -> int:
+    """Behind the point, of a metric with this unit."""
+    return 3 if unit == "dB" else 4
 
 
 def number(value: float, digits: int, *, sign: bool = False) -> str:
@@ -190,12 +239,21 @@ def plain(value: Any) -> Any:
     return value
 
 
+def floats(data: Mapping[str, Any]) -> dict[str, float]:
+    """Numbers by name out of what `plain` made of them."""
+    return {key: math.nan if value is None else float(value) for key, value in data.items()}
+
+
 def markdown(grid: list[list[str]], texts: int) -> str:
     """A table in Markdown; the first row is the header, numbers begin after `texts` columns."""
     rule = ["---" if column < texts else "---:" for column in range(len(grid[0]))]
     return "".join(f"| {' | '.join(row)} |\n" for row in (grid[0], rule, *grid[1:]))
 
 
+def tex(text: str) -> str:
+    """Text as LaTeX takes it."""
+    return "".join(_TEX.get(letter, letter) for letter in text)
+
+
 def _tex(row: list[str]) -> str:
-    escaped = (cell.replace("_", r"\_").replace("%", r"\%").replace("&", r"\&").replace("#", r"\#") for cell in row)
-    return " & ".join(escaped) + r" \\"
+    return " & ".join(map(tex, row)) + r" \\"

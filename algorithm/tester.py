@@ -9,11 +9,12 @@ from torch import Tensor, nn
 
 from algorithm.crops import Crops
 from algorithm.evaluate import Metrics, Record, evaluate
+from algorithm.facts import facts_of, image_facts
 from algorithm.inference import enhancer
 from algorithm.phase import Batch
 from algorithm.tables import Table, write_tables
 from algorithm.video_report import VideoReport
-from algorithm.video_tester import ByPeak, facts_of, test_videos
+from algorithm.video_tester import ByPeak, test_videos
 from dataset import build_dataset
 from net import load_weights
 from net.ops.dcn import force_backend
@@ -51,12 +52,12 @@ def test(options: Options, ranks: Ranks) -> Table | VideoReport:
             metrics,
             ranks,
             enhancer(network, options.test),
-            on_result=_saver(options.folder / "test_im_enhanced" / name if options.test.if_save_im else None, crops),
+            on_result=_saver(options, name, crops),
             title=name,
         )
         for name, dataset in sets.items()
     }
-    table = Table(options.name, records, metrics)
+    table = Table(options.name, records, metrics, image_facts(options, ranks.device, network, tested_weights(options)))
     if ranks.is_main:
         write_tables(table, options.folder)
         crops.save(options.folder / "crops.png")
@@ -115,10 +116,11 @@ def _test_videos(options: Options, ranks: Ranks, sets: dict[str, Any]) -> VideoR
     return test_videos(options, ranks, sets, enhance, facts_of(options, ranks.device, parameters, weights))
 
 
-def _saver(folder: Path | None, crops: Crops) -> Callable[[Record, Batch, Tensor], None]:
+def _saver(options: Options, set_name: str, crops: Crops) -> Callable[[Record, Batch, Tensor], None]:
     def save(record: Record, batch: Batch, result: Tensor) -> None:
         crops.add(record, batch, result)
-        if folder:
-            write_image(folder / f"{record.label}.png", to_image(result[0]))
+        if options.test.if_save_im:
+            record.enhanced = f"test_im_enhanced/{set_name}/{record.label}.png"
+            write_image(options.folder / record.enhanced, to_image(result[0]))
 
     return save

@@ -11,13 +11,13 @@ import json
 import math
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from algorithm.evaluate import mean
-from algorithm.tables import NOT_AVAILABLE, markdown, number
+from algorithm.tables import NOT_AVAILABLE, floats, markdown, number
 from algorithm.video_report import FORMAT
 from dataset.videos import by_number
 from utils.columns import aligned
@@ -188,20 +188,15 @@ def _entries(folder: Path) -> Iterator[Entry]:
                 data["main"],
                 convention,
                 {
-                    video["sequence"]: Sequence(video["frames"], video["bits"], video["lq"], _figures(video["figures"]))
+                    video["sequence"]: Sequence(video["frames"], video["bits"], video["lq"], floats(video["figures"]))
                     for video in data["videos"]
                     if (video["set"], video["group"]) == (name, group)
                 },
-                _figures(average["figures"]),
+                floats(average["figures"]),
             )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise UserError(f"{path} is no report of a test on videos ({reason}); test again") from None
-
-
-def _figures(data: Mapping[str, Any]) -> dict[str, float]:
-    """The inverse of `algorithm.tables.plain`."""
-    return {key: math.nan if value is None else float(value) for key, value in data.items()}
 
 
 def method_of(experiment: str, group: str) -> str:

@@ -5,7 +5,6 @@ frames.csv, sequences.csv, report.json, summary.md, curves/<set>/<video>.png, an
 """
 
 import hashlib
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -25,7 +24,6 @@ from algorithm.video_work import Fingerprint, FrameScores, Saved, VideoWork
 from dataset.loader import collate, to_device
 from dataset.peaks import local_peaks
 from utils.errors import UserError
-from utils.files import sha256_of
 from utils.frames import FrameInfo, frames_path, read_record
 from utils.log import logger, progress_bar
 from utils.options import Options
@@ -211,24 +209,6 @@ def deal(costs: Sequence[int], ranks: int) -> list[list[int]]:
         hands[rank].append(number)
         loads[rank] += costs[number]
     return hands
-
-
-def facts_of(options: Options, device: torch.device, parameters: int, weights: dict[str, Path]) -> dict[str, Any]:
-    """What is tested and how, but for the data.
-
-    Args:
-        parameters: of the network.
-        weights: name ("all", or "peaks" and "others") -> file.
-    """
-    test = options.test.model_dump(mode="json", include={"forward", "tile", "self_ensemble"})
-    return {
-        "network": options.network.model_dump(mode="json", serialize_as_any=True),
-        "parameters": parameters,
-        "weights": {name: {"path": str(path), "sha256": sha256_of(path)} for name, path in weights.items()},
-        "test": {**test, "dcn": options.dcn},
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
-        "versions": {"torch": str(torch.__version__)},
-    }
 
 
 @cache
