@@ -53,12 +53,12 @@ def lookup(name: str, folder: str | os.PathLike[str] | None = None) -> Known:
     """The entry of a name; `.safetensors` may stand behind it.
 
     Raises:
-        UserError: there is none, with the nearest name; or the index is damaged.
+        UserError: there is none, with the nearest names; or the index is damaged.
     """
     known = known_weights(folder)
     found = known.get(name.removesuffix(_SUFFIX))
     if found is None:
-        near = nearest(name.removesuffix(_SUFFIX), known)
+        near = nearest(name.removesuffix(_SUFFIX), known, most=3)
         raise UserError(f"no weights file or name {name}{near}; python -m net.weights list shows all names")
     return found
 
@@ -72,7 +72,7 @@ def find(name_or_path: str | os.PathLike[str], folder: str | os.PathLike[str] | 
         folder: where index.json is; None: `weights/` of the working folder and of PowerQE.
 
     Raises:
-        UserError: no such file or name, with the nearest name; or the named weights have to be fetched first.
+        UserError: no such file or name, with the nearest names; or the named weights have to be fetched first.
     """
     path = Path(name_or_path)
     if path.is_file() or index_file(path):

@@ -3,6 +3,7 @@
 import functools
 import http.server
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -161,7 +162,14 @@ def test_an_unknown_name_is_one_line_with_the_nearest(folder, command, name):
     status, output, errors = command(name, "dncnn-bsds500-qf1")
     assert (status, output) == (2, "")
     assert errors.count("\n") == 1
-    assert "no weights file or name dncnn-bsds500-qf1 (did you mean 'dncnn-bsds500-qf10'?)" in errors
+    assert "no weights file or name dncnn-bsds500-qf1 (did you mean 'dncnn-bsds500-qf10'" in errors
+
+
+def test_the_beginning_of_a_name_tells_the_three_nearest(root, command, monkeypatch):
+    monkeypatch.chdir(root)
+    status, _, errors = command("show", "fbcn")
+    assert status == 2
+    assert re.search(r"did you mean '(fbcnn-[a-z0-9-]+)', '(fbcnn-[a-z0-9-]+)' or '(fbcnn-[a-z0-9-]+)'\?", errors)
 
 
 def test_fetch_of_what_is_here_does_nothing(folder, command):
