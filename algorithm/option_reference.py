@@ -6,7 +6,6 @@ replaces what stands between the markers `<!-- options -->` and `<!-- /options -
 file the reference is printed.
 """
 
-import argparse
 import inspect
 import re
 import sys
@@ -26,6 +25,7 @@ from utils.components import Component, Slot, shown
 from utils.errors import UserError, command
 from utils.files import atomic_path
 from utils.options import Options
+from utils.parser import Parser
 from utils.registry import REGISTRIES
 from utils.typewords import field_in_words, in_words
 
@@ -204,10 +204,12 @@ def _description(annotation: Any) -> str:
 @command
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the reference, or put it into a file."""
-    parser = argparse.ArgumentParser(
-        prog="python -m algorithm.option_reference", description="Write the option reference."
+    parser = Parser(
+        "Write the reference of all option keys, networks, data sets, losses and metrics, out of their code.",
+        examples=["python -m algorithm.option_reference docs/options.md"],
     )
-    parser.add_argument("file", nargs="?", type=Path, help="Markdown file with the markers; default: print")
+    parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help="Markdown file in which the part between "
+                        "its markers is written anew (default: print)")  # fmt: skip
     path = parser.parse_args(argv).file
     if path is None:
         print(reference())
