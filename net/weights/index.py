@@ -72,7 +72,8 @@ def find(name_or_path: str | os.PathLike[str], folder: str | os.PathLike[str] | 
         folder: where index.json is; None: `weights/` of the working folder and of PowerQE.
 
     Raises:
-        UserError: no such file or name, with the nearest names; or the named weights have to be fetched first.
+        UserError: no such file or name, with the nearest names; or the named weights have to be fetched first; or the
+            file of a name is another one than the index tells of.
     """
     path = Path(name_or_path)
     if path.is_file() or index_file(path):
@@ -83,6 +84,9 @@ def find(name_or_path: str | os.PathLike[str], folder: str | os.PathLike[str] | 
     if not path.is_file():
         source = "" if entry.url else " --from FOLDER"
         raise UserError(f"the weights {entry.name} are not here yet: python -m net.weights fetch {entry.name}{source}")
+    if sha256_of(path) != entry.sha256:
+        raise UserError(f"{path} is not the file that {FILE} tells of (SHA-256 differs): it is damaged, or its card is "
+                        f"old; fetch {entry.name} anew, or name the file by its path")  # fmt: skip
     return path
 
 
