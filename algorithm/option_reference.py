@@ -22,14 +22,14 @@ import net  # noqa: F401
 import utils.codecs
 import utils.metrics  # noqa: F401
 from utils.components import Component, Slot, shown
-from utils.errors import UserError, command
-from utils.files import atomic_path
+from utils.errors import command
+from utils.files import write_between
 from utils.options import Options
 from utils.parser import Parser
 from utils.registry import REGISTRIES
 from utils.typewords import field_in_words, in_words
 
-START, END = "<!-- options -->\n", "<!-- /options -->\n"
+START, END = "<!-- options -->", "<!-- /options -->"
 REQUIRED = "required"
 
 TITLES = {
@@ -138,20 +138,8 @@ def reference() -> str:
 
 
 def update(path: Path) -> None:
-    """Replace the reference in a Markdown file.
-
-    Raises:
-        UserError: no such file, or it lacks the markers.
-    """
-    if not path.is_file():
-        raise UserError(f"no file {path}; give one with the markers {START.strip()} and {END.strip()}")
-    text = path.read_text(encoding="utf-8")
-    before, start, rest = text.partition(START)
-    _, end, after = rest.partition(END)
-    if not (start and end):
-        raise UserError(f"{path} lacks the lines {START.strip()} and {END.strip()} between which the reference goes")
-    with atomic_path(path) as temporary:
-        temporary.write_text(f"{before}{START}\n{reference()}\n{END}{after}", encoding="utf-8")
+    """Replace the reference in a Markdown file; raises as `write_between`."""
+    write_between(path, START, END, f"\n{reference()}")
 
 
 def _heading_and_table(title: str, rows: Iterator[Row], introduction: str = "") -> list[str]:

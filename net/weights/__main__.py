@@ -13,10 +13,13 @@ from net.weights.index import FILE, Known, known_weights, lookup, write_index
 from utils.columns import aligned
 from utils.download import download
 from utils.errors import UserError, command
-from utils.files import sha256_of
+from utils.files import sha256_of, write_between
 from utils.parser import Parser
 
+MARKS = ("<!-- weights -->", "<!-- /weights -->")
+"""Lines between which docs/weights.md has the table."""
 _MAIN = "PSNR"
+_HEADER = ["name", "method", "task", "colour", "qualities", "parameters", "size", "", "gain"]
 
 
 @command
@@ -24,7 +27,8 @@ def main() -> None:
     """Do what the arguments say."""
     arguments = _parser().parse_args()
     if arguments.command == "list":
-        print(listing(list(known_weights(arguments.folder).values())))
+        known = list(known_weights(arguments.folder).values())
+        print(listing(known) if arguments.markdown is None else write_table(known, arguments.markdown))
     elif arguments.command == "show":
         print(description(lookup(arguments.name, arguments.folder)))
     elif arguments.command == "fetch":
@@ -42,8 +46,20 @@ def listing(known: list[Known]) -> str:
     """
     if not known:
         raise UserError(f"no weights/{FILE} here and beside PowerQE; run this where weights/ is, or name it: --folder")
-    header = ["name", "method", "task", "colour", "qualities", "parameters", "size", "", "gain"]
-    return "\n".join(aligned([header, *map(_row, known)], 5))
+    return "\n".join(aligned([_HEADER, *map(_row, known)], 5))
+
+
+def table(known: list[Known]) -> str:
+    """The same as Markdown, for docs/weights.md."""
+    rows = [_HEADER, [*["---"] * 5, "---:", "---:", "", "---"]]
+    rows += [[f"[{name}](../weights/{name}.md)", *cells] for name, *cells in map(_row, known)]
+    return "\n".join(f"| {' | '.join(row[:7] + row[8:])} |" for row in rows)
+
+
+def write_table(known: list[Known], path: Path) -> str:
+    """Write the table between the marks of a Markdown file; what was done, in a line; raises as `write_between`."""
+    write_between(path, *MARKS, table(known))
+    return f"{path}: {len(known)} weights"
 
 
 def description(known: Known) -> str:
@@ -108,6 +124,9 @@ def _parser() -> Parser:
         each.add_argument(
             "--folder", metavar="FOLDER", help=f"where {FILE} is (default: weights/ here, then that of PowerQE)"
         )
+        if name == "list":
+            each.add_argument("--markdown", type=Path, metavar="FILE", help="write the table into this Markdown "
+                              "file, between its marks, instead of showing it")  # fmt: skip
         if name in ("show", "fetch"):
             each.add_argument("name", metavar="NAME", help="name of the weights, as list shows it")
         if name == "fetch":

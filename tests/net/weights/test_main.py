@@ -129,6 +129,19 @@ def test_list_is_an_aligned_table(folder, command):
     assert title.index("method") == one.index("ARCNN") == two.index("EDSR")
 
 
+def test_list_as_markdown_goes_between_the_marks(folder, command, tmp_path):
+    path = tmp_path / "page.md"
+    path.write_text("before\n<!-- weights -->\nold\n<!-- /weights -->\nafter\n")
+    assert command("list", "--folder", str(folder), "--markdown", str(path))[0] == 0
+    lines = path.read_text().splitlines()
+    assert [*lines[:2], *lines[-2:]] == ["before", "<!-- weights -->", "<!-- /weights -->", "after"]
+    assert lines[2].startswith("| name | method |")
+    assert {line.count("|") for line in lines[2:-2]} == {9}
+    assert any(line.startswith("| [one](../weights/one.md) |") for line in lines[4:-2])
+    path.write_text("without marks")
+    assert "lacks the lines <!-- weights -->" in command("list", "--folder", str(folder), "--markdown", str(path))[2]
+
+
 def test_list_without_a_folder_shows_the_shipped_weights_too(folder, command):
     _, output, _ = command("list")
     names = [line.split()[0] for line in output.splitlines()[2:]]
