@@ -46,7 +46,8 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     def run(name: str, *arguments: str) -> tuple[object, list[argparse.ArgumentParser]]:
         monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_args)
         monkeypatch.setattr(sys, "argv", [name, *arguments])
-        monkeypatch.delitem(sys.modules, name, raising=False)  # or runpy warns of a second copy
+        for copy in (name, f"{name}.__main__"):
+            monkeypatch.delitem(sys.modules, copy, raising=False)  # or runpy warns of a second copy
         start = partial(runpy.run_module, alter_sys=True)
         if name.endswith(".py"):
             name, start = str(ROOT / name), runpy.run_path

@@ -68,6 +68,7 @@ def command(monkeypatch, capsys) -> Command:
 
     def command(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["net.weights", *arguments])
+        monkeypatch.delitem(sys.modules, "net.weights.__main__", raising=False)  # or runpy warns of a second copy
         with pytest.raises(SystemExit) as stopped:
             runpy.run_module("net.weights", run_name="__main__")
         assert isinstance(stopped.value.code, int)
