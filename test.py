@@ -1,4 +1,4 @@
-"""Test a network: python test.py --opt opts/arcnn.yml --case div2k-qf10 writes pictures and a result table."""
+"""Test the network of an option file. Enhanced pictures and tables of results go to exp/<option file>-<case>/."""
 
 from algorithm.tester import test
 from utils.arguments import option_parser, parse_options
@@ -6,11 +6,16 @@ from utils.errors import command
 from utils.log import start_log
 from utils.ranks import leave, start_ranks
 
+EXAMPLES = (
+    "python test.py --opt opts/arcnn.yml --case div2k-qf10",
+    "python test.py --opt opts/dncnn.yml --case bsds500-qf10 --set test.ckp_load_path=dncnn-bsds500-qf10",
+)
+
 
 @command
 def main() -> None:
     """Parse, load the options, start the ranks, hand over to the tester."""
-    options = parse_options(option_parser(__doc__).parse_args())
+    options = parse_options(option_parser(__doc__, EXAMPLES).parse_args())
     if options is None:
         return
     with start_ranks(options.device) as ranks:

@@ -1,4 +1,4 @@
-"""Train a network: python train.py --opt opts/arcnn.yml --case div2k-qf10 (see README.md for several GPUs)."""
+"""Train the network of an option file. Checkpoints, log and TensorBoard curves go to exp/<option file>-<case>/."""
 
 from algorithm.experiment import Experiment, archive, find_resume
 from algorithm.trainer import Trainer
@@ -7,14 +7,20 @@ from utils.errors import command
 from utils.log import logger, start_log
 from utils.ranks import leave, start_ranks
 
+EXAMPLES = (
+    "python train.py --opt opts/arcnn.yml --case div2k-qf10",
+    "python train.py --opt opts/arcnn.yml --case div2k-qf10 --resume auto --set train.niter=1000",
+    "torchrun --nproc_per_node=2 train.py --opt opts/arcnn.yml --case div2k-qf10    on two GPUs; docs/multi_node.md",
+)
+
 
 @command
 def main() -> None:
     """Parse, load the options, start the ranks, hand over to the trainer."""
-    parser = option_parser(__doc__)
-    resume_help = "auto: go on from the experiment's newest sound checkpoint, if there is one"
+    parser = option_parser(__doc__, EXAMPLES)
+    resume_help = "auto: go on from the newest sound checkpoint, if there is one; never: start anew (default: never)"
     parser.add_argument("--resume", choices=["auto", "never"], default="never", help=resume_help)
-    dry_help = "build everything, do two training steps and one validation image, write nothing"
+    dry_help = "try it: build everything, do two training steps and one validation image, write nothing"
     parser.add_argument("--dry-run", action="store_true", help=dry_help)
     arguments = parser.parse_args()
     options = parse_options(arguments)

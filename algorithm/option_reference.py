@@ -6,7 +6,6 @@ replaces what stands between the markers `<!-- options -->` and `<!-- /options -
 file the reference is printed.
 """
 
-import argparse
 import inspect
 import re
 import sys
@@ -23,13 +22,14 @@ import net  # noqa: F401
 import utils.codecs
 import utils.metrics  # noqa: F401
 from utils.components import Component, Slot, shown
-from utils.errors import UserError, command
-from utils.files import atomic_path
+from utils.errors import command
+from utils.files import write_between
 from utils.options import Options
+from utils.parser import Parser
 from utils.registry import REGISTRIES
 from utils.typewords import field_in_words, in_words
 
-START, END = "<!-- options -->\n", "<!-- /options -->\n"
+START, END = "<!-- options -->", "<!-- /options -->"
 REQUIRED = "required"
 
 TITLES = {
@@ -138,20 +138,8 @@ def reference() -> str:
 
 
 def update(path: Path) -> None:
-    """Replace the reference in a Markdown file.
-
-    Raises:
-        UserError: no such file, or it lacks the markers.
-    """
-    if not path.is_file():
-        raise UserError(f"no file {path}; give one with the markers {START.strip()} and {END.strip()}")
-    text = path.read_text(encoding="utf-8")
-    before, start, rest = text.partition(START)
-    _, end, after = rest.partition(END)
-    if not (start and end):
-        raise UserError(f"{path} lacks the lines {START.strip()} and {END.strip()} between which the reference goes")
-    with atomic_path(path) as temporary:
-        temporary.write_text(f"{before}{START}\n{reference()}\n{END}{after}", encoding="utf-8")
+    """Replace the reference in a Markdown file; raises as `write_between`."""
+    write_between(path, START, END, f"\n{reference()}")
 
 
 def _heading_and_table(title: str, rows: Iterator[Row], introduction: str = "") -> list[str]:
@@ -204,10 +192,12 @@ def _description(annotation: Any) -> str:
 @command
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the reference, or put it into a file."""
-    parser = argparse.ArgumentParser(
-        prog="python -m algorithm.option_reference", description="Write the option reference."
+    parser = Parser(
+        "Write the reference of all option keys, networks, data sets, losses and metrics, out of their code.",
+        examples=["python -m algorithm.option_reference docs/options.md"],
     )
-    parser.add_argument("file", nargs="?", type=Path, help="Markdown file with the markers; default: print")
+    parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help="Markdown file in which the part between "
+                        "its markers is written anew (default: print)")  # fmt: skip
     path = parser.parse_args(argv).file
     if path is None:
         print(reference())

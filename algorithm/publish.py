@@ -1,4 +1,4 @@
-"""Ship what an experiment has learnt: python -m algorithm.publish --opt FILE --case NAME
+"""Ship what an experiment has learnt: its weights with a card that tells where they come from and what they gain.
 
 Writes weights/<experiment>.safetensors (the best checkpoint, its moving average if it has one, without the
 state of the training) and the card weights/<experiment>.md, and writes weights/index.json anew, by which the weights
@@ -31,8 +31,10 @@ LICENCE = "Apache-2.0"
 @command
 def main() -> None:
     """Publish the experiment of an option file's case."""
-    parser = option_parser(__doc__)
-    parser.add_argument("--url", help="where the weights will be to download, if they are not kept with the program")
+    parser = option_parser(__doc__, ["python -m algorithm.publish --opt opts/arcnn.yml --case bsds500-qf10"])
+    parser.add_argument(
+        "--url", metavar="URL", help="from where fetch gets the weights, if they are not kept with PowerQE"
+    )
     arguments = parser.parse_args()
     options = parse_options(arguments)
     if options:

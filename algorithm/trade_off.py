@@ -1,4 +1,4 @@
-"""What a network with exits gains and costs: python -m algorithm.trade_off --opt FILE --case NAME ...
+"""What a network with exits gains and costs.
 
 For each case a table of the test sets: the scores of every exit and of leaving automatically, with the work
 that each takes (exp/<experiment>/exits.md). For all cases together a picture and its figures: mean gain of PSNR and
@@ -6,7 +6,6 @@ mean work against the threshold from which an image may leave (exp/trade_off.png
 once per image; what another threshold would have chosen follows from the qualities of all exits.
 """
 
-import argparse
 import csv
 import sys
 from collections.abc import Sequence
@@ -28,6 +27,7 @@ from utils.errors import UserError, command
 from utils.files import atomic_path
 from utils.log import progress_bar
 from utils.options import Options, load_options
+from utils.parser import Parser
 from utils.ranks import start_ranks
 
 PSNR = "PSNR"
@@ -236,12 +236,22 @@ def _curve(axis: Any, points: Sequence[Point], own: Point, what: str) -> None:
     axis.grid(alpha=0.3)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--opt", required=True, metavar="FILE", help="option file (YAML)")
-    parser.add_argument("--case", required=True, nargs="+", metavar="NAME", help="its cases, one column each")
-    parser.add_argument("--weights", nargs="+", default=[], metavar="FILE", help="one per case (default: its own best)")
-    parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="override options")
+def _parser() -> Parser:
+    parser = Parser(
+        __doc__, examples=["python -m algorithm.trade_off --opt opts/rbqe.yml --case bsds500-jpeg bsds500-hevc"]
+    )
+    add = parser.add_argument
+    add(
+        "--opt",
+        required=True,
+        metavar="FILE",
+        help="option file of a network with several exits, such as opts/rbqe.yml",
+    )
+    add("--case", required=True, nargs="+", metavar="NAME", help="cases of the file to draw, one column for each")
+    add("--weights", nargs="+", default=[], metavar="FILE", help="weights by path or name, one for each case (default: "
+        "the best checkpoint of its experiment)")  # fmt: skip
+    add("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="options that count instead of "
+        "those of the file, for example device=cpu")  # fmt: skip
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Tests on videos in one table: python -m algorithm.video_table exp/stdf-qp37 exp/mfqe-qp37 ...
+"""Tests on videos in one table.
 
 For each test set and quality: every experiment with its parameters, speed and PSNR beside the compressed video's,
 means over the sequences. Experiments whose names differ in the quality only (stdf-qp32, stdf-qp37) are one method; of
@@ -6,7 +6,6 @@ a method with four qualities or more follows the BD-rate of each sequence, the c
 bits that enhancement saves at equal PSNR, in percent, with a minus.
 """
 
-import argparse
 import json
 import math
 import re
@@ -24,6 +23,7 @@ from utils.columns import aligned
 from utils.errors import UserError, command
 from utils.files import atomic_path
 from utils.metrics.bd_rate import POINTS, RatePoint, bd_rate
+from utils.parser import Parser
 
 TOLERANCE = 1e-4
 """Of the PSNR of the same compressed video in two tests, in dB."""
@@ -250,14 +250,11 @@ def _percent(value: float) -> str:
     return NOT_AVAILABLE if math.isnan(value) else f"{value:+.2f}"
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m algorithm.video_table",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("experiments", nargs="+", type=Path, metavar="FOLDER", help="of experiments, exp/<name>")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables there, too")
+def _parser() -> Parser:
+    parser = Parser(__doc__, examples=["python -m algorithm.video_table exp/mfqe-sample-qp37 exp/stdf-sample-qp37"])
+    parser.add_argument("experiments", nargs="+", type=Path, metavar="FOLDER", help="experiments that test.py has "
+                        "tested on videos, such as exp/stdf-sample-qp37")  # fmt: skip
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables into this Markdown file, too")
     return parser
 
 

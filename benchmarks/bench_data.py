@@ -31,8 +31,10 @@ OURS, THEIRS = "PowerQE, raw LMDB", "BasicSR, PNG LMDB"
 @command
 def main(argv: Sequence[str] | None = None) -> None:
     parser = common.parser(__doc__)
-    parser.add_argument("--patch", type=common.positive, default=64, help="side of the patches (default: %(default)s)")
-    parser.add_argument("--batch", type=common.positive, default=16, help="samples per batch (default: %(default)s)")
+    parser.add_argument("--patch", type=common.positive, metavar="N", default=64, help="side of the patches in pixels "
+                        "(default: %(default)s)")  # fmt: skip
+    parser.add_argument("--batch", type=common.positive, metavar="N", default=16, help="samples in a batch "
+                        "(default: %(default)s)")  # fmt: skip
     args = parser.parse_args(argv)
     torch.set_num_threads(args.threads)
     with tempfile.TemporaryDirectory() as temporary, ExitStack() as stack:

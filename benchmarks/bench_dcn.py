@@ -31,6 +31,7 @@ from torch import Tensor
 from benchmarks import common
 from net.ops.dcn import compiled, force_backend, status
 from utils.errors import UserError, command
+from utils.parser import Parser
 
 OURS, THEIRS = "ours", "torchvision"
 PASSES = ("forward", "backward", "both")
@@ -70,14 +71,28 @@ IN_MEAN = ("stdf_r3", "edvr")
 
 @command
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="(default: %(default)s)")
+    parser = Parser(__doc__)
+    parser.add_argument(
+        "--device", choices=("cpu", "cuda"), default="cpu", help="where to measure (default: %(default)s)"
+    )
     types = ("float32", "float64", "float16", "bfloat16")
-    parser.add_argument("--dtype", nargs="+", choices=types, default=["float32"], help="(default: float32)")
-    parser.add_argument("--threads", nargs="+", type=common.positive, default=[1, 2], help="of the CPU (default: 1 2)")
-    parser.add_argument("--rounds", type=common.positive, default=5, help="turns of each (default: %(default)s)")
-    parser.add_argument("--seconds", type=float, default=0.3, help="about how long a turn is (default: %(default)s)")
-    parser.add_argument("--cases", nargs="+", metavar="WORD", help="only sizes in whose name one of these words is")
+    parser.add_argument("--dtype", nargs="+", choices=types, metavar="TYPE", default=["float32"],
+                        help=f"types of numbers to measure, of {', '.join(types)} (default: float32)")  # fmt: skip
+    parser.add_argument("--threads", nargs="+", type=common.positive, metavar="N", default=[1, 2],
+                        help="threads of the CPU, one table for each number (default: 1 2)")  # fmt: skip
+    parser.add_argument(
+        "--rounds",
+        type=common.positive,
+        default=5,
+        metavar="N",
+        help="turns that each operator has (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=0.3, metavar="S", help="about how long a turn takes (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--cases", nargs="+", metavar="WORD", help="measure only sizes in whose name one of these words is"
+    )
     args = parser.parse_args(argv)
     if args.device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: PyTorch finds no GPU; leave it out to measure the CPU")

@@ -39,9 +39,18 @@ MODULE, LOOP = "quality module", "loop over patches"
 def main(argv: Sequence[str] | None = None) -> None:
     parser = common.parser(__doc__, peer=False)
     parser.set_defaults(size="512x512", count=4, rounds=3)
-    parser.add_argument("--weights", type=Path, help="published weights (default: a network that has learnt nothing)")
-    parser.add_argument("--features", type=common.positive, default=64, help="without --weights (default: %(default)s)")
-    parser.add_argument("--qf", type=int, nargs="+", default=[10, 20, 30, 40, 50], help="of JPEG (default: 10 to 50)")
+    parser.add_argument(
+        "--weights", type=Path, metavar="FILE", help="weights of RBQE (default: a network that has learnt nothing)"
+    )
+    parser.add_argument(
+        "--features",
+        type=common.positive,
+        metavar="N",
+        default=64,
+        help="width of the network without --weights (default: %(default)s)",
+    )
+    parser.add_argument("--qf", type=int, nargs="+", default=[10, 20, 30, 40, 50], metavar="Q",
+                        help="qualities of JPEG that are measured (default: 10 20 30 40 50)")  # fmt: skip
     args = parser.parse_args(argv)
     torch.set_num_threads(args.threads)
     keep_freed_memory()  # as the tester does

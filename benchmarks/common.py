@@ -28,6 +28,7 @@ from dataset.store import write_store
 from utils.codecs import JPEG
 from utils.errors import UserError
 from utils.image_io import list_images, read_image, write_image
+from utils.parser import Parser
 
 PEER = Path(__file__).with_name("peer_basicsr.py")
 QF = 10
@@ -38,9 +39,9 @@ ENLARGE = 1000
 # --------------------------------------------------------------------------- command line
 
 
-def parser(description: str | None, *, peer: bool = True) -> argparse.ArgumentParser:
+def parser(description: str | None, *, peer: bool = True) -> Parser:
     """A parser with the arguments that all measurements have, and --peer-python."""
-    made = argparse.ArgumentParser(description=description)
+    made = Parser(description)
     if peer:
         made.add_argument(
             "--peer-python",
@@ -51,11 +52,21 @@ def parser(description: str | None, *, peer: bool = True) -> argparse.ArgumentPa
     made.add_argument(
         "--images", type=Path, metavar="FOLDER", help="photographs to use (default: those in scikit-image)"
     )
-    made.add_argument("--count", type=positive, default=24, help="images in the data set (default: %(default)s)")
-    made.add_argument("--size", type=pair, default="1020x678", help="of the images, WxH (default: %(default)s)")
-    made.add_argument("--threads", type=positive, default=1, help="per program (default: %(default)s)")
-    made.add_argument("--rounds", type=positive, default=5, help="turns of each program (default: %(default)s)")
-    made.add_argument("--seconds", type=float, default=5.0, help="about how long a turn is (default: %(default)s)")
+    made.add_argument(
+        "--count", type=positive, metavar="N", default=24, help="images in the data set (default: %(default)s)"
+    )
+    made.add_argument(
+        "--size", type=pair, metavar="WxH", default="1020x678", help="size of the images (default: %(default)s)"
+    )
+    made.add_argument(
+        "--threads", type=positive, metavar="N", default=1, help="threads of each program (default: %(default)s)"
+    )
+    made.add_argument(
+        "--rounds", type=positive, metavar="N", default=5, help="turns that each program has (default: %(default)s)"
+    )
+    made.add_argument(
+        "--seconds", type=float, metavar="S", default=5.0, help="about how long a turn takes (default: %(default)s)"
+    )
     return made
 
 

@@ -36,7 +36,10 @@ def compress(kind: type[Any], argv: Sequence[str] | None = None, **options: str)
         UserError: a mistake on the command line, a missing folder or program, or bad images.
     """
     name, quality, (low, high) = kind.__name__, kind.quality_name, kind.quality_range
-    parser = driver.parser(f"Compress the images of a folder with {name}; the decoded images are saved as PNG files.")
+    parser = driver.parser(
+        f"Compress the images of a folder with {name}; the decoded images are saved as PNG files.",
+        _examples(name, options, low, high),
+    )
     parser.add_argument("source", help="folder of images, inside the data folder, for example div2k/raw_ds_2")
     for option, text in options.items():
         parser.add_argument(option, help=text)
@@ -61,6 +64,12 @@ def compress(kind: type[Any], argv: Sequence[str] | None = None, **options: str)
             for stem, path in images.items()
         ]
     driver.convert(jobs, args)
+
+
+def _examples(name: str, options: dict[str, str], low: int, high: int) -> list[str]:
+    """One command line, with a quality in the middle of the range."""
+    words = ["python", f"main_compress_{name.lower()}.py", "div2k/raw_ds_2", *(name.upper() for name in options)]
+    return [" ".join([*words, str((low + high) // 2), f"div2k/{name.lower()}_ds_2"])]
 
 
 def quality_folders(folder: Path) -> list[Path]:

@@ -13,13 +13,14 @@ from functools import partial
 from multiprocessing import parent_process
 from multiprocessing.sharedctypes import RawValue
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from tqdm import tqdm
 
 from utils.errors import UserError
 from utils.image_io import list_images, read_image, write_image
+from utils.parser import Parser
 
 DATA_ROOT = Path(__file__).resolve().parents[1] / "data"
 
@@ -58,26 +59,23 @@ def is_up_to_date(target: Path, source: Path) -> bool:
 # --------------------------------------------------------------------------- arguments
 
 
-class Parser(argparse.ArgumentParser):
-    """An argument parser that reports a mistake as every command does: one line, by `UserError`."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message} (see {self.prog} --help)")
-
-
-def parser(description: str) -> Parser:
-    """A parser with the arguments that all scripts have."""
-    parser = Parser(description=description)
+def parser(description: str, examples: Sequence[str] = ()) -> Parser:
+    """A parser with the arguments that all scripts have; see `Parser`."""
+    parser = Parser(description, examples=examples)
     add_data_root(parser)
-    parser.add_argument("--force", action="store_true", help="make again what is already there")
-    parser.add_argument("--quiet", action="store_true", help="print errors only")
+    parser.add_argument("--force", action="store_true", help="make again what is there already")
+    parser.add_argument("--quiet", action="store_true", help="say nothing but errors")
     return parser
 
 
 def add_data_root(parser: argparse.ArgumentParser) -> None:
     """Add the argument --data-root."""
     parser.add_argument(
-        "--data-root", type=Path, default=DATA_ROOT, help="folder of all data sets (default: data/ of the repository)"
+        "--data-root",
+        type=Path,
+        metavar="FOLDER",
+        default=DATA_ROOT,
+        help="folder of all data sets (default: data/ of the repository)",
     )
 
 
@@ -86,6 +84,7 @@ def add_nworker(parser: argparse.ArgumentParser, unit: str = "image") -> None:
     parser.add_argument(
         "--nworker",
         type=positive,
+        metavar="N",
         default=_cores(),
         help=f"{unit}s converted at once (default: all cores, here %(default)s)",
     )

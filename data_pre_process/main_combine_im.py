@@ -25,7 +25,8 @@ from utils.image_io import list_images
 @command
 def main(argv: Sequence[str] | None = None) -> None:
     parser = driver.parser(
-        "Link the images of all qualities of a codec, as STEM-QUALITY, into one folder for blind training."
+        "Link the images of all qualities of a codec, as STEM-QUALITY, into one folder for blind training.",
+        ["python main_combine_im.py jpeg    # div2k/jpeg_ds_2/qf* -> div2k/jpeg_ds_2_combined"],
     )
     parser.add_argument("codec", help="codec, the first part of the folder's name: hevc for hevc_ds_2")
     parser.add_argument(

@@ -26,31 +26,58 @@ _PATTERN = {"hevc": "ldp-hm18"}
 
 @command
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = driver.parser("Compress the raw sequences of a folder; the decoded ones are saved under the same names.")
+    parser = driver.parser(
+        "Compress the raw sequences of a folder; the decoded ones are saved under the same names.",
+        ["python main_compress_video.py mine/raw hevc 22,27,32,37,42 mine/x265_ldp"],
+    )
     parser.add_argument("source", help="folder of .yuv files, inside the data folder, for example mfqev2/test/raw")
-    parser.add_argument("codec", choices=(*LIBRARIES, "hm"), help="encoder: x265, x264, SVT-AV1 or an HM of yours")
+    parser.add_argument(
+        "codec",
+        choices=(*LIBRARIES, "hm"),
+        help="encoder: x265 (hevc), x264 (h264), SVT-AV1 (av1) or an HM of yours (hm)",
+    )
     parser.add_argument("quality", type=numbers, help="QP; several are separated by commas: 22,27,32,37,42")
     parser.add_argument("target", help="folder, inside the data folder, that gets one folder qp<QP> for each QP")
     parser.add_argument(
         "--pattern",
         choices=PATTERNS,
-        help="QPs of the frames, of HEVC: one for all or a hierarchy of HM (default: ldp-hm18 with hevc, else flat)",
-    )
-    parser.add_argument("--preset", help="of x265 and x264, from ultrafast to placebo, or SVT-AV1, 0 (slow) to 13")
-    parser.add_argument(
-        "--max-frames", type=driver.positive, default=300, help="frames of each sequence (default: %(default)s)"
+        help="how QP changes from frame to frame in HEVC: not at all (flat), or as in the HM (default: ldp-hm18 with "
+        "hevc, else flat)",
     )
     parser.add_argument(
-        "--chroma", choices=("420", "444"), default="420", help="sampling of all sequences (default: %(default)s)"
+        "--preset",
+        metavar="NAME",
+        help="how long the encoder searches: ultrafast to placebo with x265 and x264, 13 to 0 with SVT-AV1 (default: "
+        "the encoder's own)",
     )
     parser.add_argument(
-        "--depth", type=int, choices=(8, 10), default=8, help="bits of their samples (default: %(default)s)"
+        "--max-frames",
+        type=driver.positive,
+        metavar="N",
+        default=300,
+        help="compress the first N frames of each sequence (default: %(default)s)",
     )
-    parser.add_argument("--hm-encoder", help="program of the HM (default: $HM_ENCODER, or TAppEncoderStatic)")
     parser.add_argument(
-        "--hm-config", type=Path, help="configuration file of the HM, such as encoder_lowdelay_P_main.cfg"
+        "--chroma",
+        choices=("420", "444"),
+        default="420",
+        help="sampling of the chroma in all sequences (default: %(default)s)",
     )
-    parser.add_argument("--keep-stream", action="store_true", help="save the bit streams beside the sequences")
+    parser.add_argument(
+        "--depth", type=int, choices=(8, 10), default=8, help="bits of a sample in all sequences (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--hm-encoder", metavar="PROGRAM", help="encoder program of the HM (default: $HM_ENCODER, or TAppEncoderStatic)"
+    )
+    parser.add_argument(
+        "--hm-config",
+        type=Path,
+        metavar="FILE",
+        help="configuration file for the HM, such as encoder_lowdelay_P_main.cfg",
+    )
+    parser.add_argument(
+        "--keep-stream", action="store_true", help="save also the bit streams, beside the decoded sequences"
+    )
     driver.add_nworker(parser, "sequence")
     args = parser.parse_args(argv)
     coding = Coding(_codec(args), args.max_frames, args.chroma, args.depth, args.keep_stream)

@@ -21,7 +21,10 @@ from utils.video_file import LOSSLESS
 
 @command
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = driver.parser("Convert a video, or all of a folder, to raw sequences or lossless videos.")
+    parser = driver.parser(
+        "Convert a video, or all of a folder, to raw sequences or lossless videos.",
+        ["python main_convert_video.py my_videos mine/raw --down 2"],
+    )
     parser.add_argument("source", help="video or .yuv file, or folder of them, inside the data folder")
     parser.add_argument("target", help="folder, inside the data folder, for what is made")
     parser.add_argument(
@@ -30,9 +33,18 @@ def main(argv: Sequence[str] | None = None) -> None:
         default="yuv",
         help="yuv: raw; mp4: lossless HEVC; mkv: FFV1 (default: %(default)s)",
     )
-    parser.add_argument("--crop", type=_region, help="part to keep, before all else: WxH+X+Y, such as 416x240+0+0")
     parser.add_argument(
-        "--down", type=driver.positive, default=1, help="how many times height and width are reduced, such as 2"
+        "--crop",
+        type=_region,
+        metavar="WxH+X+Y",
+        help="keep this part of each frame only, for example 416x240+0+0 from the top left corner",
+    )
+    parser.add_argument(
+        "--down",
+        type=driver.positive,
+        metavar="N",
+        default=1,
+        help="reduce height and width so many times (default: 1)",
     )
     parser.add_argument(
         "--method",
@@ -40,20 +52,32 @@ def main(argv: Sequence[str] | None = None) -> None:
         default="area",
         help="how to reduce: the mean of the pixels, or MATLAB's imresize (default: %(default)s)",
     )
-    parser.add_argument("--start", type=_natural, default=0, help="number of the first frame (default: %(default)s)")
-    parser.add_argument("--max-frames", type=driver.positive, help="how many frames at most (default: all of them)")
+    parser.add_argument(
+        "--start",
+        type=_natural,
+        metavar="N",
+        default=0,
+        help="leave out so many frames at the beginning (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--max-frames", type=driver.positive, metavar="N", help="convert so many frames at most (default: all of them)"
+    )
     parser.add_argument(
         "--chroma",
         choices=("420", "444"),
-        help="sampling of .yuv sources (default: 420); what videos are converted to (default: theirs, else 420)",
+        help="sampling of the chroma: of .yuv sources (default: 420), and what videos are converted to (default: "
+        "theirs, else 420)",
     )
     parser.add_argument(
         "--depth",
         type=int,
         choices=(8, 10),
-        help="bits of .yuv sources (default: 8); what videos are converted to (default: theirs, else 8 or 10)",
+        help="bits of a sample: of .yuv sources (default: 8), and what videos are converted to (default: theirs, else "
+        "8 or 10)",
     )
-    parser.add_argument("--fps", type=driver.positive, default=25, help="frames per second of .yuv (default: 25)")
+    parser.add_argument(
+        "--fps", type=driver.positive, metavar="N", default=25, help="frames per second of .yuv sources (default: 25)"
+    )
     driver.add_nworker(parser, "video")
     args = parser.parse_args(argv)
     conversion = Conversion(

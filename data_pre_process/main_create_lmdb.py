@@ -23,7 +23,10 @@ from utils.image_io import list_images, read_image
 
 @command
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = driver.parser("Pack the images of data/SOURCE in the LMDB store data/SOURCE.lmdb.")
+    parser = driver.parser(
+        "Pack the images of data/SOURCE in the LMDB store data/SOURCE.lmdb.",
+        ["python main_create_lmdb.py div2k/raw_ds_2"],
+    )
     driver.add_nworker(parser)
     parser.add_argument("source", help="folder of images, inside the data folder, for example div2k/raw_ds_2")
     parser.add_argument(

@@ -43,20 +43,54 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _parser() -> driver.Parser:
-    parser = driver.parser("Pack the videos of data/SOURCE in the LMDB store data/SOURCE.lmdb.")
+    parser = driver.parser(
+        "Pack the videos of data/SOURCE in the LMDB store data/SOURCE.lmdb.",
+        ["python main_create_video_lmdb.py mine/x265_ldp/qp37"],
+    )
     driver.add_nworker(parser)
     add = parser.add_argument
     add("source", help="folder of *.yuv files or of folders of frames, inside the data folder")
-    add("--store", help="where to write inside the data folder (default: SOURCE.lmdb)")
-    add("--layout", choices=("powerqe", "stdf"), default="powerqe", help="of the store (default: %(default)s)")
-    add("--gt", action="store_true", help="with --layout stdf: clean videos, of each group the target only")
-    add("--max-frames", type=driver.positive, help="first frames of each video (default: all; 300 with --layout stdf)")
-    add("--list", help="text file with the videos to pack, one in each line, such as sep_trainlist.txt")
-    add("--color", choices=("y", "rgb"), default="y", help="luma or RGB (default: %(default)s)")
-    add("--codec", choices=("raw", "png"), default="raw", help="raw: fastest crops; png: small (default: %(default)s)")
-    add("--chroma", choices=("420", "444"), default="420", help="chroma of raw files (default: %(default)s)")
-    add("--depth", type=int, choices=(8, 10), default=8, help="bits of raw files, rounded to 8 (default: %(default)s)")
-    add("--size", type=_size, help="<width>x<height> of raw files whose names do not say it")
+    add("--store", metavar="FOLDER", help="where to write inside the data folder (default: SOURCE.lmdb)")
+    add(
+        "--layout",
+        choices=("powerqe", "stdf"),
+        default="powerqe",
+        help="how the store is arranged: ours, of single "
+        "frames, or that of STDF-PyTorch, of groups of seven (default: %(default)s)",
+    )
+    add(
+        "--gt",
+        action="store_true",
+        help="with --layout stdf: these are the clean videos, of which each group needs its middle frame only",
+    )
+    add(
+        "--max-frames",
+        type=driver.positive,
+        metavar="N",
+        help="pack the first N frames of each video (default: all; 300 with --layout stdf)",
+    )
+    add("--list", metavar="FILE", help="text file with the videos to pack, one in each line, such as sep_trainlist.txt")
+    add("--color", choices=("y", "rgb"), default="y", help="pack luma, or RGB (default: %(default)s)")
+    add(
+        "--codec",
+        choices=("raw", "png"),
+        default="raw",
+        help="raw: fastest crops; png: less disk (default: %(default)s)",
+    )
+    add(
+        "--chroma",
+        choices=("420", "444"),
+        default="420",
+        help="sampling of the chroma in raw files (default: %(default)s)",
+    )
+    add(
+        "--depth",
+        type=int,
+        choices=(8, 10),
+        default=8,
+        help="bits of a sample in raw files; 10 are rounded to 8 (default: %(default)s)",
+    )
+    add("--size", type=_size, metavar="WxH", help="width and height of raw files whose names do not say it")
     return parser
 
 

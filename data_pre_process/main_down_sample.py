@@ -23,8 +23,9 @@ METHODS = {"area": (area_downsample, "raw_ds"), "bicubic": (bicubic_downsample, 
 @command
 def main(argv: Sequence[str] | None = None) -> None:
     parser = driver.parser(
-        "Down-sample the images of data/NAME/raw to PNG files in data/NAME/raw_ds_RATIO "
-        "(bicubic: data/NAME/raw_bicubic_ds_RATIO)."
+        "Down-sample the images of data/NAME/raw to PNG files in data/NAME/raw_ds_RATIO\n"
+        "(bicubic: data/NAME/raw_bicubic_ds_RATIO).",
+        ["python main_down_sample.py div2k 2", "python main_down_sample.py div2k 4 --method bicubic"],
     )
     parser.add_argument("name", help="data set: a folder of the data folder, for example div2k")
     parser.add_argument(

@@ -49,7 +49,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = driver.Parser(
-        description="Print PSNR, SSIM and bits per pixel of compressed images, means over each folder, in Markdown."
+        "Print PSNR, SSIM and bits per pixel of compressed images, means over each folder, in Markdown.",
+        examples=["python main_report.py div2k/raw_ds_2 div2k/jpeg_ds_2"],
     )
     driver.add_data_root(parser)
     parser.add_argument("source", help="folder of the clean images, inside the data folder: div2k/raw_ds_2")
@@ -69,7 +70,8 @@ def _parser() -> argparse.ArgumentParser:
         "--metric",
         nargs="+",
         default=["PSNR", "SSIM"],
-        help="metrics, as in option files (default: PSNR SSIM)",
+        metavar="NAME",
+        help="metrics by their names in option files, see docs/options.md (default: PSNR SSIM)",
     )
     return parser
 

@@ -1,4 +1,4 @@
-"""The README's commands, run as they stand there (with shorter trainings) in a copy of the project."""
+"""The README and docs/: commands, run in a copy of the project (with shorter trainings), links, tables, pictures."""
 
 import os
 import re
@@ -11,11 +11,17 @@ import cv2
 import numpy as np
 import pytest
 
+from docs import before_after
+from net.weights.__main__ import table
+from net.weights.index import known_weights
+
 SHORT = (
     " --set train.niter=1 train.if_test_baseline=false dataset.train.nworker_pg=0 dataset.train.bs_pg=1"
     " train.real_bs_pg=1 dataset.val.slice=[700,702] dataset.test.div2k.slice=[800,802]"
 )
 NOT_HERE = "make "  # these targets install and run the tests, this one among them
+DOCUMENTS = ("README.md", "docs/data.md", "docs/weights.md")
+"""Whose commands are run, one after another."""
 
 
 def blocks(text: str) -> list[str]:
@@ -28,7 +34,7 @@ def shortened(command: str) -> str:
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory) -> Path:
-    """The project without its data, with 900 small pictures as data/div2k/raw."""
+    """The project without its data, with 900 small pictures as data/div2k/raw, a photo.jpg and holidays/."""
     root, copy = Path(__file__).resolve().parents[1], tmp_path_factory.mktemp("readme") / "powerqe"
     skip = shutil.ignore_patterns(".git", ".venv", "data", "exp", ".*_cache", "__pycache__", "tests", "weights")
     shutil.copytree(root, copy, ignore=skip)
@@ -38,11 +44,17 @@ def copy(tmp_path_factory) -> Path:
     picture = cv2.imencode(".png", cv2.resize(coarse, (258, 256), interpolation=cv2.INTER_CUBIC))[1].tobytes()
     for number in range(1, 901):
         (raw / f"{number:04}.png").write_bytes(picture)
+    jpeg = cv2.imencode(".jpg", coarse, [cv2.IMWRITE_JPEG_QUALITY, 10])[1].tobytes()
+    (copy / "holidays").mkdir()
+    for name in ("photo.jpg", "holidays/beach.jpg"):
+        (copy / name).write_bytes(jpeg)
+    (copy / "weights").symlink_to(root / "weights")
     return copy
 
 
 def test_every_command_works(copy, root):
-    commands = [block for block in blocks((root / "README.md").read_text()) if not block.startswith(NOT_HERE)]
+    texts = [(root / document).read_text() for document in DOCUMENTS]
+    commands = [block for text in texts for block in blocks(text) if not block.startswith(NOT_HERE)]
     script = "\n".join(shortened(line) for block in commands for line in block.splitlines())
     assert script.count("train.py") >= 4
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -62,13 +74,64 @@ def test_every_command_works(copy, root):
     assert (copy / "exp/arcnn-div2k-qf10/results.md").exists()
 
 
-def test_make_has_the_two_commands(root):
-    first = next(block for block in blocks((root / "README.md").read_text()) if block.startswith(NOT_HERE))
+def test_make_has_the_targets(root):
+    said = [block for block in blocks((root / "README.md").read_text()) if block.startswith(NOT_HERE)]
     targets = set(re.findall(r"^(\w+):", (root / "Makefile").read_text(), re.MULTILINE))
-    assert {line.split()[1] for line in first.splitlines()} <= targets
+    assert set(re.findall(r"^make (\w+)", "".join(said), re.MULTILINE)) == {"install", "quickstart", "test"} <= targets
+
+
+def documents(root: Path) -> list[Path]:
+    return [
+        root / "README.md",
+        root / "CONTRIBUTING.md",
+        root / "benchmarks/RESULTS.md",
+        *sorted(root.glob("docs/*.md")),
+    ]
+
+
+def anchors(document: Path) -> set[str]:
+    """Of its headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_links_lead_somewhere(root):
-    for document in (root / "README.md", root / "CONTRIBUTING.md", root / "docs/options.md"):
-        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
-            assert (document.parent / target).exists(), f"{document.name}: {target}"
+    for document in documents(root):
+        for target in re.findall(r"\]\(([^):]+)\)", document.read_text()):
+            path, _, anchor = target.partition("#")
+            file = document.parent / path if path else document
+            assert file.exists(), f"{document.name}: {target}"
+            assert not anchor or anchor in anchors(file), f"{document.name}: {target}"
+
+
+def test_every_document_is_found_from_the_readme(root):
+    reached, waiting = set(), [root / "README.md"]
+    while waiting:
+        document = waiting.pop()
+        reached.add(document)
+        linked = re.findall(r"\]\(([^)#:]+\.md)", document.read_text())
+        waiting += {(document.parent / target).resolve() for target in linked} - reached
+    assert set(documents(root)) <= reached
+
+
+def test_a_document_says_first_what_it_is_for(root):
+    for document in root.glob("docs/*.md"):
+        title, _, sentence = document.read_text().partition("\n\n")
+        assert title.startswith("# "), document.name
+        assert re.match(r"[A-Z][^#|]*?\.\n\n", sentence), document.name
+
+
+def test_the_table_of_weights_is_that_of_the_index(root):
+    assert table(list(known_weights(root / "weights").values())) in (root / "docs/weights.md").read_text()
+
+
+def test_the_first_picture_is_what_its_caption_says(root, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(root)
+    assert before_after.main(["--output", str(tmp_path / "x.png")]) == 0
+    name, before, after = re.findall(r"x\.png: (\S+), PSNR (\S+) -> (\S+) dB", capsys.readouterr().out)[0]
+    caption = " ".join((root / "README.md").read_text().split()[:60])
+    assert f"`{name}`" in caption
+    assert f"PSNR {before} → {after} dB" in caption
+    shown, drawn = (cv2.imread(str(path)).astype(int) for path in (root / "docs/before_after.png", tmp_path / "x.png"))
+    assert shown.shape == drawn.shape
+    assert abs(shown - drawn).mean() < 1

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from utils.errors import UserError
+
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
@@ -55,6 +57,23 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
             old.rename(path)
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def write_between(path: str | os.PathLike[str], start: str, end: str, text: str) -> None:
+    """Put a text between two lines of a file, in place of what is there.
+
+    Raises:
+        UserError: no such file, or it lacks the lines.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"no file {path}; give one with the lines {start} and {end}, between which the text goes")
+    before, found, rest = path.read_text(encoding="utf-8").partition(f"{start}\n")
+    _, found_too, after = rest.partition(end)
+    if not (found and found_too):
+        raise UserError(f"{path} lacks the lines {start} and {end}, between which the text goes")
+    with atomic_path(path) as temporary:
+        temporary.write_text(f"{before}{start}\n{text}\n{end}{after}", encoding="utf-8")
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:

@@ -9,7 +9,7 @@ import difflib
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, get_type_hints
 
 from utils.errors import UserError
@@ -17,6 +17,10 @@ from utils.errors import UserError
 T = TypeVar("T", bound=Callable[..., Any])
 
 REGISTRIES: dict[str, "Registry"] = {}
+_ALIKE = 0.6
+"""Likeness from which on a name may have been meant."""
+_PART = 3
+"""Letters that are enough to be looked for within names."""
 
 
 class Registry:
@@ -85,8 +89,24 @@ class Registry:
                 importlib.import_module(f"{package.__name__}.{module.name}")
 
 
-def nearest(name: str, known: Any) -> str:
-    """` (did you mean 'X'?)` when a known name resembles `name`, else an empty string."""
-    lowered = {str(k).lower(): str(k) for k in known}
-    matches = difflib.get_close_matches(str(name).lower(), lowered, n=1, cutoff=0.6)
-    return f" (did you mean {lowered[matches[0]]!r}?)" if matches else ""
+def nearest(name: str, known: Iterable[Any], most: int = 1) -> str:
+    """` (did you mean 'X'?)` with the known names that resemble `name`, else an empty string.
+
+    First come those that begin with it, then those that have it somewhere, then those of similar letters.
+
+    Args:
+        most: names that may be told.
+    """
+    asked = str(name).lower()
+    likeness = {str(key): _likeness(asked, str(key).lower()) for key in known}
+    found = sorted((key for key in likeness if likeness[key] >= _ALIKE), key=lambda key: (-likeness[key], key))[:most]
+    if not found:
+        return ""
+    *others, last = map(repr, found)
+    return f" (did you mean {', '.join(others)}{' or ' if others else ''}{last}?)"
+
+
+def _likeness(asked: str, key: str) -> float:
+    """0 to 1 of similar letters, 1 to 2 if `asked` is a part of the key, 2 to 3 if the key begins with it."""
+    similar = difflib.SequenceMatcher(None, key, asked).ratio()
+    return similar if len(asked) < _PART or asked not in key else similar + (2 if key.startswith(asked) else 1)

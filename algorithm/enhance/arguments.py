@@ -2,13 +2,14 @@
 
 import argparse
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Literal
 
 import torch
 
 from algorithm.enhance.model import Applying
 from algorithm.enhance.within_memory import default_bound
 from utils.errors import UserError
+from utils.parser import Parser
 
 _EPILOG = """examples:
   python enhance.py photo.jpg                         enhanced/photo.png, by weights that suit the file
@@ -20,15 +21,9 @@ exit status: 0, all files are enhanced; 1, some are not, each with a line that s
 the command is not right"""
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message} (see {self.prog} --help)")
-
-
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The arguments, each with what it means."""
-    made = _Parser("enhance.py", description="Enhance pictures that a codec damaged.", epilog=_EPILOG,
-                   formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    made = Parser("Enhance pictures that a codec damaged.", epilog=_EPILOG)
     add = made.add_argument
     add("inputs", nargs="+", metavar="FILE", help="pictures, folders (searched to the bottom) or patterns in quotes")
     add("-o", "--output", type=Path, metavar="OUT", help="folder of the results, which keep the tree of a folder; for "

@@ -1,11 +1,10 @@
-"""Published weights: python -m net.weights list, show NAME, fetch NAME, index
+"""Published weights: which there are, what they gain, and how to get them.
 
 list and show tell what there is. fetch gets a file that is not here, from its URL or from a folder, and checks its
 SHA-256. index makes index.json anew out of the cards. Where weights are asked for, test.ckp_load_path for one, a name
 from the list does as well as a file.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -14,9 +13,13 @@ from net.weights.index import FILE, Known, known_weights, lookup, write_index
 from utils.columns import aligned
 from utils.download import download
 from utils.errors import UserError, command
-from utils.files import sha256_of
+from utils.files import sha256_of, write_between
+from utils.parser import Parser
 
+MARKS = ("<!-- weights -->", "<!-- /weights -->")
+"""Lines between which docs/weights.md has the table."""
 _MAIN = "PSNR"
+_HEADER = ["name", "method", "task", "colour", "qualities", "parameters", "size", "", "gain"]
 
 
 @command
@@ -24,7 +27,8 @@ def main() -> None:
     """Do what the arguments say."""
     arguments = _parser().parse_args()
     if arguments.command == "list":
-        print(listing(list(known_weights(arguments.folder).values())))
+        known = list(known_weights(arguments.folder).values())
+        print(listing(known) if arguments.markdown is None else write_table(known, arguments.markdown))
     elif arguments.command == "show":
         print(description(lookup(arguments.name, arguments.folder)))
     elif arguments.command == "fetch":
@@ -42,8 +46,20 @@ def listing(known: list[Known]) -> str:
     """
     if not known:
         raise UserError(f"no weights/{FILE} here and beside PowerQE; run this where weights/ is, or name it: --folder")
-    header = ["name", "method", "task", "colour", "qualities", "parameters", "size", "", "gain"]
-    return "\n".join(aligned([header, *map(_row, known)], 5))
+    return "\n".join(aligned([_HEADER, *map(_row, known)], 5))
+
+
+def table(known: list[Known]) -> str:
+    """The same as Markdown, for docs/weights.md."""
+    rows = [_HEADER, [*["---"] * 5, "---:", "---:", "", "---"]]
+    rows += [[f"[{name}](../weights/{name}.md)", *cells] for name, *cells in map(_row, known)]
+    return "\n".join(f"| {' | '.join(row[:7] + row[8:])} |" for row in rows)
+
+
+def write_table(known: list[Known], path: Path) -> str:
+    """Write the table between the marks of a Markdown file; what was done, in a line; raises as `write_between`."""
+    write_between(path, *MARKS, table(known))
+    return f"{path}: {len(known)} weights"
 
 
 def description(known: Known) -> str:
@@ -93,19 +109,34 @@ def fetch(known: Known, source: Path | None) -> str:
     return f"{path}: {entry.bytes:,} bytes from {source or url}, SHA-256 is right"
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m net.weights", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def _parser() -> Parser:
+    examples = ["python -m net.weights list", "python -m net.weights show dncnn-bsds500-qf10"]
+    parser = Parser(__doc__, examples=examples)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    told = {"list": "a table of all", "show": "one, with its figures", "fetch": "get a file", "index": "make the index"}
+    told = {
+        "list": "a table of all weights with what they are for and what they gain",
+        "show": "everything about some weights, and all figures of their tests",
+        "fetch": "get the file of weights that is not here, and check it",
+        "index": "make index.json anew out of the cards beside it",
+    }
     for name, text in told.items():
-        each = commands.add_parser(name, help=text, description=text)
-        each.add_argument("--folder", help=f"where {FILE} is; default: weights/ here, then that beside PowerQE")
+        each = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        each.add_argument(
+            "--folder", metavar="FOLDER", help=f"where {FILE} is (default: weights/ here, then that of PowerQE)"
+        )
+        if name == "list":
+            each.add_argument("--markdown", type=Path, metavar="FILE", help="write the table into this Markdown "
+                              "file, between its marks, instead of showing it")  # fmt: skip
         if name in ("show", "fetch"):
-            each.add_argument("name", metavar="NAME", help="as list shows it")
+            each.add_argument("name", metavar="NAME", help="name of the weights, as list shows it")
         if name == "fetch":
-            each.add_argument("--from", dest="source", type=Path, metavar="FOLDER", help="a folder that has the file")
+            each.add_argument(
+                "--from",
+                dest="source",
+                type=Path,
+                metavar="FOLDER",
+                help="a folder that has the file, instead of its URL",
+            )
     return parser
 
 

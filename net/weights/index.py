@@ -53,12 +53,12 @@ def lookup(name: str, folder: str | os.PathLike[str] | None = None) -> Known:
     """The entry of a name; `.safetensors` may stand behind it.
 
     Raises:
-        UserError: there is none, with the nearest name; or the index is damaged.
+        UserError: there is none, with the nearest names; or the index is damaged.
     """
     known = known_weights(folder)
     found = known.get(name.removesuffix(_SUFFIX))
     if found is None:
-        near = nearest(name.removesuffix(_SUFFIX), known)
+        near = nearest(name.removesuffix(_SUFFIX), known, most=3)
         raise UserError(f"no weights file or name {name}{near}; python -m net.weights list shows all names")
     return found
 
@@ -72,7 +72,8 @@ def find(name_or_path: str | os.PathLike[str], folder: str | os.PathLike[str] | 
         folder: where index.json is; None: `weights/` of the working folder and of PowerQE.
 
     Raises:
-        UserError: no such file or name, with the nearest name; or the named weights have to be fetched first.
+        UserError: no such file or name, with the nearest names; or the named weights have to be fetched first; or the
+            file of a name is another one than the index tells of.
     """
     path = Path(name_or_path)
     if path.is_file() or index_file(path):
@@ -83,6 +84,9 @@ def find(name_or_path: str | os.PathLike[str], folder: str | os.PathLike[str] | 
     if not path.is_file():
         source = "" if entry.url else " --from FOLDER"
         raise UserError(f"the weights {entry.name} are not here yet: python -m net.weights fetch {entry.name}{source}")
+    if sha256_of(path) != entry.sha256:
+        raise UserError(f"{path} is not the file that {FILE} tells of (SHA-256 differs): it is damaged, or its card is "
+                        f"old; fetch {entry.name} anew, or name the file by its path")  # fmt: skip
     return path
 
 

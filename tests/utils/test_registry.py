@@ -57,10 +57,30 @@ def test_unknown_name_tells_the_nearest_and_all(tools: Registry) -> None:
         ("l1", ["MSE", "L1"], "L1"),
         ("banana", ["niter", "seed"], None),
         (3, ["niter"], None),
+        ("Paired", ["PairedImages", "DegradedImages"], "PairedImages"),
+        ("clips", ["VideoClips", "Chips"], "VideoClips"),  # that has it in it, before what is similar
+        ("print", ["inter_print", "print_options"], "print_options"),  # that begins with it, before that
+        ("in", ["interval", "training"], None),  # two letters say nothing
     ],
 )
 def test_nearest(name: Any, known: list[str], meant: str | None) -> None:
     assert nearest(name, known) == (f" (did you mean {meant!r}?)" if meant else "")
+
+
+WEIGHTS = ["dcad-qf10", "dncnn-qf10", "fbcnn-color", "fbcnn-gray", "fbcnn-gray-double", "fbcnn-y", "qgcn-gray"]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("FBCN", " (did you mean 'fbcnn-y', 'fbcnn-gray' or 'fbcnn-color'?)"),
+        ("double", " (did you mean 'fbcnn-gray-double'?)"),
+        ("dncn-qf10", " (did you mean 'dncnn-qf10' or 'dcad-qf10'?)"),
+        ("srcnn-x2-blind", ""),
+    ],
+)
+def test_nearest_names_if_several_may_be_told(name: str, said: str) -> None:
+    assert nearest(name, WEIGHTS, most=3) == said
 
 
 Size = Annotated[int, Field(gt=0)]

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from algorithm.enhance.files import find_jobs
 from algorithm.enhance.model import Applying
+from algorithm.enhance.run import Models, enhance_files
 from net import build_network, save_weights
 from utils.image_io import encode_image
 
@@ -85,3 +87,17 @@ def photos(tmp_path: Path) -> Path:
     (tmp_path / "photos/sub/c.jpg").write_bytes(make_jpeg(30, channels=1))
     (tmp_path / "photos/notes.txt").write_text("no picture")
     return tmp_path / "photos"
+
+
+@pytest.fixture
+def go(monkeypatch, photos, weights, applying):
+    """Enhances files below the folder of photos/, by a tiny network; gives the results."""
+    monkeypatch.chdir(photos.parent)
+    models = Models(weights("arcnn"), applying())
+
+    def go(*inputs, output="out", file_format=None, **options):
+        results = []
+        enhance_files(find_jobs(inputs, Path(output), file_format), models, results.append, **options)
+        return results
+
+    return go

@@ -7,27 +7,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
 
 from algorithm.enhance import run as run_module
 from algorithm.enhance.compare import draw_comparison, most_changed
 from algorithm.enhance.files import Job, find_jobs
 from algorithm.enhance.run import Models, enhance_files
 from utils.photo import Photo, read_photo
-
-
-@pytest.fixture
-def go(monkeypatch, photos, weights, applying):
-    """Enhances files below the folder of photos/, by a tiny network; gives the results."""
-    monkeypatch.chdir(photos.parent)
-    models = Models(weights("arcnn"), applying())
-
-    def go(*inputs, output="out", file_format=None, **options):
-        results = []
-        enhance_files(find_jobs(inputs, Path(output), file_format), models, results.append, **options)
-        return results
-
-    return go
 
 
 def test_summary_line(go):
@@ -142,13 +127,6 @@ def test_large_picture_says_that_it_was_seen_in_tiles(photos, monkeypatch, weigh
     assert "(in tiles of " in results[0].summary
     assert "tiles of" not in results[1].summary
     assert Path("tiles.png").read_bytes() == Path("whole.png").read_bytes()
-
-
-def test_one_pixel(go, photos):
-    Image.new("RGB", (1, 1), (10, 200, 30)).save(photos / "one.jpg")
-    (result,) = go("photos/one.jpg", compare=True)
-    assert "1x1" in result.summary
-    assert read_photo("out/one.png").pixels.shape == (1, 1, 3)
 
 
 def test_windows_of_most_change(image):

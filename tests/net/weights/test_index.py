@@ -152,6 +152,14 @@ def test_weights_that_are_not_here_are_not_downloaded_unasked(here, url, command
         load_weights(build_network(TINY), "tiny-one")
 
 
+def test_another_file_under_a_name_is_refused(here):
+    path = here / "weights/tiny-one.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(UserError, match=r"tiny-one\.safetensors is not the file that index\.json tells of \(SHA-256"):
+        find("tiny-one")
+    assert find(path) == path  # who gives a path means that file
+
+
 def test_no_index_is_no_weights(tmp_path):
     assert entries(tmp_path) == ()
     assert known_weights(tmp_path) == {}

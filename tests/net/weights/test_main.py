@@ -3,6 +3,7 @@
 import functools
 import http.server
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -67,6 +68,7 @@ def command(monkeypatch, capsys) -> Command:
 
     def command(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["net.weights", *arguments])
+        monkeypatch.delitem(sys.modules, "net.weights.__main__", raising=False)  # or runpy warns of a second copy
         with pytest.raises(SystemExit) as stopped:
             runpy.run_module("net.weights", run_name="__main__")
         assert isinstance(stopped.value.code, int)
@@ -128,6 +130,19 @@ def test_list_is_an_aligned_table(folder, command):
     assert title.index("method") == one.index("ARCNN") == two.index("EDSR")
 
 
+def test_list_as_markdown_goes_between_the_marks(folder, command, tmp_path):
+    path = tmp_path / "page.md"
+    path.write_text("before\n<!-- weights -->\nold\n<!-- /weights -->\nafter\n")
+    assert command("list", "--folder", str(folder), "--markdown", str(path))[0] == 0
+    lines = path.read_text().splitlines()
+    assert [*lines[:2], *lines[-2:]] == ["before", "<!-- weights -->", "<!-- /weights -->", "after"]
+    assert lines[2].startswith("| name | method |")
+    assert {line.count("|") for line in lines[2:-2]} == {9}
+    assert any(line.startswith("| [one](../weights/one.md) |") for line in lines[4:-2])
+    path.write_text("without marks")
+    assert "lacks the lines <!-- weights -->" in command("list", "--folder", str(folder), "--markdown", str(path))[2]
+
+
 def test_list_without_a_folder_shows_the_shipped_weights_too(folder, command):
     _, output, _ = command("list")
     names = [line.split()[0] for line in output.splitlines()[2:]]
@@ -161,7 +176,14 @@ def test_an_unknown_name_is_one_line_with_the_nearest(folder, command, name):
     status, output, errors = command(name, "dncnn-bsds500-qf1")
     assert (status, output) == (2, "")
     assert errors.count("\n") == 1
-    assert "no weights file or name dncnn-bsds500-qf1 (did you mean 'dncnn-bsds500-qf10'?)" in errors
+    assert "no weights file or name dncnn-bsds500-qf1 (did you mean 'dncnn-bsds500-qf10'" in errors
+
+
+def test_the_beginning_of_a_name_tells_the_three_nearest(root, command, monkeypatch):
+    monkeypatch.chdir(root)
+    status, _, errors = command("show", "fbcn")
+    assert status == 2
+    assert re.search(r"did you mean '(fbcnn-[a-z0-9-]+)', '(fbcnn-[a-z0-9-]+)' or '(fbcnn-[a-z0-9-]+)'\?", errors)
 
 
 def test_fetch_of_what_is_here_does_nothing(folder, command):

@@ -1,4 +1,4 @@
-"""«Add a network in five steps» of CONTRIBUTING.md, step by step, in a copy of the repository."""
+"""docs/adding_a_network.md, step by step, in a copy of the repository."""
 
 import json
 import os
@@ -24,11 +24,11 @@ class Steps:
     """The code of the five steps.
 
     Args:
-        text: CONTRIBUTING.md.
+        text: of the document.
     """
 
     def __init__(self, text: str) -> None:
-        chapter = text.partition("## Add a network in five steps")[2].partition("\n## ")[0]
+        chapter = text.partition("# Add a network in five steps")[2].partition("\n## ")[0]
         self.numbers = re.findall(r"^\*\*(\d)\. ", chapter, re.MULTILINE)
         blocks = re.findall(r"^```(\w+)\n(.*?)^```$", chapter, re.MULTILINE | re.DOTALL)
         self.commands = [line for kind, block in blocks if kind == "sh" for line in block.splitlines()]
@@ -59,7 +59,7 @@ def checkout(root: Path, tmp_path: Path) -> Path:
 
 
 def test_add_a_network_in_five_steps(root: Path, checkout: Path) -> None:
-    steps = Steps((root / "CONTRIBUTING.md").read_text(encoding="utf-8"))
+    steps = Steps((root / "docs/adding_a_network.md").read_text(encoding="utf-8"))
     assert steps.numbers == ["1", "2", "3", "4", "5"]
     assert list(steps.files) == ["net/skipnet.py", "opts/skipnet.yml"]
     for name, text in steps.files.items():
@@ -85,7 +85,7 @@ def test_add_a_network_in_five_steps(root: Path, checkout: Path) -> None:
 
 
 def test_example_is_in_the_style_of_the_house(root: Path, tmp_path: Path) -> None:
-    name, text = next(iter(Steps((root / "CONTRIBUTING.md").read_text(encoding="utf-8")).files.items()))
+    name, text = next(iter(Steps((root / "docs/adding_a_network.md").read_text(encoding="utf-8")).files.items()))
     shutil.copy(root / "pyproject.toml", tmp_path)
     path = tmp_path / Path(name).name
     path.write_text(text, encoding="utf-8")

@@ -1,0 +1,99 @@
+"""Every command of the repository: it has a --help in which each option has a sentence, and says a mistake in one line.
+
+Commands are found by their last lines, so a new one is tested as soon as it is there. All run in this process: to start
+thirty programs that import PyTorch would take minutes.
+"""
+
+import argparse
+import runpy
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+WITHOUT_OPTIONS = {"net.ops.dcn.build", "net.ops.dcn.simple_check", "benchmarks.peer_basicsr"}
+"""Programs that take none; the last one is started by the benchmarks only."""
+
+
+def _commands() -> Iterator[str]:
+    """train.py and the like, and modules for `python -m`."""
+    for folder in sorted(ROOT.iterdir()):
+        if folder.name not in ("tests", "data", "exp", "build", "dist") and not folder.name.startswith("."):
+            for path in sorted(folder.rglob("*.py") if folder.is_dir() else [folder]):
+                if path.suffix == ".py" and '\nif __name__ == "__main__":' in path.read_text(encoding="utf-8"):
+                    parts = path.relative_to(ROOT).with_suffix("").parts
+                    name = ".".join(parts).removesuffix(".__main__")
+                    yield f"{name}.py" if len(parts) == 1 else name
+
+
+COMMANDS = [name for name in _commands() if name not in WITHOUT_OPTIONS]
+Run = Callable[..., tuple[object, list[argparse.ArgumentParser]]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs a command as `python` would; its status and the parsers that it asked."""
+    asked: list[argparse.ArgumentParser] = []
+    parse = argparse.ArgumentParser.parse_args
+
+    def parse_args(parser: argparse.ArgumentParser, *arguments, **named):
+        asked.append(parser)
+        return parse(parser, *arguments, **named)
+
+    def run(name: str, *arguments: str) -> tuple[object, list[argparse.ArgumentParser]]:
+        monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_args)
+        monkeypatch.setattr(sys, "argv", [name, *arguments])
+        for copy in (name, f"{name}.__main__"):
+            monkeypatch.delitem(sys.modules, copy, raising=False)  # or runpy warns of a second copy
+        start = partial(runpy.run_module, alter_sys=True)
+        if name.endswith(".py"):
+            name, start = str(ROOT / name), runpy.run_path
+        with pytest.raises(SystemExit) as stopped:
+            start(name, run_name="__main__")
+        return stopped.value.code, asked
+
+    return run
+
+
+def _with_subcommands(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            assert {choice.dest for choice in action._choices_actions if choice.help} == set(action.choices)
+            for each in action.choices.values():
+                yield from _with_subcommands(each)
+
+
+def test_commands_are_found() -> None:
+    assert {"train.py", "test.py", "enhance.py", "net.weights", "algorithm.publish", "benchmarks.bench_data",
+            "data_pre_process.main_compress_bpg"} <= set(COMMANDS)  # fmt: skip
+    assert "utils.parser" not in COMMANDS
+    assert set(_commands()) > WITHOUT_OPTIONS
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_has_a_sentence(name: str, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    status, (parser, *_) = run(name, "--help")
+    assert status == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"usage: {name if name.endswith('.py') else f'python -m {name}'} ")
+    assert max(map(len, said.splitlines())) <= 120
+    for each in _with_subcommands(parser):
+        assert len((each.description or "").split()) >= 4, each.prog
+        each.format_help()  # where a stray % fails
+        for action in each._actions:
+            if action.help != argparse.SUPPRESS and not isinstance(action, argparse._SubParsersAction):
+                assert len((action.help or "").split()) >= 4, f"{each.prog}: {action.dest}: {action.help}"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_mistake_is_one_line(name: str, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    status, _ = run(name, "--no-such-option", "1")
+    output, errors = capsys.readouterr()
+    assert (status, output) == (2, "")
+    assert errors.startswith("error: ")
+    assert errors.count("\n") == 1
+    assert "--help" in errors
