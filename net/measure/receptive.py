@@ -8,18 +8,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from algorithm.calls import Arguments, is_picture, results
-from algorithm.tiles import ratio_of
-from algorithm.whole_picture import Forward, replaced
-from utils.errors import UserError
+from net.calls import Arguments, is_picture, ratio_of, results
+from net.measure.far_modules import Forward, replaced
 
-_LIMIT = 8192
-"""Pixels of the longest strip; who sees all of it is taken to see everything."""
+FURTHEST = 4096
+"""Pixels; who sees further is taken to see everything."""
 
 
 def reach(
     network: nn.Module, modules: Sequence[nn.Module], arguments: Arguments, multiple: int, device: torch.device
-) -> tuple[int, int]:
+) -> tuple[int, int] | None:
     """How many pixels around a cell of `multiple` pixels can change through it, vertically and horizontally.
 
     A cell in the middle of a strip, whose size has the picture's remainder, is set to NaN, and every picture that
@@ -31,12 +29,13 @@ def reach(
         modules: that see the whole picture.
         arguments: with a picture of the size, type and number of channels that the network will see.
 
-    Raises:
-        UserError: the network sees everything.
+    Returns:
+        The larger of above and below, and of left and right. None: the network sees everything.
     """
     with _plain_convolutions():
         probe = _Probe(network, modules, arguments, multiple, device)
-        return probe.along(-2), probe.along(-1)
+        vertical, horizontal = probe.along(-2), probe.along(-1)
+    return None if vertical is None or horizontal is None else (vertical, horizontal)
 
 
 @contextmanager
@@ -65,20 +64,15 @@ class _Probe:
         self._network, self._modules, self._arguments = network, modules, arguments
         self._multiple, self._device = multiple, device
 
-    def along(self, axis: int) -> int:
-        """The pixels along one axis, -2 or -1."""
+    def along(self, axis: int) -> int | None:
+        """The pixels along one axis, -2 or -1; None: too many."""
         cells = max(8, 64 // self._multiple)
-        while cells <= max(8, _LIMIT // self._multiple):
+        while cells <= max(8, 2 * FURTHEST // self._multiple):
             distances = self._distances(axis, cells)
             if None not in distances:
                 return max((pixels for pixels in distances if pixels is not None), default=0)
             cells *= 2
-        raise UserError(
-            f"{type(self._network).__name__} sees further than {cells // 4 * self._multiple} pixels, so tiles cannot "
-            "give what the whole picture gives: set how many pixels tiles overlap (tile.overlap), or do without tiles. "
-            "Means over the picture are found if the network takes them through net.blocks.GlobalMean; weights that "
-            "hold NaN look the same"
-        )
+        return None
 
     def _distances(self, axis: int, cells: int) -> list[int | None]:
         """How far NaN comes in everything that can be seen, in a strip of this many cells."""
