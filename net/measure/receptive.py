@@ -1,4 +1,8 @@
-"""How far a network looks: measured with NaN, which passes through every layer that touches it."""
+"""How far a network looks: measured with NaN, which passes through every layer that touches it.
+
+What a convolution makes NaN does not depend on its weights, as NaN times anything is NaN, and is the same in all of its
+channels. So the plain ones are measured with one channel in the place of all, which takes a hundredth of the time.
+"""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -32,10 +36,28 @@ def reach(
     Returns:
         The larger of above and below, and of left and right. None: the network sees everything.
     """
-    with _plain_convolutions():
+    dense = [layer for layer in network.modules() if type(layer) in _DENSE and layer.groups == 1]
+    with _plain_convolutions(), replaced(dense, _thin):
         probe = _Probe(network, modules, arguments, multiple, device)
         vertical, horizontal = probe.along(-2), probe.along(-1)
     return None if vertical is None or horizontal is None else (vertical, horizontal)
+
+
+_DENSE = (nn.Conv2d, nn.ConvTranspose2d)
+
+
+def _thin(layer: Any) -> Forward:
+    """A forward that makes NaN what the layer makes NaN: a mean over channels and taps, repeated for each channel."""
+    sizes = {name: getattr(layer, name) for name in ("stride", "padding", "dilation", "padding_mode")}
+    sizes |= {"output_padding": layer.output_padding} if layer.transposed else {}
+    thin = type(layer)(1, 1, layer.kernel_size, bias=False, **sizes).requires_grad_(False)
+    nn.init.constant_(thin.weight, 1 / thin.weight.numel())
+
+    def forward(x: Tensor, *others: Any) -> Tensor:
+        result = thin.to(x)(x.mean(-3, keepdim=True), *others)
+        return result.repeat_interleave(layer.out_channels, -3)
+
+    return forward
 
 
 @contextmanager

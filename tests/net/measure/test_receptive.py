@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from net import build_network
-from net.blocks import GlobalMean, conv
+from net.blocks import GlobalMean, conv, fit
 from net.calls import Arguments
+from net.measure import receptive
 from net.measure.far_modules import global_modules
 from net.measure.receptive import reach
 
@@ -142,3 +143,32 @@ def test_measuring_says_nothing_and_leaves_no_trace():
         measure(network)
     torch.testing.assert_close(network.state_dict(), before, rtol=0, atol=0)
     assert torch.backends.mkldnn.enabled
+
+
+class Every(nn.Module):
+    """Strides, dilation, groups, padding by reflection, and one layer twice."""
+
+    multiple = 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 4, (5, 3), dilation=(1, 2), padding=2, padding_mode="reflect")
+        self.down = nn.Conv2d(4, 6, 4, stride=4)
+        self.grouped = nn.Conv2d(6, 6, 3, padding=1, groups=3)
+        self.again = conv(6, 6, 3)
+        self.up = nn.ConvTranspose2d(6, 3, 6, stride=4, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.again(self.again(self.grouped(self.down(self.first(x)))))
+        return x + fit(self.up(F.relu(y, inplace=True)), x)
+
+
+@pytest.mark.parametrize("make", [Every, Strided, lambda: build_network({"type": "RBQE", "num_features": 4})])
+@torch.no_grad()
+def test_one_channel_in_the_place_of_all_changes_nothing(make: Any, monkeypatch: pytest.MonkeyPatch):
+    network = make()
+    thin = [measure(network, 40 + rest, 50 + rest) for rest in range(2)]
+    monkeypatch.setattr(receptive, "_DENSE", ())
+    assert thin == [measure(network, 40 + rest, 50 + rest) for rest in range(2)]
+    assert None not in thin
+    assert "forward" not in vars(next(module for module in network.modules() if isinstance(module, nn.Conv2d)))
