@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from algorithm.evaluate import Metrics, Record, mean
-from utils.columns import aligned
+from utils.columns import aligned, markdown
 from utils.files import atomic_path
 
 NOT_AVAILABLE = "n/a"
@@ -188,12 +188,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else "inf" if value > 0 else "-inf"
     return value
-
-
-def markdown(grid: list[list[str]], texts: int) -> str:
-    """A table in Markdown; the first row is the header, numbers begin after `texts` columns."""
-    rule = ["---" if column < texts else "---:" for column in range(len(grid[0]))]
-    return "".join(f"| {' | '.join(row)} |\n" for row in (grid[0], rule, *grid[1:]))
 
 
 def _tex(row: list[str]) -> str:
