@@ -141,7 +141,8 @@ def _grid(rows: Sequence[Row], conditions: Conditions) -> list[list[str]]:
 def _head(conditions: Conditions) -> str:
     known = facts(conditions)
     threads = f", {known['threads']} thread{'s' * (known['threads'] != 1)}" * (known["device"] == "cpu")
-    return f"Pictures of {known['size']}, {known['type']}, {known['machine']}{threads}, PyTorch {known['torch']}"
+    where = f", {known['machine']}{threads}" if conditions.timing else ""  # else it is the same everywhere
+    return f"Pictures of {known['size']}, {known['type']}{where}, PyTorch {known['torch']}"
 
 
 def _notes(rows: Sequence[Row], missing: Sequence[str]) -> list[str]:
