@@ -172,3 +172,20 @@ def test_one_channel_in_the_place_of_all_changes_nothing(make: Any, monkeypatch:
     assert thin == [measure(network, 40 + rest, 50 + rest) for rest in range(2)]
     assert None not in thin
     assert "forward" not in vars(next(module for module in network.modules() if isinstance(module, nn.Conv2d)))
+
+
+class Apart(nn.Module):
+    """A wide and a narrow convolution, and then each channel for itself: only the narrow one is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide, self.narrow = nn.Conv2d(3, 1, 9, padding=4), conv(3, 1, 3)
+        self.each = nn.Conv2d(2, 2, 3, padding=1, groups=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.each(torch.cat([self.wide(x), self.narrow(x)], 1))[:, 1:]
+
+
+@torch.no_grad()
+def test_channels_that_do_not_meet_are_kept_apart():
+    assert measure(Apart()) == (2, 2)
