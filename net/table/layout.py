@@ -49,8 +49,8 @@ COLUMNS = {
         "kMACs/pixel",
         lambda row: _number(row.kmacs, ",.1f"),
         lambda row: row.kmacs,
-        "thousand multiply-accumulates of convolutions and matrix products per pixel of the picture that the network "
-        "takes (before it is enlarged; of a clip, per pixel of the one frame that is enhanced)",
+        "thousand multiply-accumulates of convolutions, matrix products and distances between patches, per pixel of the "
+        "picture that the network takes (before it is enlarged; of a clip, per pixel of the one frame that is enhanced)",
     ),
     "field": _Column(
         "field",
@@ -104,7 +104,8 @@ def to_text(rows: Sequence[Row], conditions: Conditions, missing: Sequence[str])
     """For the terminal: aligned columns, and below what they mean."""
     lines = [_head(conditions), "", *aligned(_grid(rows, conditions), _TEXTS), ""]
     lines += [_indented(column) for column in _shown(conditions) if column.legend]
-    return "\n".join([*lines, *_notes(rows, missing)])
+    notes = _notes(rows, missing)
+    return "\n".join([*lines, *([""] if notes else []), *notes])
 
 
 def to_markdown(rows: Sequence[Row], conditions: Conditions, missing: Sequence[str], command: str) -> str:
@@ -149,4 +150,4 @@ def _notes(rows: Sequence[Row], missing: Sequence[str]) -> list[str]:
     """Why something is not in the table."""
     notes = [f"{row.network} ({row.configuration}): {row.problem}" for row in rows if row.problem]
     notes += [f"{name} has no defaults: give its arguments, '{{type: {name}, ...}}'" for name in missing]
-    return ["", *notes] if notes else []
+    return notes
