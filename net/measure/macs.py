@@ -1,4 +1,4 @@
-"""Multiply-accumulates of a network: those of its convolutions and matrix products.
+"""Multiply-accumulates of a network: its convolutions, matrix products and distances between patches.
 
 PyTorch counts them (torch.utils.flop_counter); here are the formulas of what it does not know. Activations,
 normalisation, sums and resampling are not counted.

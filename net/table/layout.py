@@ -49,8 +49,9 @@ COLUMNS = {
         "kMACs/pixel",
         lambda row: _number(row.kmacs, ",.1f"),
         lambda row: row.kmacs,
-        "thousand multiply-accumulates of convolutions, matrix products and distances between patches, per pixel of the "
-        "picture that the network takes (before it is enlarged; of a clip, per pixel of the one frame that is enhanced)",
+        "thousand multiply-accumulates of convolutions, matrix products and distances between patches, per pixel of "
+        "the picture that the network takes (before it is enlarged; of a clip, per pixel of the one frame that is "
+        "enhanced)",
     ),
     "field": _Column(
         "field",
