@@ -1,7 +1,7 @@
 """A picture that does not fit into memory, through a network in tiles: the result is that of the whole picture.
 
 What a network declares is `multiple` (1 if it says nothing): its largest stride, in pixels of the picture, counted in
-powers and products of what its layers stride. How far it looks is measured (algorithm/receptive.py), how much larger
+powers and products of what its layers stride. How far it looks is measured (net/measure/receptive.py), how much larger
 its result is follows from a tile's, and modules that see the whole picture do so (algorithm/whole_picture.py). A video
 network takes a clip in the picture's place; a module that says `follows_motion = True` samples it at no fixed distance,
 and tiles of such a network are near what the whole picture gives, not equal to it.
@@ -15,14 +15,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from algorithm.calls import Arguments, is_picture, moved, rebuilt, results
 from algorithm.forward import Forward
-from algorithm.receptive import reach
 from algorithm.self_ensemble import SelfEnsemble
 from algorithm.tiles import Ratios, Tile, core_size, divide
-from algorithm.whole_picture import Unknown, WholePicture, global_modules, is_out_of_memory
+from algorithm.whole_picture import Unknown, WholePicture
+from net.calls import Arguments, is_picture, moved, rebuilt, results
+from net.measure.far_modules import follows_motion, global_modules
+from net.measure.receptive import FURTHEST, reach
 from utils.errors import UserError
 from utils.log import logger
+from utils.memory import is_out_of_memory
 from utils.options import Applied
 
 Call = Callable[..., Any]
@@ -112,7 +114,15 @@ class Tiled:
         key = (picture.shape[-2] % self.multiple, picture.shape[-1] % self.multiple, arguments.key())
         if key not in self._reaches:
             device = self._device(picture)
-            self._reaches[key] = reach(self._network, self._modules, arguments, self.multiple, device)
+            found = reach(self._network, self._modules, arguments, self.multiple, device)
+            if found is None:
+                raise UserError(
+                    f"{type(self._network).__name__} sees further than {FURTHEST} pixels, so tiles cannot give what "
+                    "the whole picture gives: set how many pixels tiles overlap (tile.overlap), or do without tiles. "
+                    "Means over the picture are found if the network takes them through net.blocks.GlobalMean; "
+                    "weights that hold NaN look the same"
+                )
+            self._reaches[key] = found
         return self._reaches[key]
 
     def _enhance(self, arguments: Arguments, tiles: list[Tile], whole: WholePicture) -> Any:
@@ -164,11 +174,6 @@ def enhancer(network: nn.Module, options: Applied) -> Forward:
     call = _Whole(network) if tile is None else Tiled(network, tile.size, tile.overlap, exact=tile.exact)
     ensemble = SelfEnsemble(call) if options.self_ensemble else call
     return Forward(network, ensemble, options.forward, on_cpu=tile is not None)
-
-
-def follows_motion(network: nn.Module) -> bool:
-    """Whether something in the network samples pixels at no fixed distance."""
-    return any(getattr(module, "follows_motion", False) for module in network.modules())
 
 
 def _tile_option(network: nn.Module) -> str:

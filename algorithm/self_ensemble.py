@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from algorithm.calls import Arguments, rebuilt, results
 from net.blocks import to_multiple
+from net.calls import Arguments, rebuilt, results
 
 SYMMETRIES = 8
 _BLOCK = 8

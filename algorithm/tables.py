@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from algorithm.evaluate import Metrics, Record, mean
-from utils.columns import aligned
+from utils.columns import aligned, markdown
 from utils.files import atomic_path
 
 NOT_AVAILABLE = "n/a"
@@ -242,12 +242,6 @@ def plain(value: Any) -> Any:
 def floats(data: Mapping[str, Any]) -> dict[str, float]:
     """Numbers by name out of what `plain` made of them."""
     return {key: math.nan if value is None else float(value) for key, value in data.items()}
-
-
-def markdown(grid: list[list[str]], texts: int) -> str:
-    """A table in Markdown; the first row is the header, numbers begin after `texts` columns."""
-    rule = ["---" if column < texts else "---:" for column in range(len(grid[0]))]
-    return "".join(f"| {' | '.join(row)} |\n" for row in (grid[0], rule, *grid[1:]))
 
 
 def tex(text: str) -> str:

@@ -7,12 +7,13 @@ stride and end where the remainder is that of the picture: each tile is, for the
 the same kind.
 """
 
-import math
 from fractions import Fraction
 from itertools import product
 from typing import NamedTuple
 
 from torch import Tensor
+
+from net.calls import ratio_of
 
 Ratios = tuple[Fraction, Fraction]
 """Height and width of a map of features, or of a result, per pixel of the picture."""
@@ -100,19 +101,6 @@ def spans(length: int, size: int, overlap: int, multiple: int) -> list[Span]:
     if any(span.length == length for span in found):
         return [Span(0, length, 0, length, True)]
     return found
-
-
-def ratio_of(features: int, pixels: int, multiple: int) -> Fraction:
-    """Length of a map per pixel of what it was computed from: an integer, or 1 / a divisor of `multiple`.
-
-    Where `multiple` does not divide the length, a network either rounds at each stride or pads before the first,
-    so a map can be longer or shorter than its share. Of a length of three times `multiple` and more the nearest ratio
-    is the right one.
-    """
-    ratios = {Fraction(1, stride) for stride in range(1, multiple + 1) if multiple % stride == 0}
-    ratios |= {Fraction(times) for times in range(1, -(-features // pixels) + 1)}
-    padded = Fraction(features, -(-pixels // multiple) * multiple)
-    return padded if padded in ratios else min(ratios, key=lambda ratio: abs(math.log(features / (ratio * pixels))))
 
 
 def core_size(size: int, multiple: int) -> int:

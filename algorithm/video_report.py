@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from algorithm.evaluate import Metrics
-from algorithm.tables import markdown, number, plain
+from algorithm.tables import number, plain
 from algorithm.video_scores import FLUCTUATIONS, Average, Figures, VideoScores, averages, figures, key_of, main_metric
-from utils.columns import aligned
+from utils.columns import aligned, markdown
 from utils.files import atomic_path
 
 FORMAT = 1

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from algorithm.evaluate import mean
-from algorithm.tables import NOT_AVAILABLE, floats, markdown, number
+from algorithm.tables import NOT_AVAILABLE, floats, number
 from algorithm.video_report import FORMAT
 from dataset.videos import by_number
-from utils.columns import aligned
+from utils.columns import aligned, markdown
 from utils.errors import UserError, command
 from utils.files import atomic_path
 from utils.metrics.bd_rate import POINTS, RatePoint, bd_rate

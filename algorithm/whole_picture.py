@@ -1,13 +1,7 @@
-"""Modules of a network that look at the whole picture, for one who applies the network to tiles of it.
-
-Such modules are `net.blocks.GlobalMean` and those whose class says `sees_whole_picture = True`: their tensors of
-four dimensions are maps of the picture, and what they return is either such a map, of the size of their first
-input, or the same for every part of the picture. Their forward is replaced for a while; the network knows nothing of
-it.
-"""
+"""Modules that look at the whole picture (net/measure/far_modules.py) in a network that sees one tile after another."""
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,34 +10,8 @@ from torch import Tensor, nn
 
 from algorithm.tiles import Ratios, Tile
 from net.blocks import GlobalMean
-
-Forward = Callable[..., Any]
-
-
-def global_modules(network: nn.Module) -> list[nn.Module]:
-    """The modules that look at the whole picture; what is inside of one is its own business."""
-    if isinstance(network, GlobalMean) or getattr(network, "sees_whole_picture", False):
-        return [network]
-    found = {id(module): module for child in network.children() for module in global_modules(child)}
-    return list(found.values())
-
-
-@contextmanager
-def replaced(modules: Sequence[nn.Module], make: Callable[[nn.Module], Forward]) -> Iterator[None]:
-    """Give each module the forward that `make` makes for it, for a while."""
-    for module in modules:
-        module.forward = make(module)
-    try:
-        yield
-    finally:
-        for module in modules:
-            del module.forward  # what its class has appears again
-
-
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether the device's memory, or the computer's, did not suffice."""
-    messages = ("out of memory", "DefaultCPUAllocator")
-    return isinstance(error, torch.OutOfMemoryError) or any(message in str(error) for message in messages)
+from net.measure.far_modules import Forward, replaced
+from utils.memory import is_out_of_memory
 
 
 class Unknown(Exception):  # noqa: N818 - a message to the caller, not an error

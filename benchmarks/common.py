@@ -28,6 +28,7 @@ from dataset.store import write_store
 from utils.codecs import JPEG
 from utils.errors import UserError
 from utils.image_io import list_images, read_image, write_image
+from utils.machine import processor
 from utils.parser import Parser
 
 PEER = Path(__file__).with_name("peer_basicsr.py")
@@ -262,14 +263,11 @@ def describe(args: argparse.Namespace, peer: str) -> str:
 
 def machine() -> str:
     """The date, the processor, its load and the versions in words."""
-    cpu = platform.processor() or platform.machine()
-    if (info := Path("/proc/cpuinfo")).is_file():
-        names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line]
-        cpu = names[0] if names else cpu
     load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     return (
-        f"{time.strftime('%Y-%m-%d')}, {cpu}, {os.cpu_count()} cores{load}; Python {platform.python_version()}, "
-        f"torch {torch.__version__}, NumPy {np.__version__}, OpenCV {cv2.__version__}"
+        f"{time.strftime('%Y-%m-%d')}, {processor()}, {os.cpu_count()} cores{load}; "
+        f"Python {platform.python_version()}, torch {torch.__version__}, NumPy {np.__version__}, "
+        f"OpenCV {cv2.__version__}"
     )
 
 

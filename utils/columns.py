@@ -1,4 +1,4 @@
-"""Tables on the terminal."""
+"""Tables for the terminal and in Markdown."""
 
 
 def aligned(grid: list[list[str]], texts: int) -> list[str]:
@@ -10,3 +10,9 @@ def aligned(grid: list[list[str]], texts: int) -> list[str]:
 
     lines = ["  ".join(cell(text, column) for column, text in enumerate(row)) for row in grid]
     return [lines[0], "-" * len(lines[0]), *lines[1:]]
+
+
+def markdown(grid: list[list[str]], texts: int) -> str:
+    """A table in Markdown; the first row is the header, numbers begin after `texts` columns."""
+    rule = ["---" if column < texts else "---:" for column in range(len(grid[0]))]
+    return "".join(f"| {' | '.join(row)} |\n" for row in (grid[0], rule, *grid[1:]))

@@ -1,8 +1,10 @@
-"""How much memory there is, and the C library's allocator of it."""
+"""How much memory there is, when it did not suffice, and the C library's allocator of it."""
 
 import ctypes
 import sys
 from pathlib import Path
+
+import torch
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
 
@@ -27,6 +29,12 @@ def available_memory() -> int:
     """
     found = [bound for bound in (_of_machine(Path("/proc/meminfo")), _of_container(Path("/sys/fs/cgroup"))) if bound]
     return min(found, default=4 << 30)
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether the device's memory, or the computer's, did not suffice."""
+    messages = ("out of memory", "DefaultCPUAllocator")
+    return isinstance(error, torch.OutOfMemoryError) or any(message in str(error) for message in messages)
 
 
 def _of_machine(file: Path) -> int:

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from algorithm.enhance.choose import arguments_of
 from algorithm.enhance.within_memory import WithinMemory
 from algorithm.forward import Forward
-from algorithm.inference import follows_motion
 from algorithm.phase import Batch
 from algorithm.self_ensemble import SelfEnsemble
-from algorithm.whole_picture import is_out_of_memory
 from net import NETWORKS, build_network, load_weights
+from net.measure.far_modules import follows_motion
 from net.weights import find, spec
 from utils.errors import UserError
+from utils.memory import is_out_of_memory
 
 
 @dataclass(frozen=True)

@@ -5,17 +5,15 @@ It grows with the pixels as good as linearly from there. What libraries take bes
 seen; `MARGIN` is for that, and where it is not enough, tiles are halved (algorithm/inference.py).
 """
 
-import weakref
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
-from algorithm.calls import Arguments
 from algorithm.inference import SMALLEST, Tiled
 from algorithm.tiles import core_size
+from net.calls import Arguments
+from net.measure.live_memory import LiveMemory
 from utils.memory import available_memory
 
 MARGIN = 2.0
@@ -101,36 +99,3 @@ def _measured(network: nn.Module, picture: Tensor, named: dict[str, Any]) -> tup
         peaks.append(live.peak)
     slope = (peaks[1] - peaks[0]) / (_PROBES[1] ** 2 - _PROBES[0] ** 2)
     return max(0.0, peaks[0] - slope * _PROBES[0] ** 2), max(slope, 4.0)
-
-
-class LiveMemory(TorchDispatchMode):
-    """Counts the bytes of all tensors that are made inside the block and live at once.
-
-    Attributes:
-        peak: the largest sum.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.peak = self._live = 0
-        self._known: set[int] = set()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves(result):
-            if isinstance(leaf, Tensor):
-                self._add(leaf.untyped_storage())
-        return result
-
-    def _add(self, storage: torch.UntypedStorage) -> None:
-        key, size = storage._cdata, storage.nbytes()
-        if key in self._known:
-            return
-        self._known.add(key)
-        weakref.finalize(storage, self._forget, key, size).atexit = False
-        self._live += size
-        self.peak = max(self.peak, self._live)
-
-    def _forget(self, key: int, size: int) -> None:
-        self._known.discard(key)
-        self._live -= size

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from algorithm.report.read import Comparison, Entry, Metric, speed
-from algorithm.tables import NOT_AVAILABLE, digits_of, markdown, number, tex
+from algorithm.tables import NOT_AVAILABLE, digits_of, number, tex
+from utils.columns import markdown
 
 COMPRESSED = "compressed"
 UNTESTED = "–"

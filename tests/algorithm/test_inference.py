@@ -425,6 +425,18 @@ def test_a_path_that_depends_on_the_tile_is_noticed():
         Tiled(Undecided().eval(), 16, overlap=0)(pixels(64, 64))
 
 
+class HiddenMean(nn.Module):
+    """A mean that nobody can find."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x - x.mean((2, 3), keepdim=True)
+
+
+def test_who_sees_everything_is_refused():
+    with pytest.raises(UserError, match=r"HiddenMean sees further than 4096 pixels.*tile\.overlap.*GlobalMean"):
+        Tiled(HiddenMean().eval(), 16)(pixels(64, 64))
+
+
 TILE: dict[str, Any] = {"tile": {"size": 16}}
 ROUGH: dict[str, Any] = {"tile": {"size": 16, "overlap": 0}}
 

@@ -1,13 +1,11 @@
 """Tiles: their cores make up the picture, and a tile is a smaller picture of the same kind."""
 
-from fractions import Fraction
-
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from algorithm.tiles import Span, divide, ratio_of, spans
+from algorithm.tiles import Span, divide, spans
 
 lengths, sizes, overlaps = st.integers(1, 300), st.integers(1, 80), st.integers(0, 60)
 multiples = st.sampled_from([1, 2, 3, 8, 16])
@@ -45,15 +43,6 @@ def test_tiles_come_row_by_row():
         (row, column) for row in (0, 17, 34) for column in (0, 15)
     ]
     assert (tiles[0].rows.stop, tiles[0].columns.stop) == (18, 17)
-
-
-@given(st.integers(24, 200), st.sampled_from([1, 2, 4, 8]), st.sampled_from([1, 2, 3, 4]))
-def test_ratio_of_a_rounded_or_padded_map(pixels: int, stride: int, scale: int):
-    padded = -(-pixels // 8) * 8
-    for features in (pixels // stride, -(-pixels // stride), padded // stride):
-        assert ratio_of(features, pixels, 8) == Fraction(1, stride)
-    assert ratio_of(scale * pixels, pixels, 8) == ratio_of(scale * padded, pixels, 8) == scale
-    assert ratio_of(scale * pixels, pixels, 1) == scale
 
 
 @pytest.mark.parametrize("stride", [1, 2, 4])

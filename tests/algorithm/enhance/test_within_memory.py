@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from algorithm.enhance.within_memory import MARGIN, LiveMemory, WithinMemory
+from algorithm.enhance.within_memory import MARGIN, WithinMemory
 from net import build_network
 from net.blocks import conv
+from net.measure.live_memory import LiveMemory
 from net.weights import spec
 
 
@@ -27,17 +28,6 @@ class Wide(nn.Module):
 
 def picture(height=200, width=300):
     return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0))
-
-
-def test_live_memory_is_the_largest_sum_of_what_lives_at_once():
-    with LiveMemory() as live:
-        a = torch.zeros(1000)  # 4000 bytes
-        b = a + 1
-        del a
-        c = b.view(10, 100) * 2  # a view is no new memory
-        del b, c
-        torch.zeros(10)
-    assert live.peak == 8000
 
 
 @pytest.mark.parametrize("bound", [3 << 20, 5 << 20, 9 << 20])

@@ -8,17 +8,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from algorithm.calls import Arguments
-from algorithm.receptive import reach
-from algorithm.whole_picture import global_modules
 from net import build_network
-from net.blocks import GlobalMean, conv
-from utils.errors import UserError
+from net.blocks import GlobalMean, conv, fit
+from net.calls import Arguments
+from net.measure import receptive
+from net.measure.far_modules import global_modules
+from net.measure.receptive import reach
 
 CPU = torch.device("cpu")
 
 
-def measure(network: nn.Module, height: int = 40, width: int = 50, channels: int = 3, **named: Any) -> tuple[int, int]:
+def measure(
+    network: nn.Module, height: int = 40, width: int = 50, channels: int = 3, **named: Any
+) -> tuple[int, int] | None:
     arguments = Arguments((torch.rand(1, channels, height, width),), named)
     return reach(network.eval(), global_modules(network), arguments, getattr(network, "multiple", 1), CPU)
 
@@ -128,9 +130,8 @@ class Mean(nn.Module):
 
 
 @torch.no_grad()
-def test_who_sees_everything_is_refused():
-    with pytest.raises(UserError, match=r"Mean sees further than 4096 pixels.*tile\.overlap.*GlobalMean"):
-        measure(Mean())
+def test_who_sees_everything_is_told_apart():
+    assert measure(Mean()) is None
 
 
 @torch.no_grad()
@@ -142,3 +143,49 @@ def test_measuring_says_nothing_and_leaves_no_trace():
         measure(network)
     torch.testing.assert_close(network.state_dict(), before, rtol=0, atol=0)
     assert torch.backends.mkldnn.enabled
+
+
+class Every(nn.Module):
+    """Strides, dilation, groups, padding by reflection, and one layer twice."""
+
+    multiple = 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 4, (5, 3), dilation=(1, 2), padding=2, padding_mode="reflect")
+        self.down = nn.Conv2d(4, 6, 4, stride=4)
+        self.grouped = nn.Conv2d(6, 6, 3, padding=1, groups=3)
+        self.again = conv(6, 6, 3)
+        self.up = nn.ConvTranspose2d(6, 3, 6, stride=4, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.again(self.again(self.grouped(self.down(self.first(x)))))
+        return x + fit(self.up(F.relu(y, inplace=True)), x)
+
+
+@pytest.mark.parametrize("make", [Every, Strided, lambda: build_network({"type": "RBQE", "num_features": 4})])
+@torch.no_grad()
+def test_one_channel_in_the_place_of_all_changes_nothing(make: Any, monkeypatch: pytest.MonkeyPatch):
+    network = make()
+    thin = [measure(network, 40 + rest, 50 + rest) for rest in range(2)]
+    monkeypatch.setattr(receptive, "_DENSE", ())
+    assert thin == [measure(network, 40 + rest, 50 + rest) for rest in range(2)]
+    assert None not in thin
+    assert "forward" not in vars(next(module for module in network.modules() if isinstance(module, nn.Conv2d)))
+
+
+class Apart(nn.Module):
+    """A wide and a narrow convolution, and then each channel for itself: only the narrow one is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide, self.narrow = nn.Conv2d(3, 1, 9, padding=4), conv(3, 1, 3)
+        self.each = nn.Conv2d(2, 2, 3, padding=1, groups=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.each(torch.cat([self.wide(x), self.narrow(x)], 1))[:, 1:]
+
+
+@torch.no_grad()
+def test_channels_that_do_not_meet_are_kept_apart():
+    assert measure(Apart()) == (2, 2)

@@ -1,6 +1,8 @@
 """What a network is called with and what it returns: which of the tensors are pictures."""
 
+import math
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import torch
@@ -57,6 +59,19 @@ def is_picture(result: Any, height: int, width: int) -> bool:
         return False
     rows, columns = result.shape[-2:]
     return rows >= height and columns >= width and rows % height == columns % width == 0
+
+
+def ratio_of(features: int, pixels: int, multiple: int) -> Fraction:
+    """Length of a map per pixel of what it was computed from: an integer, or 1 / a divisor of `multiple`.
+
+    Where `multiple` does not divide the length, a network either rounds at each stride or pads before the first,
+    so a map can be longer or shorter than its share. Of a length of three times `multiple` and more the nearest ratio
+    is the right one.
+    """
+    ratios = {Fraction(1, stride) for stride in range(1, multiple + 1) if multiple % stride == 0}
+    ratios |= {Fraction(times) for times in range(1, -(-features // pixels) + 1)}
+    padded = Fraction(features, -(-pixels // multiple) * multiple)
+    return padded if padded in ratios else min(ratios, key=lambda ratio: abs(math.log(features / (ratio * pixels))))
 
 
 def moved(output: Any, device: torch.device) -> Any:

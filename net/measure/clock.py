@@ -1,0 +1,44 @@
+"""How long a call takes."""
+
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Any, NamedTuple
+
+import torch
+
+_SECONDS = 1.0
+_MOST = 100
+
+
+class Timing(NamedTuple):
+    """Milliseconds of a call, the median of so many runs."""
+
+    milliseconds: float
+    runs: int
+
+
+def timed(call: Callable[[], Any], device: torch.device, runs: int | None = None) -> Timing:
+    """Time a call, after one that only warms up.
+
+    Args:
+        device: on which it computes; what it has started there is waited for.
+        runs: how often. None: as often as the first run lets expect in a second, 100 times at most.
+    """
+    expected = _seconds(call, device)
+    if runs is None:
+        runs = max(1, min(_MOST, int(_SECONDS / max(expected, 1e-9))))
+    return Timing(1e3 * median(_seconds(call, device) for _ in range(runs)), runs)
+
+
+def _seconds(call: Callable[[], Any], device: torch.device) -> float:
+    _wait(device)
+    start = time.perf_counter()
+    call()
+    _wait(device)
+    return time.perf_counter() - start
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

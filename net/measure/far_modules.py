@@ -1,0 +1,43 @@
+"""Modules of a network that see more than a fixed surrounding of a pixel.
+
+Those that look at the whole picture are `net.blocks.GlobalMean` and those whose class says `sees_whole_picture = True`:
+their tensors of four dimensions are maps of the picture, and what they return is either such a map, of the size of
+their first input, or the same for every part of the picture. Those that sample the picture at no fixed distance say
+`follows_motion = True`. Who applies or measures a network replaces their forward for a while; the network knows
+nothing of it.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from torch import nn
+
+from net.blocks import GlobalMean
+
+Forward = Callable[..., Any]
+
+
+def global_modules(network: nn.Module) -> list[nn.Module]:
+    """The modules that look at the whole picture; what is inside of one is its own business."""
+    if isinstance(network, GlobalMean) or getattr(network, "sees_whole_picture", False):
+        return [network]
+    found = {id(module): module for child in network.children() for module in global_modules(child)}
+    return list(found.values())
+
+
+@contextmanager
+def replaced(modules: Sequence[nn.Module], make: Callable[[nn.Module], Forward]) -> Iterator[None]:
+    """Give each module the forward that `make` makes for it, for a while."""
+    for module in modules:
+        module.forward = make(module)
+    try:
+        yield
+    finally:
+        for module in modules:
+            del module.forward  # what its class has appears again
+
+
+def follows_motion(network: nn.Module) -> bool:
+    """Whether something in the network samples pixels at no fixed distance."""
+    return any(getattr(module, "follows_motion", False) for module in network.modules())

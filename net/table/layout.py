@@ -1,0 +1,154 @@
+"""The table as people read it: for the terminal, in Markdown, and as JSON."""
+
+import json
+import math
+import platform
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any, NamedTuple
+
+import torch
+
+from net.table.rows import MOTION, WHOLE, Conditions, Row
+from utils.columns import aligned, markdown
+from utils.machine import device_name
+
+_NONE = "-"
+
+
+class _Column(NamedTuple):
+    title: str
+    cell: Callable[[Row], str]
+    key: Callable[[Row], Any]
+    """What rows are sorted by; None: last."""
+    legend: str = ""
+
+
+def _number(value: float | None, form: str = ",.0f") -> str:
+    return _NONE if value is None else format(value, form)
+
+
+def _field(row: Row) -> str:
+    if not row.sight:
+        return _number(row.field)
+    return row.sight if row.field is None else f"{row.sight} ({row.field})"
+
+
+def _field_key(row: Row) -> float | None:
+    return math.inf if row.sight in (WHOLE, MOTION) else row.field
+
+
+_TEXTS = 3
+COLUMNS = {
+    "network": _Column("network", lambda row: row.network, lambda row: row.network.lower()),
+    "configuration": _Column("configuration", lambda row: row.configuration, lambda row: row.configuration),
+    "picture": _Column("picture", lambda row: row.picture or _NONE, lambda row: row.picture),
+    "parameters": _Column("parameters", lambda row: _number(row.parameters), lambda row: row.parameters),
+    "macs": _Column(
+        "kMACs/pixel",
+        lambda row: _number(row.kmacs, ",.1f"),
+        lambda row: row.kmacs,
+        "thousand multiply-accumulates of convolutions, matrix products and distances between patches, per pixel of "
+        "the picture that the network takes (before it is enlarged; of a clip, per pixel of the one frame that is "
+        "enhanced)",
+    ),
+    "field": _Column(
+        "field",
+        _field,
+        _field_key,
+        "receptive field: pixels across of what a pixel can depend on. whole: on all of the picture, by means over it "
+        "or patches from anywhere; in brackets, without them. motion: it looks where the motion leads",
+    ),
+    "ms": _Column(
+        "ms",
+        lambda row: _number(row.milliseconds, ",.1f" if (row.milliseconds or 0) < 1000 else ",.0f"),
+        lambda row: row.milliseconds,
+        "milliseconds for a picture, or for the frame of a clip: the median of as many runs as fit into a second, "
+        "after one that warms up",
+    ),
+    "memory": _Column(
+        "MiB",
+        lambda row: _number(None if row.memory is None else row.memory / 2**20, ",.1f"),
+        lambda row: row.memory,
+        "memory of the maps, the most that live at once; parameters and input come to it, and on a CPU what libraries "
+        "take for themselves",
+    ),
+}
+"""By the name under which they are sorted."""
+
+
+def ordered(rows: Sequence[Row], column: str) -> list[Row]:
+    """Smallest first, what is not known last."""
+
+    def key(row: Row) -> tuple[bool, Any]:
+        value = COLUMNS[column].key(row)
+        return value is None, 0 if value is None else value
+
+    return sorted(rows, key=key)
+
+
+def facts(conditions: Conditions) -> dict[str, Any]:
+    """Under which conditions it was measured."""
+    return {
+        "size": f"{conditions.width}x{conditions.height}",
+        "type": "float32",
+        "device": conditions.device.type,
+        "machine": device_name(conditions.device),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def to_text(rows: Sequence[Row], conditions: Conditions, missing: Sequence[str]) -> str:
+    """For the terminal: aligned columns, and below what they mean."""
+    lines = [_head(conditions), "", *aligned(_grid(rows, conditions), _TEXTS), ""]
+    lines += [_indented(column) for column in _shown(conditions) if column.legend]
+    notes = _notes(rows, missing)
+    return "\n".join([*lines, *([""] if notes else []), *notes])
+
+
+def to_markdown(rows: Sequence[Row], conditions: Conditions, missing: Sequence[str], command: str) -> str:
+    """A page: how it was measured, the table, what the columns mean."""
+    parts = [
+        "# What the networks cost",
+        f"{_head(conditions)}. Made by `{command}`.",
+        markdown(_grid(rows, conditions), _TEXTS).rstrip(),
+        "\n".join(f"- **{column.title}**: {column.legend}" for column in _shown(conditions) if column.legend),
+        *_notes(rows, missing),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def to_json(rows: Sequence[Row], conditions: Conditions) -> str:
+    """Everything, in units without factors but thousands of MACs: bytes, pixels, milliseconds."""
+    return json.dumps({"measured": facts(conditions), "networks": [asdict(row) for row in rows]}, indent=1) + "\n"
+
+
+def _indented(column: _Column) -> str:
+    before = f"{column.title:<13}"
+    return textwrap.fill(column.legend, 110, initial_indent=before, subsequent_indent=" " * len(before))
+
+
+def _shown(conditions: Conditions) -> list[_Column]:
+    return [column for name, column in COLUMNS.items() if name != "ms" or conditions.timing]
+
+
+def _grid(rows: Sequence[Row], conditions: Conditions) -> list[list[str]]:
+    columns = _shown(conditions)
+    return [[column.title for column in columns], *([column.cell(row) for column in columns] for row in rows)]
+
+
+def _head(conditions: Conditions) -> str:
+    known = facts(conditions)
+    threads = f", {known['threads']} thread{'s' * (known['threads'] != 1)}" * (known["device"] == "cpu")
+    where = f", {known['machine']}{threads}" if conditions.timing else ""  # else it is the same everywhere
+    return f"Pictures of {known['size']}, {known['type']}{where}, PyTorch {known['torch']}"
+
+
+def _notes(rows: Sequence[Row], missing: Sequence[str]) -> list[str]:
+    """Why something is not in the table."""
+    notes = [f"{row.network} ({row.configuration}): {row.problem}" for row in rows if row.problem]
+    notes += [f"{name} has no defaults: give its arguments, '{{type: {name}, ...}}'" for name in missing]
+    return notes

@@ -1,0 +1,144 @@
+"""A network measured: a row of the table."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses import FakeTensorMode
+
+from net.calls import Arguments, is_picture, results
+from net.example import example_inputs
+from net.measure.clock import timed
+from net.measure.far_modules import follows_motion, global_modules
+from net.measure.live_memory import LiveMemory
+from net.measure.macs import counter, macs
+from net.measure.receptive import reach
+from net.registry import build_network
+from net.table.asked import Asked
+from utils.errors import UserError
+from utils.memory import available_memory, is_out_of_memory
+
+WHOLE, MOTION = "whole", "motion"
+
+
+@dataclass
+class Row:
+    """What is known of a network; None where it is not.
+
+    Attributes:
+        network: its type. configuration: the name of weights, or what differs from the defaults.
+        picture: what it takes and gives.
+        parameters: numbers that it holds, shared ones once.
+        kmacs: thousand multiply-accumulates per pixel of the picture that it takes, or of the frame that it enhances.
+        field: pixels across that a pixel of the result depends on, apart from `sight`.
+        sight: "whole", it depends on the whole picture, too; "motion", it looks where the motion leads.
+        milliseconds: the median of `runs` calls.
+        memory: bytes of its maps, at the most that live at once.
+        problem: why something is not known.
+    """
+
+    network: str
+    configuration: str
+    picture: str = ""
+    parameters: int | None = None
+    kmacs: float | None = None
+    field: int | None = None
+    sight: str = ""
+    milliseconds: float | None = None
+    runs: int | None = None
+    memory: int | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """How networks are measured: pictures of which size, where, whether and how often they are timed."""
+
+    height: int
+    width: int
+    device: torch.device
+    timing: bool = True
+    runs: int | None = None
+
+
+@torch.no_grad()
+def measured(asked: Asked, conditions: Conditions) -> Row:
+    """The row of a network. What goes wrong for want of memory, or of an example to call it with, is said in it."""
+    row = Row(asked.spec["type"], asked.configuration)
+    try:
+        _count(row, asked.spec, conditions)
+        network = build_network(asked.spec).eval()
+        _look(row, network, conditions)
+        if conditions.timing:
+            _time(row, network, conditions)
+    except UserError as error:
+        row.problem = str(error)
+    except (RuntimeError, MemoryError) as error:
+        if not (isinstance(error, MemoryError) or is_out_of_memory(error)):
+            raise
+        row.problem = "out of memory"
+    return row
+
+
+def _count(row: Row, spec: dict[str, Any], conditions: Conditions) -> None:
+    """All that is known without computing anything: fake tensors have a size and no content."""
+    with FakeTensorMode():
+        network = build_network(spec).eval()
+        row.parameters = sum(parameter.numel() for parameter in network.parameters())
+        positional, named = example_inputs(network, conditions.height, conditions.width)
+        with counter(network) as counted, LiveMemory() as live:
+            output = network(*positional, **named)
+    height, width = positional[0].shape[-2:]
+    row.picture = _in_words(positional[0], results(output)[0], (conditions.height, conditions.width))
+    row.kmacs, row.memory = macs(counted) / (height * width) / 1e3, live.peak
+
+
+def _look(row: Row, network: nn.Module, conditions: Conditions) -> None:
+    """The receptive field."""
+    if follows_motion(network):
+        row.sight = MOTION
+        return
+    modules = global_modules(network)
+    if modules or NUMBER in row.picture:
+        row.sight = WHOLE
+    if modules == [network] or NUMBER in row.picture:
+        return
+    arguments = Arguments(*example_inputs(network, conditions.height, conditions.width))
+    multiple: int = getattr(network, "multiple", 1)
+    found = reach(network, modules, arguments, multiple, torch.device("cpu"))
+    row.sight = row.sight if found else WHOLE
+    row.field = 2 * max(found) + multiple if found else None
+
+
+def _time(row: Row, network: nn.Module, conditions: Conditions) -> None:
+    """Milliseconds, and on a GPU the memory that its allocator has seen."""
+    device = conditions.device
+    is_gpu, free = device.type == "cuda", available_memory()
+    if not is_gpu and row.memory is not None and row.memory > free:
+        raise UserError(f"not timed: its maps need {row.memory / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free")
+    network = network.to(device)
+    positional, named = example_inputs(network, conditions.height, conditions.width)
+    if is_gpu:
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+    timing = timed(lambda: network(*positional, **named), device, conditions.runs)
+    row.milliseconds, row.runs = timing
+    if is_gpu:
+        row.memory = torch.cuda.max_memory_allocated(device) - before
+
+
+NUMBER = "a number"
+
+
+def _in_words(taken: Tensor, given: Tensor, size: tuple[int, int]) -> str:
+    """What a network takes and gives: "RGB, x2", "7 frames of luma", "RGB, 5 results", "RGB 128x128, a number"."""
+    channels, height, width = taken.shape[-3:]
+    words = {1: "luma", 3: "RGB"}.get(channels, f"{channels} channels")
+    words = f"{taken.shape[1]} frames of {words}" if taken.ndim == 5 else words
+    words += "" if (height, width) == size else f" {width}x{height}"
+    if not is_picture(given, height, width):
+        return f"{words}, {NUMBER}"
+    times = given.shape[-1] // width
+    words += f", x{times}" * (times > 1)
+    return f"{words}, {len(given)} results" if given.ndim > 4 else words

@@ -1,0 +1,30 @@
+"""The order of rows, and how figures are written."""
+
+import torch
+
+from net.table.layout import ordered, to_text
+from net.table.rows import Conditions, Row
+
+CPU = torch.device("cpu")
+
+
+def test_what_is_not_known_comes_last() -> None:
+    rows = [Row("a", ""), Row("b", "", milliseconds=2.0), Row("c", "", milliseconds=1.0)]
+    assert [row.network for row in ordered(rows, "ms")] == ["c", "b", "a"]
+
+
+def test_whoever_sees_the_whole_picture_sees_furthest() -> None:
+    rows = [Row("a", "", sight="whole", field=9), Row("b", "", field=99), Row("c", "", sight="motion"), Row("d", "")]
+    assert [row.network for row in ordered(rows, "field")] == ["b", "a", "c", "d"]
+
+
+def test_figures_and_problems() -> None:
+    rows = [
+        Row("A", "some", "RGB", 1234, 5678.94, 9, "whole", 1234.5, 3, 3 << 19),
+        Row("B", "other", problem="out of memory"),
+    ]
+    lines = to_text(rows, Conditions(8, 16, CPU), ["C"]).splitlines()
+    assert lines[4].split() == ["A", "some", "RGB", "1,234", "5,678.9", "whole", "(9)", "1,234", "1.5"]
+    assert lines[5].split() == ["B", "other", *"------"]
+    assert lines[-2:] == ["B (other): out of memory", "C has no defaults: give its arguments, '{type: C, ...}'"]
+    assert max(map(len, lines[6:])) <= 110
