@@ -16,6 +16,7 @@ from algorithm.enhance.arguments import add_device, applying, number
 from utils.errors import UserError
 from utils.log import start_log, stop_log
 from utils.memory import keep_freed_memory
+from utils.parser import Parser
 
 _LOCAL = "127.0.0.1"
 _EXAMPLES = (("astronaut.png", 10), ("chelsea.png", 20), ("coffee.png", 10))
@@ -24,7 +25,7 @@ _EXAMPLES = (("astronaut.png", 10), ("chelsea.png", 20), ("coffee.png", 10))
 
 def parser() -> argparse.ArgumentParser:
     """The arguments, each with what it means."""
-    made = argparse.ArgumentParser("demo.py", description="Enhance pictures in a web page, on this machine.")
+    made = Parser("Enhance pictures in a web page, on this machine: drop one, compare before and after, download.")
     add = made.add_argument
     add("--port", type=int, metavar="N", help="port of the page (default: the first free one from 7860 on)")
     add("--host", default=_LOCAL, metavar="ADDRESS", help="address to listen at; 0.0.0.0 lets all machines of the "

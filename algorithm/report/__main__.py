@@ -18,6 +18,7 @@ from algorithm.report.tables import grid_to_latex, to_latex, to_markdown
 from algorithm.video_table import VideoTable
 from utils.errors import UserError, command
 from utils.files import atomic_path
+from utils.parser import Parser
 
 VIDEO_REPORT = "report.json"
 
@@ -74,9 +75,7 @@ def _latex(images: Comparison | None, videos: VideoTable | None, notes: Sequence
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m algorithm.report", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__)
     parser.add_argument(
         "experiments", nargs="+", type=Path, metavar="FOLDER", help="of experiments that test.py has tested, exp/<name>"
     )
@@ -88,7 +87,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="the page; the tables are written beside it with the endings .md and .tex (default: %(default)s)",
     )
-    parser.add_argument("--title", default="Comparison of experiments", metavar="TEXT", help="heading of the page")
+    parser.add_argument(
+        "--title",
+        default="Comparison of experiments",
+        metavar="TEXT",
+        help="heading of the page (default: %(default)s)",
+    )
     parser.add_argument(
         "--metric",
         nargs="+",

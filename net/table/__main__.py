@@ -14,14 +14,16 @@ from net.table.rows import Conditions, measured
 from utils.errors import UserError, command
 from utils.files import atomic_path
 from utils.log import progress_bar
+from utils.parser import Parser
 
 _SMALLEST, _LARGEST = 8, 16384
-_EPILOG = """examples:
-  python -m net.table                                 all networks, as their constructors' defaults make them
-  python -m net.table --weights --sort macs           all published weights, the cheapest first
-  python -m net.table FBCNN dncnn-bsds500-qf10        types of networks, and weights by name or path
-  python -m net.table '{type: EDSR, num_features: 256, num_blocks: 32}'    a network as in an option file
-  python -m net.table --size 3840x2160 --no-time      what a frame of 4K takes; needs no memory itself"""
+_EXAMPLES = (
+    "python -m net.table                                 all networks, as their constructors' defaults make them",
+    "python -m net.table --weights --sort macs           all published weights, the cheapest first",
+    "python -m net.table FBCNN dncnn-bsds500-qf10        types of networks, and weights by name or path",
+    "python -m net.table '{type: EDSR, num_features: 256, num_blocks: 32}'    a network as in an option file",
+    "python -m net.table --size 3840x2160 --no-time      what a frame of 4K takes; needs no memory itself",
+)
 
 
 @command
@@ -71,8 +73,7 @@ def _write(path: Path | None, text: str) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("python -m net.table", description=__doc__, epilog=_EPILOG,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser = Parser(__doc__, examples=_EXAMPLES)
     add = parser.add_argument
     add("networks", nargs="*", metavar="NETWORK", help="types of networks, weights by name (python -m net.weights list "
         "names all) or path, or networks as option files write them (default: every type)")  # fmt: skip
