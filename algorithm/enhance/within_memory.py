@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from algorithm.calls import Arguments
-from algorithm.inference import SMALLEST, Tiled
+from algorithm.inference import SMALLEST, Tiled, follows_motion
 from algorithm.tiles import core_size
 from utils.memory import available_memory
 
@@ -31,6 +31,8 @@ def default_bound(device: torch.device) -> int:
 class WithinMemory:
     """A network, called as itself; see above. Pictures stay on the CPU.
 
+    Tiles give what the whole picture gives, but of a network that follows motion: then they are near it.
+
     Args:
         network: in evaluation mode.
         bound: bytes that its maps may take.
@@ -38,17 +40,19 @@ class WithinMemory:
 
     Attributes:
         size: side of the tiles of the last picture; None if it was seen as a whole.
+        exact: tiles give what the whole picture gives.
     """
 
     def __init__(self, network: nn.Module, bound: int, tile: int | None = None) -> None:
         self.bound, self.size = bound, None
         self._network = network
         self._fixed = tile
-        self._tiled = Tiled(network, tile or SMALLEST)
+        self.exact = not follows_motion(network)
+        self._tiled = Tiled(network, tile or SMALLEST, exact=self.exact)
         self._line: tuple[float, float] | None = None
 
     def __call__(self, picture: Tensor, **named: Any) -> Any:
-        """What the network returns for (1, C, H, W).
+        """What the network returns for (1, C, H, W) or a clip (1, T, C, H, W).
 
         Raises:
             UserError: the smallest tile does not fit into memory.
