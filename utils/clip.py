@@ -18,6 +18,8 @@ CLIP_SUFFIXES = (*SUFFIXES, RAW)
 """Of what is taken for a video."""
 CLIP_TARGETS = (".mp4", ".mkv", RAW)
 """What can be written."""
+RAW_RATE = 25
+"""Frames per second of a video file that is made of a raw one."""
 _FULL_RANGE = 2
 
 
@@ -120,7 +122,7 @@ def clip_writer(
         with YUVWriter(path, geometry) as raw:
             yield ClipWriter(lambda frame, _: raw.write(frame), [f"its {name}" for name in left_out])
         return
-    rate = clip.rate or Fraction(25)
+    rate = clip.rate or Fraction(RAW_RATE)
     with VideoWriter(path, geometry, rate, clip.colour, crf=crf, beside=clip.beside) as video:
         yield ClipWriter(video.write, video.left_out)
 

@@ -139,7 +139,7 @@ class VideoReader:
         self.converted = None if keep else context.pix_fmt
         self.rate = Fraction(self._stream.average_rate or self._stream.guessed_rate or 25)
         self.colour = _BT601 if context.format.is_rgb else _colour(context)
-        self.beside = Beside(self._stream.time_base, context.sample_aspect_ratio, None, self.path,
+        self.beside = Beside(self._stream.time_base, self._stream.sample_aspect_ratio, None, self.path,
                              other_streams(self._container))  # fmt: skip
 
     def _pictures(self) -> Iterator[Any]:

@@ -86,7 +86,7 @@ def choose_for_clip(
     if qp is not None and nearest <= _NEAR:
         return chosen, ""
     known = "its quality is not known" if qp is None else f"it has QP {qp}"
-    return chosen, f"{known}: weights for {chosen.qualities or 'any'}"
+    return chosen, f"{known}: weights for {str(chosen.qualities or 'any').replace('qp', 'QP')}"
 
 
 def window_of(method: str) -> str | None:

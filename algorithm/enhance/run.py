@@ -194,7 +194,9 @@ def _enhance_clip(job: Job, clip: Clip, wanted: _Wanted) -> _Done:
     facts = [f"{clip.geometry.width}x{clip.geometry.height}", f"{enhanced.count} frames", *rate, model.name,
              f"{seconds:.1f} s ({enhanced.count / seconds:.3g} frames/s)"]  # fmt: skip
     notes = [remark, *enhanced.notes, _tiles(model)]
-    return _Done(enhanced.before, enhanced.after, _titles(job, model, ["a frame"]), ", ".join(facts), notes)
+    return _Done(
+        enhanced.before, enhanced.after, _titles(job, model, [f"frame {enhanced.shown + 1}"]), ", ".join(facts), notes
+    )
 
 
 def _tiles(model: Model) -> str:

@@ -16,7 +16,7 @@ from algorithm.enhance.frames import Behind, Pixels, ahead, windows
 from algorithm.enhance.model import Model
 from dataset.peaks import local_peaks
 from dataset.videos import eight_bits
-from utils.clip import Clip, ClipWriter, clip_writer, is_raw
+from utils.clip import RAW_RATE, Clip, ClipWriter, clip_writer, is_raw
 from utils.errors import UserError
 from utils.frames import frames_path, read_record
 from utils.photo import Photo
@@ -45,15 +45,15 @@ class EnhancedClip:
 
     Attributes:
         count: frames that were enhanced.
-        size: width and height of them.
-        before, after: the frame in the middle, for a comparison.
+        before, after: one in the middle, for a comparison.
+        shown: its number, from 0.
         notes: what the user should know.
     """
 
     count: int
-    size: tuple[int, int]
     before: Photo
     after: Photo
+    shown: int
     notes: tuple[str, ...]
 
 
@@ -102,7 +102,7 @@ def enhance_clip(
     keeps_depth = model.channels == 1 and not is_raw(target)
     geometry = clip.geometry if keeps_depth else clip.geometry._replace(depth=8)
     pixels = Pixels(model.channels, geometry.depth, geometry.chroma, clip.is_full_range)
-    work = _Work(clip, model, pixels)
+    work = _Work(clip, model, pixels, target)
     with ExitStack() as stack:
         source = stack.enter_context(closing(ahead(_seen(clip, model, pixels, peaks), _WAITING)))
         behind: Behind | None = None
@@ -119,14 +119,14 @@ def enhance_clip(
 class _Work:
     """What is done with each frame, and what is kept of it."""
 
-    def __init__(self, clip: Clip, model: Model, pixels: Pixels) -> None:
-        self._clip, self._model, self._pixels = clip, model, pixels
+    def __init__(self, clip: Clip, model: Model, pixels: Pixels, target: Path) -> None:
+        self._clip, self._model, self._pixels, self._target = clip, model, pixels, target
         self._count = 0
-        self._shown: tuple[Frame, Frame] | None = None
+        self._shown: tuple[int, Frame, Frame] | None = None
 
     def enhanced(self, lq: np.ndarray) -> torch.Tensor:
         """(1, C, H, W) of what the network sees, (C, H, W) or (T, C, H, W) in 0 ... peak."""
-        seen = torch.from_numpy(lq)[None].to(torch.float32).div_(self._pixels.peak)
+        seen = torch.from_numpy(lq.astype(np.float32))[None].div_(self._pixels.peak)
         result, _ = self._model({"lq": seen})
         if self._model.channels == 1 and result.shape[-2:] != seen.shape[-2:]:
             raise UserError(
@@ -138,14 +138,13 @@ class _Work:
         made = self._pixels.made(result, frame)
         writer.write(made, time)
         if self._shown is None or self._count == self._clip.count // 2:
-            self._shown = frame, made
+            self._shown = self._count, frame, made
         self._count += 1
 
     def summary(self, writer: ClipWriter) -> EnhancedClip:
         assert self._shown is not None
-        before, after = (self._photo(frame) for frame in self._shown)
-        height, width = self._shown[1].y.shape
-        return EnhancedClip(self._count, (width, height), before, after, tuple(self._notes(writer)))
+        number, before, after = self._shown
+        return EnhancedClip(self._count, self._photo(before), self._photo(after), number, tuple(self._notes(writer)))
 
     def _notes(self, writer: ClipWriter) -> Iterator[str]:
         yield from self._clip.notes
@@ -153,6 +152,8 @@ class _Work:
             yield f"{self._clip.geometry.depth} bits were rounded to {self._pixels.depth}"
         if self._model.channels == 1:
             yield "weights for luma: the chroma stays as it was"
+        if self._clip.rate is None and not is_raw(self._target):
+            yield f"{RAW_RATE} frames/s, for a raw file does not say how many"
         if writer.left_out:
             yield f"without {', '.join(writer.left_out)}"
 
