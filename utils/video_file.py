@@ -267,6 +267,9 @@ class VideoWriter:
         context.time_base = self._stream.time_base = self._base
         if beside.aspect:
             context.sample_aspect_ratio = beside.aspect
+        if beside.aspect not in (None, 1) and self._encoder == "ffv1":  # Matroska has it elsewhere, beyond PyAV's reach
+            aspect = f"{beside.aspect.numerator}:{beside.aspect.denominator}"
+            self.left_out.append(f"its shape of pixels, {aspect}, which HEVC alone keeps (mp4, or --crf)")
         if self._encoder == "libx265" and self._path.suffix.lower() == ".mp4":
             context.codec_tag = "hvc1"  # Apple's players know no other
         if beside.matrix and hasattr(self._stream, "set_display_matrix"):

@@ -67,9 +67,14 @@ def parser() -> argparse.ArgumentParser:
     add("--crf", type=_crf, metavar="N", help="compress videos, by x265 with this constant rate factor, 0 to 51: small "
         "files for watching. 18 looks as good as lossless, 28 is small. For measuring leave it out: only without it "
         "the pixels are exactly the network's")  # fmt: skip
-    add("--pqf-period", type=_period, metavar="N", help="every N-th frame of the videos, from the first on, is one of "
-        "peak quality: what MFQE has to know. Encoders with low delay make it every 4th or 8th (default: "
-        "as NAME.frames.json beside the video says)")  # fmt: skip
+    add(
+        "--pqf-period",
+        type=_period,
+        metavar="N",
+        help="every N-th frame of the videos, from the first on, is one of "
+        "peak quality: what MFQE has to know. Encoders with low delay make it every 4th or 8th (default: of weights "
+        "that need it, the frames with a lower QP than their neighbours, by NAME.frames.json beside the video)",
+    )
     add("--force", action="store_true", help="write over results that are there; else they are left alone")
     return made
 

@@ -68,7 +68,7 @@ def choose_for_clip(
 
     Args:
         qp: its quantization parameter; None if that is not known.
-        has_peaks: whether its frames of peak quality are known.
+        has_peaks: whether its frames of peak quality are known for sure.
         takes_qf: only networks that can be told a quality factor.
         entries: to choose from; None: all that are on this machine.
 

@@ -79,7 +79,8 @@ class Models:
             model = self._load(self._weights)
             return model, coding_of(clip, self._period) if model.needs_peaks else Coding(), ""
         coding = coding_of(clip, self._period)
-        entry, remark = choose_for_clip(coding.qp, coding.peaks is not None, self._applying.qf is not None)
+        # Of the peaks that QPs tell there are more than published weights have learnt to look for: others do better.
+        entry, remark = choose_for_clip(coding.qp, self._period is not None, self._applying.qf is not None)
         return self._load(entry.name), coding, remark
 
     def check(self, jobs: Sequence[Job]) -> None:
