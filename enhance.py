@@ -1,11 +1,11 @@
-"""Enhance pictures: python enhance.py photo.jpg writes enhanced/photo.png; python enhance.py --help says more."""
+"""Enhance pictures and videos: python enhance.py photo.jpg writes enhanced/photo.png; --help says more."""
 
 import sys
 
 from tqdm import tqdm
 
 from algorithm.enhance.arguments import applying, parser
-from algorithm.enhance.files import find_jobs, make_folder
+from algorithm.enhance.files import check_crf, find_jobs, make_folder
 from algorithm.enhance.run import Models, Result, enhance_files
 from utils.errors import command
 from utils.log import progress_bar, start_log
@@ -17,7 +17,9 @@ def main() -> None:
     """Parse, find the files, enhance one after another, say what became of each."""
     args = parser().parse_args()
     jobs = find_jobs(args.inputs, args.output, args.format)
-    models = Models(args.weights, applying(args))
+    check_crf(jobs, args.crf)
+    models = Models(args.weights, applying(args), args.pqf_period)
+    models.check(jobs)
     make_folder(args.output)
     start_log(None, timed=False)
     keep_freed_memory()
@@ -30,7 +32,7 @@ def main() -> None:
                        sys.stderr if result.error else sys.stdout)  # fmt: skip
             bar.update()
 
-        enhance_files(jobs, models, tell, force=args.force, compare=args.compare)
+        enhance_files(jobs, models, tell, force=args.force, compare=args.compare, crf=args.crf)
     if failures := sum(bool(result.error) for result in results):
         sys.exit(f"{failures} of {len(jobs)} files failed")
 

@@ -44,6 +44,8 @@ class MFQE(nn.Module):
     multiple: ClassVar[int] = 4
     """Clips are continued to multiples of this; tiles of them start there."""
     frames: ClassVar[int] = 3
+    window: ClassVar[str] = "peaks"
+    """Which frames it takes: the frames of peak quality before and after, see `forward`."""
     in_channels: ClassVar[int] = 1
 
     def __init__(

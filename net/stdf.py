@@ -5,7 +5,7 @@ with the layers of STDF-PyTorch, the implementation that is known by its weights
 """
 
 import re
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field, NonNegativeInt, PositiveInt
@@ -39,6 +39,9 @@ class STDF(nn.Module):
         enhance_features: channels between the convolutions after the fusion.
         enhance_layers: number of these convolutions.
     """
+
+    window: ClassVar[str] = "sliding"
+    """Which frames it takes: those up to `radius` before and after."""
 
     def __init__(
         self,

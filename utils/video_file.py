@@ -1,6 +1,8 @@
 """Video files (mp4, mkv and whatever else FFmpeg knows) to planes and back, through PyAV."""
 
+import math
 import os
+import struct
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -11,12 +13,14 @@ from utils.errors import UserError
 from utils.files import atomic_path
 from utils.planes import Region, crop
 from utils.pyav import FORMATS, from_picture, pixel_format, pyav, to_picture, x265_tree_size
+from utils.video_beside import Beside, Companions, other_streams
 from utils.yuv import Chroma, Depth, Frame, Geometry
 
 LOSSLESS = {".mp4": "libx265", ".mkv": "ffv1"}
 """By the suffix of the file: FFmpeg's encoder. Many players have HEVC; FFV1 is much faster."""
 
-SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".ts", ".y4m", ".hevc", ".h264", ".obu", ".ivf")
+SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".3gp", ".ts", ".mts", ".mpg", ".mpeg", ".wmv", ".flv",
+            ".y4m", ".hevc", ".h264", ".obu", ".ivf")  # fmt: skip
 """Of the files that are taken for videos when a folder is searched; a file that is named may have any other."""
 
 
@@ -43,10 +47,12 @@ class VideoReader:
         path: of the file.
         chroma, depth: to be converted to; None: as above.
         crop: the part of each frame that is wanted.
+        odd: convert 4:2:0 chroma of odd sides, which has no place in a `Frame`, to 4:4:4; else it is an error.
 
     Attributes:
-        geometry: of the frames. rate: frames per second. colour: of the file. converted: what the file has, as
-            FFmpeg calls it, or None if nothing is converted.
+        geometry: of the frames. rate: frames per second. colour: of the file. beside: what else the file says, of
+            which the rotation is known when the first frame is. converted: what the file has, as FFmpeg calls it, or
+            None if nothing is converted.
 
     Raises:
         UserError: no such file, no video in it, a damaged one (also later, while it is read), odd sides with 4:2:0
@@ -59,13 +65,15 @@ class VideoReader:
         chroma: Chroma | None = None,
         depth: Depth | None = None,
         crop: Region | None = None,
+        *,
+        odd: bool = False,
     ) -> None:
         self._av = pyav("reading videos")
         self.path = Path(path)
         self._container = self._open()
         try:
             self._stream = self._find_stream()
-            self._set_up(chroma, depth, crop)
+            self._set_up(chroma, depth, crop, odd)
         except BaseException:
             self._container.close()
             raise
@@ -80,13 +88,20 @@ class VideoReader:
 
     def __iter__(self) -> Iterator[Frame]:
         """The frames; once, for the file is read along."""
+        return (frame for frame, _ in self.timed())
+
+    def timed(self) -> Iterator[tuple[Frame, int | None]]:
+        """The frames, and when each is shown in steps of `beside.time_base`; None where the file does not say it."""
         for picture in self._pictures():
             if (picture.width, picture.height, picture.format.name) != self._kind:
                 raise UserError(f"{self.path}: the size or the format of the frames changes; split the video there")
+            if self.beside.matrix is None:
+                self.beside = self.beside._replace(matrix=_matrix(picture))
+            time = picture.pts
             if picture.format.name != self._format:
                 picture = self._reformatter.reformat(picture, format=self._format)
             frame = from_picture(picture)
-            yield frame if self._crop is None else crop(frame, self._crop, self._whole)
+            yield (frame if self._crop is None else crop(frame, self._crop, self._whole)), time
 
     def _open(self) -> Any:
         try:
@@ -105,10 +120,12 @@ class VideoReader:
         stream.codec_context.options = {"err_detect": "crccheck+explode"}  # else damaged frames are made up
         return stream
 
-    def _set_up(self, chroma: Chroma | None, depth: Depth | None, crop: Region | None) -> None:
+    def _set_up(self, chroma: Chroma | None, depth: Depth | None, crop: Region | None, odd: bool) -> None:
         context = self._stream.codec_context
         self._kind = (context.width, context.height, context.pix_fmt)
         natural = FORMATS.get(context.pix_fmt) or _nearest(context.format)
+        if odd and (context.width % 2 or context.height % 2):
+            natural = "444", natural[1]
         self._whole = Geometry(context.width, context.height, chroma or natural[0], depth or natural[1])
         keep = FORMATS.get(context.pix_fmt) == (self._whole.chroma, self._whole.depth)
         self._format = context.pix_fmt if keep else pixel_format(self._whole)
@@ -122,6 +139,8 @@ class VideoReader:
         self.converted = None if keep else context.pix_fmt
         self.rate = Fraction(self._stream.average_rate or self._stream.guessed_rate or 25)
         self.colour = _BT601 if context.format.is_rgb else _colour(context)
+        self.beside = Beside(self._stream.time_base, self._stream.sample_aspect_ratio, None, self.path,
+                             other_streams(self._container))  # fmt: skip
 
     def _pictures(self) -> Iterator[Any]:
         packets = 0
@@ -154,15 +173,21 @@ def count_packets(path: str | os.PathLike[str]) -> int:
 
 
 class VideoWriter:
-    """Writes frames to an mp4 (lossless HEVC) or mkv (FFV1) file without loss: use it in a `with` block.
+    """Writes frames to an mp4 or mkv file: use it in a `with` block.
 
-    The file appears under its name when the block succeeds.
+    Nothing is lost, by lossless HEVC in mp4 and FFV1 in mkv, unless `crf` is given: then both have lossy HEVC. The
+    file appears under its name when the block succeeds.
 
     Args:
         path: of the file; the suffix decides.
         geometry: of the frames.
         rate: frames per second.
         colour: to be noted in the file.
+        crf: x265's constant rate factor, 0 (best) to 51.
+        beside: what else is kept of the file that the frames come from.
+
+    Attributes:
+        left_out: what the file cannot keep of that, in words.
 
     Raises:
         UserError: another suffix, a geometry that cannot be or that the encoder does not take, or PyAV without the
@@ -175,16 +200,23 @@ class VideoWriter:
         geometry: Geometry,
         rate: Fraction = Fraction(25),
         colour: Colour | None = None,
+        *,
+        crf: float | None = None,
+        beside: Beside | None = None,
     ) -> None:
         self._path = Path(path)
-        if self._path.suffix not in LOSSLESS:
+        suffix = self._path.suffix.lower()
+        if suffix not in LOSSLESS:
             raise UserError(f"cannot write the video {path}: the suffix must be one of {', '.join(LOSSLESS)}")
-        self._encoder = LOSSLESS[self._path.suffix]
-        self._av = pyav(f"writing {self._path.suffix}", self._encoder)
+        self._encoder = LOSSLESS[suffix] if crf is None else "libx265"
+        self._av = pyav(f"writing {suffix}", self._encoder)
         self._geometry, self._rate, self._colour = geometry.check(path), rate, colour or Colour()
-        self._options = _options(self._encoder, geometry)
+        self._beside = beside or Beside()
+        self._options = _options(self._encoder, geometry, crf)
         self._whole = atomic_path(path)
-        self._count = 0
+        self._base = self._beside.time_base or 1 / rate
+        self._count, self._last = 0, -math.inf
+        self.left_out: list[str] = []
 
     def __enter__(self) -> "VideoWriter":
         temporary = self._whole.__enter__()
@@ -192,17 +224,24 @@ class VideoWriter:
             self._container = self._av.open(str(temporary), "w")
             self._stream = self._container.add_stream(self._encoder, rate=self._rate, options=self._options)
             _describe(self._stream.codec_context, self._geometry, self._colour)
+            self._keep()
         except self._av.FFmpegError as error:
             failure = self._failure(error)
             self._whole.__exit__(UserError, failure, None)
             raise failure from None
         return self
 
-    def write(self, frame: Frame) -> None:
-        """Append a frame."""
+    def write(self, frame: Frame, time: int | None = None) -> None:
+        """Append a frame.
+
+        Args:
+            time: when it is shown, in steps of `beside.time_base` and later than the one before; None: by the rate.
+        """
         self._geometry.check_frame(frame, self._path)
         picture = to_picture(frame, self._geometry)
-        picture.pts = self._count
+        by_rate = round(self._count / (self._rate * self._base))
+        self._last = int(max(by_rate if time is None else time, self._last + 1))
+        picture.pts, picture.time_base = self._last, self._base
         self._count += 1
         self._put(picture)
 
@@ -210,21 +249,47 @@ class VideoWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         try:
-            if kind is None:
-                self._put(None)
-            self._close()
-        except UserError as failure:
-            self._whole.__exit__(UserError, failure, None)
+            try:
+                if kind is None:
+                    self._put(None)
+                    self._companions.copy()
+                    self.left_out += self._companions.damaged
+            finally:
+                self._close()
+        except BaseException as failure:
+            self._whole.__exit__(type(failure), failure, None)
             raise
         self._whole.__exit__(kind, error, traceback)
 
+    def _keep(self) -> None:
+        """Note what the other file has beside its frames."""
+        context, beside = self._stream.codec_context, self._beside
+        context.time_base = self._stream.time_base = self._base
+        if beside.aspect:
+            context.sample_aspect_ratio = beside.aspect
+        if beside.aspect not in (None, 1) and self._encoder == "ffv1":  # Matroska has it elsewhere, beyond PyAV's reach
+            aspect = f"{beside.aspect.numerator}:{beside.aspect.denominator}"
+            self.left_out.append(f"its shape of pixels, {aspect}, which HEVC alone keeps (mp4, or --crf)")
+        if self._encoder == "libx265" and self._path.suffix.lower() == ".mp4":
+            context.codec_tag = "hvc1"  # Apple's players know no other
+        if beside.matrix and hasattr(self._stream, "set_display_matrix"):
+            self._stream.set_display_matrix(beside.matrix)
+        elif beside.matrix:
+            self.left_out.append("its rotation, which this version of PyAV cannot write")
+        self._companions = Companions(self._av, beside.source, self._container)
+        self.left_out += self._companions.left_out
+
     def _put(self, picture: Any) -> None:
         try:
-            self._container.mux(self._stream.encode(picture))
+            for packet in self._stream.encode(picture):
+                if packet.dts is not None:
+                    self._companions.copy(packet.dts * packet.time_base)
+                self._container.mux(packet)
         except self._av.FFmpegError as error:
             raise self._failure(error) from None
 
     def _close(self) -> None:
+        self._companions.close()
         try:
             self._container.close()
         except self._av.FFmpegError as error:
@@ -235,11 +300,19 @@ class VideoWriter:
         return UserError(f"cannot write the video {self._path} of {size} pixels: {error.strerror}")
 
 
-def _options(encoder: str, geometry: Geometry) -> dict[str, str]:
+def _options(encoder: str, geometry: Geometry, crf: float | None) -> dict[str, str]:
     if encoder != "libx265":
         return {}
-    settings = {"lossless": 1, "log-level": "none", **x265_tree_size(geometry)}
-    return {"preset": "fast", "x265-params": ":".join(f"{name}={value}" for name, value in settings.items())}
+    loss = {"lossless": 1} if crf is None else {"crf": crf}
+    settings = {**loss, "log-level": "none", **x265_tree_size(geometry)}
+    preset = "fast" if crf is None else "medium"
+    return {"preset": preset, "x265-params": ":".join(f"{name}={value}" for name, value in settings.items())}
+
+
+def _matrix(picture: Any) -> tuple[int, ...] | None:
+    """How players are to turn the frames, as FFmpeg stores it (libavutil/display.h)."""
+    found = next((bytes(data) for data in picture.side_data if data.type.name == "DISPLAYMATRIX"), None)
+    return None if found is None else struct.unpack("=9i", found)
 
 
 def _nearest(format: Any) -> tuple[Chroma, Depth]:

@@ -22,10 +22,11 @@ Depth = Literal[8, 10]
 
 _NAME = re.compile(r"(?P<name>.+)_(?P<width>[1-9]\d*)x(?P<height>[1-9]\d*)_(?P<frames>\d+)")
 
-# ITU-R BT.601-7, 2.5: in 219 and 224 steps of 8 bit around 16 and 128.
-_TO_YCBCR = np.array(YCBCR) * (np.array([[219], [224], [224]]) / 255)
-_TO_RGB = np.linalg.inv(_TO_YCBCR).astype(np.float32)
-_OFFSET = np.array([16, 128, 128], np.float32)
+_STEPS = {False: (219, 224, 224), True: (255, 255, 255)}
+"""Of Y, Cb and Cr in the studio range (ITU-R BT.601-7, 2.5, 8 bit) and, if that is so, in the full range."""
+_TO_YCBCR = {full: np.array(YCBCR) * (np.array(steps)[:, None] / 255) for full, steps in _STEPS.items()}
+_TO_RGB = {full: np.linalg.inv(matrix).astype(np.float32) for full, matrix in _TO_YCBCR.items()}
+_OFFSET = {full: np.array([0 if full else 16, 128, 128], np.float32) for full in _STEPS}
 
 
 class Frame(NamedTuple):
@@ -198,15 +199,19 @@ class YUVWriter:
         self._whole.__exit__(kind, error, traceback)
 
 
-def to_rgb(frame: Frame) -> np.ndarray:
-    """An 8-bit frame as uint8 (H, W, 3) RGB: BT.601, studio range, chroma interpolated linearly between its pixels."""
+def to_rgb(frame: Frame, *, full: bool = False) -> np.ndarray:
+    """An 8-bit frame as uint8 (H, W, 3) RGB: BT.601, chroma interpolated linearly between its pixels.
+
+    Args:
+        full: its samples have the full range, not the studio range.
+    """
     height, width = frame.y.shape
     u, v = (_enlarged(plane, width, height) for plane in frame[1:])
-    planes = np.stack([frame.y.astype(np.float32), u, v], axis=2) - _OFFSET
-    return _rounded(planes @ _TO_RGB.T)
+    planes = np.stack([frame.y.astype(np.float32), u, v], axis=2) - _OFFSET[full]
+    return _rounded(planes @ _TO_RGB[full].T)
 
 
-def from_rgb(image: np.ndarray, chroma: Chroma = "420") -> Frame:
+def from_rgb(image: np.ndarray, chroma: Chroma = "420", *, full: bool = False) -> Frame:
     """The inverse of `to_rgb`: uint8 (H, W, 3) -> a frame; a sample of 4:2:0 chroma is the mean of its four pixels.
 
     Raises:
@@ -214,7 +219,7 @@ def from_rgb(image: np.ndarray, chroma: Chroma = "420") -> Frame:
     """
     height, width, _ = image.shape
     shapes = Geometry(width, height, chroma).check("image").shapes
-    planes = image.astype(np.float32) @ _TO_YCBCR.astype(np.float32).T + _OFFSET
+    planes = image.astype(np.float32) @ _TO_YCBCR[full].astype(np.float32).T + _OFFSET[full]
     y, u, v = (
         cv2.resize(planes[..., index], (shape[1], shape[0]), interpolation=cv2.INTER_AREA)
         for index, shape in enumerate(shapes)

@@ -1,4 +1,4 @@
-"""Which of the published weights suit a picture: those that gained most in their own tests at its quality.
+"""Which of the published weights suit a picture or a video: those that gained most in their own tests at its quality.
 
 The cards say for which task, colours and qualities weights were trained, and what they gained (PSNR, first test set).
 """
@@ -12,6 +12,9 @@ from net.weights.card import Entry
 from net.weights.index import known_weights
 from utils.errors import UserError
 
+PEAKS = "peaks"
+"""What the class of a network says (`window`) that sees the frames of peak quality around a frame."""
+_VIDEO = "video"
 _TASKS = {"JPEG": "jpeg", "MPO": "jpeg", "WEBP": "webp", "AVIF": "avif", "HEVC": "hevc", "BPG": "bpg"}
 """What damaged a picture of this format."""
 _NEAR = 2
@@ -42,8 +45,7 @@ def choose(wish: Wish, entries: Iterable[Entry] | None = None) -> tuple[Entry, s
     Raises:
         UserError: none are there for such a picture.
     """
-    if entries is None:
-        entries = [known.entry for known in known_weights().values() if known.path.is_file()]
+    entries = _known() if entries is None else entries
     usable = [entry for entry in entries if _is_usable(entry, wish)]
     task = _TASKS.get(wish.format, "")
     remark = ""
@@ -60,21 +62,74 @@ def choose(wish: Wish, entries: Iterable[Entry] | None = None) -> tuple[Entry, s
     return max(suited, key=lambda entry: _gain(entry, wish.quality)), remark
 
 
+def choose_for_clip(
+    qp: int | None, has_peaks: bool, takes_qf: bool = False, entries: Iterable[Entry] | None = None
+) -> tuple[Entry, str]:
+    """The weights for a video, and a remark for the user, which may be empty.
+
+    Args:
+        qp: its quantization parameter; None if that is not known.
+        has_peaks: whether its frames of peak quality are known for sure.
+        takes_qf: only networks that can be told a quality factor.
+        entries: to choose from; None: all that are on this machine.
+
+    Raises:
+        UserError: none are there for such a video.
+    """
+    entries = _known() if entries is None else entries
+    suited = [entry for entry in entries if entry.task == _VIDEO and entry.scale == 1 and _takes(entry, set(), takes_qf)
+              and (has_peaks or window_of(entry.method) != PEAKS)]  # fmt: skip
+    if not suited:
+        reason = " and can be told a quality factor" if takes_qf else ""
+        raise UserError(f"no published weights are for videos{reason}; name some with --weights")
+    nearest = min(_distance(entry, qp) for entry in suited)
+    chosen = max((entry for entry in suited if _distance(entry, qp) == nearest), key=lambda entry: _gain(entry, qp))
+    if qp is not None and nearest <= _NEAR:
+        return chosen, ""
+    known = "its quality is not known" if qp is None else f"it has QP {qp}"
+    return chosen, f"{known}: weights for {str(chosen.qualities or 'any').replace('qp', 'QP')}"
+
+
+def window_of(method: str) -> str | None:
+    """Which frames a type of network sees at once: "sliding", `PEAKS`, or None: one."""
+    return getattr(NETWORKS[method], "window", None)
+
+
 def arguments_of(method: str) -> dict[str, Any]:
     """Of the forward of a type of network, beside the image: name -> default, `inspect.Parameter.empty` if required."""
     parameters = list(inspect.signature(NETWORKS[method].forward).parameters.values())[2:]
     return {parameter.name: parameter.default for parameter in parameters}
 
 
+def _known() -> list[Entry]:
+    """All that are on this machine."""
+    return [known.entry for known in known_weights().values() if known.path.is_file()]
+
+
 def _is_usable(entry: Entry, wish: Wish) -> bool:
-    arguments = arguments_of(entry.method)
-    needed = {name for name, default in arguments.items() if default is inspect.Parameter.empty}
     return (
         entry.colour == ("y" if wish.is_grey else "rgb")
         and entry.scale == 1
-        and needed <= ({"tables"} if wish.has_tables else set())
-        and (not wish.takes_qf or "qf" in arguments)
+        and window_of(entry.method) is None
+        and _takes(entry, {"tables"} if wish.has_tables else set(), wish.takes_qf)
     )
+
+
+def _takes(entry: Entry, known: set[str], takes_qf: bool) -> bool:
+    """Whether what is known is enough for a network, and it can be told a quality factor if it has to."""
+    arguments = arguments_of(entry.method)
+    needed = {name for name, default in arguments.items() if default is inspect.Parameter.empty}
+    return needed <= known and (not takes_qf or "qf" in arguments)
+
+
+def _distance(entry: Entry, quality: int | None) -> int:
+    """From the qualities that a network was trained for; 0 where one of them is not known."""
+    if quality is None or entry.qualities is None:
+        return 0
+    values = entry.qualities.values
+    if entry.qualities.span and values[0] <= quality <= values[-1]:
+        return 0
+    return min(abs(quality - value) for value in values)
 
 
 def _suits(entry: Entry, quality: int | None) -> bool:

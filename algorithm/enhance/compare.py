@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from utils.clip import is_clip
 from utils.files import atomic_path
 from utils.photo import Photo
 
@@ -18,8 +19,8 @@ _LONGEST = 1400
 
 
 def compare_path(target: Path) -> Path:
-    """The name of the comparison beside a result."""
-    return target.with_name(f"{target.stem}.compare.png")
+    """The name of the comparison beside a result; that of a video has its whole name, for pictures of the same stem."""
+    return target.with_name(f"{target.name if is_clip(target) else target.stem}.compare.png")
 
 
 def draw_comparison(path: Path, before: Photo, after: Photo, titles: tuple[str, str]) -> None:

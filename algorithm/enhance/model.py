@@ -1,4 +1,4 @@
-"""A network with its weights, ready for pictures of people, and what it has to be told."""
+"""A network with its weights, ready for pictures and videos of people, and what it has to be told."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -9,13 +9,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from algorithm.enhance.choose import arguments_of
+from algorithm.enhance.choose import PEAKS, arguments_of, window_of
 from algorithm.enhance.within_memory import WithinMemory
 from algorithm.forward import Forward
 from algorithm.phase import Batch
 from algorithm.self_ensemble import SelfEnsemble
+from dataset.windows import FrameWindow, PeakFrames, Sliding
 from net import NETWORKS, build_network, load_weights
-from net.measure.far_modules import follows_motion
 from net.weights import find, spec
 from utils.errors import UserError
 from utils.memory import is_out_of_memory
@@ -43,7 +43,7 @@ class Applying:
 
 
 class Model:
-    """A network that enhances a batch of one picture.
+    """A network that enhances a batch of one picture, or of one frame of a video with those around it.
 
     Args:
         weights: a name of published weights, or a path.
@@ -51,10 +51,12 @@ class Model:
 
     Attributes:
         name: of the weights. method: the network's type. channels: 3, it takes RGB, or 1, luma. needs_tables: the
-        quantization tables of JPEG. estimates: what it says beside the image, in that order.
+        quantization tables of JPEG. estimates: what it says beside the image, in that order. window: which frames of a
+        video it sees. takes_clips: it sees several at once, so it is for videos only. needs_peaks: some of them are
+        the frames of peak quality.
 
     Raises:
-        UserError: no such weights, or of a network that does not take single pictures, or no quality factor.
+        UserError: no such weights, or of a network that takes other channels, or no quality factor.
     """
 
     def __init__(self, weights: str, applying: Applying) -> None:
@@ -68,11 +70,13 @@ class Model:
         if applying.qf is not None and "qf" not in arguments:
             raise UserError(f"--qf: {self.method} ({weights}) cannot be told a quality factor, FBCNN can; leave it out")
         network = build_network(network_spec)
-        told: dict[str, Any] = {**getattr(network, "applied", {})} | (
-            {} if applying.qf is None else {"qf": applying.qf}
-        )
+        told: dict[str, Any] = {**getattr(network, "applied", {})}
+        if applying.qf is not None:
+            told["qf"] = applying.qf
         load_weights(network, path)
         network = network.to(applying.device).eval()
+        self.window = _window(network, window_of(self.method))
+        self.takes_clips, self.needs_peaks = self.window.size > 1, window_of(self.method) == PEAKS
         self._tiles: WithinMemory | None = None
         self._enhance = Forward(network, self._call(network), told, on_cpu=True)
         self.estimates = list(self._enhance.estimates)
@@ -82,12 +86,18 @@ class Model:
         """Side of the tiles of the last picture; None if it was seen as a whole."""
         return self._tiles.size if self._tiles else None
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether tiles give what the whole picture gives."""
+        return self._tiles is None or self._tiles.exact
+
     @torch.inference_mode()
     def __call__(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         """The enhanced picture (1, C, H, W) float32, not clamped, on the CPU, and what the network says of it.
 
         Args:
-            batch: lq (1, C, H, W) in [0, 1] and, if it needs them, tables; on the CPU.
+            batch: lq (1, C, H, W), of a network that takes clips (1, T, C, H, W), in [0, 1] and, if it needs them,
+                tables; on the CPU.
         """
         device = self._applying.device
         with torch.autocast(device.type, torch.bfloat16) if self._applying.amp else nullcontext():
@@ -97,8 +107,6 @@ class Model:
 
     def _call(self, network: nn.Module) -> Callable[..., Any]:
         tile = self._applying.tile
-        if follows_motion(network):
-            raise UserError(f"{self.method} ({self.name}) is for videos; choose weights for images")
         call: Callable[..., Any] = _whole(network, self._applying.device)
         if tile != "off":
             call = self._tiles = WithinMemory(network, self._applying.bound, None if tile == "auto" else tile)
@@ -121,11 +129,18 @@ def _whole(network: nn.Module, device: torch.device) -> Callable[..., Any]:
     return call
 
 
+def _window(network: nn.Module, name: str | None) -> FrameWindow:
+    """Which frames the network takes."""
+    if name == PEAKS:
+        return PeakFrames()
+    return Sliding(radius=0 if name is None else int(network.radius))  # type: ignore[arg-type]
+
+
 def _channels(network_spec: dict[str, Any], weights: str) -> int:
-    """What a network takes in: its argument in_channels, else RGB."""
+    """What a network takes in: its argument in_channels or what its class says, else RGB."""
     method = network_spec["type"]
     options = NETWORKS.signature(method)
-    default = options["in_channels"][1] if "in_channels" in options else 3
+    default = options["in_channels"][1] if "in_channels" in options else getattr(NETWORKS[method], "in_channels", 3)
     channels = network_spec.get("in_channels", default)
     if channels not in (1, 3):
         raise UserError(f"{method} ({weights}) takes {channels} channels, pictures have 1 or 3")

@@ -51,8 +51,10 @@ def enhance_photo(photo: Photo, model: Model, name: str) -> Enhanced:
         name: of the file, in messages.
 
     Raises:
-        UserError: the model needs the tables of a JPEG file, and the picture shows no trace of one.
+        UserError: the model is for videos, or needs the tables of a JPEG file and the picture shows no trace of one.
     """
+    if model.takes_clips:
+        raise UserError(f"{name}: {model.method} ({model.name}) is for videos; choose weights for images")
     notes = list(photo.notes)
     tables = _tables(photo, model, name, notes)
     if photo.format in ("JPEG", "MPO") and tables is None:

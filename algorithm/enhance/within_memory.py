@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from algorithm.inference import SMALLEST, Tiled
 from algorithm.tiles import core_size
 from net.calls import Arguments
+from net.measure.far_modules import follows_motion
 from net.measure.live_memory import LiveMemory
 from utils.memory import available_memory
 
@@ -29,6 +30,8 @@ def default_bound(device: torch.device) -> int:
 class WithinMemory:
     """A network, called as itself; see above. Pictures stay on the CPU.
 
+    Tiles give what the whole picture gives, but of a network that follows motion: then they are near it.
+
     Args:
         network: in evaluation mode.
         bound: bytes that its maps may take.
@@ -36,17 +39,19 @@ class WithinMemory:
 
     Attributes:
         size: side of the tiles of the last picture; None if it was seen as a whole.
+        exact: tiles give what the whole picture gives.
     """
 
     def __init__(self, network: nn.Module, bound: int, tile: int | None = None) -> None:
         self.bound, self.size = bound, None
         self._network = network
         self._fixed = tile
-        self._tiled = Tiled(network, tile or SMALLEST)
+        self.exact = not follows_motion(network)
+        self._tiled = Tiled(network, tile or SMALLEST, exact=self.exact)
         self._line: tuple[float, float] | None = None
 
     def __call__(self, picture: Tensor, **named: Any) -> Any:
-        """What the network returns for (1, C, H, W).
+        """What the network returns for (1, C, H, W) or a clip (1, T, C, H, W).
 
         Raises:
             UserError: the smallest tile does not fit into memory.

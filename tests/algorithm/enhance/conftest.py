@@ -22,7 +22,16 @@ SPECS: dict[str, dict[str, Any]] = {
     "fbcnn": {"type": "FBCNN", "num_features": [4, 4, 4, 4], "num_blocks": 1, "hidden_features": 4, "residual": True},
     "qgcn": {"type": "QGCN", "num_features": 4, "num_blocks": 2, "global_features": [2, 2, 2, 2], "hidden_features": 4},
     "twice": {"type": "EDSR", "scale": 2, "num_features": 4, "num_blocks": 1},
-    "stdf": {"type": "STDF"},
+    "rgb": {"type": "DnCNN", "in_channels": 3, "out_channels": 3, "num_features": 4, "depth": 3},
+    "stdf": {
+        "type": "STDF",
+        "radius": 1,
+        "fusion_features": 8,
+        "num_features": 8,
+        "enhance_features": 8,
+        "enhance_layers": 3,
+    },
+    "mfqe": {"type": "MFQE", "enhancer": "plain"},
 }
 
 

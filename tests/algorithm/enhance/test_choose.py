@@ -1,6 +1,6 @@
 import pytest
 
-from algorithm.enhance.choose import Wish, choose
+from algorithm.enhance.choose import Wish, choose, choose_for_clip
 from net.weights.card import Entry, Figure, Qualities
 from utils.errors import UserError
 
@@ -60,3 +60,45 @@ def test_shipped_weights_suit_every_picture(quality, is_grey):
     chosen, _ = choose(Wish("JPEG", is_grey, quality, quality is not None))
     assert chosen.colour == ("y" if is_grey else "rgb")
     assert chosen.task == "jpeg"
+
+
+def clips(name, method, gain, qp, **more):
+    made = entry(name, method, {qp: gain}, (qp,), colour="y", task="video")
+    figures = (made.figures[0].model_copy(update={"quality": f"qp{qp}"}),)
+    return made.model_copy(update={"qualities": Qualities(unit="qp", values=(qp,)), "figures": figures, **more})
+
+
+CLIPS = [
+    *ENTRIES,
+    clips("motion37", "STDF", 0.3, 37),
+    clips("motion22", "STDF", 0.1, 22),
+    clips("peaks37", "MFQE", 0.5, 37),
+    clips("larger37", "STDF", 0.9, 37, scale=2),
+]
+
+
+@pytest.mark.parametrize(
+    ("qp", "has_peaks", "name", "remark"),
+    [
+        (37, False, "motion37", ""),
+        (35, True, "peaks37", ""),
+        (21, True, "motion22", ""),
+        (27, True, "motion22", "it has QP 27: weights for QP 22"),
+        (None, False, "motion37", "its quality is not known: weights for QP 37"),
+        (None, True, "peaks37", "its quality is not known: weights for QP 37"),
+    ],
+)
+def test_choice_for_videos(qp, has_peaks, name, remark):
+    chosen, said = choose_for_clip(qp, has_peaks, entries=CLIPS)
+    assert (chosen.name, said) == (name, remark)
+
+
+def test_nothing_suits_a_video():
+    with pytest.raises(UserError, match="no published weights are for videos; name some with --weights"):
+        choose_for_clip(37, True, entries=ENTRIES)
+
+
+def test_weights_for_videos_are_not_for_pictures():
+    odd = [each.model_copy(update={"task": "jpeg", "colour": "y"}) for each in CLIPS if each.method in ("STDF", "MFQE")]
+    with pytest.raises(UserError, match="no published weights suit this grey picture"):
+        choose(Wish("JPEG", True, 37, True), odd)

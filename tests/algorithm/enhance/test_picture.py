@@ -31,6 +31,7 @@ class Fixed(Model):
 
     def __init__(self, change, channels=3, needs_tables=False):
         self.name, self.channels, self.needs_tables, self.seen = "fixed", channels, needs_tables, []
+        self.takes_clips = False
         self._change = change
 
     def __call__(self, batch):
@@ -170,9 +171,9 @@ def test_ways_to_apply_a_network(weights, applying, image, options):
     assert np.array_equal(plain, other) == ("tile" in options)
 
 
-def test_networks_for_other_things_are_refused(weights, applying, tmp_path):
-    with pytest.raises(UserError, match=r"STDF .* is for videos"):
-        Model(weights("stdf"), applying())
+def test_networks_for_other_things_are_refused(weights, applying, tmp_path, image):
+    with pytest.raises(UserError, match=r"a\.png: STDF \(stdf\) is for videos; choose weights for images"):
+        enhance_photo(Photo(image()), Model(weights("stdf"), applying()), "a.png")
     with pytest.raises(UserError, match="did you mean 'qgcn-bsds500-color'"):
         Model("qgcn-bsds500-colr", applying())
     Path(tmp_path / "x.safetensors").write_bytes(json.dumps({}).encode())

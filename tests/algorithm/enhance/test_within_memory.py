@@ -115,3 +115,21 @@ def test_smallest_tiles_where_nothing_fits():
     call = WithinMemory(network, 1)
     torch.testing.assert_close(call(picture()), picture() + network.layers(picture()), rtol=0, atol=1e-6)
     assert call.size == 128
+
+
+@torch.inference_mode()
+def test_clips_of_a_network_that_follows_motion(weights):
+    """Near the whole frame's result, and within the bound."""
+    network = build_network(spec(weights("stdf"))).eval()
+    clip = torch.rand(1, 3, 1, 320, 448, generator=torch.Generator().manual_seed(0))
+    call, bound = WithinMemory(network, 1 << 40), 24 << 20
+    assert not call.exact
+    expected = call(clip)
+    torch.testing.assert_close(expected, network(clip), rtol=0, atol=0)
+    assert call.needs(320 * 448) > bound
+    call.bound = bound
+    with LiveMemory() as live:
+        result = call(clip)
+    assert call.size is not None
+    assert live.peak <= bound
+    assert (result - expected).abs().mean() < 1e-3
