@@ -45,7 +45,7 @@ class ARCNN(nn.Module):
         for (before, after), kernel_size in zip(channels, kernel_sizes, strict=True):
             layers += [conv(before, after, kernel_size), nn.ReLU(inplace=True)]
         self.layers = nn.Sequential(*layers[:-1])
-        self.residual = residual
+        self.in_channels, self.residual = in_channels, residual
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, H, W) in [0, 1] -> (N, out_channels, H, W), not clamped."""

@@ -43,6 +43,7 @@ class CBDNet(nn.Module):
     ) -> None:
         super().__init__()
         check_skip("CBDNet", in_channels, out_channels)
+        self.in_channels = in_channels
 
         def unit() -> nn.Module:
             return nn.Sequential(conv(estimator_features, estimator_features, 3), nn.ReLU(inplace=True))

@@ -34,6 +34,7 @@ class DCAD(nn.Module):
     ) -> None:
         super().__init__()
         check_skip("DCAD", in_channels, out_channels)
+        self.in_channels = in_channels
 
         def block() -> nn.Module:
             return nn.Sequential(conv(num_features, num_features, 3), nn.ReLU(inplace=True))

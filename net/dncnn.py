@@ -53,7 +53,7 @@ class DnCNN(nn.Module):
         self.body = Repeated(depth - 2, unit, share_weights=share_weights)
         self.tail = conv(num_features, out_channels, 3)
         init_residual(self, self.tail)
-        self.batch_norm = batch_norm
+        self.in_channels, self.batch_norm = in_channels, batch_norm
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) in [0, 1] -> the same shape, not clamped."""

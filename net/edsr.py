@@ -45,7 +45,7 @@ class EDSR(nn.Module):
         res_scale: PositiveFloat = 1.0,
     ) -> None:
         super().__init__()
-        self.scale = scale
+        self.in_channels, self.scale = in_channels, scale
         self.sub_mean = MeanShift(in_channels, -1)
         self.head = conv(in_channels, num_features, 3)
         self.body = _body(num_features, num_blocks, res_scale)
@@ -97,7 +97,7 @@ class MDSR(nn.Module):
         super().__init__()
         if len(set(scales)) < len(scales):
             raise UserError(f"MDSR: found scales {list(scales)}, expected each once")
-        self.scales = tuple(scales)
+        self.in_channels, self.scales = in_channels, tuple(scales)
         self.sub_mean = MeanShift(in_channels, -1)
         self.head = conv(in_channels, num_features, 3)
         self.pre_process = nn.ModuleDict({f"x{scale}": _pre_process(num_features) for scale in scales})

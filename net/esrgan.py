@@ -44,6 +44,7 @@ class ESRGAN(nn.Module):
         growth_channels: PositiveInt = 16,
     ) -> None:
         super().__init__()
+        self.in_channels = in_channels
         self.conv_first = conv(in_channels, num_features, 3)
         self.body = nn.Sequential(*(_RRDB(num_features, growth_channels) for _ in range(num_blocks)))
         self.conv_body = conv(num_features, num_features, 3)
@@ -129,7 +130,7 @@ class VGGDiscriminator(nn.Module):
         patch_size: tuple[PositiveInt, PositiveInt] = (128, 128),
     ) -> None:
         super().__init__()
-        self.patch_size = tuple(patch_size)
+        self.in_channels, self.patch_size = in_channels, tuple(patch_size)
         height, width = _last_size(patch_size)
         widths = [min(2**stage, 8) * num_features for stage in range(_NUM_STAGES)]
         layers: dict[str, nn.Module] = {}

@@ -52,7 +52,7 @@ class FBCNN(nn.Module):
         super().__init__()
         if residual:
             check_skip("FBCNN with residual: true", in_channels, out_channels)
-        self.residual = residual
+        self.in_channels, self.residual = in_channels, residual
         levels = list(pairwise(num_features))  # (fine, coarse)
         coarsest = num_features[-1]
         self.head = conv(in_channels, num_features[0], 3)

@@ -43,6 +43,8 @@ class MFQE(nn.Module):
 
     multiple: ClassVar[int] = 4
     """Clips are continued to multiples of this; tiles of them start there."""
+    frames: ClassVar[int] = 3
+    in_channels: ClassVar[int] = 1
 
     def __init__(
         self,
@@ -85,7 +87,7 @@ class MFQE(nn.Module):
         Raises:
             UserError: the clip has another shape.
         """
-        check_clip(self, clip, 3, 1)
+        check_clip(self, clip, self.frames, self.in_channels)
         before, frame, after = to_multiple(clip[:, :, 0], self.multiple).split(1, 1)
         # One after the other: together they take twice the memory and, on a CPU, no less time.
         neighbours = [self.motion(frame, neighbour) for neighbour in (before, after)]

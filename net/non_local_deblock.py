@@ -51,6 +51,7 @@ class NonLocalDeblock(nn.Module):
 
     def __init__(self, *, in_channels: Literal[1, 3] = 3) -> None:
         super().__init__()
+        self.in_channels = in_channels
         pixels = _PATCH**2
         features = in_channels * pixels
         first = conv(features, 3, 1)

@@ -48,7 +48,7 @@ class QCN(nn.Module):
         res_scale: float = 0.1,
     ) -> None:
         super().__init__()
-        self._num_maps = _num_maps(in_channels)
+        self.in_channels, self._num_maps = in_channels, _num_maps(in_channels)
         self.conv_input = conv(in_channels + self._num_maps, num_features, 3, bias=False)
         self.downscale = _halving(num_features)
         self.residual = _blocks(num_features, num_blocks, res_scale)
@@ -107,7 +107,7 @@ class QGCN(nn.Module):
                 f"QGCN: found num_blocks {num_blocks}, expected an even number (half before the branches meet)"
             )
         features = num_features
-        self._num_maps = _num_maps(in_channels)
+        self.in_channels, self._num_maps = in_channels, _num_maps(in_channels)
         self.thumbnail = Thumbnail()
         self.conv_global = _global_convolutions(in_channels, global_features)
         flat = global_features[-1] * (_SIDE // 16) ** 2

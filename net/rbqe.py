@@ -70,7 +70,7 @@ class RBQE(nn.Module):
         )
         self.levels = nn.ModuleList(_Level(n, num_features, out_channels, style) for n in range(num_levels))
         self.quality = TchebichefQuality(codec=codec, rule=quality_rule, threshold=threshold)
-        self.residual = residual
+        self.in_channels, self.residual = in_channels, residual
         self.smallest = 2**num_levels if down == "avgpool" else 1
         """Height and width that leave one pixel to the greatest depth."""
         self.multiple = 2**num_levels

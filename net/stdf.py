@@ -54,8 +54,8 @@ class STDF(nn.Module):
     ) -> None:
         super().__init__()
         check_skip("STDF", in_channels, out_channels)
-        self.radius, self.in_channels = radius, in_channels
-        planes = in_channels * (2 * radius + 1)
+        self.radius, self.frames, self.in_channels = radius, 2 * radius + 1, in_channels
+        planes = in_channels * self.frames
         self.offsets = _OffsetNet(planes, num_features, num_levels)
         self.fuse = ModulatedDeformConv2d(planes, fusion_features, 3, padding=1, deformable_groups=planes)
         inner = [conv(enhance_features, enhance_features, 3) for _ in range(enhance_layers - 2)]
@@ -77,7 +77,7 @@ class STDF(nn.Module):
         Raises:
             UserError: the clip has another shape.
         """
-        check_clip(self, clip, 2 * self.radius + 1, self.in_channels)
+        check_clip(self, clip, self.frames, self.in_channels)
         # All frames of the first channel, then all of the second: the order of the authors' weights.
         planes = to_multiple(clip.transpose(1, 2).flatten(1, 2), self.multiple)
         residual = self.enhance(self.fuse(planes, *self.offsets(planes)).relu())

@@ -73,6 +73,7 @@ class UNet(nn.Module):
         self.ups = nn.ModuleList(_up(up, coarse, fine) for fine, coarse in steps)
         self.decoders = nn.ModuleList(decoders)
         self.tail = conv(features[0], out_channels, 3)
+        self.in_channels = in_channels
         self.merge = merge
         self.residual = residual
         self.smallest = 2 ** (num_levels - 1) if down == "avgpool" else 1
