@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -192,7 +193,7 @@ def check_clip(network: nn.Module, clip: Tensor, frames: int, channels: int) -> 
 
 def at_least(x: Tensor, size: int) -> Tensor:
     """Repeat the last row and column until height and width are `size`."""
-    rows, columns = (torch.sym_max(0, size - length) for length in x.shape[-2:])
+    rows, columns = (_positive(size - length) for length in x.shape[-2:])
     return _continued(x, rows, columns)
 
 
@@ -206,6 +207,11 @@ def _continued(x: Tensor, rows: int, columns: int) -> Tensor:
     return F.pad(x, (0, columns, 0, rows), mode="replicate") if _matters(rows, columns) else x
 
 
+def _positive(number: int) -> int:
+    """Or 0. Python's max() would ask for the value, which is not known while a network is exported for all sizes."""
+    return cast(int, torch.sym_max(0, number))
+
+
 def _matters(rows: int, columns: int) -> bool:
     """Whether there is something to pad; always where the network is exported, for the file is for all sizes."""
     return torch.compiler.is_exporting() or bool(rows or columns)
@@ -217,5 +223,5 @@ def fit(x: Tensor, reference: Tensor) -> Tensor:
     rows, columns = (wanted - found for wanted, found in zip(reference.shape[-2:], x.shape[-2:], strict=True))
     if not _matters(rows, columns):
         return x
-    top, left = (torch.sym_max(0, missing) // 2 for missing in (rows, columns))
+    top, left = (_positive(missing) // 2 for missing in (rows, columns))
     return F.pad(x, (left, columns - left, top, rows - top))  # a negative number crops

@@ -7,6 +7,7 @@ an input that can be left out.
 """
 
 import argparse
+import os
 import re
 import sys
 import time
@@ -104,6 +105,9 @@ def _check_output(output: Path, force: bool) -> None:
         raise UserError(f"{output} is a folder; -o takes the name of a file")
     if output.exists() and not force:
         raise UserError(f"{output} is there already; choose another name with -o, or write over it with --force")
+    folder = next(each for each in output.absolute().parents if each.exists())
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):
+        raise UserError(f"nothing can be written in {folder}; choose another place with -o")
 
 
 def _mapping(text: str) -> dict[str, Any]:

@@ -114,13 +114,19 @@ def flat(output: Any) -> list[Tensor]:
 
 
 def _samples(inputs: Inputs, size: Size) -> Iterator[dict[str, Tensor]]:
-    """Random, then smooth pictures; what may be left out is given with the second."""
+    """Random, then smooth pictures; what may be left out is given with the second.
+
+    Where there are several, they are alike: between unrelated ones NonLocalDeblock divides by nearly nothing.
+    """
     generator = torch.Generator().manual_seed(0)
     example, axes = inputs.example(*size), inputs.axes()
     pictures = [name for name, free in axes.items() if {"height", "width"} <= set(free.values())] or list(axes)[:1]
-    random = {name: torch.rand(example[name].shape, generator=generator) for name in pictures}
-    yield {name: tensor for name, tensor in (example | random).items() if name not in inputs.told}
-    smooth = {name: _waves(example[name].shape) for name in pictures}
+    random = torch.rand(example[pictures[0]].shape, generator=generator)
+    noise, smooth = (
+        {name: picture * 0.9**number for number, name in enumerate(pictures)}
+        for picture in (random, _waves(random.shape))
+    )
+    yield {name: tensor for name, tensor in (example | noise).items() if name not in inputs.told}
     yield example | smooth | {name: torch.full_like(example[name], _TOLD) for name in inputs.told}
 
 

@@ -1,11 +1,12 @@
 """From a network to an ONNX file that is known to give the same pictures."""
 
+import io
 import logging
 import math
 import os
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,10 +77,11 @@ def export(
     inputs = Inputs.of(network.eval(), arguments or {})
     size, fixed = _size(network, size)
     _check_weights(network)
-    batch = 1 if _one_size(network) else 2
+    batch = 1 if one_size(network) else 2
     with _quiet():
         model = _model(inputs, (batch, *(size or _example_size(network))), is_free=not size, opset=opset)
         _complete(model, inputs, metadata or {}, onnx)
+        _validate(model, opset, onnx)
     content = model.SerializeToString()
     sizes: tuple[Size, ...] = tuple((number, *size) for number in range(1, batch + 1)) if size else SIZES
     differences = list(compare(Session(content), inputs, sizes, tolerance))
@@ -106,16 +108,16 @@ def _onnx() -> Any:
     return onnx
 
 
-def _one_size(network: nn.Module) -> str:
+def one_size(network: nn.Module) -> str:
     """Why the network cannot be exported for any size; empty if it can."""
     if hasattr(network, "patch_size"):
         return f"{type(network).__name__} takes no other"
-    return next((module.one_size for module in network.modules() if hasattr(module, "one_size")), "")
+    return next((str(module.one_size) for module in network.modules() if hasattr(module, "one_size")), "")
 
 
 def _size(network: nn.Module, size: tuple[int, int] | None) -> tuple[tuple[int, int] | None, str]:
     """The one size of pictures, or None, and why it is the only one."""
-    reason, name = _one_size(network), type(network).__name__
+    reason, name = one_size(network), type(network).__name__
     patch = getattr(network, "patch_size", None)
     if patch and size not in (None, patch):
         raise UserError(f"{name} takes pictures of {patch[1]}x{patch[0]} only; leave --size out")
@@ -168,10 +170,14 @@ def _model(inputs: Inputs, size: Size, *, is_free: bool, opset: int) -> Any:
     except Exception as error:  # of any class, as any part of PyTorch may fail
         if isinstance(error, UserError):
             raise
-        advice = "; with one size it may be possible: --size WIDTHxHEIGHT" if is_free else ""
+        reason = first_line(error)
+        if "data-dependent" in reason:
+            reason = "what it computes depends on what is in the picture, and an ONNX file always computes the same"
+        elif is_free:
+            reason += "; with one size it may be possible: --size WIDTHxHEIGHT"
         arguments = ", ".join(f"{name} {value!r}" for name, value in inputs.fixed.items())
         what = f"{type(inputs.network).__name__}{f' with {arguments}' if arguments else ''}"
-        raise UserError(f"PyTorch cannot export {what}: {first_line(error)}{advice}") from error
+        raise UserError(f"PyTorch cannot export {what}: {reason}") from error
     assert exported is not None
     return exported.model_proto
 
@@ -190,7 +196,16 @@ def _complete(model: Any, inputs: Inputs, metadata: Mapping[str, str], onnx: Any
         del part.metadata_props[:]
     model.producer_name = "PowerQE"
     onnx.helper.set_model_props(model, dict(metadata))
-    onnx.checker.check_model(model, full_check=True)
+
+
+def _validate(model: Any, opset: int, onnx: Any) -> None:
+    found = next(each.version for each in model.opset_import if not each.domain)
+    if found != opset:  # the exporter only remarks on it
+        raise UserError(f"onnx cannot write this network with opset {opset}; leave --opset out")
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except Exception as error:
+        raise UserError(f"opset {opset} has not all that the network needs ({first_line(error)})") from error
 
 
 def _axes(value: Any) -> list[int | str]:
@@ -199,13 +214,12 @@ def _axes(value: Any) -> list[int | str]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporter's remarks on its own work."""
-    log = logging.getLogger("torch.onnx")
-    level = log.level
-    log.setLevel(logging.ERROR)
+    """Without the exporter's remarks on its own work, some of which it prints."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        log.setLevel(level)
+        logging.disable(disabled)
