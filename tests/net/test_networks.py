@@ -39,7 +39,7 @@ class Case(NamedTuple):
 
     A discriminator takes pictures of one size only and gives no picture: any_size is false. Calls are keyword
     arguments of the forward with which, one after the other, all of the network is used. No_tiles says why tiles do
-    not make the whole.
+    not make the whole; onnxruntime from which version on it has all operators.
     """
 
     arguments: dict[str, Any]
@@ -48,6 +48,7 @@ class Case(NamedTuple):
     any_size: bool = True
     calls: tuple[dict[str, Any], ...] = ({},)
     no_tiles: str = ""
+    onnxruntime: str = "1.20"
 
 
 MOTION = "it samples where the motion leads, however far"
@@ -76,6 +77,7 @@ CASES = {
         {"radius": 1, "fusion_features": 8, "num_features": 8, "enhance_features": 8, "enhance_layers": 3},
         clip,
         no_tiles=MOTION,
+        onnxruntime="1.25",
     ),
     "UNet": Case({"in_channels": 3, "out_channels": 3, "num_levels": 3, "base_features": 4}),
     "VGGDiscriminator": Case(
@@ -330,9 +332,8 @@ def test_compiled_kernels(name: str) -> None:
 @torch.no_grad()
 def test_onnx_file_gives_the_same_picture(name: str, tmp_path: Path) -> None:
     """For another size of picture than those with which the exporter itself compares, where it can."""
-    import onnxruntime
-
     network, case = make(name)
+    onnxruntime = pytest.importorskip("onnxruntime", minversion=case.onnxruntime)
     fixed = getattr(network, "patch_size", (24, 21)) if one_size(network) else None
     written = export(network, tmp_path / "net.onnx", size=fixed, arguments=case.calls[0])
     session = onnxruntime.InferenceSession(written.path, providers=["CPUExecutionProvider"])
