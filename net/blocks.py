@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -192,22 +193,35 @@ def check_clip(network: nn.Module, clip: Tensor, frames: int, channels: int) -> 
 
 def at_least(x: Tensor, size: int) -> Tensor:
     """Repeat the last row and column until height and width are `size`."""
-    rows, columns = (max(0, size - length) for length in x.shape[-2:])
-    return F.pad(x, (0, columns, 0, rows), mode="replicate") if rows or columns else x
+    rows, columns = (_positive(size - length) for length in x.shape[-2:])
+    return _continued(x, rows, columns)
 
 
 def to_multiple(x: Tensor, unit: int) -> Tensor:
     """Repeat the last row and column until height and width are multiples of `unit`."""
     rows, columns = (-length % unit for length in x.shape[-2:])
-    return F.pad(x, (0, columns, 0, rows), mode="replicate") if rows or columns else x
+    return _continued(x, rows, columns)
+
+
+def _continued(x: Tensor, rows: int, columns: int) -> Tensor:
+    return F.pad(x, (0, columns, 0, rows), mode="replicate") if _matters(rows, columns) else x
+
+
+def _positive(number: int) -> int:
+    """Or 0. Python's max() would ask for the value, which is not known while a network is exported for all sizes."""
+    return cast(int, torch.sym_max(0, number))
+
+
+def _matters(rows: int, columns: int) -> bool:
+    """Whether there is something to pad; always where the network is exported, for the file is for all sizes."""
+    return torch.compiler.is_exporting() or bool(rows or columns)
 
 
 def fit(x: Tensor, reference: Tensor) -> Tensor:
     """Give x (N, C, H, W) the height and width of `reference`: crop at the bottom and at the right, or add
     zeros on both sides, the odd one at the bottom and at the right."""
-    height, width = reference.shape[-2:]
-    x = x[..., :height, :width]
-    rows, columns = height - x.shape[-2], width - x.shape[-1]
-    if not (rows or columns):
+    rows, columns = (wanted - found for wanted, found in zip(reference.shape[-2:], x.shape[-2:], strict=True))
+    if not _matters(rows, columns):
         return x
-    return F.pad(x, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
+    top, left = (_positive(missing) // 2 for missing in (rows, columns))
+    return F.pad(x, (left, columns - left, top, rows - top))  # a negative number crops

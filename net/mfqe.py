@@ -256,7 +256,7 @@ def _neighbours(place: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
     """Places along an axis, moved into the frame -> how far behind a pixel, that pixel, and the next one."""
     place = place.clamp(0, size - 1)
     pixel = place.detach().floor()
-    index = pixel.nan_to_num().long()  # the distance remembers NaN
+    index = torch.where(pixel.isnan(), 0, pixel).long()  # the distance remembers NaN
     return place - pixel, index, (index + 1).clamp(max=size - 1)
 
 

@@ -48,6 +48,8 @@ class NonLocalDeblock(nn.Module):
 
     sees_whole_picture = True
     """A pixel may depend on any other: who cuts a picture into tiles must gather them before this module."""
+    one_size = "NonLocalDeblock cuts pictures into parts, as many as their size demands"
+    """Why a file that is exported is for one size of picture, and one picture at a time."""
 
     def __init__(self, *, in_channels: Literal[1, 3] = 3) -> None:
         super().__init__()

@@ -5,11 +5,9 @@ IEEE Transactions on Image Processing 29, 2020 (arXiv 2009.06912). The tensors h
 checkpoints, whose networks take and give [-1, 1]; ours do so inside.
 """
 
-from functools import lru_cache
 from itertools import pairwise
 from typing import ClassVar, Literal
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from pydantic import PositiveInt
@@ -156,7 +154,7 @@ class QGCN(nn.Module):
 
 def _check_tables(network: str, x: Tensor, tables: Tensor, num_maps: int) -> None:
     """Refuse tables that do not belong to the pictures x; those of a colour picture do not fit a grey one."""
-    expected = (len(x), num_maps, _BLOCK, _BLOCK)
+    expected = (x.shape[0], num_maps, _BLOCK, _BLOCK)
     if tables.shape != expected:
         raise UserError(
             f"{network}: found tables of shape {tuple(tables.shape)}, expected {expected}: "
@@ -233,64 +231,52 @@ class Thumbnail(nn.Module):
         x = to_multiple(x, _BLOCK)
         with torch.autocast(x.device.type, enabled=False):  # 8 bits of precision would show as another quality
             x = x.float()
-            rows, columns = (_resizing(length, x.device) for length in x.shape[-2:])
+            rows, columns = (_resizing(length).to(x) for length in x.shape[-2:])
             low, high = x.amin((1, 2, 3), keepdim=True), x.amax((1, 2, 3), keepdim=True)
             return (rows @ x @ columns.T).clamp(low, high)
 
 
-def _resizing(size: int, device: torch.device) -> Tensor:
-    """The matrix (112, size) that resizes a column of pixels."""
-    return torch.from_numpy(_resizing_matrix(size, _SIDE)).to(device, torch.float32)
+def _resizing(size: int) -> Tensor:
+    """The matrix (112, size), float64, that resizes a column of pixels, at least 8 of them.
+
+    Of PyTorch's operations, without a branch, so that a network that is compiled or exported makes it of any size.
+    """
+    at = (torch.arange(_SIDE, dtype=torch.float64) + 0.5) * size / _SIDE - 0.5
+    reach = 34 + size // 56  # of spline, its filter and the Gaussian together
+    taps = torch.arange(-reach, reach + 1)
+    between = (taps[:, None] - taps).abs()
+    nearest = at.floor()[:, None].long()
+    weights = _cubic_b_spline(at[:, None] - nearest - taps) @ _spline_filter(between) @ _gaussian(between, size)
+    return weights.new_zeros(_SIDE, size).scatter_add(1, _mirrored(nearest + taps, size), weights)
 
 
-@lru_cache(maxsize=32)  # not of tensors: one made in inference mode or while the network is exported is of no use later
-def _resizing_matrix(size: int, new_size: int) -> np.ndarray:
-    """The matrix (new_size, size), float64, of `Thumbnail` along one side."""
-    factor = size / new_size
-    at = (np.arange(new_size) + 0.5) * factor - 0.5
-    first = np.floor(at).astype(int) - 1
-    matrix = np.zeros((new_size, size))
-    for tap in range(4):
-        index = first + tap
-        np.add.at(matrix, (np.arange(new_size), _mirrored(index, size)), _cubic_b_spline(at - index))
-    matrix = _filtered(matrix, _SPLINE)
-    if factor > 1:
-        matrix = _filtered(matrix, _gaussian((factor - 1) / 2))
-    return matrix
+def _cubic_b_spline(distance: Tensor) -> Tensor:
+    """The cubic B-spline at a distance from its centre."""
+    near = distance.abs().clamp(max=2)
+    return torch.where(near < 1, 2 / 3 - near.square() * (2 - near) / 2, (2 - near) ** 3 / 6)
 
 
-def _cubic_b_spline(distance: np.ndarray) -> np.ndarray:
-    """The cubic B-spline at a distance of less than 2 from its centre."""
-    distance = np.abs(distance)
-    return np.where(distance < 1, 2 / 3 - distance**2 * (2 - distance) / 2, (2 - distance) ** 3 / 6)
+def _spline_filter(distance: Tensor) -> Tensor:
+    """Gives the coefficients of the B-splines through all pixels, the inverse of (1 4 1) / 6.
+
+    Unser, "Splines: A Perfect Fit for Signal and Image Processing", IEEE Signal Processing Magazine 16(6), 1999, box 2.
+    """
+    return (3**0.5 - 2) ** distance.double() * 3**0.5
 
 
-# The filter that gives the coefficients of the B-splines through all pixels, the inverse of (1 4 1) / 6 (Unser,
-# "Splines: A Perfect Fit for Signal and Image Processing", IEEE Signal Processing Magazine 16(6), 1999, box 2);
-# beyond 30 pixels it has less than 1e-17.
-_SPLINE = np.sqrt(3) * (np.sqrt(3) - 2) ** np.abs(np.arange(-30, 31))
+def _gaussian(distance: Tensor, size: int) -> Tensor:
+    """Of (factor - 1) / 2 pixels, cut off beyond four times that; without effect where nothing shrinks.
+
+    The sum of its taps, 1, is taken at the middle row, which has them all.
+    """
+    deviation = torch.full((), size / _SIDE - 1, dtype=torch.float64).clamp(min=1e-3) / 2
+    near = distance <= (4 * deviation + 0.5).floor()
+    weights = torch.where(near, (-0.5 * (distance / deviation).square()).exp(), 0)
+    return weights / weights[len(weights) // 2].sum()
 
 
-def _gaussian(sigma: float) -> np.ndarray:
-    """A Gaussian, cut off beyond four times its standard deviation."""
-    radius = int(4 * sigma + 0.5)
-    weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
-    return weights / weights.sum()
-
-
-def _filtered(matrix: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """The matrix (M, size) that filters a signal with a symmetric kernel, mirrored at the ends, and then does this."""
-    rows, size = matrix.shape
-    spread = np.zeros((rows, size + len(kernel) - 1))
-    for tap, weight in enumerate(kernel):
-        spread[:, tap : tap + size] += weight * matrix
-    folded = np.zeros((size, rows))
-    np.add.at(folded, _mirrored(np.arange(spread.shape[1]) - len(kernel) // 2, size), spread.T)
-    return folded.T
-
-
-def _mirrored(index: np.ndarray, size: int) -> np.ndarray:
+def _mirrored(index: Tensor, size: int) -> Tensor:
     """Where a pixel of the picture mirrored at its first and last pixel comes from: ... 2 1 0 1 2 ..."""
-    period = max(2 * (size - 1), 1)
+    period = index.new_full((), 2 * (size - 1))
     index = index % period
-    return np.minimum(index, period - index) if size > 1 else np.zeros_like(index)
+    return torch.minimum(index, period - index)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from algorithm.inference import Tiled
 from net import NETWORKS, build_network, load_weights, save_weights
+from net.export import export, one_size
 
 
 def image(batch: int, height: int, width: int) -> tuple[Tensor, ...]:
@@ -37,9 +38,8 @@ class Case(NamedTuple):
     """How a network is built small, what its forward takes, and how much larger its output is.
 
     A discriminator takes pictures of one size only and gives no picture: any_size is false. Calls are keyword
-    arguments of the forward with which, one after the other, all of the network is used. No_onnx says why there
-    is no ONNX file of the network, one_size why compiler and ONNX file know one size of picture only, no_tiles why
-    tiles do not make the whole.
+    arguments of the forward with which, one after the other, all of the network is used. No_tiles says why tiles do
+    not make the whole; onnxruntime from which version on it has all operators.
     """
 
     arguments: dict[str, Any]
@@ -47,12 +47,10 @@ class Case(NamedTuple):
     scale: int = 1
     any_size: bool = True
     calls: tuple[dict[str, Any], ...] = ({},)
-    no_onnx: str = ""
-    one_size: str = ""
     no_tiles: str = ""
+    onnxruntime: str = "1.20"
 
 
-CDIST = "PyTorch cannot translate torch.cdist"
 MOTION = "it samples where the motion leads, however far"
 
 CASES = {
@@ -61,7 +59,6 @@ CASES = {
     "CISRPSI": Case(
         {"num_features": 8, "num_groups": (1, 1), "num_blocks": 1, "reduction": 4, "recursions": 2},
         scale=2,
-        no_onnx=CDIST,
     ),
     "DCAD": Case({"num_features": 8, "num_blocks": 3}),
     "DnCNN": Case({"num_features": 8, "depth": 5, "batch_norm": True}),
@@ -70,17 +67,17 @@ CASES = {
     "FBCNN": Case({"num_features": (6, 8, 10, 12), "num_blocks": 2, "hidden_features": 16}),
     "MDSR": Case({"num_features": 8, "num_blocks": 2}, scale=2, calls=({"scale": 2}, {"scale": 3}, {"scale": 4})),
     "MFQE": Case({}, clip, no_tiles=MOTION),
-    "NonLocalDeblock": Case({}, two_alike, no_onnx=CDIST),
+    "NonLocalDeblock": Case({}, two_alike),
     "QCN": Case({"num_features": 8, "num_blocks": 2}, image_and_tables),
-    "QGCN": Case({"num_blocks": 2}, image_and_tables, one_size="NumPy makes the matrices of its thumbnail"),
+    "QGCN": Case({"num_blocks": 2}, image_and_tables),
     "RBQE": Case({"num_features": 8, "num_levels": 3}),
     "RCAN": Case({"num_features": 8, "num_groups": 2, "num_blocks": 2, "reduction": 2, "scale": 4}, scale=4),
     "SRCNN": Case({"num_features": 8, "upsampling": "tail", "num_blocks": 2, "activation": "prelu"}, scale=2),
     "STDF": Case(
         {"radius": 1, "fusion_features": 8, "num_features": 8, "enhance_features": 8, "enhance_layers": 3},
         clip,
-        no_onnx="PyTorch cannot translate the operators of the deformable convolution",
         no_tiles=MOTION,
+        onnxruntime="1.25",
     ),
     "UNet": Case({"in_channels": 3, "out_channels": 3, "num_levels": 3, "base_features": 4}),
     "VGGDiscriminator": Case(
@@ -163,16 +160,6 @@ SINGLE = {"QGCN"}
 """Networks that compute some things in float32 whatever they are given."""
 
 every_network = pytest.mark.parametrize("name", NETWORKS.names())
-
-every_exportable_network = pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.skip(reason=reason))
-        if (reason := CASES.get(name, Case({})).no_onnx)
-        else name
-        for name in NETWORKS.names()
-    ],
-)
 
 any_size_network = pytest.mark.parametrize(
     "name", [name for name in NETWORKS.names() if CASES.get(name, Case({})).any_size]
@@ -323,7 +310,7 @@ def test_compiles_as_one_graph(name: str) -> None:
         return [output.detach(), *(p.grad for p in network.parameters())]
 
     expected = results(network)
-    found = results(torch.compile(network, backend="aot_eager", fullgraph=not case.one_size))
+    found = results(torch.compile(network, backend="aot_eager", fullgraph=True))
     for a, b in zip(found, expected, strict=True):
         assert (a is None) == (b is None)
         if a is not None and b is not None:
@@ -341,32 +328,18 @@ def test_compiled_kernels(name: str) -> None:
     torch.testing.assert_close(compiled(*inputs), network(*inputs), rtol=1e-4, atol=1e-5)
 
 
-@every_exportable_network
+@every_network
 @torch.no_grad()
 def test_onnx_file_gives_the_same_picture(name: str, tmp_path: Path) -> None:
-    """For another size of picture than that with which it was exported, where it can."""
-    import onnxruntime
-
+    """For another size of picture than those with which the exporter itself compares, where it can."""
     network, case = make(name)
-    here, there = case.inputs(2, 24, 21), case.inputs(2, *((24, 21) if case.one_size else (17, 26)))
-    names = list(inspect.signature(network.forward).parameters)
-    sizes = {name: _free_axes(*both) for name, both in zip(names, zip(here, there, strict=True), strict=False)}
-    calls = dict.fromkeys(case.calls[0])  # plain numbers have no axes
-    torch.onnx.export(
-        network.eval(),
-        here,
-        tmp_path / "net.onnx",
-        kwargs=case.calls[0],
-        dynamo=True,
-        dynamic_shapes={**sizes, **calls},
-        verbose=False,
-    )
-    session = onnxruntime.InferenceSession(tmp_path / "net.onnx", providers=["CPUExecutionProvider"])
-    fed = {given.name: tensor.numpy() for given, tensor in zip(session.get_inputs(), there, strict=True)}
+    onnxruntime = pytest.importorskip("onnxruntime", minversion=case.onnxruntime)
+    fixed = getattr(network, "patch_size", (24, 21)) if one_size(network) else None
+    written = export(network, tmp_path / "net.onnx", size=fixed, arguments=case.calls[0])
+    session = onnxruntime.InferenceSession(written.path, providers=["CPUExecutionProvider"])
+    inputs = case.inputs(1 if fixed else 2, *(fixed or (19, 26)))
+    fed = {given.name: tensor.numpy() for given, tensor in zip(session.get_inputs(), inputs, strict=True)}
+    if not fixed:
+        assert next(iter(written.inputs.values()))[0] == "batch"
     found = torch.from_numpy(session.run(None, fed)[0])
-    torch.testing.assert_close(found, picture(network(*there, **case.calls[0])), rtol=1e-4, atol=1e-5)
-
-
-def _free_axes(a: Tensor, b: Tensor) -> dict[int, Any]:
-    """The axes that depend on the size of the picture."""
-    return {axis: torch.export.Dim.DYNAMIC for axis in range(a.ndim) if a.shape[axis] != b.shape[axis]}
+    torch.testing.assert_close(found, picture(network(*inputs, **case.calls[0])), rtol=1e-4, atol=1e-5)

@@ -5,7 +5,8 @@ torchvision or reference takes it away from the program, `force_backend` (the op
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -52,6 +53,17 @@ def force_backend(name: str | None) -> None:
     global _forced
     _forced = None if name in (None, "auto") else _known(name, "force_backend")
     _chosen.clear()
+
+
+@contextmanager
+def forced_backend(name: str) -> Iterator[None]:
+    """Use one back-end on all devices for a while, see `force_backend`."""
+    before = _forced
+    force_backend(name)
+    try:
+        yield
+    finally:
+        force_backend(before)
 
 
 def status() -> str:
