@@ -33,6 +33,9 @@ class Colour(NamedTuple):
     transfer: int = 2
 
 
+_FEW = 2
+"""Frames of a video that is too short for x265 4.2 to know when it is to be decoded: it gives a number it never set."""
+
 _BT601 = Colour(1, 6, 2, 2)  # what RGB is converted to
 
 
@@ -282,6 +285,8 @@ class VideoWriter:
     def _put(self, picture: Any) -> None:
         try:
             for packet in self._stream.encode(picture):
+                if self._count <= _FEW:
+                    packet.dts = packet.pts
                 if packet.dts is not None:
                     self._companions.copy(packet.dts * packet.time_base)
                 self._container.mux(packet)

@@ -262,3 +262,35 @@ def test_a_build_without_the_encoder(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(UserError, match="reading videos needs PyAV"):
         VideoReader(tmp_path / "a.mp4")
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("crf", [None, 30])
+def test_videos_of_few_frames(tmp_path, frames: Frames, count, crf):
+    """Their times were what lay in memory, so that every fifth file or so could not be written."""
+    geometry = Geometry(64, 48)
+    with VideoWriter(tmp_path / "a.mp4", geometry, crf=crf) as writer:
+        for frame in frames(geometry, count):
+            writer.write(frame)
+    with av.open(str(tmp_path / "a.mp4")) as file:
+        times = [float(packet.dts * packet.time_base) for packet in file.demux(video=0) if packet.size]
+    assert len(times) == count
+    assert all(-0.2 <= time <= 0.12 for time in times)
+    assert times == sorted(set(times))
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_interrupted_at_the_end_it_leaves_nothing(tmp_path, frames: Frames, monkeypatch, suffix):
+    geometry = Geometry(64, 48)
+
+    def interrupted(self, until=None):
+        if until is None:
+            raise KeyboardInterrupt
+
+    writer = VideoWriter(tmp_path / f"a{suffix}", geometry)
+    writer.__enter__()
+    writer.write(frames(geometry, 1)[0])
+    monkeypatch.setattr(type(writer._companions), "copy", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        writer.__exit__(None, None, None)
+    assert list(tmp_path.iterdir()) == []
