@@ -14,6 +14,8 @@ import pytest
 from docs import before_after
 from net.weights.__main__ import table
 from net.weights.index import known_weights
+from utils.video_file import VideoWriter
+from utils.yuv import Geometry, from_rgb
 
 SHORT = (
     " --set train.niter=1 train.if_test_baseline=false dataset.train.nworker_pg=0 dataset.train.bs_pg=1"
@@ -34,7 +36,7 @@ def shortened(command: str) -> str:
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory) -> Path:
-    """The project without its data, with 900 small pictures as data/div2k/raw, a photo.jpg and holidays/."""
+    """The project without its data, with 900 small pictures as data/div2k/raw, a photo.jpg, holidays/ and clip.mp4."""
     root, copy = Path(__file__).resolve().parents[1], tmp_path_factory.mktemp("readme") / "powerqe"
     skip = shutil.ignore_patterns(".git", ".venv", "data", "exp", ".*_cache", "__pycache__", "tests", "weights")
     shutil.copytree(root, copy, ignore=skip)
@@ -48,6 +50,9 @@ def copy(tmp_path_factory) -> Path:
     (copy / "holidays").mkdir()
     for name in ("photo.jpg", "holidays/beach.jpg"):
         (copy / name).write_bytes(jpeg)
+    with VideoWriter(copy / "clip.mp4", Geometry(72, 64)) as video:
+        for number in range(3):
+            video.write(from_rgb(np.roll(cv2.resize(coarse, (72, 64)), number, 1)))
     (copy / "weights").symlink_to(root / "weights")
     return copy
 
@@ -71,7 +76,8 @@ def test_every_command_works(copy, root):
     made = {entry.name for entry in (copy / "exp").iterdir()}
     assert {"arcnn-div2k-qf10", "arcnn-div2k-qf10-v1", "arcnn-div2k-qf10-v2"} <= made
     assert "resuming" in (copy / "exp/arcnn-div2k-qf10/train.log").read_text()
-    assert (copy / "exp/arcnn-div2k-qf10/results.md").exists()
+    for made in ("exp/arcnn-div2k-qf10/results.md", "report.html", "dncnn-bsds500-qf10.onnx", "enhanced/clip.mp4"):
+        assert (copy / made).exists()
 
 
 def test_make_has_the_targets(root):

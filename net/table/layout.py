@@ -113,6 +113,7 @@ def to_markdown(rows: Sequence[Row], conditions: Conditions, missing: Sequence[s
     """A page: how it was measured, the table, what the columns mean."""
     parts = [
         "# What the networks cost",
+        "What each network takes to enhance a picture: parameters, operations, receptive field, time and memory.",
         f"{_head(conditions)}. Made by `{command}`.",
         markdown(_grid(rows, conditions), _TEXTS).rstrip(),
         "\n".join(f"- **{column.title}**: {column.legend}" for column in _shown(conditions) if column.legend),

@@ -1,6 +1,7 @@
 """The command as a user runs it."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -63,7 +64,7 @@ def test_files(table, tmp_path: Path) -> None:
     status, _, _ = table("ARCNN", "MFQE", "--no-time", "--markdown", str(page), "--json", str(figures))
     assert status == 0
     text = page.read_text()
-    assert text.startswith("# What the networks cost\n\nPictures of 256x256")
+    assert re.match(r"# What the networks cost\n\n[^\n]*\.\n\nPictures of 256x256", text)
     assert "| network | configuration | picture | parameters | kMACs/pixel | field | MiB |\n" in text
     assert "| ARCNN | default | RGB | 20,099 | 20.0 | 13 | 24.0 |\n" in text
     assert "python -m net.table ARCNN MFQE" in text
