@@ -37,14 +37,12 @@ def pictures(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def server(root, tmp_path_factory) -> Iterator[tuple[str, Path]]:
-    """`python demo.py`: its address, and where its temporary folder lies."""
-    pytest.importorskip("gradio", reason="the page needs the extra [demo]")
-    folder = tmp_path_factory.mktemp("temporary")
-    command = [sys.executable, "demo.py", "--max-megapixels", "1", "--max-file", "2", "--device", "cpu"]
+@contextlib.contextmanager
+def served(root: Path, folder: Path, *arguments: str) -> Iterator[tuple[str, Path]]:
+    """`python demo.py`: its address, and the folder in which its temporary one lies."""
+    command = [sys.executable, "demo.py", "--device", "cpu", *arguments]
     environment = {**os.environ, "TMPDIR": str(folder), "OMP_NUM_THREADS": "1"}
-    log = tmp_path_factory.mktemp("log") / "stderr"
+    log = folder / "stderr"
     with log.open("w") as errors, subprocess.Popen(
         command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True
     ) as process:  # fmt: skip
@@ -59,6 +57,14 @@ def server(root, tmp_path_factory) -> Iterator[tuple[str, Path]]:
     failures = [line for line in log.read_text().splitlines() if re.match(r"\w[\w.]*(Error|Exception)\b", line)]
     assert len(failures) <= 1  # of the made-up request; no traceback, whatever was sent through the page
     assert all(line.startswith("gradio.exceptions.InvalidPathError: Cannot move ") for line in failures)
+
+
+@pytest.fixture(scope="module")
+def server(root, tmp_path_factory) -> Iterator[tuple[str, Path]]:
+    """One page for most tests, with small limits."""
+    pytest.importorskip("gradio", reason="the page needs the extra [demo]")
+    with served(root, tmp_path_factory.mktemp("temporary"), "--max-megapixels", "1", "--max-file", "2") as place:
+        yield place
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +84,7 @@ def visit(chromium, server):
     """Opens the page at a size; what it asks of other machines, or complains about, fails the test."""
     with contextlib.ExitStack() as stack:
 
-        def visit(width: int = 1280, height: int = 900) -> Any:
+        def visit(width: int = 1280, height: int = 900, address: str = server[0]) -> Any:
             context = stack.enter_context(
                 contextlib.closing(chromium.new_context(viewport={"width": width, "height": height}))
             )
@@ -86,7 +92,7 @@ def visit(chromium, server):
             page.set_default_timeout(60_000)
             page.on("request", lambda request: asked.append(request.url))
             page.on("pageerror", lambda error: complaints.append(str(error)))
-            page.goto(server[0])
+            page.goto(address)
             page.wait_for_selector("#source input[type=file]", state="attached")
             return page
 
@@ -94,9 +100,7 @@ def visit(chromium, server):
         complaints: list[str] = []
         yield visit
     assert asked
-    assert not [
-        url for url in asked if not url.startswith((server[0], "data:", "blob:", server[0].replace("http", "ws")))
-    ]
+    assert not [url for url in asked if not url.startswith(("http://127.0.0.1:", "data:", "blob:"))]
     assert not complaints
 
 
@@ -170,6 +174,20 @@ def test_method_and_quality_factor(visit, pictures, tmp_path):
     high = downloaded(page, tmp_path / "high.png").astype(int)
     sent = read_photo(pictures / "damaged.jpg").pixels
     assert np.abs(low - sent).mean() > 1.2 * np.abs(high - sent).mean()
+
+
+def test_weights_that_are_named(visit, root, pictures, tmp_path):
+    path = tmp_path / "mine.safetensors"
+    shutil.copy(root / "weights/fbcnn-bsds500-color.safetensors", path)
+    with served(root, tmp_path, "--weights", str(path)) as (address, _):
+        page = visit(address=address)
+        assert page.locator("#method input").input_value() == "mine"
+        assert page.locator("#estimate").is_visible()
+        send(page, pictures / "damaged.jpg")
+        enhanced(page, "FBCNN, 1,685,764 parameters, mine")
+        choose(page, "#method", "any that suits the picture")
+        enhanced(page, "dcad-bsds500-qf10")
+        assert not page.locator("#estimate").is_visible()
 
 
 def choose(page: Any, place: str, option: str) -> None:

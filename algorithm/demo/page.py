@@ -14,6 +14,7 @@ from utils.photo_write import write_photo
 
 TITLE = "PowerQE"
 _ANY = "any that suits the picture"
+_NAMED = "--weights"  # in the place of a method
 _LEAD = """# PowerQE
 Undo what compression did to a picture. Drop a JPEG, or compress a clean picture here and see how much comes back."""
 _FOOT = "Pictures stay on the machine that runs this page and are deleted when it stops. Results are PNG files."
@@ -71,7 +72,7 @@ def build_page(studio: Studio, folder: Path, examples: Sequence[Path] = ()) -> A
                     gr.Examples([[str(path)] for path in examples], [source], label="No picture at hand?",
                                 api_visibility="private")  # fmt: skip
                 with gr.Column(elem_id="controls"):
-                    controls = _controls(gr)
+                    controls = _controls(gr, studio)
             with gr.Column(scale=2, min_width=320, elem_id="right"):
                 slider = gr.ImageSlider(label="before | after", type="filepath", interactive=False, max_height=640,
                                         elem_id="slider", buttons=["fullscreen"])  # fmt: skip
@@ -90,11 +91,13 @@ def _source(gr: Any) -> Any:
     return source
 
 
-def _controls(gr: Any) -> _Controls:
-    methods = [(_ANY, ""), *((name, name) for name in offered())]
-    method = gr.Dropdown(methods, value="", label="Method", elem_id="method")
+def _controls(gr: Any, studio: Studio) -> _Controls:
+    named = [(studio.named.name, _NAMED)] if studio.named else []
+    methods = [*named, (_ANY, ""), *((name, name) for name in offered())]
+    method = gr.Dropdown(methods, value=methods[0][1], label="Method", elem_id="method")
     weights = gr.Dropdown([(_ANY, "")], value="", label="Weights", visible=False, elem_id="weights")
-    estimate = gr.Checkbox(True, label="Let the network estimate the quality", visible=False, elem_id="estimate")
+    told = studio.named is not None and can_be_told(studio.named.method)
+    estimate = gr.Checkbox(True, label="Let the network estimate the quality", visible=told, elem_id="estimate")
     qf = gr.Slider(1, 100, 30, step=1, label="Quality factor to restore for", visible=False, elem_id="qf",
                    info="lower removes more")  # fmt: skip
     compress = gr.Checkbox(False, label="Compress my clean picture first", elem_id="compress")
@@ -144,7 +147,7 @@ class _Actions:
         import gradio as gr
 
         names = [entry.name for entry in offered().get(method, [])]
-        can_choose, told = len(names) > 1, can_be_told(method)
+        can_choose, told = len(names) > 1, self._can_be_told(method)
         choices = [(_ANY, ""), *((name, name) for name in names)]
         return [
             gr.update(choices=choices, value="", visible=can_choose),
@@ -178,11 +181,17 @@ class _Actions:
 
         if source is None:
             return None, "", gr.update(value=None, interactive=False)
-        told = None if estimate or not can_be_told(method) else qf
+        told = None if estimate or not self._can_be_told(method) else qf
+        if method == _NAMED:
+            method, weights = "", self._studio.weights or ""
         choice = Choice(method, weights, told, ensemble, codec if compress else "", int(quality))
         outcome = _told(self._studio.enhance, _told(self._studio.read, source), choice)
         before, after = self._write(Path(source).stem, outcome)
         return (before, after), describe(outcome), gr.update(value=after, interactive=True)
+
+    def _can_be_told(self, method: str) -> bool:
+        named = self._studio.named
+        return can_be_told(named.method if named and method == _NAMED else method)
 
     def _write(self, stem: str, outcome: Outcome) -> tuple[str, str]:
         folder = self._folder / uuid.uuid4().hex
@@ -198,10 +207,10 @@ class _Actions:
 
 def describe(outcome: Outcome) -> str:
     """What is said below the slider, in Markdown."""
-    entry = outcome.weights
+    model = outcome.model
     lines = [
         f"**Before:** {', '.join(outcome.facts)}",
-        f"**After:** {entry.method}, {entry.parameters:,} parameters, `{entry.name}`, {outcome.seconds:.1f} s",
+        f"**After:** {model.method}, {model.parameters:,} parameters, `{model.name}`, {outcome.seconds:.1f} s",
         *(f"*{note}*" for note in outcome.notes),
     ]
     text = "\n\n".join(html.escape(line, quote=False) for line in lines)

@@ -27,6 +27,8 @@ def parser() -> argparse.ArgumentParser:
     """The arguments, each with what it means."""
     made = Parser("Enhance pictures in a web page, on this machine: drop one, compare before and after, download.")
     add = made.add_argument
+    add("--weights", metavar="NAME|PATH", help="weights that the page begins with, by name (python -m net.weights list "
+        "names all) or by path (default: for each picture those that suit it)")  # fmt: skip
     add("--port", type=int, metavar="N", help="port of the page (default: the first free one from 7860 on)")
     add("--host", default=_LOCAL, metavar="ADDRESS", help="address to listen at; 0.0.0.0 lets all machines of the "
         "network use the page, which asks for no password (default: %(default)s, this machine only)")  # fmt: skip
@@ -51,7 +53,7 @@ def serve(arguments: argparse.Namespace) -> None:
         gr = _gradio()
         from algorithm.demo.page import CSS, build_page
 
-        studio = Studio(applying(arguments), arguments.max_megapixels)
+        studio = Studio(applying(arguments), arguments.max_megapixels, arguments.weights)
         page = build_page(studio, folder / "results", _examples(folder / "examples"))
         start_log(None, timed=False)
         keep_freed_memory()

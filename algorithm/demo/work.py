@@ -38,7 +38,7 @@ class Choice:
 
     Attributes:
         method: type of network; empty: any that suits the picture.
-        weights: name of published weights; empty: those of the method that suit the picture.
+        weights: name of published weights, or a path; empty: those of the method that suit the picture.
         qf: quality factor that the network is told, if it can be; None: it estimates it.
         self_ensemble: the mean over eight orientations.
         codec: with which the picture is compressed first; empty: it is taken as it is.
@@ -69,14 +69,14 @@ class Outcome:
 
     Attributes:
         before, after: both upright and of the same size; `after` has the metadata of the file.
-        weights: that enhanced it. seconds: that it took, without the loading of weights.
+        model: that enhanced it. seconds: that it took, without the loading of weights.
         facts: on the picture before, for people, such as "JPEG quality 10". notes: what the visitor should know.
         scores: empty unless the picture was compressed here, for only then the clean one is known.
     """
 
     before: Photo
     after: Photo
-    weights: Entry
+    model: Model
     seconds: float
     facts: tuple[str, ...]
     notes: tuple[str, ...] = ()
@@ -89,11 +89,21 @@ class Studio:
     Args:
         applying: how networks are applied.
         megapixels: of the largest picture that is taken.
+        weights: by name or path, that are offered beside the published ones.
+
+    Attributes:
+        weights: as they were named. named: the model of them; None if there are none.
+
+    Raises:
+        UserError: no such weights, or not for pictures.
     """
 
-    def __init__(self, applying: Applying, megapixels: float) -> None:
+    def __init__(self, applying: Applying, megapixels: float, weights: str | None = None) -> None:
         self._applying, self._largest = applying, int(megapixels * 1e6)
         self._load = lru_cache(maxsize=_MODELS)(Model)
+        self.weights, self.named = weights, None if weights is None else Model(weights, applying)
+        if self.named and self.named.takes_clips:
+            raise UserError(f"{self.named.method} ({weights}) is for videos; choose weights for images")
 
     def read(self, path: str | Path) -> Photo:
         """The picture of a file that was sent.
@@ -111,17 +121,16 @@ class Studio:
             UserError: no weights suit it, or it cannot be coded by the codec.
         """
         given = _given(photo, choice)
-        entry, remark = _suited(given, choice)
-        qf = choice.qf if "qf" in arguments_of(entry.method) else None
-        applying = replace(self._applying, qf=qf, self_ensemble=choice.self_ensemble)
-        model, start = self._load(entry.name, applying), time.perf_counter()
+        weights, remark = _suited(given, choice)
+        applying = replace(self._applying, qf=choice.qf, self_ensemble=choice.self_ensemble)
+        model, start = self._load(weights, applying), time.perf_counter()
         enhanced = enhance_photo(given.photo, model, "the picture")
         seconds = time.perf_counter() - start
         before, after = _pair(enhanced)
         scores = () if given.clean is None else _scores(given.clean, before, after)
         said = (f"to the network it {text}" for text in qualities(None, enhanced.estimates))
         notes = (remark, given.note, *said, *enhanced.notes)
-        return Outcome(before, after, entry, seconds, given.facts, tuple(filter(None, notes)), scores)
+        return Outcome(before, after, model, seconds, given.facts, tuple(filter(None, notes)), scores)
 
 
 class _Given(NamedTuple):
@@ -188,22 +197,23 @@ def codecs() -> Mapping[str, Codec]:
     return found
 
 
-def _suited(given: _Given, choice: Choice) -> tuple[Entry, str]:
-    """The weights for a picture, and a remark for the visitor."""
-    photo = given.photo
-    entries = [entry for each in offered().values() for entry in each]
+def _suited(given: _Given, choice: Choice) -> tuple[str, str]:
+    """The name of the weights for a picture, and a remark for the visitor."""
     if choice.weights:
-        return next(entry for entry in entries if entry.name == choice.weights), ""
+        return choice.weights, ""
+    photo, entries = given.photo, offered()
     wish = Wish(photo.format, photo.is_grey, given.quality, photo.tables is not None, choice.qf is not None)
     if not choice.method:
-        return choose(wish, [entry for entry in entries if entry.scale == 1])
-    entries = offered()[choice.method]
+        entry, remark = choose(wish, [entry for each in entries.values() for entry in each if entry.scale == 1])
+        return entry.name, remark
     try:
-        return choose(wish, entries)
+        entry, remark = choose(wish, entries[choice.method])
     except UserError:  # for other pictures, which the visitor wants to see nevertheless
         colour = "y" if photo.is_grey else "rgb"
-        entry = next((entry for entry in entries if entry.colour == colour), entries[0])
-        return entry, f"{entry.name} was made for other pictures ({entry.line().removeprefix('For: ')})"
+        found = entries[choice.method]
+        entry = next((entry for entry in found if entry.colour == colour), found[0])
+        remark = f"{entry.name} was made for other pictures ({entry.line().removeprefix('For: ')})"
+    return entry.name, remark
 
 
 def _eight_bits(photo: Photo) -> Photo:

@@ -50,10 +50,10 @@ class Model:
         applying: how it is applied.
 
     Attributes:
-        name: of the weights. method: the network's type. channels: 3, it takes RGB, or 1, luma. needs_tables: the
-        quantization tables of JPEG. estimates: what it says beside the image, in that order. window: which frames of a
-        video it sees. takes_clips: it sees several at once, so it is for videos only. needs_peaks: some of them are
-        the frames of peak quality.
+        name: of the weights. method: the network's type. parameters: how many it has. channels: 3, it takes RGB, or 1,
+        luma. needs_tables: the quantization tables of JPEG. estimates: what it says beside the image, in that order.
+        window: which frames of a video it sees. takes_clips: it sees several at once, so it is for videos only.
+        needs_peaks: some of them are the frames of peak quality.
 
     Raises:
         UserError: no such weights, or of a network that takes other channels, or no quality factor.
@@ -74,6 +74,7 @@ class Model:
         if applying.qf is not None:
             told["qf"] = applying.qf
         load_weights(network, path)
+        self.parameters = sum(parameter.numel() for parameter in network.parameters())
         network = network.to(applying.device).eval()
         self.window = _window(network, window_of(self.method))
         self.takes_clips, self.needs_peaks = self.window.size > 1, window_of(self.method) == PEAKS

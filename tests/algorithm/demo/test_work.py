@@ -11,6 +11,7 @@ from skimage import data
 from algorithm.demo.work import Choice, Studio, can_be_told, codecs, facts_of, offered
 from algorithm.enhance.model import Applying, Model
 from algorithm.enhance.picture import enhance_photo
+from net.weights import find
 from utils.errors import UserError
 from utils.photo import decode_photo
 
@@ -43,9 +44,9 @@ def test_what_enhance_py_would_make(studio):
     """By weights that are chosen as enhance.py does; nothing is scored, for nobody knows the clean picture."""
     photo = decode_photo(file_of(file_format="JPEG", quality=10), "a.jpg")
     outcome = studio.enhance(photo, Choice())
-    assert outcome.weights.name == "dcad-bsds500-qf10"
+    assert outcome.model.name == "dcad-bsds500-qf10"
     assert np.array_equal(
-        outcome.after.pixels, enhance_photo(photo, Model(outcome.weights.name, APPLYING), "a").photo.pixels
+        outcome.after.pixels, enhance_photo(photo, Model(outcome.model.name, APPLYING), "a").photo.pixels
     )
     assert np.array_equal(outcome.before.pixels, photo.pixels)
     assert outcome.facts == ("128 × 96", "JPEG quality 10")
@@ -63,7 +64,7 @@ def test_compressed_first(studio, orientation):
     outcome = studio.enhance(photo, Choice(codec="JPEG", quality=10))
     clean = photo.upright().pixels
     assert clean.shape[0] == (96 if orientation == 1 else 128)
-    assert outcome.weights.name == "dcad-bsds500-qf10"  # its tables tell the quality
+    assert outcome.model.name == "dcad-bsds500-qf10"  # its tables tell the quality
     psnr, ssim = outcome.scores
     assert (psnr.metric, psnr.unit, psnr.convention, ssim.metric) == ("PSNR", "dB", "RGB, uint8", "SSIM")
     for shown, *values in ((outcome.before, psnr.before, ssim.before), (outcome.after, psnr.after, ssim.after)):
@@ -79,9 +80,9 @@ def test_compressed_first(studio, orientation):
 def test_other_codecs_get_weights_of_their_own_or_for_any_quality(studio):
     photo = decode_photo(file_of(), "a.png")
     assert {"JPEG", "WebP", "HEVC"} <= set(codecs())
-    assert studio.enhance(photo, Choice(codec="HEVC", quality=37)).weights.name == "rbqe-bsds500-hevc"
+    assert studio.enhance(photo, Choice(codec="HEVC", quality=37)).model.name == "rbqe-bsds500-hevc"
     outcome = studio.enhance(photo, Choice(codec="WebP", quality=10))
-    assert outcome.weights.qualities.span  # not those for JPEG of quality 10
+    assert outcome.model.name == "fbcnn-bsds500-color"  # not those for JPEG of quality 10
     assert any("nothing is known of the damage in a WEBP file" in note for note in outcome.notes)
 
 
@@ -94,14 +95,30 @@ def test_a_damaged_picture_is_no_clean_one(studio):
 def test_method_weights_and_quality_factor(studio):
     photo = decode_photo(file_of(file_format="JPEG", quality=20), "a.jpg")
     blind, told, stronger = (studio.enhance(photo, Choice("FBCNN", qf=qf)) for qf in (None, 90, 5))
-    assert {each.weights.name for each in (blind, told, stronger)} == {"fbcnn-bsds500-color"}
+    assert {each.model.name for each in (blind, told, stronger)} == {"fbcnn-bsds500-color"}
     assert blind.notes[-1].startswith("to the network it looks like JPEG quality ")
     changes = [np.abs(each.after.pixels.astype(int) - photo.pixels).mean() for each in (told, stronger)]
     assert changes[1] > 1.3 * changes[0]
-    assert studio.enhance(photo, Choice("QGCN", "qgcn-bsds500-gray")).weights.name == "qgcn-bsds500-gray"
+    assert studio.enhance(photo, Choice("QGCN", "qgcn-bsds500-gray")).model.name == "qgcn-bsds500-gray"
     outcome = studio.enhance(photo, Choice("ARCNN"))
-    assert outcome.weights.name == "arcnn-bsds500-qf10"  # for colour, though not for this quality
+    assert outcome.model.name == "arcnn-bsds500-qf10"  # for colour, though not for this quality
     assert outcome.notes == ("arcnn-bsds500-qf10 was made for other pictures (jpeg, qf 10, rgb)",)
+
+
+def test_weights_of_ones_own(tmp_path):
+    path = tmp_path / "mine.safetensors"
+    path.write_bytes(find("fbcnn-bsds500-color").read_bytes())
+    studio = Studio(APPLYING, 1.0, str(path))
+    assert (studio.named.method, studio.weights) == ("FBCNN", str(path))
+    photo = decode_photo(file_of(file_format="JPEG", quality=20), "a.jpg")
+    outcome = studio.enhance(photo, Choice(weights=str(path), qf=20))
+    expected = studio.enhance(photo, Choice(weights="fbcnn-bsds500-color", qf=20))
+    assert (outcome.model.name, outcome.model.parameters) == ("mine", 1_685_764)
+    assert np.array_equal(outcome.after.pixels, expected.after.pixels)
+    with pytest.raises(UserError, match="no weights file or name mine"):
+        Studio(APPLYING, 1.0, "mine")
+    with pytest.raises(UserError, match="is for videos; choose weights for images"):
+        Studio(APPLYING, 1.0, "stdf-sample-qp37")
 
 
 def test_ensemble(studio):

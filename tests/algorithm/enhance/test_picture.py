@@ -43,7 +43,9 @@ def identity(picture):
     return picture.clone()
 
 
-@pytest.mark.parametrize("name", ["arcnn-bsds500-qf10", "qgcn-bsds500-color", "fbcnn-bsds500-gray"])
+@pytest.mark.parametrize(
+    "name", ["arcnn-bsds500-qf10", "qgcn-bsds500-color", "fbcnn-bsds500-gray", "rbqe-bsds500-jpeg"]
+)
 def test_pixels_are_those_of_test_py(name, tmp_path, monkeypatch, root, jpeg, applying):
     """Byte for byte the same PNG file, for the same JPEG file and weights."""
     grey = name.endswith("gray")
@@ -55,6 +57,8 @@ def test_pixels_are_those_of_test_py(name, tmp_path, monkeypatch, root, jpeg, ap
         data["tables"] = "file"
     tree = {"name": "t", "network": spec(find(path)), "dataset": {"test": data}, "device": "cpu",
             "test": {"ckp_load_path": str(path), "criterion": {}}}  # fmt: skip
+    if "rbqe" in name:
+        tree["test"]["forward"] = {"exit": "auto"}  # as its option file has it
     (tmp_path / "o.yml").write_text(yaml.safe_dump({"defaults": tree, "cases": {"c": {}}}))
     monkeypatch.chdir(tmp_path)
     with start_ranks("cpu") as ranks:
