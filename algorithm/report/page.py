@@ -45,6 +45,8 @@ def to_html(title: str, images: Comparison | None, videos: VideoTable | None) ->
         sections += [_crops({name: pictures for name, (pictures, _) in found.items() if pictures})]
     if videos is not None:
         sections.append(_videos(videos))
+    if images is not None:
+        sections.append(_tested(images))
     sections.append(Section("notes", "Notes", _list(map(escape, notes)) if notes else ""))
     sections = [section for section in sections if section.content]
     style, script = ((_HERE / name).read_text(encoding="utf-8") for name in ("style.css", "page.js"))
@@ -119,14 +121,18 @@ def _experiments(images: Comparison) -> Section:
         *([escape(metric.title), escape(metric.convention), _direction(metric.higher_is_better)]
           for metric in images.metrics),
     ]  # fmt: skip
-    experiments = [["experiment", "network", "parameters", "weights", "tested on"]]
-    experiments += [_experiment(each) for each in images.experiments]
     return Section(
         "experiments",
         "Experiments",
         f"<h3>Methods</h3>{_legend_table(images)}<p class='caption'>{escape(FACTS_CAPTION)}</p>"
-        f"<h3>Metrics</h3>{_table(rows, 3)}<h3>What was tested</h3>{_table(experiments, 2, 'dense')}",
+        f"<h3>Metrics</h3>{_table(rows, 3)}",
     )
+
+
+def _tested(images: Comparison) -> Section:
+    """What it takes to repeat the tests, which few readers want to see first."""
+    rows = [["experiment", "network", "parameters", "weights", "tested on"], *map(_experiment, images.experiments)]
+    return Section("tested", "What was tested", _table(rows, 2, "dense"))
 
 
 def _direction(higher: bool | None) -> str:

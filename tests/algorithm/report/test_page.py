@@ -50,7 +50,7 @@ def test_the_page_refers_to_nothing_outside(tested):
     assert len(names) == len(set(names))
     assert {place[1:] for place in places if place and place.startswith("#")} <= set(names)
     assert [attributes["id"] for tag, attributes in page.seen if tag == "section"] == [
-        "experiments", "tables", "plots", "crops"]  # fmt: skip
+        "experiments", "tables", "plots", "crops", "tested"]  # fmt: skip
 
 
 def test_what_it_says(experiment):
