@@ -19,6 +19,7 @@ from net.ops import dcn
 from net.weights import Entry
 from utils.checkpoint import load_checkpoint
 from utils.errors import UserError
+from utils.files import sha256_of
 from utils.options import Options, load_options
 from utils.ranks import Ranks
 
@@ -170,7 +171,7 @@ def test_starts_from_the_weights_of_another_network(opt, caplog, monkeypatch):
 def test_starts_from_published_weights_by_their_name(opt, tree):
     save_weights(build_network(tree["network"]), "weights/a.safetensors")
     entry = Entry(task="jpeg", colour="rgb", name="start", method="ARCNN", parameters=1, training="", figures=(),
-                  file="a.safetensors", bytes=1, sha256="0" * 64, licence="MIT")  # fmt: skip
+                  file="a.safetensors", bytes=1, sha256=sha256_of("weights/a.safetensors"), licence="MIT")  # fmt: skip
     Path("weights/index.json").write_text(f"[{entry.model_dump_json()}]")
     state = Trainer(load_options(opt, overrides=[warm("start")]), ALONE).algorithm.networks["net"].state_dict()
     assert all(torch.equal(tensor, state[name]) for name, tensor in load_file("weights/a.safetensors").items())

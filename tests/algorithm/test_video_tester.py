@@ -22,6 +22,7 @@ from net import save_weights
 from net.weights import Entry
 from utils.components import build
 from utils.errors import UserError
+from utils.files import sha256_of
 from utils.frames import frames_path, read_record, write_record
 from utils.options import Options, merge
 from utils.ranks import Ranks
@@ -282,7 +283,7 @@ def test_pqfs_have_their_own_weights(clip_options, ending):
 
 def entry(path: Path) -> Entry:
     return Entry(task="video", colour="y", name=path.stem, method="STDF", parameters=1, training="", figures=(),
-                 file=path.name, bytes=1, sha256="0" * 64, licence="MIT")  # fmt: skip
+                 file=path.name, bytes=1, sha256=sha256_of(path), licence="MIT")  # fmt: skip
 
 
 # ----------------------------------------------------------------------- going on

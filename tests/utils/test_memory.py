@@ -11,9 +11,12 @@ import numpy as np
 from utils.memory import keep_freed_memory
 if sys.argv[1] == "keep":
     assert keep_freed_memory()
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+start = faults()
 for _ in range(50):
     np.ones(8_000_000)  # 64 MB, above the largest threshold glibc chooses by itself
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+print(faults() - start)
 """
 
 
