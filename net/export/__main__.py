@@ -12,13 +12,14 @@ import re
 import sys
 import time
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import yaml
 
 from net.export.onnx_file import OPSET, TOLERANCE, OnnxFile, export
 from net.export.source import Source
 from utils.errors import UserError, command
+from utils.parser import Parser
 
 _EPILOG = """\
 examples:
@@ -33,11 +34,6 @@ to run the file in Python, without PyTorch:
   x = cv2.imread("photo.jpg")[None, :, :, ::-1].transpose(0, 3, 1, 2).astype(np.float32) / 255
   y = session.run(["image"], {"x": x})[0]
   cv2.imwrite("better.png", (255 * y[0].clip(0, 1)).round().astype(np.uint8).transpose(1, 2, 0)[:, :, ::-1])"""
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message} (see {self.prog} --help)")
 
 
 @command
@@ -79,8 +75,7 @@ def summary(written: OnnxFile, tolerance: float) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser("python -m net.export", description=__doc__, epilog=_EPILOG,
-                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser = Parser(__doc__, epilog=_EPILOG)
     add = parser.add_argument
     add("weights", metavar="NAME|PATH", help="weights by name (python -m net.weights list names all), or a file: ours, "
         "a training checkpoint, or the official one of a method")  # fmt: skip
