@@ -19,6 +19,7 @@ from net.weights.card import Entry, facts_lines, read_figures
 from net.weights.index import write_index
 from utils.arguments import option_parser, parse_options
 from utils.checkpoint import load_checkpoint
+from utils.columns import markdown
 from utils.components import build
 from utils.errors import UserError, command
 from utils.files import atomic_path, sha256_of
@@ -97,7 +98,6 @@ def _card(entry: Entry, spec: dict[str, Any], state: dict[str, Any], results: di
     # The speed is a figure of the machine, not of the weights.
     rows = [[cell for title, cell in row.items() if title != SPEED] for row in results["means"]]
     header = [title for title in results["means"][0] if title != SPEED]
-    table = [header, ["---"] * len(header), *rows]
     lines = [
         f"# {entry.name}",
         "",
@@ -105,8 +105,7 @@ def _card(entry: Entry, spec: dict[str, Any], state: dict[str, Any], results: di
         "",
         "## Figures",
         "",
-        *("| " + " | ".join(row) + " |" for row in table),
-        "",
+        markdown([header, *rows], 3),
         "## Training",
         "",
         f"- data: {_images(data)}, validation {_images(options['dataset']['val'])}; the test sets above were not seen",

@@ -22,6 +22,7 @@ from algorithm.tester import trained_network
 from dataset import build_dataset
 from dataset.loader import eval_batches
 from net.rbqe import RBQE
+from utils.columns import markdown
 from utils.components import validate_component
 from utils.errors import UserError, command
 from utils.files import atomic_path
@@ -107,7 +108,6 @@ class Journey:
         numbers = range(len(self.direct))
         rows = [
             ["", *groups, "thousand MACs per pixel"],
-            ["---", *["---:"] * len(groups), "---:"],
             ["compressed", *(self._cell(group, None) for group in groups), ""],
             *(
                 [f"exit {number}", *(self._cell(group, number) for group in groups), f"{self.direct[number]:,.1f}"]
@@ -120,8 +120,7 @@ class Journey:
             ],
             [f"images leaving at {'/'.join(map(str, numbers))}", *(self._leaving(group) for group in groups), ""],
         ]
-        table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
-        return f"# {self.title}\n\n{' / '.join(self.metrics.names)}, mean over images\n\n{table}\n"
+        return f"# {self.title}\n\n{' / '.join(self.metrics.names)}, mean over images\n\n{markdown(rows, 1)}"
 
     def _cell(self, group: str, exit: int | str | None) -> str:
         """Mean scores of a group: compressed (None), of one exit, or of the one that the threshold chooses."""

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from algorithm.demo.work import Choice, Outcome, Studio, can_be_told, codecs, facts_of, offered
+from algorithm.tables import digits_of, number
+from utils.columns import markdown
 from utils.errors import UserError
 from utils.photo_write import write_photo
 
@@ -216,17 +218,13 @@ def describe(outcome: Outcome) -> str:
     text = "\n\n".join(html.escape(line, quote=False) for line in lines)
     if not outcome.scores:
         return text
-    rows = ["| | before | after | gain |", "|---|---:|---:|---:|"]
+    rows = [["", "before", "after", "gain"]]
     for score in outcome.scores:
-        unit, digits = (f" [{score.unit}]", 2) if score.unit else ("", 4)
-        values = [
-            f"{score.before:.{digits}f}",
-            f"{score.after:.{digits}f}",
-            f"{score.after - score.before:+.{digits}f}",
-        ]
-        rows.append(f"| {score.metric}{unit} | {' | '.join(values)} |")
+        digits, unit = digits_of(score.unit), f" [{score.unit}]" if score.unit else ""
+        gain = number(score.after - score.before, digits, sign=True)
+        rows.append([f"{score.metric}{unit}", number(score.before, digits), number(score.after, digits), gain])
     of = " / ".join(dict.fromkeys(score.convention for score in outcome.scores))
-    return "\n".join([text, "", *rows, "", f"*against the clean picture ({html.escape(of)})*"])
+    return f"{text}\n\n{markdown(rows, 1)}\n*against the clean picture ({html.escape(of)})*"
 
 
 def _quality_label(name: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from net.weights.card import Entry
 from net.weights.index import FILE, Known, known_weights, lookup, write_index
-from utils.columns import aligned
+from utils.columns import aligned, markdown
 from utils.download import download
 from utils.errors import UserError, command
 from utils.files import sha256_of, write_between
@@ -51,9 +51,8 @@ def listing(known: list[Known]) -> str:
 
 def table(known: list[Known]) -> str:
     """The same as Markdown, for docs/weights.md."""
-    rows = [_HEADER, [*["---"] * 5, "---:", "---:", "", "---"]]
-    rows += [[f"[{name}](../weights/{name}.md)", *cells] for name, *cells in map(_row, known)]
-    return "\n".join(f"| {' | '.join(row[:7] + row[8:])} |" for row in rows)
+    rows = [_HEADER, *([f"[{name}](../weights/{name}.md)", *cells] for name, *cells in map(_row, known))]
+    return markdown([row[:7] + row[8:] for row in rows], 5).rstrip()  # without «not here»
 
 
 def write_table(known: list[Known], path: Path) -> str:
