@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 PORT ?= 29517
+# Processes that run the tests.
+JOBS ?= 2
 
 PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.powerqe-installed
@@ -21,7 +23,7 @@ install: $(INSTALLED) ## create .venv, install PowerQE and its requirements ther
 
 test: lint ## lint, compile, then run all tests
 	$(PY) $(DCN)/build.py
-	$(PY) -m pytest
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist worksteal
 
 lint: $(INSTALLED) ## check style and types
 	$(VENV)/bin/ruff check

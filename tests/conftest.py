@@ -20,6 +20,11 @@ ROOT = Path(__file__).resolve().parents[1]
 STANDIN = ROOT / "tests/data/standin"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest test first, or one of several processes would end with it while the others have nothing to do."""
+    items.sort(key=lambda item: item.name != "test_every_command_works")
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The repository."""

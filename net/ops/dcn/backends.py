@@ -88,14 +88,17 @@ def run(a: Arguments) -> Tensor:
     return backend.run(a)
 
 
-# torch.compile does not trace but call this: loading a library cannot be compiled. What it has compiled is compiled
-# again when `forced` changes.
-@torch.compiler.assume_constant_result
 def _name(device: str, forced: str | None) -> str:
     if device not in _chosen:
         _chosen[device] = _select(device, forced)
         logger.info(f"deformable convolution: {_describe(device)}")
     return _chosen[device].name
+
+
+# torch.compile does not trace but call it: loading a library cannot be compiled. What it has compiled is compiled again
+# when `forced` changes. This is torch.compiler.assume_constant_result, which would load the compiler at once: two
+# seconds of every command.
+_name._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def _select(device: str, forced: str | None) -> _Choice:
