@@ -52,7 +52,7 @@ class Models:
     Args:
         weights: for all files, a name or a path; None: those that suit a file.
         applying: how they are applied.
-        period: every so manieth frame of videos is of peak quality; None: as a file beside the video says.
+        period: every `period`-th frame of videos is of peak quality; None: as a file beside the video says.
 
     Raises:
         UserError: see `Model`; at once if weights are named.
