@@ -1,6 +1,5 @@
 """What was tested and how: the facts that results.json (images) and report.json (videos) tell beside the scores."""
 
-import platform
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import torch
 from torch import nn
 
 from utils.files import sha256_of
+from utils.machine import device_name
 from utils.options import Options
 
 
@@ -25,7 +25,7 @@ def facts_of(options: Options, device: torch.device, parameters: int, weights: d
         "parameters": parameters,
         "weights": {name: {"path": str(path), "sha256": sha256_of(path)} for name, path in weights.items()},
         "test": {**test, "dcn": options.dcn},
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
+        "device": device_name(device),
         "versions": {"torch": str(torch.__version__)},
     }
 
