@@ -39,7 +39,7 @@ CSS = """
 
 @dataclass(frozen=True)
 class _Controls:
-    """What a visitor sets, in the order of `_choice`."""
+    """What a visitor sets, in the order in which `_Actions.enhance` takes it."""
 
     method: Any
     weights: Any
