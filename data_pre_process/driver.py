@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -141,7 +141,7 @@ def make_files(jobs: Sequence[FileJob], args: argparse.Namespace, unit: str = "i
     with stoppable(), _pool(args.nworker) as pool:
         runs = [pool.submit(_do, job) for job in todo]
         for run in progress(as_completed(runs), args, len(runs), unit):
-            if failure := _result(run):
+            if failure := run.result():
                 failures.append(failure)
     if failures:
         raise UserError(_summary(sorted(failures), len(jobs), unit))
@@ -193,13 +193,6 @@ def _do(job: FileJob) -> str | None:
     return None
 
 
-def _result(run: "Future[str | None]") -> str | None:
-    try:
-        return run.result()
-    except BrokenProcessPool:
-        raise UserError("a worker process was killed, probably for lack of memory; use a smaller --nworker") from None
-
-
 def _summary(failures: list[str], total: int, unit: str) -> str:
     shown = "; ".join(failures[:3])
     more = f"; and {len(failures) - 3} more" if len(failures) > 3 else ""
@@ -219,11 +212,17 @@ class _GivenUp(BaseException):
 
 @contextmanager
 def _pool(nworker: int) -> Iterator[ProcessPoolExecutor]:
-    """A pool that drops the waiting jobs, and waits for the running ones, when the block is left early."""
+    """A pool that drops the waiting jobs, and waits for the running ones, when the block is left early.
+
+    Raises:
+        UserError: a worker is gone, which both asking for work and for its result tell.
+    """
     stop = RawValue("b", 0)
     pool = ProcessPoolExecutor(nworker, initializer=_start_worker, initargs=(stop,))
     try:
         yield pool
+    except BrokenProcessPool:
+        raise UserError("a worker process was killed, probably for lack of memory; use a smaller --nworker") from None
     except BaseException:
         stop.value = 1
         raise

@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data_pre_process import driver
 from data_pre_process.main_down_sample import main
+from utils.errors import UserError
 from utils.image_io import read_image, write_image
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -158,6 +160,16 @@ def test_an_interruption_leaves_whole_files_only(slow, tmp_path, number, whole_g
     assert 3 <= len(made) < 24
     for path in made:  # a temporary file would be no number
         assert (read_image(path) == int(path.stem)).all()
+
+
+def test_a_worker_is_killed_before_all_work_was_handed_out():
+    def go_on() -> None:
+        with driver._pool(1) as pool:
+            pool.submit(os._exit, 1).exception()
+            pool.submit(int)
+
+    with pytest.raises(UserError, match="a worker process was killed"):
+        go_on()
 
 
 def test_a_killed_worker_ends_the_command_with_a_reason(slow):
