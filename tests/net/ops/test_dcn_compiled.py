@@ -210,7 +210,8 @@ def test_many_channels_go_in_several_slabs(
 
 
 def peak_memory(work: Callable[[], object]) -> int:
-    """Bytes by which the memory of this process grows at most while it works."""
+    """Bytes by which the memory of this process grows at most while it works: the least of three times, for what else
+    the process does meanwhile (threads of other tests, the garbage collector) can only add to it."""
     status, reset = Path("/proc/self/status"), Path("/proc/self/clear_refs")
     give_back = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if not (reset.exists() and give_back):
@@ -219,11 +220,14 @@ def peak_memory(work: Callable[[], object]) -> int:
     def read(name: str) -> int:
         return int(next(line.split()[1] for line in status.read_text().splitlines() if line.startswith(name))) * 1024
 
-    give_back(0)  # what has been freed would be used again, unseen
-    reset.write_text("5")
-    before = read("VmRSS")
-    work()
-    return read("VmHWM") - before
+    def once() -> int:
+        give_back(0)  # what has been freed would be used again, unseen
+        reset.write_text("5")
+        before = read("VmRSS")
+        work()
+        return read("VmHWM") - before
+
+    return min(once() for _ in range(3))
 
 
 @pytest.mark.parametrize("shape", [(6, 4, 128, 128), (1, 1536, 16, 16), (64, 512, 3, 3)])
