@@ -101,7 +101,7 @@ class Studio:
     def __init__(self, applying: Applying, megapixels: float, weights: str | None = None) -> None:
         self._applying, self._largest = applying, int(megapixels * 1e6)
         self._load = lru_cache(maxsize=_MODELS)(Model)
-        self.weights, self.named = weights, None if weights is None else Model(weights, applying)
+        self.weights, self.named = weights, None if weights is None else self._load(weights, applying)
         if self.named and self.named.takes_clips:
             raise UserError(f"{self.named.method} ({weights}) is for videos; choose weights for images")
 
