@@ -8,8 +8,10 @@ JOBS ?= 2
 
 PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.powerqe-installed
-SCRIPTS := $(PY) data_pre_process
+PREPARE := $(PY) data_pre_process
 DCN := net/ops/dcn
+SCRIPTS := train.py test.py enhance.py demo.py
+ROOMS := algorithm data_pre_process dataset net utils
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -28,6 +30,8 @@ test: lint ## lint, compile, then run all tests
 lint: $(INSTALLED) ## check style and types
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
+	@rm -rf build/typing && mkdir -p build/typing/powerqe
+	@ln -s $(ROOMS:%=../../../%) ../../../powerqe/__init__.py build/typing/powerqe && ln -s $(SCRIPTS:%=../../%) build/typing
 	$(VENV)/bin/pyright
 
 format: $(INSTALLED) ## put all files in the project's style
@@ -35,11 +39,11 @@ format: $(INSTALLED) ## put all files in the project's style
 	$(VENV)/bin/ruff format
 
 quickstart: $(INSTALLED) ## prepare data, train, test and compare on embedded photographs (5 minutes, no GPU)
-	$(SCRIPTS)/main_quickstart_data.py
-	$(SCRIPTS)/main_down_sample.py quickstart 2
-	$(SCRIPTS)/main_compress_jpeg.py quickstart/raw_ds_2 10 quickstart/jpeg_ds_2
-	$(SCRIPTS)/main_create_lmdb.py quickstart/raw_ds_2
-	$(SCRIPTS)/main_create_lmdb.py quickstart/jpeg_ds_2/qf10
+	$(PREPARE)/main_quickstart_data.py
+	$(PREPARE)/main_down_sample.py quickstart 2
+	$(PREPARE)/main_compress_jpeg.py quickstart/raw_ds_2 10 quickstart/jpeg_ds_2
+	$(PREPARE)/main_create_lmdb.py quickstart/raw_ds_2
+	$(PREPARE)/main_create_lmdb.py quickstart/jpeg_ds_2/qf10
 	OMP_NUM_THREADS=1 $(PY) -m torch.distributed.run --nproc_per_node=2 --master_port=$(PORT) train.py --opt opts/quickstart.yml
 	$(PY) test.py --opt opts/quickstart.yml
 	@echo 'look at exp/quickstart-qf10/crops.png (compressed | enhanced | original) and results.md beside it'

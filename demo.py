@@ -2,8 +2,8 @@
 
 import sys
 
-from algorithm.demo.serve import parser, serve
-from utils.errors import command
+from powerqe.algorithm.demo.serve import parser, serve
+from powerqe.utils.errors import command
 
 
 @command

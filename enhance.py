@@ -4,12 +4,12 @@ import sys
 
 from tqdm import tqdm
 
-from algorithm.enhance.arguments import applying, parser
-from algorithm.enhance.files import check_crf, find_jobs, make_folder
-from algorithm.enhance.run import Models, Result, enhance_files
-from utils.errors import command
-from utils.log import progress_bar, start_log
-from utils.memory import keep_freed_memory
+from powerqe.algorithm.enhance.arguments import applying, parser
+from powerqe.algorithm.enhance.files import check_crf, find_jobs, make_folder
+from powerqe.algorithm.enhance.run import Models, Result, enhance_files
+from powerqe.utils.errors import command
+from powerqe.utils.log import progress_bar, start_log
+from powerqe.utils.memory import keep_freed_memory
 
 
 @command

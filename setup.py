@@ -7,10 +7,12 @@ import importlib.util
 from pathlib import Path
 from types import ModuleType
 
-from setuptools import Extension, setup
+from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
-PACKAGE = "net.ops.dcn"
+OPERATORS = "powerqe.net.ops.dcn"
+ROOMS = ["algorithm", "data_pre_process", "dataset", "net", "utils"]
+"""Folders of the checkout that are packages of powerqe."""
 
 
 def _load_build() -> ModuleType:
@@ -30,7 +32,7 @@ class BuildOperators(build_ext):
     """Leaves out what cannot be built, with a line that says why: everything works without it, but slower."""
 
     def build_extension(self, ext: Extension) -> None:
-        library = next(library for library in BUILD.LIBRARIES if ext.name == f"{PACKAGE}.{library.name}")
+        library = next(library for library in BUILD.LIBRARIES if ext.name == f"{OPERATORS}.{library.name}")
         path = Path(self.get_ext_fullpath(ext.name))
         path.parent.mkdir(parents=True, exist_ok=True)
         BUILD.build(library, path, Path(self.build_temp))
@@ -41,6 +43,8 @@ class BuildOperators(build_ext):
 
 
 setup(
-    ext_modules=[Extension(f"{PACKAGE}.{library.name}", sources=[], optional=True) for library in BUILD.LIBRARIES],
+    packages=["powerqe", *(f"powerqe.{name}" for name in find_packages(include=[f"{room}*" for room in ROOMS]))],
+    package_dir={"powerqe": "powerqe"} | {f"powerqe.{room}": room for room in ROOMS},
+    ext_modules=[Extension(f"{OPERATORS}.{library.name}", sources=[], optional=True) for library in BUILD.LIBRARIES],
     cmdclass={"build_ext": BuildOperators},
 )

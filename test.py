@@ -1,10 +1,10 @@
 """Test the network of an option file. Enhanced pictures and tables of results go to exp/<option file>-<case>/."""
 
-from algorithm.tester import test
-from utils.arguments import option_parser, parse_options
-from utils.errors import command
-from utils.log import start_log
-from utils.ranks import leave, start_ranks
+from powerqe.algorithm.tester import test
+from powerqe.utils.arguments import option_parser, parse_options
+from powerqe.utils.errors import command
+from powerqe.utils.log import start_log
+from powerqe.utils.ranks import leave, start_ranks
 
 EXAMPLES = (
     "python test.py --opt opts/arcnn.yml --case div2k-qf10",

@@ -1,11 +1,11 @@
 """Train the network of an option file. Checkpoints, log and TensorBoard curves go to exp/<option file>-<case>/."""
 
-from algorithm.experiment import Experiment, archive, find_resume
-from algorithm.trainer import Trainer
-from utils.arguments import option_parser, parse_options
-from utils.errors import command
-from utils.log import logger, start_log
-from utils.ranks import leave, start_ranks
+from powerqe.algorithm.experiment import Experiment, archive, find_resume
+from powerqe.algorithm.trainer import Trainer
+from powerqe.utils.arguments import option_parser, parse_options
+from powerqe.utils.errors import command
+from powerqe.utils.log import logger, start_log
+from powerqe.utils.ranks import leave, start_ranks
 
 EXAMPLES = (
     "python train.py --opt opts/arcnn.yml --case div2k-qf10",

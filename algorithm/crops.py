@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from algorithm.evaluate import Metrics, Record, Scores, enlarged
-from algorithm.forward import middle
-from algorithm.phase import Batch
-from utils.files import atomic_path
-from utils.tensors import to_image
+from powerqe.algorithm.evaluate import Metrics, Record, Scores, enlarged
+from powerqe.algorithm.forward import middle
+from powerqe.algorithm.phase import Batch
+from powerqe.utils.files import atomic_path
+from powerqe.utils.tensors import to_image
 
 SIDE = 128
 """Largest side of a crop, in pixels."""

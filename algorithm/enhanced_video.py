@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from dataset.videos import eight_bits
-from utils.errors import UserError
-from utils.video_file import VideoWriter
-from utils.yuv import Chroma, Frame, Geometry, YUVName, YUVReader, from_rgb, neutral_chroma
+from powerqe.dataset.videos import eight_bits
+from powerqe.utils.errors import UserError
+from powerqe.utils.video_file import VideoWriter
+from powerqe.utils.yuv import Chroma, Frame, Geometry, YUVName, YUVReader, from_rgb, neutral_chroma
 
 
 def geometry_of(sequence: Any) -> Geometry:

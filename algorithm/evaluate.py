@@ -12,15 +12,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from algorithm.forward import middle, picture
-from algorithm.phase import Batch
-from dataset.loader import eval_batches
-from utils.components import Component, build
-from utils.log import logger, progress_bar
-from utils.metrics import METRICS, MetricUnavailable
-from utils.ranks import Ranks
-from utils.resize import imresize
-from utils.tensors import to_image, to_tensor
+from powerqe.algorithm.forward import middle, picture
+from powerqe.algorithm.phase import Batch
+from powerqe.dataset.loader import eval_batches
+from powerqe.utils.components import Component, build
+from powerqe.utils.log import logger, progress_bar
+from powerqe.utils.metrics import METRICS, MetricUnavailable
+from powerqe.utils.ranks import Ranks
+from powerqe.utils.resize import imresize
+from powerqe.utils.tensors import to_image, to_tensor
 
 Enhance = Callable[[Batch], Any]
 """A batch -> the enhanced images, or a tuple of them and what else the network says."""
@@ -184,10 +184,10 @@ def evaluate(
     """Score a data set, its images dealt out to the ranks.
 
     Args:
-        dataset: indexable by int; samples as dataset.loader collates them.
+        dataset: indexable by int; samples as powerqe.dataset.loader collates them.
         metrics: what to compute; without ground truth, what needs none.
         ranks: the processes that share the work.
-        enhance: a network (algorithm.forward.Forward); None scores lq only. Its `estimates`, if it has them,
+        enhance: a network (powerqe.algorithm.forward.Forward); None scores lq only. Its `estimates`, if it has them,
             names what it returns after the image; for its `on_cpu` see `home`.
         with_baseline: score lq too; where gt is a whole number of times larger, lq `enlarged` so many times. Where the
             sizes do not match, only by metrics that need no gt.
@@ -258,7 +258,7 @@ def enlargement(image: Tensor, larger: Tensor) -> int:
 
 
 def enlarged(image: Tensor, factor: int) -> Tensor:
-    """(N, C, H, W) in [0, 1] enlarged as super-resolution papers do it for comparison, see `utils.resize.imresize`."""
+    """(N, C, H, W) in [0, 1] enlarged as super-resolution papers do it for comparison, see `powerqe.utils.resize.imresize`."""
     if factor == 1:
         return image
     return torch.stack([to_tensor(imresize(to_image(one), factor)) for one in image]).to(image.device)

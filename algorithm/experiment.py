@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from algorithm.evaluate import Record, enlarged, enlargement
-from algorithm.forward import middle
-from algorithm.phase import Batch
-from utils.checkpoint import copy_checkpoint, load_checkpoint, newest_sound, prune, save_checkpoint
-from utils.errors import UserError
-from utils.files import atomic_path
-from utils.log import logger
-from utils.options import Options
+from powerqe.algorithm.evaluate import Record, enlarged, enlargement
+from powerqe.algorithm.forward import middle
+from powerqe.algorithm.phase import Batch
+from powerqe.utils.checkpoint import copy_checkpoint, load_checkpoint, newest_sound, prune, save_checkpoint
+from powerqe.utils.errors import UserError
+from powerqe.utils.files import atomic_path
+from powerqe.utils.log import logger
+from powerqe.utils.options import Options
 
 SAMPLE = 192
 """Side of the sample pictures in TensorBoard, in pixels."""

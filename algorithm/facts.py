@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from utils.files import sha256_of
-from utils.machine import device_name
-from utils.options import Options
+from powerqe.utils.files import sha256_of
+from powerqe.utils.machine import device_name
+from powerqe.utils.options import Options
 
 
 def facts_of(options: Options, device: torch.device, parameters: int, weights: dict[str, Path]) -> dict[str, Any]:

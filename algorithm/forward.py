@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from algorithm.phase import Batch
-from utils.codecs.jpeg_dominant import dominant_quality
-from utils.errors import UserError
-from utils.registry import nearest
-from utils.tensors import to_image
+from powerqe.algorithm.phase import Batch
+from powerqe.utils.codecs.jpeg_dominant import dominant_quality
+from powerqe.utils.errors import UserError
+from powerqe.utils.registry import nearest
+from powerqe.utils.tensors import to_image
 
 _SOURCES = {
     "tables": "DegradedImages has them with codec JPEG (and grid: patch in training), PairedImages with tables: file",

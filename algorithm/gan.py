@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from pydantic import NonNegativeFloat, NonNegativeInt
 from torch import Tensor, nn
 
-from algorithm.losses import Loss, Losses, WeightedLosses
-from algorithm.phase import Batch, Phase, Setting
-from algorithm.registry import ALGORITHMS
-from utils.components import Slot, build
+from powerqe.algorithm.losses import Loss, Losses, WeightedLosses
+from powerqe.algorithm.phase import Batch, Phase, Setting
+from powerqe.algorithm.registry import ALGORITHMS
+from powerqe.utils.components import Slot, build
 
 
 @ALGORITHMS.register()

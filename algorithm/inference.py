@@ -15,17 +15,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from algorithm.forward import Forward
-from algorithm.self_ensemble import SelfEnsemble
-from algorithm.tiles import Ratios, Tile, core_size, divide
-from algorithm.whole_picture import Unknown, WholePicture
-from net.calls import Arguments, is_picture, moved, rebuilt, results
-from net.measure.far_modules import follows_motion, global_modules
-from net.measure.receptive import FURTHEST, reach
-from utils.errors import UserError
-from utils.log import logger
-from utils.memory import is_out_of_memory
-from utils.options import Applied
+from powerqe.algorithm.forward import Forward
+from powerqe.algorithm.self_ensemble import SelfEnsemble
+from powerqe.algorithm.tiles import Ratios, Tile, core_size, divide
+from powerqe.algorithm.whole_picture import Unknown, WholePicture
+from powerqe.net.calls import Arguments, is_picture, moved, rebuilt, results
+from powerqe.net.measure.far_modules import follows_motion, global_modules
+from powerqe.net.measure.receptive import FURTHEST, reach
+from powerqe.utils.errors import UserError
+from powerqe.utils.log import logger
+from powerqe.utils.memory import is_out_of_memory
+from powerqe.utils.options import Applied
 
 Call = Callable[..., Any]
 SMALLEST = 32
@@ -119,7 +119,7 @@ class Tiled:
                 raise UserError(
                     f"{type(self._network).__name__} sees further than {FURTHEST} pixels, so tiles cannot give what "
                     "the whole picture gives: set how many pixels tiles overlap (tile.overlap), or do without tiles. "
-                    "Means over the picture are found if the network takes them through net.blocks.GlobalMean; "
+                    "Means over the picture are found if the network takes them through powerqe.net.blocks.GlobalMean; "
                     "weights that hold NaN look the same"
                 )
             self._reaches[key] = found

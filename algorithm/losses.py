@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from pydantic import Field, PositiveFloat
 from torch import Tensor, nn
 
-from algorithm.registry import LOSSES
-from utils.components import Component, Slot, build
+from powerqe.algorithm.registry import LOSSES
+from powerqe.utils.components import Component, Slot, build
 
 
 class LossOptions(Component):

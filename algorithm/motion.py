@@ -5,12 +5,12 @@ from typing import Annotated, Any
 from pydantic import Field
 from torch import nn
 
-from algorithm.losses import Loss, Losses, WeightedLosses
-from algorithm.phase import Batch, Phase, Setting
-from algorithm.registry import ALGORITHMS
-from net.mfqe import MFQE
-from utils.components import Slot, build
-from utils.errors import UserError
+from powerqe.algorithm.losses import Loss, Losses, WeightedLosses
+from powerqe.algorithm.phase import Batch, Phase, Setting
+from powerqe.algorithm.registry import ALGORITHMS
+from powerqe.net.mfqe import MFQE
+from powerqe.utils.components import Slot, build
+from powerqe.utils.errors import UserError
 
 _MINOR = 0.01
 

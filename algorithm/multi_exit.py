@@ -6,11 +6,11 @@ import torch
 from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 
-from algorithm.losses import Loss, Losses, WeightedLosses
-from algorithm.phase import Batch, Phase, Setting
-from algorithm.registry import ALGORITHMS
-from utils.components import Slot, build
-from utils.errors import UserError
+from powerqe.algorithm.losses import Loss, Losses, WeightedLosses
+from powerqe.algorithm.phase import Batch, Phase, Setting
+from powerqe.algorithm.registry import ALGORITHMS
+from powerqe.utils.components import Slot, build
+from powerqe.utils.errors import UserError
 
 _EXIT_WEIGHTS = {  # QF or QP -> five exits
     **dict.fromkeys((50, 22), (2, 1, 1, 0.5, 0.5)),

@@ -12,7 +12,7 @@ import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import nn
 
-from algorithm.registry import OPTIMIZERS, SCHEDULERS
+from powerqe.algorithm.registry import OPTIMIZERS, SCHEDULERS
 
 Schedule = Callable[[int], float]
 Parameters = Iterable[nn.Parameter]

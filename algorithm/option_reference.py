@@ -1,6 +1,6 @@
 """The option reference in Markdown, made from the option models and the registries.
 
-    python -m algorithm.option_reference docs/options.md
+    python -m powerqe.algorithm.option_reference docs/options.md
 
 replaces what stands between the markers `<!-- options -->` and `<!-- /options -->` of the file; without a
 file the reference is printed.
@@ -17,17 +17,17 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-import dataset  # noqa: F401 - these imports make the registries known
-import net  # noqa: F401
-import utils.codecs
-import utils.metrics  # noqa: F401
-from utils.components import Component, Slot, shown
-from utils.errors import command
-from utils.files import write_between
-from utils.options import Options
-from utils.parser import Parser
-from utils.registry import REGISTRIES
-from utils.typewords import field_in_words, in_words
+import powerqe.dataset
+import powerqe.net
+import powerqe.utils.codecs
+import powerqe.utils.metrics  # noqa: F401
+from powerqe.utils.components import Component, Slot, shown
+from powerqe.utils.errors import command
+from powerqe.utils.files import write_between
+from powerqe.utils.options import Options
+from powerqe.utils.parser import Parser
+from powerqe.utils.registry import REGISTRIES
+from powerqe.utils.typewords import field_in_words, in_words
 
 START, END = "<!-- options -->", "<!-- /options -->"
 REQUIRED = "required"
@@ -194,7 +194,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Print the reference, or put it into a file."""
     parser = Parser(
         "Write the reference of all option keys, networks, data sets, losses and metrics, out of their code.",
-        examples=["python -m algorithm.option_reference docs/options.md"],
+        examples=["python -m powerqe.algorithm.option_reference docs/options.md"],
     )
     parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help="Markdown file in which the part between "
                         "its markers is written anew (default: print)")  # fmt: skip

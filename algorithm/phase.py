@@ -7,8 +7,8 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import nn
 
-from algorithm.losses import Loss
-from algorithm.optim import Schedule
+from powerqe.algorithm.losses import Loss
+from powerqe.algorithm.optim import Schedule
 
 Batch = dict[str, Any]
 

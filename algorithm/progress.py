@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from utils.log import duration, logger
-from utils.ranks import Ranks
+from powerqe.utils.log import duration, logger
+from powerqe.utils.ranks import Ranks
 
 SLOW_DATA = 0.3
 """Share of waiting for data above which the log says so."""

@@ -12,18 +12,18 @@ from typing import Any
 
 import yaml
 
-from algorithm.purpose import purpose_of
-from algorithm.tables import SPEED
-from net import load_weights, save_weights
-from net.weights.card import Entry, facts_lines, read_figures
-from net.weights.index import write_index
-from utils.arguments import option_parser, parse_options
-from utils.checkpoint import load_checkpoint
-from utils.columns import markdown
-from utils.components import build
-from utils.errors import UserError, command
-from utils.files import atomic_path, sha256_of
-from utils.options import Options
+from powerqe.algorithm.purpose import purpose_of
+from powerqe.algorithm.tables import SPEED
+from powerqe.net import load_weights, save_weights
+from powerqe.net.weights.card import Entry, facts_lines, read_figures
+from powerqe.net.weights.index import write_index
+from powerqe.utils.arguments import option_parser, parse_options
+from powerqe.utils.checkpoint import load_checkpoint
+from powerqe.utils.columns import markdown
+from powerqe.utils.components import build
+from powerqe.utils.errors import UserError, command
+from powerqe.utils.files import atomic_path, sha256_of
+from powerqe.utils.options import Options
 
 FOLDER = Path("weights")
 LICENCE = "Apache-2.0"
@@ -32,7 +32,7 @@ LICENCE = "Apache-2.0"
 @command
 def main() -> None:
     """Publish the experiment of an option file's case."""
-    parser = option_parser(__doc__, ["python -m algorithm.publish --opt opts/arcnn.yml --case bsds500-qf10"])
+    parser = option_parser(__doc__, ["python -m powerqe.algorithm.publish --opt opts/arcnn.yml --case bsds500-qf10"])
     parser.add_argument(
         "--url", metavar="URL", help="from where fetch gets the weights, if they are not kept with PowerQE"
     )
@@ -50,7 +50,7 @@ def publish(options: Options, arguments: str, url: str | None = None) -> Path:
     Args:
         options: of the experiment.
         arguments: with which train.py and test.py were called, for the card.
-        url: from which `python -m net.weights fetch` gets the file where it is not.
+        url: from which `python -m powerqe.net.weights fetch` gets the file where it is not.
 
     Raises:
         UserError: the experiment has not been trained or not been tested, or another card is damaged.

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from dataset.images import SETTING
-from net.weights.card import Purpose, Qualities
-from utils.codecs import CODECS
+from powerqe.dataset.images import SETTING
+from powerqe.net.weights.card import Purpose, Qualities
+from powerqe.utils.codecs import CODECS
 
 _CODEC = re.compile(r"(?<![a-z])(jpeg|hevc|bpg|webp|avif|HM|x265)(?![a-z])", re.IGNORECASE)
 _CLIPS = "VideoClips"

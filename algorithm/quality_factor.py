@@ -5,12 +5,12 @@ from typing import Annotated, Any
 from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 
-from algorithm.losses import Loss, Losses
-from algorithm.phase import Batch, Setting
-from algorithm.registry import ALGORITHMS
-from algorithm.regression import Regression
-from utils.components import Slot
-from utils.errors import UserError
+from powerqe.algorithm.losses import Loss, Losses
+from powerqe.algorithm.phase import Batch, Setting
+from powerqe.algorithm.registry import ALGORITHMS
+from powerqe.algorithm.regression import Regression
+from powerqe.utils.components import Slot
+from powerqe.utils.errors import UserError
 
 KEY = "quality"
 

@@ -1,8 +1,8 @@
 """The registries of this room."""
 
-from utils.registry import Registry
+from powerqe.utils.registry import Registry
 
-ALGORITHMS = Registry("algorithm", package="algorithm")
-LOSSES = Registry("loss", package="algorithm")
-OPTIMIZERS = Registry("optimizer", package="algorithm")
-SCHEDULERS = Registry("scheduler", package="algorithm")
+ALGORITHMS = Registry("algorithm", package="powerqe.algorithm")
+LOSSES = Registry("loss", package="powerqe.algorithm")
+OPTIMIZERS = Registry("optimizer", package="powerqe.algorithm")
+SCHEDULERS = Registry("scheduler", package="powerqe.algorithm")

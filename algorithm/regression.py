@@ -4,11 +4,11 @@ from typing import Annotated, Any
 
 from torch import nn
 
-from algorithm.forward import Forward, picture
-from algorithm.losses import Loss, Losses, WeightedLosses
-from algorithm.phase import Batch, Phase, Setting
-from algorithm.registry import ALGORITHMS
-from utils.components import Slot, build
+from powerqe.algorithm.forward import Forward, picture
+from powerqe.algorithm.losses import Loss, Losses, WeightedLosses
+from powerqe.algorithm.phase import Batch, Phase, Setting
+from powerqe.algorithm.registry import ALGORITHMS
+from powerqe.utils.components import Slot, build
 
 
 @ALGORITHMS.register()

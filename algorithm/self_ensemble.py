@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from net.blocks import to_multiple
-from net.calls import Arguments, rebuilt, results
+from powerqe.net.blocks import to_multiple
+from powerqe.net.calls import Arguments, rebuilt, results
 
 SYMMETRIES = 8
 _BLOCK = 8
@@ -58,7 +58,7 @@ class SelfEnsemble:
 
 
 def oriented(picture: Tensor, symmetry: int) -> Tensor:
-    """One of the eight orientations of (..., H, W), numbered as in utils.image_io: bit 1 mirrors left-right, then
+    """One of the eight orientations of (..., H, W), numbered as in powerqe.utils.image_io: bit 1 mirrors left-right, then
     bit 2 up-down, then bit 4 swaps rows and columns."""
     flipped = picture.flip([axis for axis, bit in ((-1, 1), (-2, 2)) if symmetry & bit])
     return flipped.transpose(-2, -1).contiguous() if symmetry & 4 else flipped

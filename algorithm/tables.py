@@ -10,9 +10,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from algorithm.evaluate import Metrics, Record, mean
-from utils.columns import aligned, markdown
-from utils.files import atomic_path
+from powerqe.algorithm.evaluate import Metrics, Record, mean
+from powerqe.utils.columns import aligned, markdown
+from powerqe.utils.files import atomic_path
 
 NOT_AVAILABLE = "n/a"
 SPEED = "images/s"

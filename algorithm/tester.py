@@ -7,26 +7,26 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from algorithm.crops import Crops
-from algorithm.evaluate import Metrics, Record, evaluate
-from algorithm.facts import facts_of, image_facts
-from algorithm.inference import enhancer
-from algorithm.phase import Batch
-from algorithm.tables import Table, write_tables
-from algorithm.video_report import VideoReport
-from algorithm.video_tester import ByPeak, test_videos
-from dataset import build_dataset
-from net import load_weights
-from net.ops.dcn import force_backend
-from net.weights import find
-from utils.components import build
-from utils.errors import UserError
-from utils.image_io import write_image
-from utils.log import logger
-from utils.memory import keep_freed_memory
-from utils.options import Options
-from utils.ranks import Ranks
-from utils.tensors import to_image
+from powerqe.algorithm.crops import Crops
+from powerqe.algorithm.evaluate import Metrics, Record, evaluate
+from powerqe.algorithm.facts import facts_of, image_facts
+from powerqe.algorithm.inference import enhancer
+from powerqe.algorithm.phase import Batch
+from powerqe.algorithm.tables import Table, write_tables
+from powerqe.algorithm.video_report import VideoReport
+from powerqe.algorithm.video_tester import ByPeak, test_videos
+from powerqe.dataset import build_dataset
+from powerqe.net import load_weights
+from powerqe.net.ops.dcn import force_backend
+from powerqe.net.weights import find
+from powerqe.utils.components import build
+from powerqe.utils.errors import UserError
+from powerqe.utils.image_io import write_image
+from powerqe.utils.log import logger
+from powerqe.utils.memory import keep_freed_memory
+from powerqe.utils.options import Options
+from powerqe.utils.ranks import Ranks
+from powerqe.utils.tensors import to_image
 
 
 def test(options: Options, ranks: Ranks) -> Table | VideoReport:

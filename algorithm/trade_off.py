@@ -16,20 +16,20 @@ from typing import Any, NamedTuple
 
 import torch
 
-from algorithm.evaluate import Metrics, Scores, mean
-from algorithm.phase import Batch
-from algorithm.tester import trained_network
-from dataset import build_dataset
-from dataset.loader import eval_batches
-from net.rbqe import RBQE
-from utils.columns import markdown
-from utils.components import validate_component
-from utils.errors import UserError, command
-from utils.files import atomic_path
-from utils.log import progress_bar
-from utils.options import Options, load_options
-from utils.parser import Parser
-from utils.ranks import start_ranks
+from powerqe.algorithm.evaluate import Metrics, Scores, mean
+from powerqe.algorithm.phase import Batch
+from powerqe.algorithm.tester import trained_network
+from powerqe.dataset import build_dataset
+from powerqe.dataset.loader import eval_batches
+from powerqe.net.rbqe import RBQE
+from powerqe.utils.columns import markdown
+from powerqe.utils.components import validate_component
+from powerqe.utils.errors import UserError, command
+from powerqe.utils.files import atomic_path
+from powerqe.utils.log import progress_bar
+from powerqe.utils.options import Options, load_options
+from powerqe.utils.parser import Parser
+from powerqe.utils.ranks import start_ranks
 
 PSNR = "PSNR"
 THRESHOLDS = [step / 200 for step in range(201)]
@@ -237,7 +237,7 @@ def _curve(axis: Any, points: Sequence[Point], own: Point, what: str) -> None:
 
 def _parser() -> Parser:
     parser = Parser(
-        __doc__, examples=["python -m algorithm.trade_off --opt opts/rbqe.yml --case bsds500-jpeg bsds500-hevc"]
+        __doc__, examples=["python -m powerqe.algorithm.trade_off --opt opts/rbqe.yml --case bsds500-jpeg bsds500-hevc"]
     )
     add = parser.add_argument
     add(

@@ -13,23 +13,23 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import Subset
 
-from algorithm.evaluate import Enhance, Metrics, evaluate
-from algorithm.experiment import Experiment
-from algorithm.inference import enhancer
-from algorithm.phase import Algorithm, Batch, Phase, Setting
-from algorithm.progress import Progress
-from algorithm.signals import StopSignals
-from dataset import build_dataset
-from dataset.loader import train_batches
-from net import load_weights
-from net.ops.dcn import force_backend
-from utils.components import build
-from utils.errors import UserError
-from utils.log import logger, progress_bar
-from utils.memory import keep_freed_memory
-from utils.options import Options
-from utils.ranks import Ranks
-from utils.seed import rng_state, seed_everything, set_rng_state
+from powerqe.algorithm.evaluate import Enhance, Metrics, evaluate
+from powerqe.algorithm.experiment import Experiment
+from powerqe.algorithm.inference import enhancer
+from powerqe.algorithm.phase import Algorithm, Batch, Phase, Setting
+from powerqe.algorithm.progress import Progress
+from powerqe.algorithm.signals import StopSignals
+from powerqe.dataset import build_dataset
+from powerqe.dataset.loader import train_batches
+from powerqe.net import load_weights
+from powerqe.net.ops.dcn import force_backend
+from powerqe.utils.components import build
+from powerqe.utils.errors import UserError
+from powerqe.utils.log import logger, progress_bar
+from powerqe.utils.memory import keep_freed_memory
+from powerqe.utils.options import Options
+from powerqe.utils.ranks import Ranks
+from powerqe.utils.seed import rng_state, seed_everything, set_rng_state
 
 _PRECISION = {"none": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 

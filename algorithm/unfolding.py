@@ -7,15 +7,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from algorithm.forward import picture
-from algorithm.losses import Loss, Losses, WeightedLosses
-from algorithm.phase import Batch, Phase, Setting
-from algorithm.registry import ALGORITHMS
-from algorithm.regression import Regression
-from net import load_weights
-from net.cisr_psi import CISRPSI
-from utils.components import Slot, build
-from utils.errors import UserError
+from powerqe.algorithm.forward import picture
+from powerqe.algorithm.losses import Loss, Losses, WeightedLosses
+from powerqe.algorithm.phase import Batch, Phase, Setting
+from powerqe.algorithm.registry import ALGORITHMS
+from powerqe.algorithm.regression import Regression
+from powerqe.net import load_weights
+from powerqe.net.cisr_psi import CISRPSI
+from powerqe.utils.components import Slot, build
+from powerqe.utils.errors import UserError
 
 _ENLARGED = "enlarged"
 """Key of a batch under which one recursion leaves its result for the next."""

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from algorithm.video_report import VideoReport
-from algorithm.video_scores import Figures, VideoScores, key_of
-from utils.files import atomic_path
+from powerqe.algorithm.video_report import VideoReport
+from powerqe.algorithm.video_scores import Figures, VideoScores, key_of
+from powerqe.utils.files import atomic_path
 
 SHOWN = 120
 """Frames from which on single frames are not marked any more."""

@@ -10,11 +10,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from algorithm.evaluate import Metrics
-from algorithm.tables import number, plain
-from algorithm.video_scores import FLUCTUATIONS, Average, Figures, VideoScores, averages, figures, key_of, main_metric
-from utils.columns import aligned, markdown
-from utils.files import atomic_path
+from powerqe.algorithm.evaluate import Metrics
+from powerqe.algorithm.tables import number, plain
+from powerqe.algorithm.video_scores import (
+    FLUCTUATIONS,
+    Average,
+    Figures,
+    VideoScores,
+    averages,
+    figures,
+    key_of,
+    main_metric,
+)
+from powerqe.utils.columns import aligned, markdown
+from powerqe.utils.files import atomic_path
 
 FORMAT = 1
 """Of report.json."""

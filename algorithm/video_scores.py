@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from algorithm.evaluate import Metrics, labelled, mean
-from algorithm.jct_vc import class_of, size_of
-from algorithm.video_work import FrameScores
-from utils.frames import FrameInfo
-from utils.metrics.fluctuation import deviation, peak_separation, peak_valley_difference
+from powerqe.algorithm.evaluate import Metrics, labelled, mean
+from powerqe.algorithm.jct_vc import class_of, size_of
+from powerqe.algorithm.video_work import FrameScores
+from powerqe.utils.frames import FrameInfo
+from powerqe.utils.metrics.fluctuation import deviation, peak_separation, peak_valley_difference
 
 Figures = dict[str, float]
 

@@ -15,15 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from algorithm.evaluate import mean
-from algorithm.tables import NOT_AVAILABLE, floats, number
-from algorithm.video_report import FORMAT
-from dataset.videos import by_number
-from utils.columns import aligned, markdown
-from utils.errors import UserError, command
-from utils.files import atomic_path
-from utils.metrics.bd_rate import POINTS, RatePoint, bd_rate
-from utils.parser import Parser
+from powerqe.algorithm.evaluate import mean
+from powerqe.algorithm.tables import NOT_AVAILABLE, floats, number
+from powerqe.algorithm.video_report import FORMAT
+from powerqe.dataset.videos import by_number
+from powerqe.utils.columns import aligned, markdown
+from powerqe.utils.errors import UserError, command
+from powerqe.utils.files import atomic_path
+from powerqe.utils.metrics.bd_rate import POINTS, RatePoint, bd_rate
+from powerqe.utils.parser import Parser
 
 TOLERANCE = 1e-4
 """Of the PSNR of the same compressed video in two tests, in dB."""
@@ -251,7 +251,9 @@ def _percent(value: float) -> str:
 
 
 def _parser() -> Parser:
-    parser = Parser(__doc__, examples=["python -m algorithm.video_table exp/mfqe-sample-qp37 exp/stdf-sample-qp37"])
+    parser = Parser(
+        __doc__, examples=["python -m powerqe.algorithm.video_table exp/mfqe-sample-qp37 exp/stdf-sample-qp37"]
+    )
     parser.add_argument("experiments", nargs="+", type=Path, metavar="FOLDER", help="experiments that test.py has "
                         "tested on videos, such as exp/stdf-sample-qp37")  # fmt: skip
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables into this Markdown file, too")

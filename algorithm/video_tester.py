@@ -14,21 +14,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from algorithm.enhanced_video import file_name, geometry_of, publish, to_frame
-from algorithm.evaluate import Enhance, Metrics, home, judge
-from algorithm.phase import Batch
-from algorithm.video_curves import draw_curves
-from algorithm.video_report import VideoReport, write_report
-from algorithm.video_scores import VideoScores
-from algorithm.video_work import Fingerprint, FrameScores, Saved, VideoWork
-from dataset.loader import collate, to_device
-from dataset.peaks import local_peaks
-from utils.errors import UserError
-from utils.frames import FrameInfo, frames_path, read_record
-from utils.log import logger, progress_bar
-from utils.options import Options
-from utils.ranks import Ranks
-from utils.tensors import to_image
+from powerqe.algorithm.enhanced_video import file_name, geometry_of, publish, to_frame
+from powerqe.algorithm.evaluate import Enhance, Metrics, home, judge
+from powerqe.algorithm.phase import Batch
+from powerqe.algorithm.video_curves import draw_curves
+from powerqe.algorithm.video_report import VideoReport, write_report
+from powerqe.algorithm.video_scores import VideoScores
+from powerqe.algorithm.video_work import Fingerprint, FrameScores, Saved, VideoWork
+from powerqe.dataset.loader import collate, to_device
+from powerqe.dataset.peaks import local_peaks
+from powerqe.utils.errors import UserError
+from powerqe.utils.frames import FrameInfo, frames_path, read_record
+from powerqe.utils.log import logger, progress_bar
+from powerqe.utils.options import Options
+from powerqe.utils.ranks import Ranks
+from powerqe.utils.tensors import to_image
 
 _ROOMS = ("algorithm", "dataset", "net", "utils")
 _SOURCES = {".py", ".cpp", ".cu", ".h", ".cuh"}

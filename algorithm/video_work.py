@@ -14,9 +14,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, NamedTuple
 
-from utils.errors import UserError
-from utils.log import logger
-from utils.yuv import Frame, Geometry
+from powerqe.utils.errors import UserError
+from powerqe.utils.log import logger
+from powerqe.utils.yuv import Frame, Geometry
 
 Fingerprint = dict[str, Any]
 """All that decides what comes out, as plain data."""

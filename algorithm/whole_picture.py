@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from algorithm.tiles import Ratios, Tile
-from net.blocks import GlobalMean
-from net.measure.far_modules import Forward, replaced
-from utils.memory import is_out_of_memory
+from powerqe.algorithm.tiles import Ratios, Tile
+from powerqe.net.blocks import GlobalMean
+from powerqe.net.measure.far_modules import Forward, replaced
+from powerqe.utils.memory import is_out_of_memory
 
 
 class Unknown(Exception):  # noqa: N818 - a message to the caller, not an error

@@ -17,13 +17,13 @@ if not __package__:
 
 import torch
 
-from benchmarks import common
-from dataset import Draw
-from dataset.augment import mix
-from dataset.loader import train_batches
-from utils.components import build, validate_component
-from utils.errors import command
-from utils.options import TrainData
+from powerqe.benchmarks import common
+from powerqe.dataset import Draw
+from powerqe.dataset.augment import mix
+from powerqe.dataset.loader import train_batches
+from powerqe.utils.components import build, validate_component
+from powerqe.utils.errors import command
+from powerqe.utils.options import TrainData
 
 OURS, THEIRS = "PowerQE, raw LMDB", "BasicSR, PNG LMDB"
 

@@ -28,10 +28,10 @@ if not __package__:
 import torch
 from torch import Tensor
 
-from benchmarks import common
-from net.ops.dcn import compiled, force_backend, status
-from utils.errors import UserError, command
-from utils.parser import Parser
+from powerqe.benchmarks import common
+from powerqe.net.ops.dcn import compiled, force_backend, status
+from powerqe.utils.errors import UserError, command
+from powerqe.utils.parser import Parser
 
 OURS, THEIRS = "ours", "torchvision"
 PASSES = ("forward", "backward", "both")

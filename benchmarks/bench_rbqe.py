@@ -22,14 +22,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks import common
-from net import build_network, load_weights
-from net.rbqe import RBQE
-from net.tchebichef import polynomials
-from net.weights import spec as weights_spec
-from utils.codecs import JPEG
-from utils.errors import UserError, command
-from utils.memory import keep_freed_memory
+from powerqe.benchmarks import common
+from powerqe.net import build_network, load_weights
+from powerqe.net.rbqe import RBQE
+from powerqe.net.tchebichef import polynomials
+from powerqe.net.weights import spec as weights_spec
+from powerqe.utils.codecs import JPEG
+from powerqe.utils.errors import UserError, command
+from powerqe.utils.memory import keep_freed_memory
 
 MODULE, LOOP = "quality module", "loop over patches"
 

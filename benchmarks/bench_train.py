@@ -17,11 +17,11 @@ if not __package__:
 
 import torch
 
-from algorithm.trainer import Trainer
-from benchmarks import common
-from utils.errors import command
-from utils.options import Options
-from utils.ranks import Ranks
+from powerqe.algorithm.trainer import Trainer
+from powerqe.benchmarks import common
+from powerqe.utils.errors import command
+from powerqe.utils.options import Options
+from powerqe.utils.ranks import Ranks
 
 THEIRS = "BasicSR, PNG LMDB, float32"
 OURS = {

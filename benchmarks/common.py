@@ -23,13 +23,13 @@ import cv2
 import numpy as np
 import torch
 
-from data_pre_process.main_quickstart_data import TEST, TRAIN, VALIDATION
-from dataset.store import write_store
-from utils.codecs import JPEG
-from utils.errors import UserError
-from utils.image_io import list_images, read_image, write_image
-from utils.machine import processor
-from utils.parser import Parser
+from powerqe.data_pre_process.main_quickstart_data import TEST, TRAIN, VALIDATION
+from powerqe.dataset.store import write_store
+from powerqe.utils.codecs import JPEG
+from powerqe.utils.errors import UserError
+from powerqe.utils.image_io import list_images, read_image, write_image
+from powerqe.utils.machine import processor
+from powerqe.utils.parser import Parser
 
 PEER = Path(__file__).with_name("peer_basicsr.py")
 QF = 10

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from data_pre_process import driver
-from utils.codecs import Codec, check_quality
-from utils.errors import UserError
-from utils.image_io import list_images
+from powerqe.data_pre_process import driver
+from powerqe.utils.codecs import Codec, check_quality
+from powerqe.utils.errors import UserError
+from powerqe.utils.image_io import list_images
 
 _QUALITY = re.compile(r"([a-z]+)(\d+)")
 

@@ -6,12 +6,12 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from data_pre_process.driver import FileJob, is_up_to_date
-from utils.codecs.video import SequenceCodec
-from utils.errors import UserError
-from utils.files import atomic_path, sha256_of
-from utils.frames import frames_path, read_record, write_record
-from utils.yuv import Chroma, Depth, Geometry, YUVReader, parse_name
+from powerqe.data_pre_process.driver import FileJob, is_up_to_date
+from powerqe.utils.codecs.video import SequenceCodec
+from powerqe.utils.errors import UserError
+from powerqe.utils.files import atomic_path, sha256_of
+from powerqe.utils.frames import frames_path, read_record, write_record
+from powerqe.utils.yuv import Chroma, Depth, Geometry, YUVReader, parse_name
 
 
 @dataclass(frozen=True)

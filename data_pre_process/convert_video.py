@@ -11,11 +11,11 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from data_pre_process.driver import FileJob, is_up_to_date
-from utils.errors import UserError
-from utils.planes import Method, Region, crop, shrink, shrunk_geometry
-from utils.video_file import SUFFIXES, Colour, VideoReader, VideoWriter, count_packets
-from utils.yuv import Chroma, Depth, Frame, Geometry, YUVName, YUVReader, YUVWriter, parse_name
+from powerqe.data_pre_process.driver import FileJob, is_up_to_date
+from powerqe.utils.errors import UserError
+from powerqe.utils.planes import Method, Region, crop, shrink, shrunk_geometry
+from powerqe.utils.video_file import SUFFIXES, Colour, VideoReader, VideoWriter, count_packets
+from powerqe.utils.yuv import Chroma, Depth, Frame, Geometry, YUVName, YUVReader, YUVWriter, parse_name
 
 
 class _Opened(NamedTuple):
@@ -30,7 +30,7 @@ class Conversion:
     """What to do with every video.
 
     suffix: of what is made. region: part of the frames that is kept, first of all. down, method: see
-    `utils.planes.shrink`. start, max_frames: which frames. chroma, depth: of .yuv files, and what videos are converted
+    `powerqe.utils.planes.shrink`. start, max_frames: which frames. chroma, depth: of .yuv files, and what videos are converted
     to; None: 4:2:0 with 8 bit, and what the videos have. fps: of .yuv files.
     """
 

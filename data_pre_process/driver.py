@@ -18,9 +18,9 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from tqdm import tqdm
 
-from utils.errors import UserError
-from utils.image_io import list_images, read_image, write_image
-from utils.parser import Parser
+from powerqe.utils.errors import UserError
+from powerqe.utils.image_io import list_images, read_image, write_image
+from powerqe.utils.parser import Parser
 
 DATA_ROOT = Path(__file__).resolve().parents[1] / "data"
 

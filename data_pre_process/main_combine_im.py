@@ -15,11 +15,11 @@ from pathlib import Path
 if not __package__:
     import run_from_checkout  # noqa: F401
 
-from data_pre_process import driver
-from data_pre_process.compress import quality_folders
-from utils.errors import command
-from utils.files import atomic_path
-from utils.image_io import list_images
+from powerqe.data_pre_process import driver
+from powerqe.data_pre_process.compress import quality_folders
+from powerqe.utils.errors import command
+from powerqe.utils.files import atomic_path
+from powerqe.utils.image_io import list_images
 
 
 @command

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 if not __package__:
     import run_from_checkout  # noqa: F401
 
-from data_pre_process.compress import compress
-from utils.codecs import JPEG
-from utils.errors import command
+from powerqe.data_pre_process.compress import compress
+from powerqe.utils.codecs import JPEG
+from powerqe.utils.errors import command
 
 
 @command

@@ -13,13 +13,13 @@ from pathlib import Path
 if not __package__:
     import run_from_checkout  # noqa: F401
 
-from data_pre_process import driver
-from data_pre_process.compress import numbers
-from data_pre_process.compress_video import Coding
-from utils.codecs.hm import HM
-from utils.codecs.qp_patterns import PATTERNS
-from utils.codecs.video import LIBRARIES, LibraryCodec, SequenceCodec
-from utils.errors import UserError, command
+from powerqe.data_pre_process import driver
+from powerqe.data_pre_process.compress import numbers
+from powerqe.data_pre_process.compress_video import Coding
+from powerqe.utils.codecs.hm import HM
+from powerqe.utils.codecs.qp_patterns import PATTERNS
+from powerqe.utils.codecs.video import LIBRARIES, LibraryCodec, SequenceCodec
+from powerqe.utils.errors import UserError, command
 
 _PATTERN = {"hevc": "ldp-hm18"}
 

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 if not __package__:
     import run_from_checkout  # noqa: F401
 
-from data_pre_process import driver
-from data_pre_process.convert_video import Conversion
-from utils.errors import UserError, command
-from utils.planes import Region, parse_region
-from utils.video_file import LOSSLESS
+from powerqe.data_pre_process import driver
+from powerqe.data_pre_process.convert_video import Conversion
+from powerqe.utils.errors import UserError, command
+from powerqe.utils.planes import Region, parse_region
+from powerqe.utils.video_file import LOSSLESS
 
 
 @command

@@ -15,10 +15,10 @@ import numpy as np
 if not __package__:
     import run_from_checkout  # noqa: F401
 
-from data_pre_process import driver
-from dataset.store import DATA_FILE, open_store, write_store
-from utils.errors import UserError, command
-from utils.image_io import list_images, read_image
+from powerqe.data_pre_process import driver
+from powerqe.dataset.store import DATA_FILE, open_store, write_store
+from powerqe.utils.errors import UserError, command
+from powerqe.utils.image_io import list_images, read_image
 
 
 @command

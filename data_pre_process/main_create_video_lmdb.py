@@ -15,12 +15,12 @@ import numpy as np
 if not __package__:
     import run_from_checkout  # noqa: F401
 
-from data_pre_process import driver
-from dataset.clips import listed_videos, read_list
-from dataset.groups import group_frames, write_groups
-from dataset.store import DATA_FILE, open_store, write_store
-from dataset.videos import RawFormat, Videos, open_videos
-from utils.errors import UserError, command
+from powerqe.data_pre_process import driver
+from powerqe.dataset.clips import listed_videos, read_list
+from powerqe.dataset.groups import group_frames, write_groups
+from powerqe.dataset.store import DATA_FILE, open_store, write_store
+from powerqe.dataset.videos import RawFormat, Videos, open_videos
+from powerqe.utils.errors import UserError, command
 
 STDF_FRAMES = 300
 

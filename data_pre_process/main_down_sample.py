@@ -12,9 +12,9 @@ from functools import partial
 if not __package__:
     import run_from_checkout  # noqa: F401
 
-from data_pre_process import driver
-from utils.errors import command
-from utils.resize import area_downsample, bicubic_downsample
+from powerqe.data_pre_process import driver
+from powerqe.utils.errors import command
+from powerqe.utils.resize import area_downsample, bicubic_downsample
 
 METHODS = {"area": (area_downsample, "raw_ds"), "bicubic": (bicubic_downsample, "raw_bicubic_ds")}
 """How to shrink, and the folder: folders of their own, so that the images of two methods do not mix."""

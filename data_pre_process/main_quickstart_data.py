@@ -14,8 +14,8 @@ import numpy as np
 if not __package__:
     import run_from_checkout  # noqa: F401
 
-from data_pre_process import driver
-from utils.errors import command
+from powerqe.data_pre_process import driver
+from powerqe.utils.errors import command
 
 TRAIN = ("rocket.jpg", "motorcycle_left.png", "motorcycle_right.png", "retina.jpg", "ihc.png")
 VALIDATION = ("hubble_deep_field.jpg",)

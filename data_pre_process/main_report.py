@@ -14,15 +14,15 @@ import torch
 if not __package__:
     import run_from_checkout  # noqa: F401
 
-from algorithm.evaluate import Metrics, Record, evaluate, mean
-from algorithm.tables import NOT_AVAILABLE
-from data_pre_process import driver
-from data_pre_process.compress import SIZES, quality_folders, read_sizes
-from dataset.images import PairedImages
-from utils.components import validate_component
-from utils.errors import command
-from utils.image_io import SUFFIXES
-from utils.ranks import Ranks
+from powerqe.algorithm.evaluate import Metrics, Record, evaluate, mean
+from powerqe.algorithm.tables import NOT_AVAILABLE
+from powerqe.data_pre_process import driver
+from powerqe.data_pre_process.compress import SIZES, quality_folders, read_sizes
+from powerqe.dataset.images import PairedImages
+from powerqe.utils.components import validate_component
+from powerqe.utils.errors import command
+from powerqe.utils.image_io import SUFFIXES
+from powerqe.utils.ranks import Ranks
 
 _ALONE = Ranks(rank=0, local_rank=0, world_size=1, device=torch.device("cpu"))
 

@@ -11,16 +11,16 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import PositiveInt
 
-from dataset.augment import Window, mix, random_between, random_symmetry, random_window
-from dataset.images import read_setting, refuse_unpaired, take_slice
-from dataset.peaks import Track
-from dataset.registry import DATASETS, Draw, Sample
-from dataset.videos import Color, RawFormat, RawVideos, Videos, open_videos, sequence_name
-from dataset.windows import FrameWindow, Marked
-from utils.components import Slot, build, validate_component
-from utils.errors import UserError
-from utils.image_io import oriented
-from utils.yuv import Chroma, Depth, Geometry
+from powerqe.dataset.augment import Window, mix, random_between, random_symmetry, random_window
+from powerqe.dataset.images import read_setting, refuse_unpaired, take_slice
+from powerqe.dataset.peaks import Track
+from powerqe.dataset.registry import DATASETS, Draw, Sample
+from powerqe.dataset.videos import Color, RawFormat, RawVideos, Videos, open_videos, sequence_name
+from powerqe.dataset.windows import FrameWindow, Marked
+from powerqe.utils.components import Slot, build, validate_component
+from powerqe.utils.errors import UserError
+from powerqe.utils.image_io import oriented
+from powerqe.utils.yuv import Chroma, Depth, Geometry
 
 _SIZE = re.compile(r"_[1-9]\d*x[1-9]\d*$")
 _REVERSE, _FRAME = 8, 9  # numbers that make a sample's hashes differ, see dataset/augment.py

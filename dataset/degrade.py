@@ -6,15 +6,15 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, PositiveInt
 
-from dataset.augment import Window, mix, random_between, random_symmetry, random_window
-from dataset.images import check_patch, take_slice
-from dataset.registry import DATASETS, Draw, Sample
-from dataset.sources import open_source
-from utils.codecs import JPEG, Codec, check_quality
-from utils.codecs.jpeg_tables import quant_tables
-from utils.components import Section, Slot, build, validate_component
-from utils.errors import UserError
-from utils.image_io import oriented
+from powerqe.dataset.augment import Window, mix, random_between, random_symmetry, random_window
+from powerqe.dataset.images import check_patch, take_slice
+from powerqe.dataset.registry import DATASETS, Draw, Sample
+from powerqe.dataset.sources import open_source
+from powerqe.utils.codecs import JPEG, Codec, check_quality
+from powerqe.utils.codecs.jpeg_tables import quant_tables
+from powerqe.utils.components import Section, Slot, build, validate_component
+from powerqe.utils.errors import UserError
+from powerqe.utils.image_io import oriented
 
 _GRID = 16  # pixels; a JPEG unit with 4:2:0 chroma, and a multiple of all smaller ones
 
@@ -57,7 +57,7 @@ class DegradedImages:
         codec: {type: NAME, ...}, by default JPEG as OpenCV writes it.
         grid: where the codec's blocks begin in a training patch: where they do in the whole image, at the patch's
             corner, or both.
-        slice, patch, flip, rotate, color: see `dataset.images.PairedImages`.
+        slice, patch, flip, rotate, color: see `powerqe.dataset.images.PairedImages`.
 
     Raises:
         UserError: nothing to read, a quality that the codec does not have, a slice outside of the set;

@@ -5,16 +5,16 @@ from typing import Annotated, Any, Literal, NamedTuple
 import numpy as np
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from dataset.augment import Window, mix, random_between, random_symmetry, random_window
-from dataset.degrade import Range, on_grid, read_quality
-from dataset.images import check_patch, take_slice
-from dataset.registry import DATASETS, Draw, Sample
-from dataset.sources import open_source
-from utils.codecs import JPEG, Codec
-from utils.codecs.jpeg_tables import quant_tables
-from utils.components import Slot, build, validate_component
-from utils.errors import UserError
-from utils.image_io import oriented
+from powerqe.dataset.augment import Window, mix, random_between, random_symmetry, random_window
+from powerqe.dataset.degrade import Range, on_grid, read_quality
+from powerqe.dataset.images import check_patch, take_slice
+from powerqe.dataset.registry import DATASETS, Draw, Sample
+from powerqe.dataset.sources import open_source
+from powerqe.utils.codecs import JPEG, Codec
+from powerqe.utils.codecs.jpeg_tables import quant_tables
+from powerqe.utils.components import Slot, build, validate_component
+from powerqe.utils.errors import UserError
+from powerqe.utils.image_io import oriented
 
 LARGEST_SHIFT = 8
 
@@ -47,7 +47,7 @@ class DoubleJPEGImages:
         double_share: how often a sample of `quality` is compressed twice, 0 ... 1. The shift is drawn, 0 ... 8
             rows and columns; 8 is on the grid again (not on that of 4:2:0 chroma), as 0 is, and the authors draw it.
         codec: {type: JPEG, ...}, by default JPEG as OpenCV writes it.
-        slice, patch, flip, rotate, color: see `dataset.images.PairedImages`.
+        slice, patch, flip, rotate, color: see `powerqe.dataset.images.PairedImages`.
 
     Raises:
         UserError: nothing to read, neither or both of quality and qualities, a quality that the codec does not

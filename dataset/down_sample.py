@@ -7,16 +7,16 @@ from typing import Annotated, Any, Literal, NamedTuple
 import numpy as np
 from pydantic import PositiveInt
 
-from dataset.augment import Window, random_between, random_symmetry, random_window
-from dataset.degrade import on_grid
-from dataset.images import take_slice
-from dataset.registry import DATASETS, Draw, Sample
-from dataset.sources import open_source
-from utils.codecs import Codec, check_quality
-from utils.components import Section, Slot, build, validate_component
-from utils.errors import UserError
-from utils.image_io import oriented
-from utils.resize import crop_to_multiple, imresize
+from powerqe.dataset.augment import Window, random_between, random_symmetry, random_window
+from powerqe.dataset.degrade import on_grid
+from powerqe.dataset.images import take_slice
+from powerqe.dataset.registry import DATASETS, Draw, Sample
+from powerqe.dataset.sources import open_source
+from powerqe.utils.codecs import Codec, check_quality
+from powerqe.utils.components import Section, Slot, build, validate_component
+from powerqe.utils.errors import UserError
+from powerqe.utils.image_io import oriented
+from powerqe.utils.resize import crop_to_multiple, imresize
 
 _MARGIN = 2  # pixels of lq; MATLAB's kernel reaches less than 2 of them from the middle of one
 
@@ -48,7 +48,7 @@ class DownSampledImages:
 
     With `codecs`, lq is compressed, too, and the sample has the small image before that as `clean`; each image comes
     at each quality of each codec, in training, too. What is compressed for a training patch are the blocks of the
-    grid of JPEG that it touches, see `dataset.degrade.DegradedImages`: with JPEG it has the pixels of the compressed
+    grid of JPEG that it touches, see `powerqe.dataset.degrade.DegradedImages`: with JPEG it has the pixels of the compressed
     whole image, but for the chroma at the edges of these blocks; WebP and other codecs code that region anew.
 
     Args:
@@ -57,7 +57,7 @@ class DownSampledImages:
             and all patches of a training batch at one of them, chosen at random.
         patch: side of the random training crop in pixels of lq; null trains on whole images.
         codecs: what lq is compressed with: codecs, each with a quality or a list of them; null for not at all.
-        slice, flip, rotate, color: see `dataset.images.PairedImages`.
+        slice, flip, rotate, color: see `powerqe.dataset.images.PairedImages`.
 
     Raises:
         UserError: nothing to read, a quality that a codec does not have, one setting twice, a slice outside of the

@@ -3,7 +3,7 @@
 Videos are counted from 1 in the order of their names, groups of a video from 1 too; a rest of less than seven frames is
 left out. The store of the damaged videos has the keys `001/001/im1.png` ... `001/001/im7.png`, that of the clean ones
 only `001/001/im4.png`, the target. `meta_info.txt` has a line `<key> (<height>,<width>,1) 1` for each.
-`dataset.store.BasicSRStore` reads it.
+`powerqe.dataset.store.BasicSRStore` reads it.
 """
 
 import hashlib
@@ -18,11 +18,11 @@ from typing import NamedTuple
 
 import lmdb
 
-from dataset.store import BASICSR_INDEX, BATCH_BYTES, DATA_FILE, put
-from dataset.videos import Videos
-from utils.errors import UserError
-from utils.files import atomic_folder
-from utils.image_io import encode_image
+from powerqe.dataset.store import BASICSR_INDEX, BATCH_BYTES, DATA_FILE, put
+from powerqe.dataset.videos import Videos
+from powerqe.utils.errors import UserError
+from powerqe.utils.files import atomic_folder
+from powerqe.utils.image_io import encode_image
 
 GROUP = 7
 TARGET = 3

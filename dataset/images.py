@@ -7,12 +7,12 @@ from typing import Literal, NamedTuple
 import numpy as np
 from pydantic import PositiveInt
 
-from dataset.augment import random_symmetry, random_window
-from dataset.jpeg_tables import Tables
-from dataset.registry import DATASETS, Draw, Sample
-from dataset.sources import Source, open_source
-from utils.errors import UserError
-from utils.image_io import oriented
+from powerqe.dataset.augment import random_symmetry, random_window
+from powerqe.dataset.jpeg_tables import Tables
+from powerqe.dataset.registry import DATASETS, Draw, Sample
+from powerqe.dataset.sources import Source, open_source
+from powerqe.utils.errors import UserError
+from powerqe.utils.image_io import oriented
 
 SETTING = re.compile(r"(?<![a-z])(q[fp])(\d+)(?!\d)", re.IGNORECASE)
 _COMBINED = re.compile(r"(.+)-(q[fp]\d+)", re.IGNORECASE)

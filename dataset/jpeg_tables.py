@@ -5,12 +5,12 @@ from typing import Literal
 
 import numpy as np
 
-from dataset.sources import Source
-from utils.codecs.jpeg_estimate import QUALITIES, estimate_quality
-from utils.codecs.jpeg_tables import quant_tables, read_tables
-from utils.codecs.pillow import orientation
-from utils.errors import UserError
-from utils.image_io import is_jpeg
+from powerqe.dataset.sources import Source
+from powerqe.utils.codecs.jpeg_estimate import QUALITIES, estimate_quality
+from powerqe.utils.codecs.jpeg_tables import quant_tables, read_tables
+from powerqe.utils.codecs.pillow import orientation
+from powerqe.utils.errors import UserError
+from powerqe.utils.image_io import is_jpeg
 
 
 class Tables:

@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from dataset.registry import Draw, ImageDataset, Sample
-from dataset.sampler import TrainSampler
-from utils.errors import UserError
-from utils.image_io import use_one_thread
-from utils.options import TrainData
+from powerqe.dataset.registry import Draw, ImageDataset, Sample
+from powerqe.dataset.sampler import TrainSampler
+from powerqe.utils.errors import UserError
+from powerqe.utils.image_io import use_one_thread
+from powerqe.utils.options import TrainData
 
 IMAGES = ("lq", "gt", "clean")
 

@@ -11,8 +11,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from utils.errors import UserError
-from utils.frames import frames_path, read_frames
+from powerqe.utils.errors import UserError
+from powerqe.utils.frames import frames_path, read_frames
 
 PeakSource = Literal["qp", "psnr", "file", "period"]
 Role = Literal["all", "peaks", "others"]

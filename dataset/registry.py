@@ -4,11 +4,11 @@ from typing import NamedTuple, Protocol, TypedDict
 
 import numpy as np
 
-from utils.components import Component, build
-from utils.errors import UserError
-from utils.registry import Registry
+from powerqe.utils.components import Component, build
+from powerqe.utils.errors import UserError
+from powerqe.utils.registry import Registry
 
-DATASETS = Registry("dataset", package="dataset")
+DATASETS = Registry("dataset", package="powerqe.dataset")
 
 
 class Draw(NamedTuple):

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dataset.augment import mix
-from dataset.registry import Draw
-from utils.errors import UserError
+from powerqe.dataset.augment import mix
+from powerqe.dataset.registry import Draw
+from powerqe.utils.errors import UserError
 
 
 class TrainSampler:

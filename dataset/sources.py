@@ -6,9 +6,9 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from dataset.store import DATA_FILE, open_store
-from utils.errors import UserError
-from utils.image_io import in_color, list_images, read_image
+from powerqe.dataset.store import DATA_FILE, open_store
+from powerqe.utils.errors import UserError
+from powerqe.utils.image_io import in_color, list_images, read_image
 
 
 class Images(Protocol):
@@ -25,7 +25,7 @@ class ImageFolder:
     """The image files of a folder; none is opened before it is asked for.
 
     Raises:
-        UserError: see `utils.image_io.list_images`.
+        UserError: see `powerqe.utils.image_io.list_images`.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -56,7 +56,7 @@ class Source:
 
     Args:
         path: a folder of image files, a store of ours or one in BasicSR's layout.
-        color: "rgb" or "y", see `utils.image_io.read_image`.
+        color: "rgb" or "y", see `powerqe.utils.image_io.read_image`.
 
     Raises:
         UserError: nothing to read there.

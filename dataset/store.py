@@ -21,9 +21,9 @@ from typing import Any, Literal, NamedTuple
 import lmdb
 import numpy as np
 
-from utils.errors import UserError
-from utils.files import atomic_folder
-from utils.image_io import decode_image, encode_image
+from powerqe.utils.errors import UserError
+from powerqe.utils.files import atomic_folder
+from powerqe.utils.image_io import decode_image, encode_image
 
 FORMAT = 1
 DATA_FILE = "data.mdb"

@@ -6,10 +6,10 @@ from typing import Literal, NamedTuple, Protocol
 import numpy as np
 from pydantic import NonNegativeInt
 
-from dataset.augment import mix, random_between
-from dataset.peaks import Labels, PeakSource, Role, Track
-from utils.errors import UserError
-from utils.registry import Registry
+from powerqe.dataset.augment import mix, random_between
+from powerqe.dataset.peaks import Labels, PeakSource, Role, Track
+from powerqe.utils.errors import UserError
+from powerqe.utils.registry import Registry
 
 WINDOWS = Registry("window")
 

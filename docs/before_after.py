@@ -11,14 +11,14 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from algorithm.enhance.arguments import applying
-from algorithm.enhance.arguments import parser as enhance_parser
-from algorithm.enhance.picture import enhance_photo
-from algorithm.enhance.run import Models
-from utils.errors import command
-from utils.files import atomic_path
-from utils.parser import Parser
-from utils.photo import decode_photo
+from powerqe.algorithm.enhance.arguments import applying
+from powerqe.algorithm.enhance.arguments import parser as enhance_parser
+from powerqe.algorithm.enhance.picture import enhance_photo
+from powerqe.algorithm.enhance.run import Models
+from powerqe.utils.errors import command
+from powerqe.utils.files import atomic_path
+from powerqe.utils.parser import Parser
+from powerqe.utils.photo import decode_photo
 
 TARGET = Path(__file__).with_suffix(".png")
 QUALITY = 10

@@ -8,9 +8,9 @@ from itertools import pairwise
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from net.blocks import check_skip, conv
-from net.registry import NETWORKS
-from utils.errors import UserError
+from powerqe.net.blocks import check_skip, conv
+from powerqe.net.registry import NETWORKS
+from powerqe.utils.errors import UserError
 
 
 @NETWORKS.register()

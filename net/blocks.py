@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from utils.errors import UserError
+from powerqe.utils.errors import UserError
 
 _DIV2K_MEAN = (0.4488, 0.4371, 0.4040)  # of the training images, RGB in [0, 1]
 

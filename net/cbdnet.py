@@ -11,10 +11,10 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from net.blocks import Repeated, check_skip, conv, init_residual
-from net.registry import NETWORKS
-from net.unet import UNet
-from net.weights import numbered
+from powerqe.net.blocks import Repeated, check_skip, conv, init_residual
+from powerqe.net.registry import NETWORKS
+from powerqe.net.unet import UNet
+from powerqe.net.weights import numbered
 
 
 @NETWORKS.register()

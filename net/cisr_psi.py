@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from net.blocks import PixelShuffleUp, ResidualGroup, conv
-from net.non_local_deblock import NonLocalDeblock
-from net.registry import NETWORKS
-from net.weights import renamed
+from powerqe.net.blocks import PixelShuffleUp, ResidualGroup, conv
+from powerqe.net.non_local_deblock import NonLocalDeblock
+from powerqe.net.registry import NETWORKS
+from powerqe.net.weights import renamed
 
 Pair = tuple[Tensor, Tensor]
 """An enlarged picture and a clean one of the input's size."""

@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from net.blocks import Repeated, check_skip, conv, init_residual
-from net.registry import NETWORKS
-from net.weights import numbered
+from powerqe.net.blocks import Repeated, check_skip, conv, init_residual
+from powerqe.net.registry import NETWORKS
+from powerqe.net.weights import numbered
 
 
 @NETWORKS.register()

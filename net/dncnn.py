@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from net.blocks import Repeated, check_skip, conv, init_residual
-from net.registry import NETWORKS
-from net.weights import numbered
-from utils.errors import UserError
+from powerqe.net.blocks import Repeated, check_skip, conv, init_residual
+from powerqe.net.registry import NETWORKS
+from powerqe.net.weights import numbered
+from powerqe.utils.errors import UserError
 
 
 @NETWORKS.register()

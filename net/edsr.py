@@ -10,10 +10,10 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from net.blocks import MeanShift, PixelShuffleUp, ResidualBlock, conv
-from net.registry import NETWORKS
-from net.weights import renamed
-from utils.errors import UserError
+from powerqe.net.blocks import MeanShift, PixelShuffleUp, ResidualBlock, conv
+from powerqe.net.registry import NETWORKS
+from powerqe.net.weights import renamed
+from powerqe.utils.errors import UserError
 
 Scale = Literal[2, 3, 4]
 

@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from net.blocks import conv
-from net.registry import NETWORKS
-from utils.errors import UserError
+from powerqe.net.blocks import conv
+from powerqe.net.registry import NETWORKS
+from powerqe.utils.errors import UserError
 
 _V1_NAMES = {"conv_in": "conv_first", "rrdb_lst": "body", "conv_mid": "conv_body", "conv_out": "conv_last"}
 _UPSAMPLING = ("conv_up1", "conv_up2", "conv_hr")  # of the paper's network, which enlarges four times

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from utils.codecs.jpeg_tables import quant_tables
-from utils.errors import UserError
+from powerqe.utils.codecs.jpeg_tables import quant_tables
+from powerqe.utils.errors import UserError
 
 _QUALITY = 10
 

@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from net.blocks import GlobalMean, ResidualBlock, check_skip, conv, to_multiple
-from net.registry import NETWORKS
-from utils.errors import UserError
+from powerqe.net.blocks import GlobalMean, ResidualBlock, check_skip, conv, to_multiple
+from powerqe.net.registry import NETWORKS
+from powerqe.utils.errors import UserError
 
 
 @NETWORKS.register()

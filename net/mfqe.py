@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from net.blocks import check_clip, init_residual, to_multiple
-from net.registry import NETWORKS
+from powerqe.net.blocks import check_clip, init_residual, to_multiple
+from powerqe.net.registry import NETWORKS
 
 Border = Literal["zero", "replicate"]
 

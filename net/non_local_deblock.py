@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from net.blocks import at_least, conv
-from net.registry import NETWORKS
-from utils.colour import luma
+from powerqe.net.blocks import at_least, conv
+from powerqe.net.registry import NETWORKS
+from powerqe.utils.colour import luma
 
 _PATCH = 3
 _LARGEST = 6400

@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from net.blocks import PixelShuffleUp, ResidualBlock, conv, to_multiple
-from net.registry import NETWORKS
-from utils.errors import UserError
+from powerqe.net.blocks import PixelShuffleUp, ResidualBlock, conv, to_multiple
+from powerqe.net.registry import NETWORKS
+from powerqe.utils.errors import UserError
 
 _BLOCK = 8  # pixels; a JPEG block, and so the side of a table
 _SIDE = 112  # pixels; height and width of the picture that QGCN's global branch sees

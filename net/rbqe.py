@@ -13,10 +13,10 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from net.blocks import GlobalMean, at_least, check_skip, fit
-from net.registry import NETWORKS
-from net.tchebichef import Codec, Rule, TchebichefQuality
-from utils.errors import UserError
+from powerqe.net.blocks import GlobalMean, at_least, check_skip, fit
+from powerqe.net.registry import NETWORKS
+from powerqe.net.tchebichef import Codec, Rule, TchebichefQuality
+from powerqe.utils.errors import UserError
 
 Rows = list[list[Tensor]]
 """Features by depth: rows[d] has those at 1 / 2^d of the image's size, the oldest first."""

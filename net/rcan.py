@@ -9,9 +9,9 @@ from typing import Literal
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from net.blocks import MeanShift, PixelShuffleUp, ResidualGroup, conv
-from net.registry import NETWORKS
-from net.weights import renamed
+from powerqe.net.blocks import MeanShift, PixelShuffleUp, ResidualGroup, conv
+from powerqe.net.registry import NETWORKS
+from powerqe.net.weights import renamed
 
 
 @NETWORKS.register()

@@ -5,10 +5,10 @@ from typing import Any
 
 from torch import nn
 
-from utils.components import build, validate_component
-from utils.registry import Registry
+from powerqe.utils.components import build, validate_component
+from powerqe.utils.registry import Registry
 
-NETWORKS = Registry("network", package="net")
+NETWORKS = Registry("network", package="powerqe.net")
 
 
 def build_network(spec: Mapping[str, Any]) -> nn.Module:

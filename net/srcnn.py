@@ -13,10 +13,10 @@ import torch.nn.functional as F
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from net.blocks import PixelShuffleUp, conv
-from net.registry import NETWORKS
-from net.weights import renamed
-from utils.errors import UserError
+from powerqe.net.blocks import PixelShuffleUp, conv
+from powerqe.net.registry import NETWORKS
+from powerqe.net.weights import renamed
+from powerqe.utils.errors import UserError
 
 Activation = Literal["relu", "leaky_relu", "prelu"]
 

@@ -11,11 +11,11 @@ import torch
 from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
-from net.blocks import check_clip, check_skip, conv, init_residual, to_multiple
-from net.ops.dcn import ModulatedDeformConv2d
-from net.registry import NETWORKS
-from net.weights import renamed
-from utils.errors import UserError
+from powerqe.net.blocks import check_clip, check_skip, conv, init_residual, to_multiple
+from powerqe.net.ops.dcn import ModulatedDeformConv2d
+from powerqe.net.registry import NETWORKS
+from powerqe.net.weights import renamed
+from powerqe.utils.errors import UserError
 
 TAPS = 9
 """Samples that the 3x3 deformable convolution takes of a frame."""

@@ -23,8 +23,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from utils.colour import luma
-from utils.errors import UserError
+from powerqe.utils.colour import luma
+from powerqe.utils.errors import UserError
 
 Codec = Literal["jpeg", "hevc"]
 Rule = Literal["python", "matlab"]

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from utils.errors import UserError
+from powerqe.utils.errors import UserError
 
 _FILE = re.compile(r"(.+)\.(?:index|data-\d{5}-of-\d{5})")
 _MAGIC = 0xDB4775248B80FB57

@@ -11,8 +11,8 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from net.blocks import Repeated, at_least, check_skip, conv, fit, init_residual
-from net.registry import NETWORKS
+from powerqe.net.blocks import Repeated, at_least, check_skip, conv, fit, init_residual
+from powerqe.net.registry import NETWORKS
 
 
 @NETWORKS.register()

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import yaml
 
-from utils.yuv import Frame, Geometry, YUVName, YUVWriter
+from powerqe.utils.yuv import Frame, Geometry, YUVName, YUVWriter
 
 ROOT = Path(__file__).resolve().parents[1]
 STANDIN = ROOT / "tests/data/standin"

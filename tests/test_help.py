@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-WITHOUT_OPTIONS = {"net.ops.dcn.build", "net.ops.dcn.simple_check", "benchmarks.peer_basicsr"}
+WITHOUT_OPTIONS = {"powerqe.net.ops.dcn.build", "powerqe.net.ops.dcn.simple_check", "powerqe.benchmarks.peer_basicsr"}
 """Programs that take none; the last one is started by the benchmarks only."""
 
 
@@ -26,7 +26,7 @@ def _commands() -> Iterator[str]:
                 if path.suffix == ".py" and '\nif __name__ == "__main__":' in path.read_text(encoding="utf-8"):
                     parts = path.relative_to(ROOT).with_suffix("").parts
                     name = ".".join(parts).removesuffix(".__main__")
-                    yield f"{name}.py" if len(parts) == 1 else name
+                    yield f"{name}.py" if len(parts) == 1 else f"powerqe.{name}"
 
 
 COMMANDS = [name for name in _commands() if name not in WITHOUT_OPTIONS]
@@ -68,9 +68,9 @@ def _with_subcommands(parser: argparse.ArgumentParser) -> Iterator[argparse.Argu
 
 
 def test_commands_are_found() -> None:
-    assert {"train.py", "test.py", "enhance.py", "net.weights", "algorithm.publish", "benchmarks.bench_data",
-            "data_pre_process.main_compress_bpg"} <= set(COMMANDS)  # fmt: skip
-    assert "utils.parser" not in COMMANDS
+    assert {"train.py", "test.py", "enhance.py", "powerqe.net.weights", "powerqe.algorithm.publish",
+            "powerqe.benchmarks.bench_data", "powerqe.data_pre_process.main_compress_bpg"} <= set(COMMANDS)  # fmt: skip
+    assert "powerqe.utils.parser" not in COMMANDS
     assert set(_commands()) > WITHOUT_OPTIONS
 
 

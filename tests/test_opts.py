@@ -7,12 +7,12 @@ import pytest
 import torch
 import yaml
 
-import algorithm  # noqa: F401 - makes the registries known
-import dataset  # noqa: F401
-import net  # noqa: F401
-import utils.metrics  # noqa: F401
-from utils.components import build
-from utils.options import load_options
+import powerqe.algorithm
+import powerqe.dataset
+import powerqe.net
+import powerqe.utils.metrics  # noqa: F401
+from powerqe.utils.components import build
+from powerqe.utils.options import load_options
 
 FILES = ("edsr.yml", "mdsr.yml", "rcan.yml", "srcnn.yml")
 STUDY = {

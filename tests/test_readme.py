@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from docs import before_after
-from net.weights.__main__ import table
-from net.weights.index import known_weights
-from utils.video_file import VideoWriter
-from utils.yuv import Geometry, from_rgb
+from powerqe.net.weights.__main__ import table
+from powerqe.net.weights.index import known_weights
+from powerqe.utils.video_file import VideoWriter
+from powerqe.utils.yuv import Geometry, from_rgb
 
 SHORT = (
     " --set train.niter=1 train.if_test_baseline=false dataset.train.nworker_pg=0 dataset.train.bs_pg=1"

@@ -15,17 +15,17 @@ import pytest
 import torch
 import yaml
 
-from utils.checkpoint import load_checkpoint
+from powerqe.utils.checkpoint import load_checkpoint
 
 TWO_RANKS = ("-m", "torch.distributed.run", "--nproc_per_node=2")
 STOP_AFTER = """
 import sys
-from algorithm import trainer
+from powerqe.algorithm import trainer
 run, until = trainer.Trainer.run, int(sys.argv.pop(1))
 trainer.Trainer.run = lambda self, experiment: run(self, experiment, until)
 sys.path.insert(0, sys.argv.pop(1))
 import train
-from utils.ranks import leave
+from powerqe.utils.ranks import leave
 leave(train.main())
 """
 

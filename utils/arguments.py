@@ -3,8 +3,8 @@
 import argparse
 from collections.abc import Sequence
 
-from utils.options import Options, load_options
-from utils.parser import Parser
+from powerqe.utils.options import Options, load_options
+from powerqe.utils.parser import Parser
 
 
 def option_parser(description: str | None, examples: Sequence[str] = ()) -> Parser:

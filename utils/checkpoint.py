@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from utils.errors import UserError
-from utils.files import atomic_path
+from powerqe.utils.errors import UserError
+from powerqe.utils.files import atomic_path
 
 FORMAT = 1
 _NUMBERED = re.compile(r"ckp-(\d+)\.pt")

@@ -8,10 +8,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
-from utils.errors import UserError
-from utils.video_beside import Beside
-from utils.video_file import SUFFIXES, Colour, VideoReader, VideoWriter, count_packets
-from utils.yuv import Frame, Geometry, YUVReader, YUVWriter, parse_name
+from powerqe.utils.errors import UserError
+from powerqe.utils.video_beside import Beside
+from powerqe.utils.video_file import SUFFIXES, Colour, VideoReader, VideoWriter, count_packets
+from powerqe.utils.yuv import Frame, Geometry, YUVReader, YUVWriter, parse_name
 
 RAW = ".yuv"
 CLIP_SUFFIXES = (*SUFFIXES, RAW)

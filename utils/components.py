@@ -26,9 +26,9 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from utils.errors import UserError
-from utils.registry import REGISTRIES, nearest
-from utils.typewords import choices, field_in_words
+from powerqe.utils.errors import UserError
+from powerqe.utils.registry import REGISTRIES, nearest
+from powerqe.utils.typewords import choices, field_in_words
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from utils.errors import UserError
-from utils.files import atomic_path, sha256_of
-from utils.log import progress_bar
+from powerqe.utils.errors import UserError
+from powerqe.utils.files import atomic_path, sha256_of
+from powerqe.utils.log import progress_bar
 
 ATTEMPTS = 3
 """How often a connection may break in one call."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from utils.errors import UserError
+from powerqe.utils.errors import UserError
 
 
 @contextmanager

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from utils.errors import UserError
-from utils.files import atomic_path
+from powerqe.utils.errors import UserError
+from powerqe.utils.files import atomic_path
 
 SUFFIX = ".frames.json"
 

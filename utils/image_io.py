@@ -14,9 +14,9 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from utils.colour import luma_uint8
-from utils.errors import UserError
-from utils.files import atomic_path
+from powerqe.utils.colour import luma_uint8
+from powerqe.utils.errors import UserError
+from powerqe.utils.files import atomic_path
 
 Color = Literal["rgb", "y", "any"]
 Buffer = bytes | bytearray | memoryview

@@ -22,10 +22,10 @@ from pydantic import (
 )
 from yaml.composer import ComposerError
 
-import utils.protocols  # noqa: F401 - makes its registry known
-from utils.components import Component, Section, Slot, build, explain, mistake, shown, validate_component
-from utils.errors import UserError
-from utils.registry import nearest
+import powerqe.utils.protocols  # noqa: F401 - makes its registry known
+from powerqe.utils.components import Component, Section, Slot, build, explain, mistake, shown, validate_component
+from powerqe.utils.errors import UserError
+from powerqe.utils.registry import nearest
 
 
 class TrainData(Component):
@@ -198,7 +198,8 @@ class TestOptions(Applied):
     )
     if_save_im: Annotated[bool, Field(description="save the enhanced images in test_im_enhanced/, or videos")] = True
     ckp_load_path: str | None = Field(
-        default=None, description="weights to test, file or name (python -m net.weights list); null: its ckp-best.pt"
+        default=None,
+        description="weights to test, file or name (python -m powerqe.net.weights list); null: its ckp-best.pt",
     )
     peaks_ckp_load_path: str | None = Field(
         default=None, description="of videos: weights for PQFs, as MFQE 2.0 has two models; null: those of all frames"

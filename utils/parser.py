@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from utils.errors import UserError
+from powerqe.utils.errors import UserError
 
 
 class Parser(argparse.ArgumentParser):
@@ -29,7 +29,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def _program() -> str:
-    """As it was called: train.py, or python -m algorithm.publish."""
+    """As it was called: train.py, or python -m powerqe.algorithm.publish."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     if spec is None:
         return Path(sys.argv[0]).name

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from utils.codecs.jpeg_tables import read_tables
-from utils.errors import UserError
-from utils.image_io import SUFFIXES, check_whole, decode_deep, decode_image, is_jpeg, oriented
-from utils.photo_metadata import Metadata, orientation_of, read_metadata
-from utils.video_file import SUFFIXES as VIDEO_SUFFIXES
+from powerqe.utils.codecs.jpeg_tables import read_tables
+from powerqe.utils.errors import UserError
+from powerqe.utils.image_io import SUFFIXES, check_whole, decode_deep, decode_image, is_jpeg, oriented
+from powerqe.utils.photo_metadata import Metadata, orientation_of, read_metadata
+from powerqe.utils.video_file import SUFFIXES as VIDEO_SUFFIXES
 
 PHOTO_SUFFIXES = (*SUFFIXES, ".gif", ".avif")
 """Of the files that are taken for pictures when a folder is searched; a file that is named may have any other."""
@@ -28,7 +28,7 @@ Image.MAX_IMAGE_PIXELS = None  # Pillow would refuse 180 million; `LARGEST` is l
 
 warnings.filterwarnings("ignore", module=r"PIL\.")  # what it would say of damaged metadata helps nobody
 
-# EXIF orientation -> number of the symmetry (utils.image_io.oriented) that turns the stored picture upright.
+# EXIF orientation -> number of the symmetry (powerqe.utils.image_io.oriented) that turns the stored picture upright.
 _SYMMETRY = {1: 0, 2: 1, 3: 3, 4: 2, 5: 4, 6: 6, 7: 7, 8: 5}
 # Pillow's mode -> that to which the pixels are converted.
 _MODES = {"1": "L", "L": "L", "LA": "LA", "La": "LA", "P": "RGB", "PA": "RGBA", "RGB": "RGB", "RGBA": "RGBA",

@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from utils.errors import UserError
-from utils.files import atomic_path
-from utils.image_io import encode_image
-from utils.photo import Photo
-from utils.photo_metadata import png_chunk, with_png_chunks
+from powerqe.utils.errors import UserError
+from powerqe.utils.files import atomic_path
+from powerqe.utils.image_io import encode_image
+from powerqe.utils.photo import Photo
+from powerqe.utils.photo_metadata import png_chunk, with_png_chunks
 
 JPEG_QUALITY = 95
 """At which the damage done anew is far below what was taken away."""
@@ -65,7 +65,7 @@ def encode_photo(photo: Photo, suffix: str = ".png") -> bytes:
 
 
 def _png(photo: Photo) -> bytes:
-    """Without metadata; of 8-bit grey and RGB pixels the file that `utils.image_io.write_image` makes."""
+    """Without metadata; of 8-bit grey and RGB pixels the file that `powerqe.utils.image_io.write_image` makes."""
     if photo.pixels.dtype == np.uint8 and photo.alpha is None:
         return encode_image(photo.pixels)
     pixels = _joined(photo)

@@ -7,9 +7,9 @@ from typing import Literal, NamedTuple
 import cv2
 import numpy as np
 
-from utils.errors import UserError
-from utils.resize import imresize
-from utils.yuv import Frame, Geometry
+from powerqe.utils.errors import UserError
+from powerqe.utils.resize import imresize
+from powerqe.utils.yuv import Frame, Geometry
 
 Method = Literal["area", "bicubic"]
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from utils.registry import Registry
+from powerqe.utils.registry import Registry
 
 PROTOCOLS = Registry("protocol")
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from utils.errors import UserError
-from utils.yuv import Chroma, Depth, Frame, Geometry
+from powerqe.utils.errors import UserError
+from powerqe.utils.yuv import Chroma, Depth, Frame, Geometry
 
 FORMATS: dict[str, tuple[Chroma, Depth]] = {
     "yuv420p": ("420", 8),
@@ -18,7 +18,7 @@ FORMATS: dict[str, tuple[Chroma, Depth]] = {
     "yuvj420p": ("420", 8),  # the same samples, said to have the full range
     "yuvj444p": ("444", 8),
 }
-"""FFmpeg's pixel formats whose planes are those of `utils.yuv.Frame`."""
+"""FFmpeg's pixel formats whose planes are those of `powerqe.utils.yuv.Frame`."""
 
 
 def pyav(purpose: str, *codecs: str) -> Any:

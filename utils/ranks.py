@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import torch
 import torch.distributed as dist
 
-from utils.errors import UserError
+from powerqe.utils.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import pkgutil
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, get_type_hints
 
-from utils.errors import UserError
+from powerqe.utils.errors import UserError
 
 T = TypeVar("T", bound=Callable[..., Any])
 

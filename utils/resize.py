@@ -7,8 +7,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from utils.errors import UserError
-from utils.image_io import oriented
+from powerqe.utils.errors import UserError
+from powerqe.utils.image_io import oriented
 
 _TRANSPOSED = 4  # symmetry of `oriented`
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from utils.errors import UserError
-from utils.files import atomic_path
-from utils.planes import Region, crop
-from utils.pyav import FORMATS, from_picture, pixel_format, pyav, to_picture, x265_tree_size
-from utils.video_beside import Beside, Companions, other_streams
-from utils.yuv import Chroma, Depth, Frame, Geometry
+from powerqe.utils.errors import UserError
+from powerqe.utils.files import atomic_path
+from powerqe.utils.planes import Region, crop
+from powerqe.utils.pyav import FORMATS, from_picture, pixel_format, pyav, to_picture, x265_tree_size
+from powerqe.utils.video_beside import Beside, Companions, other_streams
+from powerqe.utils.yuv import Chroma, Depth, Frame, Geometry
 
 LOSSLESS = {".mp4": "libx265", ".mkv": "ffv1"}
 """By the suffix of the file: FFmpeg's encoder. Many players have HEVC; FFV1 is much faster."""

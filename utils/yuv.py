@@ -13,9 +13,9 @@ from typing import BinaryIO, Literal, NamedTuple
 import cv2
 import numpy as np
 
-from utils.colour import YCBCR
-from utils.errors import UserError
-from utils.files import atomic_path
+from powerqe.utils.colour import YCBCR
+from powerqe.utils.errors import UserError
+from powerqe.utils.files import atomic_path
 
 Chroma = Literal["420", "444"]
 Depth = Literal[8, 10]

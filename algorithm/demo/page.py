@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from algorithm.demo.work import Choice, Outcome, Studio, can_be_told, codecs, facts_of, offered
-from algorithm.tables import digits_of, number
-from utils.columns import markdown
-from utils.errors import UserError
-from utils.photo_write import write_photo
+from powerqe.algorithm.demo.work import Choice, Outcome, Studio, can_be_told, codecs, facts_of, offered
+from powerqe.algorithm.tables import digits_of, number
+from powerqe.utils.columns import markdown
+from powerqe.utils.errors import UserError
+from powerqe.utils.photo_write import write_photo
 
 TITLE = "PowerQE"
 _ANY = "any that suits the picture"

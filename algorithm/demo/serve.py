@@ -11,12 +11,12 @@ from types import ModuleType
 
 from PIL import Image
 
-from algorithm.demo.work import Studio
-from algorithm.enhance.arguments import add_device, applying, number
-from utils.errors import UserError
-from utils.log import start_log, stop_log
-from utils.memory import keep_freed_memory
-from utils.parser import Parser
+from powerqe.algorithm.demo.work import Studio
+from powerqe.algorithm.enhance.arguments import add_device, applying, number
+from powerqe.utils.errors import UserError
+from powerqe.utils.log import start_log, stop_log
+from powerqe.utils.memory import keep_freed_memory
+from powerqe.utils.parser import Parser
 
 _LOCAL = "127.0.0.1"
 _EXAMPLES = (("astronaut.png", 10), ("chelsea.png", 20), ("coffee.png", 10))
@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
     """The arguments, each with what it means."""
     made = Parser("Enhance pictures in a web page, on this machine: drop one, compare before and after, download.")
     add = made.add_argument
-    add("--weights", metavar="NAME|PATH", help="weights that the page begins with, by name (python -m net.weights list "
+    add("--weights", metavar="NAME|PATH", help="weights that the page begins with, by name (python -m powerqe.net.weights list "
         "names all) or by path (default: for each picture those that suit it)")  # fmt: skip
     add("--port", type=int, metavar="N", help="port of the page (default: the first free one from 7860 on)")
     add("--host", default=_LOCAL, metavar="ADDRESS", help="address to listen at; 0.0.0.0 lets all machines of the "
@@ -51,7 +51,7 @@ def serve(arguments: argparse.Namespace) -> None:
     _check_free(arguments.host, arguments.port)
     with _folder() as folder:
         gr = _gradio()
-        from algorithm.demo.page import CSS, build_page
+        from powerqe.algorithm.demo.page import CSS, build_page
 
         studio = Studio(applying(arguments), arguments.max_megapixels, arguments.weights)
         page = build_page(studio, folder / "results", _examples(folder / "examples"))

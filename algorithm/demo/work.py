@@ -10,21 +10,21 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from algorithm.enhance.choose import Wish, arguments_of, choose
-from algorithm.enhance.model import Applying, Model
-from algorithm.enhance.picture import Enhanced, enhance_photo
-from algorithm.enhance.run import qualities
-from net import NETWORKS
-from net.weights.card import Entry
-from net.weights.index import known_weights
-from utils.codecs import CODECS, Codec
-from utils.codecs.jpeg_estimate import estimate_quality
-from utils.codecs.jpeg_tables import nearest_quality, quant_tables
-from utils.errors import UserError
-from utils.metrics.psnr import PSNR
-from utils.metrics.ssim import SSIM
-from utils.photo import Photo, read_photo
-from utils.tensors import to_tensor
+from powerqe.algorithm.enhance.choose import Wish, arguments_of, choose
+from powerqe.algorithm.enhance.model import Applying, Model
+from powerqe.algorithm.enhance.picture import Enhanced, enhance_photo
+from powerqe.algorithm.enhance.run import qualities
+from powerqe.net import NETWORKS
+from powerqe.net.weights.card import Entry
+from powerqe.net.weights.index import known_weights
+from powerqe.utils.codecs import CODECS, Codec
+from powerqe.utils.codecs.jpeg_estimate import estimate_quality
+from powerqe.utils.codecs.jpeg_tables import nearest_quality, quant_tables
+from powerqe.utils.errors import UserError
+from powerqe.utils.metrics.psnr import PSNR
+from powerqe.utils.metrics.ssim import SSIM
+from powerqe.utils.photo import Photo, read_photo
+from powerqe.utils.tensors import to_tensor
 
 _MODELS = 4
 """Networks that are kept in memory."""

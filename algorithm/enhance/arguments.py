@@ -6,10 +6,10 @@ from typing import Literal
 
 import torch
 
-from algorithm.enhance.model import Applying
-from algorithm.enhance.within_memory import default_bound
-from utils.errors import UserError
-from utils.parser import Parser
+from powerqe.algorithm.enhance.model import Applying
+from powerqe.algorithm.enhance.within_memory import default_bound
+from powerqe.utils.errors import UserError
+from powerqe.utils.parser import Parser
 
 _EPILOG = """examples:
   python enhance.py photo.jpg                         enhanced/photo.png, by weights that suit the file
@@ -38,7 +38,7 @@ def parser() -> Parser:
         "quotes")  # fmt: skip
     add("-o", "--output", type=Path, metavar="OUT", help="folder of the results, which keep the tree of a folder; for "
         "one file also the name of its result (default: enhanced/)")  # fmt: skip
-    add("--weights", metavar="NAME|PATH", help="weights by name (python -m net.weights list names all) or by path "
+    add("--weights", metavar="NAME|PATH", help="weights by name (python -m powerqe.net.weights list names all) or by path "
         "(default: for each file those that gained most in their tests at its quality). Videos take those for "
         "pictures, too, frame by frame")  # fmt: skip
     add("--qf", type=_quality, metavar="Q", help="the quality factor, 0 to 100, to restore for, of networks that can "

@@ -7,10 +7,10 @@ import inspect
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from net import NETWORKS
-from net.weights.card import Entry
-from net.weights.index import known_weights
-from utils.errors import UserError
+from powerqe.net import NETWORKS
+from powerqe.net.weights.card import Entry
+from powerqe.net.weights.index import known_weights
+from powerqe.utils.errors import UserError
 
 PEAKS = "peaks"
 """What the class of a network says (`window`) that sees the frames of peak quality around a frame."""

@@ -5,9 +5,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from utils.clip import is_clip
-from utils.files import atomic_path
-from utils.photo import Photo
+from powerqe.utils.clip import is_clip
+from powerqe.utils.files import atomic_path
+from powerqe.utils.photo import Photo
 
 CROPS = 3
 """Crops shown, if the picture has room for as many."""

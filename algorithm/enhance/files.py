@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from utils.clip import CLIP_SUFFIXES, CLIP_TARGETS, RAW, is_clip, is_raw
-from utils.errors import UserError
-from utils.photo import PHOTO_SUFFIXES
-from utils.photo_write import FORMATS
+from powerqe.utils.clip import CLIP_SUFFIXES, CLIP_TARGETS, RAW, is_clip, is_raw
+from powerqe.utils.errors import UserError
+from powerqe.utils.photo import PHOTO_SUFFIXES
+from powerqe.utils.photo_write import FORMATS
 
 Format = Literal["png", "jpeg", "webp", "tiff", "same"]
 FOLDER = Path("enhanced")

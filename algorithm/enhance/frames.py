@@ -12,10 +12,10 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from torch import Tensor
 
-from dataset.videos import eight_bits
-from dataset.windows import FrameWindow, Marked
-from utils.tensors import to_image
-from utils.yuv import Chroma, Depth, Frame, Geometry, from_rgb, to_rgb
+from powerqe.dataset.videos import eight_bits
+from powerqe.dataset.windows import FrameWindow, Marked
+from powerqe.utils.tensors import to_image
+from powerqe.utils.yuv import Chroma, Depth, Frame, Geometry, from_rgb, to_rgb
 
 T = TypeVar("T")
 _END: Any = object()

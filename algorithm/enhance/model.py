@@ -9,16 +9,16 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from algorithm.enhance.choose import PEAKS, arguments_of, window_of
-from algorithm.enhance.within_memory import WithinMemory
-from algorithm.forward import Forward
-from algorithm.phase import Batch
-from algorithm.self_ensemble import SelfEnsemble
-from dataset.windows import FrameWindow, PeakFrames, Sliding
-from net import NETWORKS, build_network, load_weights
-from net.weights import find, spec
-from utils.errors import UserError
-from utils.memory import is_out_of_memory
+from powerqe.algorithm.enhance.choose import PEAKS, arguments_of, window_of
+from powerqe.algorithm.enhance.within_memory import WithinMemory
+from powerqe.algorithm.forward import Forward
+from powerqe.algorithm.phase import Batch
+from powerqe.algorithm.self_ensemble import SelfEnsemble
+from powerqe.dataset.windows import FrameWindow, PeakFrames, Sliding
+from powerqe.net import NETWORKS, build_network, load_weights
+from powerqe.net.weights import find, spec
+from powerqe.utils.errors import UserError
+from powerqe.utils.memory import is_out_of_memory
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from algorithm.enhance.model import Model
-from utils.codecs.jpeg_estimate import estimate_quality
-from utils.codecs.jpeg_tables import quant_tables
-from utils.colour import luma, luma_uint8
-from utils.errors import UserError
-from utils.photo import Photo
-from utils.tensors import to_image
+from powerqe.algorithm.enhance.model import Model
+from powerqe.utils.codecs.jpeg_estimate import estimate_quality
+from powerqe.utils.codecs.jpeg_tables import quant_tables
+from powerqe.utils.colour import luma, luma_uint8
+from powerqe.utils.errors import UserError
+from powerqe.utils.photo import Photo
+from powerqe.utils.tensors import to_image
 
 _STUDIO = 255 / 219
 """By which a step of luma changes R, G and B, if the chroma stays (ITU-R BT.601-7, 2.5)."""

@@ -13,18 +13,18 @@ from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from algorithm.enhance.choose import Wish, choose, choose_for_clip
-from algorithm.enhance.compare import compare_path, draw_comparison
-from algorithm.enhance.files import Job, check_not_source
-from algorithm.enhance.model import Applying, Model
-from algorithm.enhance.picture import enhance_photo
-from algorithm.enhance.video import Coding, coding_of, enhance_clip
-from utils.clip import Clip, open_clip
-from utils.codecs.jpeg_tables import nearest_quality
-from utils.errors import UserError
-from utils.log import progress_bar
-from utils.photo import Photo, read_photo
-from utils.photo_write import misfit, write_photo
+from powerqe.algorithm.enhance.choose import Wish, choose, choose_for_clip
+from powerqe.algorithm.enhance.compare import compare_path, draw_comparison
+from powerqe.algorithm.enhance.files import Job, check_not_source
+from powerqe.algorithm.enhance.model import Applying, Model
+from powerqe.algorithm.enhance.picture import enhance_photo
+from powerqe.algorithm.enhance.video import Coding, coding_of, enhance_clip
+from powerqe.utils.clip import Clip, open_clip
+from powerqe.utils.codecs.jpeg_tables import nearest_quality
+from powerqe.utils.errors import UserError
+from powerqe.utils.log import progress_bar
+from powerqe.utils.photo import Photo, read_photo
+from powerqe.utils.photo_write import misfit, write_photo
 
 T = TypeVar("T")
 _TITLE = 28

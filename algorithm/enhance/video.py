@@ -12,15 +12,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from algorithm.enhance.frames import Behind, Pixels, ahead, windows
-from algorithm.enhance.model import Model
-from dataset.peaks import local_peaks
-from dataset.videos import eight_bits
-from utils.clip import RAW_RATE, Clip, ClipWriter, clip_writer, is_raw
-from utils.errors import UserError
-from utils.frames import frames_path, read_record
-from utils.photo import Photo
-from utils.yuv import Frame, to_rgb
+from powerqe.algorithm.enhance.frames import Behind, Pixels, ahead, windows
+from powerqe.algorithm.enhance.model import Model
+from powerqe.dataset.peaks import local_peaks
+from powerqe.dataset.videos import eight_bits
+from powerqe.utils.clip import RAW_RATE, Clip, ClipWriter, clip_writer, is_raw
+from powerqe.utils.errors import UserError
+from powerqe.utils.frames import frames_path, read_record
+from powerqe.utils.photo import Photo
+from powerqe.utils.yuv import Frame, to_rgb
 
 _WAITING = 2
 """Frames, or windows of frames, that wait before the network and behind it."""

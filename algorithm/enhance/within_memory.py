@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from algorithm.inference import SMALLEST, Tiled
-from algorithm.tiles import core_size
-from net.calls import Arguments
-from net.measure.far_modules import follows_motion
-from net.measure.live_memory import LiveMemory
-from utils.memory import available_memory
+from powerqe.algorithm.inference import SMALLEST, Tiled
+from powerqe.algorithm.tiles import core_size
+from powerqe.net.calls import Arguments
+from powerqe.net.measure.far_modules import follows_motion
+from powerqe.net.measure.live_memory import LiveMemory
+from powerqe.utils.memory import available_memory
 
 MARGIN = 2.0
 """Memory that is planned for, in that of the tensors."""

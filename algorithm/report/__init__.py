@@ -1,1 +1,1 @@
-"""One page that compares experiments: what `python -m algorithm.report` does."""
+"""One page that compares experiments: what `python -m powerqe.algorithm.report` does."""

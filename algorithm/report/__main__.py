@@ -1,4 +1,4 @@
-"""Compare experiments in one page: python -m algorithm.report exp/arcnn-qf10 exp/dncnn-qf10 ... -o report.html
+"""Compare experiments in one page: python -m powerqe.algorithm.report exp/arcnn-qf10 exp/dncnn-qf10 ... -o report.html
 
 The folders are those of experiments that test.py has tested. The page holds tables (methods x qualities, with the
 differences from the compressed pictures), plots, and crops of all methods side by side, and needs nothing but itself:
@@ -11,14 +11,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from algorithm import video_table
-from algorithm.report.page import to_html
-from algorithm.report.read import RESULTS, Comparison, collect
-from algorithm.report.tables import grid_to_latex, to_latex, to_markdown
-from algorithm.video_table import VideoTable
-from utils.errors import UserError, command
-from utils.files import atomic_path
-from utils.parser import Parser
+from powerqe.algorithm import video_table
+from powerqe.algorithm.report.page import to_html
+from powerqe.algorithm.report.read import RESULTS, Comparison, collect
+from powerqe.algorithm.report.tables import grid_to_latex, to_latex, to_markdown
+from powerqe.algorithm.video_table import VideoTable
+from powerqe.utils.errors import UserError, command
+from powerqe.utils.files import atomic_path
+from powerqe.utils.parser import Parser
 
 VIDEO_REPORT = "report.json"
 

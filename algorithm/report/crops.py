@@ -12,17 +12,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from algorithm.crops import most_damaged
-from algorithm.evaluate import enlarged
-from algorithm.report.read import Comparison, Entry, Image, Metric
-from algorithm.report.tables import COMPRESSED
-from algorithm.tables import digits_of, number
-from dataset import build_dataset
-from utils.components import validate_component
-from utils.errors import UserError
-from utils.image_io import encode_image, read_image
-from utils.resize import area_downsample
-from utils.tensors import to_image, to_tensor
+from powerqe.algorithm.crops import most_damaged
+from powerqe.algorithm.evaluate import enlarged
+from powerqe.algorithm.report.read import Comparison, Entry, Image, Metric
+from powerqe.algorithm.report.tables import COMPRESSED
+from powerqe.algorithm.tables import digits_of, number
+from powerqe.dataset import build_dataset
+from powerqe.utils.components import validate_component
+from powerqe.utils.errors import UserError
+from powerqe.utils.image_io import encode_image, read_image
+from powerqe.utils.resize import area_downsample
+from powerqe.utils.tensors import to_image, to_tensor
 
 BYTES = 6_000_000
 """That all crops of a page may take, however hard they are to compress."""

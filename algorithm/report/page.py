@@ -6,12 +6,12 @@ from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
-from algorithm.report import plots
-from algorithm.report.crops import Strip, best_of, strips
-from algorithm.report.read import Comparison, Experiment
-from algorithm.report.tables import COMPRESSED, FACTS_CAPTION, Block, Cell, blocks, facts
-from algorithm.tables import digits_of, number
-from algorithm.video_table import VideoTable
+from powerqe.algorithm.report import plots
+from powerqe.algorithm.report.crops import Strip, best_of, strips
+from powerqe.algorithm.report.read import Comparison, Experiment
+from powerqe.algorithm.report.tables import COMPRESSED, FACTS_CAPTION, Block, Cell, blocks, facts
+from powerqe.algorithm.tables import digits_of, number
+from powerqe.algorithm.video_table import VideoTable
 
 _HERE = Path(__file__).parent
 # Whatever the page holds, a browser loads nothing for it.
@@ -70,7 +70,7 @@ def to_html(title: str, images: Comparison | None, videos: VideoTable | None) ->
 </header>
 <main>
 {"".join(map(str, sections))}</main>
-<footer>Made by PowerQE: <code>python -m algorithm.report</code></footer>
+<footer>Made by PowerQE: <code>python -m powerqe.algorithm.report</code></footer>
 <script>
 {script}</script>
 </body>

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from algorithm.report.labels import place_labels
-from algorithm.report.read import Comparison, Entry, speed
-from algorithm.report.tables import COMPRESSED
+from powerqe.algorithm.report.labels import place_labels
+from powerqe.algorithm.report.read import Comparison, Entry, speed
+from powerqe.algorithm.report.tables import COMPRESSED
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5195", "#8c6d31")
 """Of Okabe and Ito, which all eyes tell apart, and two more; in the page --m0 ... --m7. The ninth method has the first

@@ -8,11 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from algorithm.evaluate import labelled
-from algorithm.tables import floats
-from algorithm.video_table import method_of
-from dataset.videos import by_number
-from utils.errors import UserError
+from powerqe.algorithm.evaluate import labelled
+from powerqe.algorithm.tables import floats
+from powerqe.algorithm.video_table import method_of
+from powerqe.dataset.videos import by_number
+from powerqe.utils.errors import UserError
 
 RESULTS = "results.json"
 _NOT_AVAILABLE = "not available"  # as Metrics.convention says it

@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
-from algorithm.report.read import Comparison, Entry, Metric, speed
-from algorithm.tables import NOT_AVAILABLE, digits_of, number, tex
-from utils.columns import markdown
+from powerqe.algorithm.report.read import Comparison, Entry, Metric, speed
+from powerqe.algorithm.tables import NOT_AVAILABLE, digits_of, number, tex
+from powerqe.utils.columns import markdown
 
 COMPRESSED = "compressed"
 UNTESTED = "–"

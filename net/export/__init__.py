@@ -1,5 +1,5 @@
-"""Networks as ONNX files, for programs without PyTorch: `python -m net.export NAME`."""
+"""Networks as ONNX files, for programs without PyTorch: `python -m powerqe.net.export NAME`."""
 
-from net.export.onnx_file import OnnxFile, export, one_size
+from powerqe.net.export.onnx_file import OnnxFile, export, one_size
 
 __all__ = ["OnnxFile", "export", "one_size"]

@@ -1,4 +1,4 @@
-"""Write a network as an ONNX file: python -m net.export dncnn-bsds500-qf10
+"""Write a network as an ONNX file: python -m powerqe.net.export dncnn-bsds500-qf10
 
 Pictures of any size, and any number of them, go through the file where the network allows. Before it is written,
 onnxruntime's results are compared with PyTorch's. Inputs have the names of the forward's arguments, outputs are image
@@ -16,17 +16,17 @@ from typing import Any
 
 import yaml
 
-from net.export.onnx_file import OPSET, TOLERANCE, OnnxFile, export
-from net.export.source import Source
-from utils.errors import UserError, command
-from utils.parser import Parser
+from powerqe.net.export.onnx_file import OPSET, TOLERANCE, OnnxFile, export
+from powerqe.net.export.source import Source
+from powerqe.utils.errors import UserError, command
+from powerqe.utils.parser import Parser
 
 _EPILOG = """\
 examples:
-  python -m net.export fbcnn-bsds500-color                     any size; qf can be given
-  python -m net.export mdsr.safetensors --set scale=3          one of its enlargements
-  python -m net.export rbqe-bsds500-jpeg --set exit=4          one of its exits; without, the pictures of all
-  python -m net.export official.pth --network '{type: FBCNN, in_channels: 1}'
+  python -m powerqe.net.export fbcnn-bsds500-color                     any size; qf can be given
+  python -m powerqe.net.export mdsr.safetensors --set scale=3          one of its enlargements
+  python -m powerqe.net.export rbqe-bsds500-jpeg --set exit=4          one of its exits; without, the pictures of all
+  python -m powerqe.net.export official.pth --network '{type: FBCNN, in_channels: 1}'
 
 to run the file in Python, without PyTorch:
   import cv2, numpy as np, onnxruntime
@@ -77,7 +77,7 @@ def summary(written: OnnxFile, tolerance: float) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(__doc__, epilog=_EPILOG)
     add = parser.add_argument
-    add("weights", metavar="NAME|PATH", help="weights by name (python -m net.weights list names all), or a file: ours, "
+    add("weights", metavar="NAME|PATH", help="weights by name (python -m powerqe.net.weights list names all), or a file: ours, "
         "a training checkpoint, or the official one of a method")  # fmt: skip
     add("-o", "--output", type=Path, metavar="FILE", help="the file to write (default: NAME.onnx here)")
     add("--force", action="store_true", help="write over a file that is there")

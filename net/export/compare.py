@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from net.export.inputs import Inputs
-from utils.errors import UserError
+from powerqe.net.export.inputs import Inputs
+from powerqe.utils.errors import UserError
 
 Size = tuple[int, int, int]
 """Batch, height, width."""

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from net.example import example_inputs, required
-from utils.errors import UserError
-from utils.registry import nearest
+from powerqe.net.example import example_inputs, required
+from powerqe.utils.errors import UserError
+from powerqe.utils.registry import nearest
 
 AXES = ("batch", "height", "width")
 _SIZES = ((2, 40, 27), (3, 42, 30))

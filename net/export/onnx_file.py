@@ -14,12 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from net.export.compare import SIZES, Difference, Session, Size, call, compare, first_line, flat
-from net.export.inputs import Inputs
-from net.export.translations import translations
-from net.ops.dcn import forced_backend
-from utils.errors import UserError
-from utils.files import atomic_path
+from powerqe.net.export.compare import SIZES, Difference, Session, Size, call, compare, first_line, flat
+from powerqe.net.export.inputs import Inputs
+from powerqe.net.export.translations import translations
+from powerqe.net.ops.dcn import forced_backend
+from powerqe.utils.errors import UserError
+from powerqe.utils.files import atomic_path
 
 OPSET = 20
 SIZE_LIMIT = 2**31
@@ -67,7 +67,7 @@ def export(
         arguments: of the forward, fixed in the file.
         metadata: further properties of the file.
         opset: version of ONNX's operators.
-        tolerance: see net.export.compare.
+        tolerance: see powerqe.net.export.compare.
 
     Raises:
         UserError: onnx, onnxscript or onnxruntime are missing; the network cannot be exported so; its weights are too

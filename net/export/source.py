@@ -9,11 +9,11 @@ from typing import Any
 
 from torch import nn
 
-from net.registry import build_network
-from net.weights import find, load_weights, spec
-from net.weights.card import Entry
-from net.weights.index import known_weights
-from utils.errors import UserError
+from powerqe.net.registry import build_network
+from powerqe.net.weights import find, load_weights, spec
+from powerqe.net.weights.card import Entry
+from powerqe.net.weights.index import known_weights
+from powerqe.utils.errors import UserError
 
 _RANGE = "float32, NCHW (a clip NTCHW), in [0, 1]; the output is not clamped"
 

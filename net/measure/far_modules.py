@@ -1,6 +1,6 @@
 """Modules of a network that see more than a fixed surrounding of a pixel.
 
-Those that look at the whole picture are `net.blocks.GlobalMean` and those whose class says `sees_whole_picture = True`:
+Those that look at the whole picture are `powerqe.net.blocks.GlobalMean` and those whose class says `sees_whole_picture = True`:
 their tensors of four dimensions are maps of the picture, and what they return is either such a map, of the size of
 their first input, or the same for every part of the picture. Those that sample the picture at no fixed distance say
 `follows_motion = True`. Who applies or measures a network replaces their forward for a while; the network knows
@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import nn
 
-from net.blocks import GlobalMean
+from powerqe.net.blocks import GlobalMean
 
 Forward = Callable[..., Any]
 

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from net.measure.far_modules import follows_motion
-from net.ops import dcn
+from powerqe.net.measure.far_modules import follows_motion
+from powerqe.net.ops import dcn
 
 
 def counter(network: nn.Module) -> FlopCounterMode:

@@ -8,21 +8,21 @@ from pathlib import Path
 
 import torch
 
-from net.table.asked import asked, every_network, every_weights, without_defaults
-from net.table.layout import COLUMNS, ordered, to_json, to_markdown, to_text
-from net.table.rows import Conditions, measured
-from utils.errors import UserError, command
-from utils.files import atomic_path
-from utils.log import progress_bar
-from utils.parser import Parser
+from powerqe.net.table.asked import asked, every_network, every_weights, without_defaults
+from powerqe.net.table.layout import COLUMNS, ordered, to_json, to_markdown, to_text
+from powerqe.net.table.rows import Conditions, measured
+from powerqe.utils.errors import UserError, command
+from powerqe.utils.files import atomic_path
+from powerqe.utils.log import progress_bar
+from powerqe.utils.parser import Parser
 
 _SMALLEST, _LARGEST = 8, 16384
 _EXAMPLES = (
-    "python -m net.table                                 all networks, as their constructors' defaults make them",
-    "python -m net.table --weights --sort macs           all published weights, the cheapest first",
-    "python -m net.table FBCNN dncnn-bsds500-qf10        types of networks, and weights by name or path",
-    "python -m net.table '{type: EDSR, num_features: 256, num_blocks: 32}'    a network as in an option file",
-    "python -m net.table --size 3840x2160 --no-time      what a frame of 4K takes; needs no memory itself",
+    "python -m powerqe.net.table                                 all networks, as their constructors' defaults make them",
+    "python -m powerqe.net.table --weights --sort macs           all published weights, the cheapest first",
+    "python -m powerqe.net.table FBCNN dncnn-bsds500-qf10        types of networks, and weights by name or path",
+    "python -m powerqe.net.table '{type: EDSR, num_features: 256, num_blocks: 32}'    a network as in an option file",
+    "python -m powerqe.net.table --size 3840x2160 --no-time      what a frame of 4K takes; needs no memory itself",
 )
 
 
@@ -41,7 +41,7 @@ def main() -> None:
             bar.update()
     rows = ordered(rows, arguments.sort) if arguments.sort else rows
     print(to_text(rows, conditions, missing))
-    line = shlex.join(["python", "-m", "net.table", *sys.argv[1:]])
+    line = shlex.join(["python", "-m", "powerqe.net.table", *sys.argv[1:]])
     _write(arguments.markdown, to_markdown(rows, conditions, missing, line))
     _write(arguments.json, to_json(rows, conditions))
 
@@ -75,7 +75,7 @@ def _write(path: Path | None, text: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(__doc__, examples=_EXAMPLES)
     add = parser.add_argument
-    add("networks", nargs="*", metavar="NETWORK", help="types of networks, weights by name (python -m net.weights list "
+    add("networks", nargs="*", metavar="NETWORK", help="types of networks, weights by name (python -m powerqe.net.weights list "
         "names all) or path, or networks as option files write them (default: every type)")  # fmt: skip
     add("--weights", action="store_true", help="all published weights that are here, each with its own configuration")
     add("--size", default="256x256", metavar="WxH", help="width and height of the picture in pixels; of "

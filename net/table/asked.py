@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from net.registry import NETWORKS
-from net.weights import find, spec
-from net.weights.index import known_weights
-from utils.components import shown, validate_component
-from utils.errors import UserError
-from utils.registry import nearest
+from powerqe.net.registry import NETWORKS
+from powerqe.net.weights import find, spec
+from powerqe.net.weights.index import known_weights
+from powerqe.utils.components import shown, validate_component
+from powerqe.utils.errors import UserError
+from powerqe.utils.registry import nearest
 
 DEFAULT = "default"
 
@@ -43,7 +43,7 @@ def every_weights() -> list[Asked]:
     """
     found = [Asked(name, spec(path)) for name, (_, path) in known_weights().items() if path.is_file()]
     if not found:
-        raise UserError("--weights: no published weights are here; see python -m net.weights list")
+        raise UserError("--weights: no published weights are here; see python -m powerqe.net.weights list")
     return found
 
 
@@ -65,7 +65,7 @@ def _asked(name: str) -> Asked:
     known = known_weights()
     if not Path(name).is_file() and Path(name).stem not in known:
         near = nearest(name, [*NETWORKS.names(), *known])
-        raise UserError(f"no network, and no weights file or name {name}{near}; python -m net.weights list shows the "
+        raise UserError(f"no network, and no weights file or name {name}{near}; python -m powerqe.net.weights list shows the "
                         f"weights, the networks are {', '.join(NETWORKS.names())}")  # fmt: skip
     path = find(name)
     return Asked(path.stem, spec(path))

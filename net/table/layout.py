@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import torch
 
-from net.table.rows import MOTION, WHOLE, Conditions, Row
-from utils.columns import aligned, markdown
-from utils.machine import device_name
+from powerqe.net.table.rows import MOTION, WHOLE, Conditions, Row
+from powerqe.utils.columns import aligned, markdown
+from powerqe.utils.machine import device_name
 
 _NONE = "-"
 

@@ -7,17 +7,17 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
 
-from net.calls import Arguments, is_picture, results
-from net.example import example_inputs
-from net.measure.clock import timed
-from net.measure.far_modules import follows_motion, global_modules
-from net.measure.live_memory import LiveMemory
-from net.measure.macs import counter, macs
-from net.measure.receptive import reach
-from net.registry import build_network
-from net.table.asked import Asked
-from utils.errors import UserError
-from utils.memory import available_memory, is_out_of_memory
+from powerqe.net.calls import Arguments, is_picture, results
+from powerqe.net.example import example_inputs
+from powerqe.net.measure.clock import timed
+from powerqe.net.measure.far_modules import follows_motion, global_modules
+from powerqe.net.measure.live_memory import LiveMemory
+from powerqe.net.measure.macs import counter, macs
+from powerqe.net.measure.receptive import reach
+from powerqe.net.registry import build_network
+from powerqe.net.table.asked import Asked
+from powerqe.utils.errors import UserError
+from powerqe.utils.memory import available_memory, is_out_of_memory
 
 WHOLE, MOTION = "whole", "motion"
 

@@ -8,13 +8,13 @@ from the list does as well as a file.
 import sys
 from pathlib import Path
 
-from net.weights.card import Entry
-from net.weights.index import FILE, Known, known_weights, lookup, write_index
-from utils.columns import aligned, markdown
-from utils.download import download
-from utils.errors import UserError, command
-from utils.files import sha256_of, write_between
-from utils.parser import Parser
+from powerqe.net.weights.card import Entry
+from powerqe.net.weights.index import FILE, Known, known_weights, lookup, write_index
+from powerqe.utils.columns import aligned, markdown
+from powerqe.utils.download import download
+from powerqe.utils.errors import UserError, command
+from powerqe.utils.files import sha256_of, write_between
+from powerqe.utils.parser import Parser
 
 MARKS = ("<!-- weights -->", "<!-- /weights -->")
 """Lines between which docs/weights.md has the table."""
@@ -109,7 +109,7 @@ def fetch(known: Known, source: Path | None) -> str:
 
 
 def _parser() -> Parser:
-    examples = ["python -m net.weights list", "python -m net.weights show dncnn-bsds500-qf10"]
+    examples = ["python -m powerqe.net.weights list", "python -m powerqe.net.weights show dncnn-bsds500-qf10"]
     parser = Parser(__doc__, examples=examples)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     told = {

@@ -1,4 +1,4 @@
-"""What is known of published weights: their card `weights/NAME.md`, which `python -m algorithm.publish` writes.
+"""What is known of published weights: their card `weights/NAME.md`, which `python -m powerqe.algorithm.publish` writes.
 
 The card is for people, and the one place where all of it stands: the index is read out of the cards. What is read are
 the lines at the top, the table of figures, and where the training data were; the rest is free text.
@@ -12,8 +12,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError
 
-from utils.components import Section, explain
-from utils.errors import UserError
+from powerqe.utils.components import Section, explain
+from powerqe.utils.errors import UserError
 
 _NOT_AVAILABLE = "n/a"
 _FACTS = re.compile(r"^(?P<method>\w+), (?P<parameters>[\d,]+) parameters, (?P<bytes>[\d,]+) bytes\. "
@@ -137,7 +137,7 @@ def read_card(path: Path) -> Entry:
     """What a card says.
 
     Raises:
-        UserError: a line that a card has is not there or not as `python -m algorithm.publish` writes it.
+        UserError: a line that a card has is not there or not as `python -m powerqe.algorithm.publish` writes it.
     """
     text = path.read_text(encoding="utf-8")
     facts = _line(_FACTS, text, path, "METHOD, N parameters, N bytes. Licence: NAME.")

@@ -25,13 +25,13 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from net.pickled import read_modules
-from net.tensorflow_checkpoint import index_file, pytorch_layout, read_variables
-from net.weights.index import find
-from utils.checkpoint import load_checkpoint
-from utils.errors import UserError
-from utils.files import atomic_path
-from utils.registry import nearest
+from powerqe.net.pickled import read_modules
+from powerqe.net.tensorflow_checkpoint import index_file, pytorch_layout, read_variables
+from powerqe.net.weights.index import find
+from powerqe.utils.checkpoint import load_checkpoint
+from powerqe.utils.errors import UserError
+from powerqe.utils.files import atomic_path
+from powerqe.utils.registry import nearest
 
 # Where a file may keep state dicts, best first; "*" is any key. A file with none of these is a state dict.
 _PLACES = (
@@ -138,7 +138,7 @@ def spec(path: str | Path) -> dict[str, Any]:
         return dict(load_checkpoint(path)["options"]["network"])
     told = read_metadata(path).get("network")
     if told is None:
-        raise UserError(f"{path} does not tell its network; give a file written by python -m algorithm.publish")
+        raise UserError(f"{path} does not tell its network; give a file written by python -m powerqe.algorithm.publish")
     return json.loads(told)
 
 

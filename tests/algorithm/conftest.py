@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from net.registry import NETWORKS
-from utils.frames import FrameInfo, frames_path, write_record
-from utils.yuv import Frame, Geometry, YUVWriter
+from powerqe.net.registry import NETWORKS
+from powerqe.utils.frames import FrameInfo, frames_path, write_record
+from powerqe.utils.yuv import Frame, Geometry, YUVWriter
 
 VIDEOS = {"Alpha_48x32": 9, "Beta_32x24": 6}
 """Name to number of frames."""

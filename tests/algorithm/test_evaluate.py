@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import torch
 
-import algorithm.evaluate
-from algorithm.evaluate import Estimate, Metrics, evaluate
-from dataset.down_sample import DownSampledImages
-from dataset.images import PairedImages
-from utils.components import validate_component
-from utils.metrics import METRICS, MetricUnavailable
-from utils.metrics.fid import frechet_distance
-from utils.ranks import Ranks
-from utils.resize import imresize
+import powerqe.algorithm.evaluate
+from powerqe.algorithm.evaluate import Estimate, Metrics, evaluate
+from powerqe.dataset.down_sample import DownSampledImages
+from powerqe.dataset.images import PairedImages
+from powerqe.utils.components import validate_component
+from powerqe.utils.metrics import METRICS, MetricUnavailable
+from powerqe.utils.metrics.fid import frechet_distance
+from powerqe.utils.ranks import Ranks
+from powerqe.utils.resize import imresize
 
 CPU = torch.device("cpu")
 ALONE = Ranks(0, 0, 1, CPU)
@@ -233,6 +233,6 @@ def test_pictures_stay_on_the_cpu_if_the_network_takes_tiles_from_there(monkeypa
         def __call__(self, batch: dict[str, Any]) -> Any:
             raise AssertionError
 
-    monkeypatch.setattr(algorithm.evaluate, "eval_batches", no_batches)
+    monkeypatch.setattr(powerqe.algorithm.evaluate, "eval_batches", no_batches)
     evaluate([], metrics(PSNR={}), Ranks(0, 0, 1, torch.device("cuda")), Tiles())
     assert asked == [torch.device(expected)]

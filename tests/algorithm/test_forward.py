@@ -4,9 +4,9 @@ import skimage
 import torch
 from torch import nn
 
-from algorithm.forward import Forward, picture
-from utils.codecs import JPEG
-from utils.errors import UserError
+from powerqe.algorithm.forward import Forward, picture
+from powerqe.utils.codecs import JPEG
+from powerqe.utils.errors import UserError
 
 
 class Needy(nn.Module):

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from algorithm.experiment import Experiment, find_resume
-from algorithm.gan import discriminator_loss, generator_loss
-from algorithm.tester import test as run_test
-from algorithm.trainer import Trainer
-from utils.checkpoint import load_checkpoint
-from utils.errors import UserError
-from utils.options import Options, load_options
-from utils.ranks import Ranks
+from powerqe.algorithm.experiment import Experiment, find_resume
+from powerqe.algorithm.gan import discriminator_loss, generator_loss
+from powerqe.algorithm.tester import test as run_test
+from powerqe.algorithm.trainer import Trainer
+from powerqe.utils.checkpoint import load_checkpoint
+from powerqe.utils.errors import UserError
+from powerqe.utils.options import Options, load_options
+from powerqe.utils.ranks import Ranks
 
 ALONE = Ranks(0, 0, 1, torch.device("cpu"))
 FIXTURE = Path(__file__).resolve().parents[2] / "../shared/fixtures/losses.npz"
@@ -126,9 +126,9 @@ def test_resume_is_exact_in_either_phase(opt, stop):
 def test_testing_builds_no_discriminator(opt, monkeypatch):
     options = load_options(opt, overrides=SMALL)
     train(options, until=4)
-    import net.esrgan
+    import powerqe.net.esrgan
 
-    monkeypatch.setattr(net.esrgan.VGGDiscriminator, "__init__", lambda *_, **__: pytest.fail("built"))
+    monkeypatch.setattr(powerqe.net.esrgan.VGGDiscriminator, "__init__", lambda *_, **__: pytest.fail("built"))
     run_test(options, ALONE)
 
 

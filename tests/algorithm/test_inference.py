@@ -10,13 +10,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from algorithm.forward import Forward
-from algorithm.inference import SMALLEST, Tiled, enhancer
-from algorithm.self_ensemble import SelfEnsemble
-from net import build_network
-from net.blocks import GlobalMean, PixelShuffleUp, ResidualGroup, conv, to_multiple
-from utils.errors import UserError
-from utils.options import TestOptions as Options
+from powerqe.algorithm.forward import Forward
+from powerqe.algorithm.inference import SMALLEST, Tiled, enhancer
+from powerqe.algorithm.self_ensemble import SelfEnsemble
+from powerqe.net import build_network
+from powerqe.net.blocks import GlobalMean, PixelShuffleUp, ResidualGroup, conv, to_multiple
+from powerqe.utils.errors import UserError
+from powerqe.utils.options import TestOptions as Options
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from algorithm.losses import LossOptions, WeightedLosses
-from utils.components import validate_component
+from powerqe.algorithm.losses import LossOptions, WeightedLosses
+from powerqe.utils.components import validate_component
 
 
 def make(**losses: dict) -> WeightedLosses:

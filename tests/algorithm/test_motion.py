@@ -7,11 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from algorithm.motion import MotionCompensated
-from algorithm.phase import Setting
-from net import build_network
-from utils.components import build, validate_component
-from utils.errors import UserError
+from powerqe.algorithm.motion import MotionCompensated
+from powerqe.algorithm.phase import Setting
+from powerqe.net import build_network
+from powerqe.utils.components import build, validate_component
+from powerqe.utils.errors import UserError
 
 CPU = torch.device("cpu")
 

@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch import nn
 
-from algorithm.losses import LossOptions, WeightedLosses
-from algorithm.multi_exit import MultiExit
-from algorithm.phase import Setting
-from utils.components import build, validate_component
-from utils.errors import UserError
+from powerqe.algorithm.losses import LossOptions, WeightedLosses
+from powerqe.algorithm.multi_exit import MultiExit
+from powerqe.algorithm.phase import Setting
+from powerqe.utils.components import build, validate_component
+from powerqe.utils.errors import UserError
 
 CPU = torch.device("cpu")
 FIXTURE = Path(__file__).resolve().parents[2] / "../shared/fixtures/losses.npz"

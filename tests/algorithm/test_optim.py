@@ -3,9 +3,9 @@ import math
 import pytest
 import torch
 
-from algorithm.registry import OPTIMIZERS
-from utils.components import build, validate_component
-from utils.errors import UserError
+from powerqe.algorithm.registry import OPTIMIZERS
+from powerqe.utils.components import build, validate_component
+from powerqe.utils.errors import UserError
 
 
 def schedule(niter: int = 100, **spec: object):

@@ -6,19 +6,23 @@ from pathlib import Path
 
 import pytest
 
-from algorithm import option_reference
-from algorithm.option_reference import TITLES, Row, argument_rows, documented_arguments, section_rows, update
-from utils.errors import UserError
-from utils.options import LoadState, Options
-from utils.registry import REGISTRIES
+from powerqe.algorithm import option_reference
+from powerqe.algorithm.option_reference import TITLES, Row, argument_rows, documented_arguments, section_rows, update
+from powerqe.utils.errors import UserError
+from powerqe.utils.options import LoadState, Options
+from powerqe.utils.registry import REGISTRIES
 
 
 def test_committed_reference_is_up_to_date(root: Path, tmp_path: Path) -> None:
     committed = (root / "docs/options.md").read_text(encoding="utf-8")
     copy = tmp_path / "options.md"
     copy.write_text(committed, encoding="utf-8")
-    subprocess.run([sys.executable, "-m", "algorithm.option_reference", copy], cwd=root, check=True, timeout=600)
-    assert copy.read_text(encoding="utf-8") == committed, "run: python -m algorithm.option_reference docs/options.md"
+    subprocess.run(
+        [sys.executable, "-m", "powerqe.algorithm.option_reference", copy], cwd=root, check=True, timeout=600
+    )
+    assert copy.read_text(encoding="utf-8") == committed, (
+        "run: python -m powerqe.algorithm.option_reference docs/options.md"
+    )
 
 
 def test_every_kind_has_its_chapter() -> None:

@@ -2,8 +2,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from algorithm.perceptual import Perceptual
-from utils.errors import UserError
+from powerqe.algorithm.perceptual import Perceptual
+from powerqe.utils.errors import UserError
 
 torchvision = pytest.importorskip("torchvision", exc_type=(ImportError, RuntimeError))
 

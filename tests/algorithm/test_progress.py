@@ -1,7 +1,7 @@
 import torch
 
-from algorithm.progress import Progress
-from utils.ranks import Ranks
+from powerqe.algorithm.progress import Progress
+from powerqe.utils.ranks import Ranks
 
 ALONE = Ranks(0, 0, 1, torch.device("cpu"))
 

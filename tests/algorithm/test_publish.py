@@ -4,16 +4,16 @@ import json
 import pytest
 import torch
 
-from algorithm.experiment import Experiment
-from algorithm.publish import publish
-from algorithm.tester import test as run_test
-from algorithm.trainer import Trainer
-from net import build_network, load_weights
-from net.weights import entries, find, read_metadata
-from utils.errors import UserError
-from utils.files import sha256_of
-from utils.options import Options, load_options
-from utils.ranks import Ranks
+from powerqe.algorithm.experiment import Experiment
+from powerqe.algorithm.publish import publish
+from powerqe.algorithm.tester import test as run_test
+from powerqe.algorithm.trainer import Trainer
+from powerqe.net import build_network, load_weights
+from powerqe.net.weights import entries, find, read_metadata
+from powerqe.utils.errors import UserError
+from powerqe.utils.files import sha256_of
+from powerqe.utils.options import Options, load_options
+from powerqe.utils.ranks import Ranks
 
 ALONE = Ranks(0, 0, 1, torch.device("cpu"))
 

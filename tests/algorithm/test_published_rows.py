@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 
-from algorithm.evaluate import Metrics, evaluate, mean
-from utils import options as option_classes
-from utils.components import build, validate_component
-from utils.ranks import Ranks
+from powerqe.algorithm.evaluate import Metrics, evaluate, mean
+from powerqe.utils import options as option_classes
+from powerqe.utils.components import build, validate_component
+from powerqe.utils.ranks import Ranks
 
 
 class Rows(NamedTuple):

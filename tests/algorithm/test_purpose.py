@@ -2,9 +2,9 @@
 
 import pytest
 
-import algorithm.tester  # noqa: F401 - makes the registries known
-from algorithm.purpose import purpose_of
-from utils.options import load_options
+import powerqe.algorithm.tester  # noqa: F401 - makes the registries known
+from powerqe.algorithm.purpose import purpose_of
+from powerqe.utils.options import load_options
 
 
 @pytest.mark.parametrize(

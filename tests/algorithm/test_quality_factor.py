@@ -2,14 +2,14 @@ import pytest
 import torch
 from torch import nn
 
-from algorithm.phase import Setting
-from algorithm.quality_factor import QualityFactor, quality_error
-from algorithm.trainer import Trainer
-from net import build_network
-from utils.components import build, validate_component
-from utils.errors import UserError
-from utils.options import load_options
-from utils.ranks import Ranks
+from powerqe.algorithm.phase import Setting
+from powerqe.algorithm.quality_factor import QualityFactor, quality_error
+from powerqe.algorithm.trainer import Trainer
+from powerqe.net import build_network
+from powerqe.utils.components import build, validate_component
+from powerqe.utils.errors import UserError
+from powerqe.utils.options import load_options
+from powerqe.utils.ranks import Ranks
 
 CPU = torch.device("cpu")
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from algorithm.inference import Tiled
-from algorithm.self_ensemble import SelfEnsemble, oriented, original
-from net import build_network, load_weights
-from net.blocks import PixelShuffleUp, conv
-from utils import image_io
+from powerqe.algorithm.inference import Tiled
+from powerqe.algorithm.self_ensemble import SelfEnsemble, oriented, original
+from powerqe.net import build_network, load_weights
+from powerqe.net.blocks import PixelShuffleUp, conv
+from powerqe.utils import image_io
 
 
 def pixels(*shape: int) -> Tensor:

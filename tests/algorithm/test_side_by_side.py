@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from algorithm.crops import SIDE, Crops
-from algorithm.evaluate import Metrics, Record, evaluate
-from algorithm.experiment import SAMPLE, Experiment
-from algorithm.tables import Table
-from dataset.down_sample import Coded, DownSampledImages
-from dataset.loader import collate, to_device
-from utils.components import validate_component
-from utils.image_io import write_image
-from utils.options import load_options
-from utils.ranks import Ranks
-from utils.resize import imresize
+from powerqe.algorithm.crops import SIDE, Crops
+from powerqe.algorithm.evaluate import Metrics, Record, evaluate
+from powerqe.algorithm.experiment import SAMPLE, Experiment
+from powerqe.algorithm.tables import Table
+from powerqe.dataset.down_sample import Coded, DownSampledImages
+from powerqe.dataset.loader import collate, to_device
+from powerqe.utils.components import validate_component
+from powerqe.utils.image_io import write_image
+from powerqe.utils.options import load_options
+from powerqe.utils.ranks import Ranks
+from powerqe.utils.resize import imresize
 
 CPU = torch.device("cpu")
 ALONE = Ranks(0, 0, 1, CPU)

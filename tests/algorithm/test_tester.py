@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 import torch
 
-from algorithm import tester
-from algorithm.evaluate import Metrics, evaluate, mean
-from algorithm.forward import Forward
-from dataset import DATASETS
-from net import build_network, save_weights
-from net.arcnn import ARCNN
-from utils.components import build, validate_component
-from utils.errors import UserError
-from utils.metrics import METRICS, MetricUnavailable
-from utils.options import Options, load_options
-from utils.ranks import Ranks
+from powerqe.algorithm import tester
+from powerqe.algorithm.evaluate import Metrics, evaluate, mean
+from powerqe.algorithm.forward import Forward
+from powerqe.dataset import DATASETS
+from powerqe.net import build_network, save_weights
+from powerqe.net.arcnn import ARCNN
+from powerqe.utils.components import build, validate_component
+from powerqe.utils.errors import UserError
+from powerqe.utils.metrics import METRICS, MetricUnavailable
+from powerqe.utils.options import Options, load_options
+from powerqe.utils.ranks import Ranks
 
 ALONE = Ranks(0, 0, 1, torch.device("cpu"))
 
@@ -248,7 +248,7 @@ def test_the_perceptual_table_without_its_package(options, pairs, monkeypatch, r
 
 
 def test_crops_have_titles_whatever_the_first_metric_is(options, pairs, standin, monkeypatch):
-    from algorithm import crops
+    from powerqe.algorithm import crops
 
     titles = []
     original = crops.Crops._title
@@ -296,7 +296,7 @@ def test_records_of_several_ranks_come_in_order(options, monkeypatch):
     parts = [evaluate(dataset, metrics, Ranks(rank, rank, 1, ALONE.device), None) for rank in (0,)]
     names = [record.name for record in parts[0]]
     three = [names[rank::3] for rank in range(3)]
-    from algorithm.evaluate import _in_order
+    from powerqe.algorithm.evaluate import _in_order
 
     assert _in_order(three) == names
 

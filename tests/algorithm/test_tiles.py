@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from algorithm.tiles import Span, divide, spans
+from powerqe.algorithm.tiles import Span, divide, spans
 
 lengths, sizes, overlaps = st.integers(1, 300), st.integers(1, 80), st.integers(0, 60)
 multiples = st.sampled_from([1, 2, 3, 8, 16])

@@ -9,13 +9,13 @@ import torch
 import yaml
 from PIL import Image
 
-from algorithm import trade_off
-from algorithm.trade_off import Visit
-from dataset import build_dataset
-from dataset.loader import eval_batches
-from net import build_network, load_weights, save_weights
-from net.rbqe import RBQE
-from utils.options import load_options
+from powerqe.algorithm import trade_off
+from powerqe.algorithm.trade_off import Visit
+from powerqe.dataset import build_dataset
+from powerqe.dataset.loader import eval_batches
+from powerqe.net import build_network, load_weights, save_weights
+from powerqe.net.rbqe import RBQE
+from powerqe.utils.options import load_options
 
 QUALITIES = (10, 60)
 

@@ -10,18 +10,18 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from algorithm.experiment import Experiment, find_resume
-from algorithm.inference import Tiled
-from algorithm.tester import trained_network
-from algorithm.trainer import Trainer
-from net import build_network, save_weights
-from net.ops import dcn
-from net.weights import Entry
-from utils.checkpoint import load_checkpoint
-from utils.errors import UserError
-from utils.files import sha256_of
-from utils.options import Options, load_options
-from utils.ranks import Ranks
+from powerqe.algorithm.experiment import Experiment, find_resume
+from powerqe.algorithm.inference import Tiled
+from powerqe.algorithm.tester import trained_network
+from powerqe.algorithm.trainer import Trainer
+from powerqe.net import build_network, save_weights
+from powerqe.net.ops import dcn
+from powerqe.net.weights import Entry
+from powerqe.utils.checkpoint import load_checkpoint
+from powerqe.utils.errors import UserError
+from powerqe.utils.files import sha256_of
+from powerqe.utils.options import Options, load_options
+from powerqe.utils.ranks import Ranks
 
 ALONE = Ranks(0, 0, 1, torch.device("cpu"))
 

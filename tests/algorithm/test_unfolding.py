@@ -8,17 +8,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from algorithm.experiment import Experiment, find_resume
-from algorithm.phase import Setting
-from algorithm.trainer import Trainer
-from algorithm.unfolding import DeblockPretraining, Unfolding, blurred, enlarged_share
-from net import build_network, save_weights
-from net.non_local_deblock import NonLocalDeblock
-from utils.checkpoint import load_checkpoint
-from utils.components import build, validate_component
-from utils.errors import UserError
-from utils.options import load_options
-from utils.ranks import Ranks
+from powerqe.algorithm.experiment import Experiment, find_resume
+from powerqe.algorithm.phase import Setting
+from powerqe.algorithm.trainer import Trainer
+from powerqe.algorithm.unfolding import DeblockPretraining, Unfolding, blurred, enlarged_share
+from powerqe.net import build_network, save_weights
+from powerqe.net.non_local_deblock import NonLocalDeblock
+from powerqe.utils.checkpoint import load_checkpoint
+from powerqe.utils.components import build, validate_component
+from powerqe.utils.errors import UserError
+from powerqe.utils.options import load_options
+from powerqe.utils.ranks import Ranks
 
 CPU = torch.device("cpu")
 ALONE = Ranks(0, 0, 1, CPU)

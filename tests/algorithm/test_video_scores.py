@@ -4,12 +4,12 @@ import math
 
 import pytest
 
-from algorithm.evaluate import Metrics
-from algorithm.jct_vc import CLASSES, class_of, size_of
-from algorithm.video_report import VideoReport
-from algorithm.video_scores import Average, VideoScores, averages, figures, key_of
-from algorithm.video_work import FrameScores
-from utils.components import validate_component
+from powerqe.algorithm.evaluate import Metrics
+from powerqe.algorithm.jct_vc import CLASSES, class_of, size_of
+from powerqe.algorithm.video_report import VideoReport
+from powerqe.algorithm.video_scores import Average, VideoScores, averages, figures, key_of
+from powerqe.algorithm.video_work import FrameScores
+from powerqe.utils.components import validate_component
 
 METRICS = Metrics({"PSNR": validate_component("metric", {"type": "PSNR"})})
 INF = math.inf

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from algorithm.evaluate import Metrics
-from algorithm.video_report import VideoReport, write_report
-from algorithm.video_scores import VideoScores
-from algorithm.video_table import collect, main, method_of
-from algorithm.video_work import FrameScores
-from utils.components import validate_component
-from utils.errors import UserError
-from utils.frames import FrameInfo
-from utils.metrics.bd_rate import RatePoint, bd_rate
+from powerqe.algorithm.evaluate import Metrics
+from powerqe.algorithm.video_report import VideoReport, write_report
+from powerqe.algorithm.video_scores import VideoScores
+from powerqe.algorithm.video_table import collect, main, method_of
+from powerqe.algorithm.video_work import FrameScores
+from powerqe.utils.components import validate_component
+from powerqe.utils.errors import UserError
+from powerqe.utils.frames import FrameInfo
+from powerqe.utils.metrics.bd_rate import RatePoint, bd_rate
 
 QUALITIES = {22: 40.0, 27: 37.0, 32: 34.5, 37: 31.0}
 BITS = {22: 8000, 27: 4100, 32: 2000, 37: 900}

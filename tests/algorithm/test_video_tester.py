@@ -16,18 +16,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from algorithm import tester, video_tester
-from algorithm.video_curves import draw_curves
-from net import save_weights
-from net.weights import Entry
-from utils.components import build
-from utils.errors import UserError
-from utils.files import sha256_of
-from utils.frames import frames_path, read_record, write_record
-from utils.options import Options, merge
-from utils.ranks import Ranks
-from utils.video_file import VideoReader
-from utils.yuv import Geometry, YUVReader, from_rgb, to_rgb
+from powerqe.algorithm import tester, video_tester
+from powerqe.algorithm.video_curves import draw_curves
+from powerqe.net import save_weights
+from powerqe.net.weights import Entry
+from powerqe.utils.components import build
+from powerqe.utils.errors import UserError
+from powerqe.utils.files import sha256_of
+from powerqe.utils.frames import frames_path, read_record, write_record
+from powerqe.utils.options import Options, merge
+from powerqe.utils.ranks import Ranks
+from powerqe.utils.video_file import VideoReader
+from powerqe.utils.yuv import Geometry, YUVReader, from_rgb, to_rgb
 
 ALONE = Ranks(0, 0, 1, torch.device("cpu"))
 ALPHA, BETA = "Alpha_48x32_9", "Beta_32x24_6"

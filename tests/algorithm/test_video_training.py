@@ -5,15 +5,15 @@ import math
 import pytest
 import torch
 
-from algorithm.evaluate import Metrics, evaluate
-from algorithm.experiment import Experiment
-from algorithm.forward import Forward, middle
-from algorithm.trainer import Trainer
-from dataset import build_dataset
-from utils.components import build
-from utils.options import Options
-from utils.ranks import Ranks
-from utils.yuv import YUVReader
+from powerqe.algorithm.evaluate import Metrics, evaluate
+from powerqe.algorithm.experiment import Experiment
+from powerqe.algorithm.forward import Forward, middle
+from powerqe.algorithm.trainer import Trainer
+from powerqe.dataset import build_dataset
+from powerqe.utils.components import build
+from powerqe.utils.options import Options
+from powerqe.utils.ranks import Ranks
+from powerqe.utils.yuv import YUVReader
 
 ALONE = Ranks(0, 0, 1, torch.device("cpu"))
 

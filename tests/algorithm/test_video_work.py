@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from algorithm.enhanced_video import publish
-from algorithm.video_work import FrameScores, Saved, VideoWork, digest
-from utils.yuv import Frame, Geometry
+from powerqe.algorithm.enhanced_video import publish
+from powerqe.algorithm.video_work import FrameScores, Saved, VideoWork, digest
+from powerqe.utils.yuv import Frame, Geometry
 
 GEOMETRY = Geometry(8, 4)
 NUMBERS = [0, 1, 2, 5, 6]

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from benchmarks import bench_dcn
-from net.ops.dcn import compiled, force_backend
+from powerqe.benchmarks import bench_dcn
+from powerqe.net.ops.dcn import compiled, force_backend
 
 TINY = bench_dcn.Case(1, 4, 2, 9, 10)
 

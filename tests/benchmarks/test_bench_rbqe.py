@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import bench_rbqe
-from net import save_weights
-from net.rbqe import RBQE
-from net.tchebichef import Codec, TchebichefQuality
+from powerqe.benchmarks import bench_rbqe
+from powerqe.net import save_weights
+from powerqe.net.rbqe import RBQE
+from powerqe.net.tchebichef import Codec, TchebichefQuality
 
 TINY = ["--count", "2", "--size", "48x40", "--rounds", "1", "--seconds", "0.02", "--qf", "10", "90"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from utils.image_io import write_image
+from powerqe.utils.image_io import write_image
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SIZES = {"0001": (40, 64, 3), "0002": (33, 47, 3), "0003": (64, 40, 1)}

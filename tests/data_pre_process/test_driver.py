@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_pre_process import driver
-from data_pre_process.main_down_sample import main
-from utils.errors import UserError
-from utils.image_io import read_image, write_image
+from powerqe.data_pre_process import driver
+from powerqe.data_pre_process.main_down_sample import main
+from powerqe.utils.errors import UserError
+from powerqe.utils.image_io import read_image, write_image
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -74,10 +74,10 @@ SLOW = """
     import os, sys, time
     sys.path.insert(0, {repository!r})
     from pathlib import Path
-    from data_pre_process import driver
-    from utils.errors import command
-    from utils.files import atomic_path
-    from utils.image_io import encode_image
+    from powerqe.data_pre_process import driver
+    from powerqe.utils.errors import command
+    from powerqe.utils.files import atomic_path
+    from powerqe.utils.image_io import encode_image
 
     def change(image):
         if {deadly}:

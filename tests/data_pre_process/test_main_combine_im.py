@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_pre_process.main_combine_im import main
-from utils.image_io import list_images, read_image, write_image
+from powerqe.data_pre_process.main_combine_im import main
+from powerqe.utils.image_io import list_images, read_image, write_image
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import features
 
-from data_pre_process.compress import SIZES, quality_folders, read_sizes
-from utils.codecs import CODECS, JPEG
-from utils.errors import UserError
-from utils.image_io import list_images, read_image
+from powerqe.data_pre_process.compress import SIZES, quality_folders, read_sizes
+from powerqe.utils.codecs import CODECS, JPEG
+from powerqe.utils.errors import UserError
+from powerqe.utils.image_io import list_images, read_image
 
 # "Codes" a PNG file by a line of text before it.
 PROGRAMS = {

@@ -5,8 +5,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from data_pre_process.main_compress_jpeg import main
-from utils.image_io import list_images, read_image
+from powerqe.data_pre_process.main_compress_jpeg import main
+from powerqe.utils.image_io import list_images, read_image
 
 
 def test_equals_opencv_at_each_quality(data):

@@ -11,9 +11,9 @@ from pathlib import Path
 import av
 import pytest
 
-from data_pre_process.main_compress_video import main
-from utils.frames import frames_path, read_frames, read_record
-from utils.yuv import Geometry, YUVReader
+from powerqe.data_pre_process.main_compress_video import main
+from powerqe.utils.frames import frames_path, read_frames, read_record
+from powerqe.utils.yuv import Geometry, YUVReader
 
 
 def compress(data: Path, *arguments: str) -> int:
@@ -146,7 +146,7 @@ def test_without_x265(sequence, tmp_path, monkeypatch, capsys):
 
 def test_an_older_description_does_not_outlive_its_sequence(sequence, tmp_path, monkeypatch):
     """If the run ends between the two, the sequence is made again."""
-    from data_pre_process import compress_video
+    from powerqe.data_pre_process import compress_video
 
     path = sequence()
     assert compress(tmp_path, "hevc", "37", "made") == 0

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_pre_process import convert_video
-from data_pre_process.main_convert_video import main
-from utils.planes import shrink
-from utils.video_file import VideoReader, VideoWriter
-from utils.yuv import Geometry, YUVReader
+from powerqe.data_pre_process import convert_video
+from powerqe.data_pre_process.main_convert_video import main
+from powerqe.utils.planes import shrink
+from powerqe.utils.video_file import VideoReader, VideoWriter
+from powerqe.utils.yuv import Geometry, YUVReader
 
 
 @pytest.fixture

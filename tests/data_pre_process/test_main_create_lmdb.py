@@ -5,9 +5,9 @@ import os
 import numpy as np
 import pytest
 
-from data_pre_process.main_create_lmdb import main
-from dataset.store import open_store
-from utils.image_io import list_images, read_image, write_image
+from powerqe.data_pre_process.main_create_lmdb import main
+from powerqe.dataset.store import open_store
+from powerqe.utils.image_io import list_images, read_image, write_image
 
 
 def create(data, *more: str) -> int:

@@ -9,14 +9,14 @@ import lmdb
 import numpy as np
 import pytest
 
-from data_pre_process.main_create_video_lmdb import main
-from dataset import Draw, groups
-from dataset.clips import VideoClips
-from dataset.store import open_store
-from dataset.videos import open_videos
-from utils.errors import UserError
-from utils.image_io import write_image
-from utils.yuv import Frame, Geometry, YUVReader, YUVWriter
+from powerqe.data_pre_process.main_create_video_lmdb import main
+from powerqe.dataset import Draw, groups
+from powerqe.dataset.clips import VideoClips
+from powerqe.dataset.store import open_store
+from powerqe.dataset.videos import open_videos
+from powerqe.utils.errors import UserError
+from powerqe.utils.image_io import write_image
+from powerqe.utils.yuv import Frame, Geometry, YUVReader, YUVWriter
 
 VIDEOS = {"a_24x16": 15, "b_16x8": 7, "c_16x8": 6, "d_16x8": 8}  # the third has no whole group
 

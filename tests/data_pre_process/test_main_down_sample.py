@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from data_pre_process.main_down_sample import main
-from utils.image_io import list_images, read_image
-from utils.resize import area_downsample, bicubic_downsample
+from powerqe.data_pre_process.main_down_sample import main
+from powerqe.utils.image_io import list_images, read_image
+from powerqe.utils.resize import area_downsample, bicubic_downsample
 
 
 @pytest.mark.parametrize(

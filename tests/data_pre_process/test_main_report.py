@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_pre_process.compress import SIZES
-from data_pre_process.main_compress_jpeg import main as compress
-from data_pre_process.main_report import main
-from utils.codecs import JPEG
-from utils.image_io import list_images, read_image, write_image
+from powerqe.data_pre_process.compress import SIZES
+from powerqe.data_pre_process.main_compress_jpeg import main as compress
+from powerqe.data_pre_process.main_report import main
+from powerqe.utils.codecs import JPEG
+from powerqe.utils.image_io import list_images, read_image, write_image
 
 
 @pytest.fixture

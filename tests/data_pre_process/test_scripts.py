@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from dataset.store import open_store
-from utils.image_io import list_images, read_image
+from powerqe.dataset.store import open_store
+from powerqe.utils.image_io import list_images, read_image
 
 
 def test_the_command_lines_of_the_readme(checkout, shell):

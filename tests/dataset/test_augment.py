@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataset.augment import Window, mix, random_between, random_symmetry, random_window
+from powerqe.dataset.augment import Window, mix, random_between, random_symmetry, random_window
 
 SEEDS = st.integers(0, 2**64 - 1)
 

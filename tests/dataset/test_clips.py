@@ -12,18 +12,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataset import DATASETS, Draw
-from dataset.clips import VideoClips
-from dataset.loader import collate, eval_batches, make_loader, to_device, train_batches
-from dataset.sampler import TrainSampler
-from dataset.store import write_store
-from dataset.videos import Recent
-from utils.components import validate_component
-from utils.errors import UserError
-from utils.frames import FrameInfo, write_record
-from utils.image_io import oriented, read_image, write_image
-from utils.options import TrainData
-from utils.yuv import Frame, Geometry, YUVReader, YUVWriter, to_rgb
+from powerqe.dataset import DATASETS, Draw
+from powerqe.dataset.clips import VideoClips
+from powerqe.dataset.loader import collate, eval_batches, make_loader, to_device, train_batches
+from powerqe.dataset.sampler import TrainSampler
+from powerqe.dataset.store import write_store
+from powerqe.dataset.videos import Recent
+from powerqe.utils.components import validate_component
+from powerqe.utils.errors import UserError
+from powerqe.utils.frames import FrameInfo, write_record
+from powerqe.utils.image_io import oriented, read_image, write_image
+from powerqe.utils.options import TrainData
+from powerqe.utils.yuv import Frame, Geometry, YUVReader, YUVWriter, to_rgb
 
 CPU = torch.device("cpu")
 SOURCES = ["raw", "frames", "store raw", "store png"]
@@ -460,8 +460,8 @@ def test_what_was_used_last_is_kept():
 @pytest.mark.parametrize(("kind", "color"), [("frames", "y"), ("store png", "rgb"), ("raw", "rgb")])
 def test_windows_that_slide_decode_each_frame_once(videos, kind, color, monkeypatch):
     decoded = []
-    place = {"frames": "dataset.videos.read_image", "raw": "dataset.videos.to_rgb"}.get(
-        kind, "dataset.store.decode_image"
+    place = {"frames": "powerqe.dataset.videos.read_image", "raw": "powerqe.dataset.videos.to_rgb"}.get(
+        kind, "powerqe.dataset.store.decode_image"
     )
     module, _, name = place.rpartition(".")
     original = getattr(importlib.import_module(module), name)
@@ -475,7 +475,7 @@ def test_windows_that_slide_decode_each_frame_once(videos, kind, color, monkeypa
 
 def test_a_crop_reads_its_own_rows_only(videos, monkeypatch):
     converted = []
-    monkeypatch.setattr("dataset.videos.to_rgb", lambda frame: converted.append(frame.y.shape) or to_rgb(frame))
+    monkeypatch.setattr("powerqe.dataset.videos.to_rgb", lambda frame: converted.append(frame.y.shape) or to_rgb(frame))
     clips(videos, "raw", "rgb", radius=1, patch=4)[Draw(0, 1)]
     assert len(converted) == 4
     assert all(height <= 10 and width <= 10 for height, width in converted)

@@ -2,15 +2,15 @@ import cv2
 import numpy as np
 import pytest
 
-from dataset import Draw
-from dataset.degrade import DegradedImages, Range
-from dataset.store import write_store
-from utils.codecs import CODECS, JPEG
-from utils.codecs.jpeg_tables import quant_tables
-from utils.colour import luma_uint8
-from utils.components import build, validate_component
-from utils.errors import UserError
-from utils.image_io import oriented
+from powerqe.dataset import Draw
+from powerqe.dataset.degrade import DegradedImages, Range
+from powerqe.dataset.store import write_store
+from powerqe.utils.codecs import CODECS, JPEG
+from powerqe.utils.codecs.jpeg_tables import quant_tables
+from powerqe.utils.colour import luma_uint8
+from powerqe.utils.components import build, validate_component
+from powerqe.utils.errors import UserError
+from powerqe.utils.image_io import oriented
 
 
 def picture(seed, height=70, width=90):

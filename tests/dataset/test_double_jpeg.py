@@ -2,16 +2,16 @@ import cv2
 import numpy as np
 import pytest
 
-from dataset import Draw
-from dataset.degrade import DegradedImages, Range
-from dataset.double_jpeg import DoubleJPEGImages
-from dataset.store import write_store
-from utils.codecs import JPEG
-from utils.codecs.jpeg_tables import quant_tables
-from utils.colour import luma_uint8
-from utils.components import build, validate_component
-from utils.errors import UserError
-from utils.image_io import oriented
+from powerqe.dataset import Draw
+from powerqe.dataset.degrade import DegradedImages, Range
+from powerqe.dataset.double_jpeg import DoubleJPEGImages
+from powerqe.dataset.store import write_store
+from powerqe.utils.codecs import JPEG
+from powerqe.utils.codecs.jpeg_tables import quant_tables
+from powerqe.utils.colour import luma_uint8
+from powerqe.utils.components import build, validate_component
+from powerqe.utils.errors import UserError
+from powerqe.utils.image_io import oriented
 
 
 def picture(seed, height=46, width=54):

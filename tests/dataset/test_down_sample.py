@@ -12,17 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataset import Draw
-from dataset.down_sample import Coded, DownSampledImages
-from dataset.loader import collate
-from dataset.sampler import TrainSampler
-from dataset.store import write_store
-from utils.codecs import CODECS, JPEG
-from utils.colour import luma_uint8
-from utils.components import build, validate_component
-from utils.errors import UserError
-from utils.image_io import oriented, write_image
-from utils.resize import imresize
+from powerqe.dataset import Draw
+from powerqe.dataset.down_sample import Coded, DownSampledImages
+from powerqe.dataset.loader import collate
+from powerqe.dataset.sampler import TrainSampler
+from powerqe.dataset.store import write_store
+from powerqe.utils.codecs import CODECS, JPEG
+from powerqe.utils.colour import luma_uint8
+from powerqe.utils.components import build, validate_component
+from powerqe.utils.errors import UserError
+from powerqe.utils.image_io import oriented, write_image
+from powerqe.utils.resize import imresize
 
 FINE = {"type": "JPEG", "subsampling": "4:4:4"}  # every block by itself: a patch has the whole image's pixels
 JPEGS = Coded(codec={"type": "JPEG"}, quality=[10, 20])

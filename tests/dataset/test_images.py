@@ -5,14 +5,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from dataset import DATASETS, Draw
-from dataset.images import PairedImages
-from dataset.store import write_store
-from utils.codecs.jpeg_tables import quant_tables
-from utils.colour import luma_uint8
-from utils.components import build, validate_component
-from utils.errors import UserError
-from utils.image_io import oriented, read_image, write_image
+from powerqe.dataset import DATASETS, Draw
+from powerqe.dataset.images import PairedImages
+from powerqe.dataset.store import write_store
+from powerqe.utils.codecs.jpeg_tables import quant_tables
+from powerqe.utils.colour import luma_uint8
+from powerqe.utils.components import build, validate_component
+from powerqe.utils.errors import UserError
+from powerqe.utils.image_io import oriented, read_image, write_image
 
 STEMS = ["001", "002", "003", "004"]
 
@@ -216,7 +216,7 @@ def test_tables_of_the_pixels(lq, jpegs):
 def test_pixels_are_judged_once(jpegs, monkeypatch):
     dataset = pairs(jpegs, "jpeg_qf30", tables="estimate", patch=16)
     first = dataset[Draw(0, 1)]["tables"]
-    monkeypatch.setattr("dataset.jpeg_tables.estimate_quality", None)
+    monkeypatch.setattr("powerqe.dataset.jpeg_tables.estimate_quality", None)
     np.testing.assert_array_equal(dataset[0]["tables"], first)
     with pytest.raises(TypeError):
         dataset[1]

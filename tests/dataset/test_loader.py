@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from dataset.degrade import DegradedImages
-from dataset.images import PairedImages
-from dataset.loader import collate, eval_batches, make_loader, to_device, train_batches
-from dataset.sampler import TrainSampler
-from dataset.store import write_store
-from utils.components import validate_component
-from utils.errors import UserError
-from utils.image_io import write_image
-from utils.options import TrainData
+from powerqe.dataset.degrade import DegradedImages
+from powerqe.dataset.images import PairedImages
+from powerqe.dataset.loader import collate, eval_batches, make_loader, to_device, train_batches
+from powerqe.dataset.sampler import TrainSampler
+from powerqe.dataset.store import write_store
+from powerqe.utils.components import validate_component
+from powerqe.utils.errors import UserError
+from powerqe.utils.image_io import write_image
+from powerqe.utils.options import TrainData
 
 CPU = torch.device("cpu")
 

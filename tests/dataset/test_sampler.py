@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataset.sampler import TrainSampler
-from utils.errors import UserError
+from powerqe.dataset.sampler import TrainSampler
+from powerqe.utils.errors import UserError
 
 
 def take(count, *args, **kwargs):

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from dataset.sources import open_source
-from dataset.store import write_store
-from utils.colour import luma_uint8
-from utils.errors import UserError
-from utils.image_io import write_image
+from powerqe.dataset.sources import open_source
+from powerqe.dataset.store import write_store
+from powerqe.utils.colour import luma_uint8
+from powerqe.utils.errors import UserError
+from powerqe.utils.image_io import write_image
 
 
 @pytest.fixture

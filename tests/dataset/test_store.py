@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from dataset.store import DATA_FILE, BasicSRStore, ImageStore, open_store, write_store
-from utils.errors import UserError
-from utils.image_io import encode_image
+from powerqe.dataset.store import DATA_FILE, BasicSRStore, ImageStore, open_store, write_store
+from powerqe.utils.errors import UserError
+from powerqe.utils.image_io import encode_image
 
 ROOT = Path(__file__).resolve().parents[2]
 KEYS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20)
@@ -96,7 +96,7 @@ def test_tiny_map_grows(tmp_path):
 
 
 def test_batches_in_several_transactions(tmp_path, monkeypatch):
-    monkeypatch.setattr("dataset.store.BATCH_BYTES", 10_000)
+    monkeypatch.setattr("powerqe.dataset.store.BATCH_BYTES", 10_000)
     images = pictures(30)
     write_store(tmp_path / "s", images.items(), map_size=1 << 15)
     store = ImageStore(tmp_path / "s")
@@ -106,7 +106,7 @@ def test_batches_in_several_transactions(tmp_path, monkeypatch):
 
 def test_tiny_images_stay_where_they_are(tmp_path, monkeypatch):
     """LMDB would keep small values inside the pages of its tree, and move them with every transaction."""
-    monkeypatch.setattr("dataset.store.BATCH_BYTES", 1)
+    monkeypatch.setattr("powerqe.dataset.store.BATCH_BYTES", 1)
     images = {f"{i:03d}": np.full((2, 2, 3), i % 251, np.uint8) for i in range(200)}
     write_store(tmp_path / "s", images.items())
     with lmdb.open(str(tmp_path / "s"), lock=False) as environment:
@@ -191,7 +191,7 @@ def test_a_kill_while_building_leaves_no_store(tmp_path):
     program = f"""
 import itertools, sys, time, numpy as np
 sys.path.insert(0, {str(ROOT)!r})
-import dataset.store as store
+import powerqe.dataset.store as store
 store.BATCH_BYTES = 1
 def images():
     for number in itertools.count():

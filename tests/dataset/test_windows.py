@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataset.peaks import Track, folder_of, local_peaks, read_labels
-from dataset.windows import WINDOWS, PeakFrames, Sliding
-from utils.components import validate_component
-from utils.errors import UserError
-from utils.frames import FrameInfo, write_record
+from powerqe.dataset.peaks import Track, folder_of, local_peaks, read_labels
+from powerqe.dataset.windows import WINDOWS, PeakFrames, Sliding
+from powerqe.utils.components import validate_component
+from powerqe.utils.errors import UserError
+from powerqe.utils.frames import FrameInfo, write_record
 
 qualities = st.lists(st.integers(0, 3) | st.just(math.inf), min_size=1, max_size=14)
 

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from net import build_network, load_weights
-from utils.errors import UserError
+from powerqe.net import build_network, load_weights
+from powerqe.utils.errors import UserError
 
 PAPER = {"type": "ARCNN", "hidden_channels": [6, 5, 4], "kernel_sizes": [9, 7, 1, 5]}
 

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from net.blocks import ChannelAttention, GlobalMean, MeanShift, PixelShuffleUp, ResidualBlock, to_multiple
-from utils.errors import UserError
+from powerqe.net.blocks import ChannelAttention, GlobalMean, MeanShift, PixelShuffleUp, ResidualBlock, to_multiple
+from powerqe.utils.errors import UserError
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4, 8])

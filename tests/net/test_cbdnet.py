@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from net import build_network, load_weights
-from utils.errors import UserError
+from powerqe.net import build_network, load_weights
+from powerqe.utils.errors import UserError
 
 FIXTURE = Path(__file__).resolve().parents[2] / "../shared/fixtures/cbdnet.npz"
 SMALL = {"type": "CBDNet", "estimator_features": 4, "base_features": 6}

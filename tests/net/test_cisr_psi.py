@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from net import build_network, load_weights
-from net.cisr_psi import CISRPSI
-from utils.errors import UserError
+from powerqe.net import build_network, load_weights
+from powerqe.net.cisr_psi import CISRPSI
+from powerqe.utils.errors import UserError
 
 RECORDED = np.load(Path(__file__).parents[1] / "data/cisr_psi.npz")
 PARTS = ("nonlocal1", "nonlocal2")

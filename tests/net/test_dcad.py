@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from net import build_network, load_weights
-from utils.errors import UserError
+from powerqe.net import build_network, load_weights
+from powerqe.utils.errors import UserError
 
 SMALL = {"type": "DCAD", "num_features": 6, "num_blocks": 8}
 

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from net import build_network, load_weights
-from net.edsr import EDSR, MDSR
-from utils.errors import UserError
+from powerqe.net import build_network, load_weights
+from powerqe.net.edsr import EDSR, MDSR
+from powerqe.utils.errors import UserError
 
 RECORDED = np.load(Path(__file__).parents[1] / "data/edsr_x2.npz")
 STATE = {name[3:]: torch.from_numpy(RECORDED[name]) for name in RECORDED if name.startswith("sd/")}

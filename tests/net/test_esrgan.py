@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from net import build_network, load_weights
-from utils.errors import UserError
+from powerqe.net import build_network, load_weights
+from powerqe.utils.errors import UserError
 
 GENERATOR = {"type": "ESRGAN", "num_features": 6, "num_blocks": 2, "growth_channels": 4}
 DISCRIMINATOR = {"type": "VGGDiscriminator", "num_features": 4, "hidden_features": 5, "patch_size": [32, 64]}

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
 
-from net import NETWORKS, build_network
-from net.example import example_inputs
-from utils.errors import UserError
+from powerqe.net import NETWORKS, build_network
+from powerqe.net.example import example_inputs
+from powerqe.utils.errors import UserError
 
 UNET = {"in_channels": 3, "out_channels": 3, "num_levels": 2, "base_features": 4}
 GREY = {"in_channels": 1, "out_channels": 1}

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from net import build_network, load_weights
-from utils.errors import UserError
+from powerqe.net import build_network, load_weights
+from powerqe.utils.errors import UserError
 
 FIXTURES = Path(__file__).resolve().parents[2] / "../shared/fixtures"
 FEATURES, HIDDEN, BLOCKS = (4, 6, 8, 10), 7, 2

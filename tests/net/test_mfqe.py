@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from net import load_weights
-from net.mfqe import MFQE, Border, warp
-from utils.errors import UserError
+from powerqe.net import load_weights
+from powerqe.net.mfqe import MFQE, Border, warp
+from powerqe.utils.errors import UserError
 
 RECORDED = np.load(Path(__file__).parents[1] / "data/mfqe.npz")
 CONFIG = json.loads(str(RECORDED["__config__"]))

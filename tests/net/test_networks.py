@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from algorithm.inference import Tiled
-from net import NETWORKS, build_network, load_weights, save_weights
-from net.export import export, one_size
+from powerqe.algorithm.inference import Tiled
+from powerqe.net import NETWORKS, build_network, load_weights, save_weights
+from powerqe.net.export import export, one_size
 
 
 def image(batch: int, height: int, width: int) -> tuple[Tensor, ...]:

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from net import load_weights, non_local_deblock
-from net.non_local_deblock import NonLocalDeblock
-from utils.colour import luma
+from powerqe.net import load_weights, non_local_deblock
+from powerqe.net.non_local_deblock import NonLocalDeblock
+from powerqe.utils.colour import luma
 
 RECORDED = np.load(Path(__file__).parents[1] / "data/cisr_nonlocal.npz")
 

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from skimage.transform import resize
 from torch import Tensor, nn
 
-from net import build_network, load_weights
-from net.qgcn import QCN, QGCN, Thumbnail
-from utils.codecs.jpeg_tables import quant_tables, read_tables
-from utils.components import validate_component
-from utils.errors import UserError
+from powerqe.net import build_network, load_weights
+from powerqe.net.qgcn import QCN, QGCN, Thumbnail
+from powerqe.utils.codecs.jpeg_tables import quant_tables, read_tables
+from powerqe.utils.components import validate_component
+from powerqe.utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORDED = {"QCN": ROOT / "tests/data/qcn.npz", "QGCN": ROOT / "../shared/fixtures/qgcn.npz"}

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from net import build_network, load_weights
-from net.rbqe import RBQE
-from utils.errors import UserError
+from powerqe.net import build_network, load_weights
+from powerqe.net.rbqe import RBQE
+from powerqe.utils.errors import UserError
 
 RECORDED = np.load(Path(__file__).parents[1] / "data/rbqe.npz")
 V1File = Callable[[dict[str, Tensor]], Path]

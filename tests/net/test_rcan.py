@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from net import load_weights
-from net.rcan import RCAN
-from utils.errors import UserError
+from powerqe.net import load_weights
+from powerqe.net.rcan import RCAN
+from powerqe.utils.errors import UserError
 
 GROUPS, BLOCKS, FEATURES = 2, 3, 8
 

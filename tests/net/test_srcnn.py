@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from net import build_network, load_weights
-from net.srcnn import SRCNN
-from utils.errors import UserError
+from powerqe.net import build_network, load_weights
+from powerqe.net.srcnn import SRCNN
+from powerqe.utils.errors import UserError
 
 RECORDED = np.load(Path(__file__).parents[1] / "data/srcnn_up8.npz")
 FEATURES = 6

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from net import build_network, load_weights
-from net.stdf import STDF
-from utils.errors import UserError
+from powerqe.net import build_network, load_weights
+from powerqe.net.stdf import STDF
+from powerqe.utils.errors import UserError
 
 RECORDED = np.load(Path(__file__).parents[1] / "data/stdf_r1.npz")
 CONFIG = json.loads(str(RECORDED["__config__"]))

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from net.tchebichef import PATCH, Codec, Rule, TchebichefQuality, polynomials
-from utils.errors import UserError
+from powerqe.net.tchebichef import PATCH, Codec, Rule, TchebichefQuality, polynomials
+from powerqe.utils.errors import UserError
 
 RECORDED = np.load(Path(__file__).parents[1] / "data/rbqe.npz")
 NAMES = sorted(name.removeprefix("iqam/image/") for name in RECORDED if name.startswith("iqam/image/"))

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from torch import Tensor, nn
 
-from net import load_weights
-from net.mfqe import MFQE
-from net.tensorflow_checkpoint import crc32c, index_file, pytorch_layout, read_variables
-from utils.errors import UserError
+from powerqe.net import load_weights
+from powerqe.net.mfqe import MFQE
+from powerqe.net.tensorflow_checkpoint import crc32c, index_file, pytorch_layout, read_variables
+from powerqe.utils.errors import UserError
 
 TINY = Path(__file__).parents[1] / "data/tensorflow/tiny.ckpt-37"
 EXPECTED = dict(np.load(TINY.with_name("tiny.npz")))

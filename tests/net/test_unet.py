@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from net import build_network, load_weights
-from net.blocks import fit
-from utils.errors import UserError
+from powerqe.net import build_network, load_weights
+from powerqe.net.blocks import fit
+from powerqe.utils.errors import UserError
 
 V1 = {"type": "UNet", "in_channels": 3, "out_channels": 3, "num_levels": 3, "base_features": 4, "max_layers": 3}
 LAYERS = (1, 2, 3)  # of V1: doubled from level to level, at most max_layers

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from utils.checkpoint import copy_checkpoint, load_checkpoint, newest_sound, numbered, prune, save_checkpoint
-from utils.errors import UserError
+from powerqe.utils.checkpoint import copy_checkpoint, load_checkpoint, newest_sound, numbered, prune, save_checkpoint
+from powerqe.utils.errors import UserError
 
 
 def state(iteration: int) -> dict:
@@ -101,8 +101,8 @@ def test_other_files_are_named(tmp_path):
 
 FULL_DISK = """
 import resource, signal, sys, torch
-from utils.checkpoint import save_checkpoint
-from utils.errors import command
+from powerqe.utils.checkpoint import save_checkpoint
+from powerqe.utils.errors import command
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
 @command

@@ -6,11 +6,11 @@ import av
 import numpy as np
 import pytest
 
-from utils.clip import clip_writer, is_clip, is_raw, open_clip
-from utils.errors import UserError
-from utils.video_beside import Beside
-from utils.video_file import Colour, VideoReader, VideoWriter
-from utils.yuv import Geometry, YUVReader
+from powerqe.utils.clip import clip_writer, is_clip, is_raw, open_clip
+from powerqe.utils.errors import UserError
+from powerqe.utils.video_beside import Beside
+from powerqe.utils.video_file import Colour, VideoReader, VideoWriter
+from powerqe.utils.yuv import Geometry, YUVReader
 
 GEOMETRY = Geometry(64, 48)
 
@@ -154,7 +154,7 @@ def test_no_video(tmp_path):
 
 
 def test_rgb_of_the_full_range_and_back():
-    from utils.yuv import Frame, from_rgb, to_rgb
+    from powerqe.utils.yuv import Frame, from_rgb, to_rgb
 
     image = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
     for full, black, white in ((False, 16, 235), (True, 0, 255)):

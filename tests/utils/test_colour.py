@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from skimage.color import rgb2ycbcr
 
-from utils.colour import luma, luma_uint8
+from powerqe.utils.colour import luma, luma_uint8
 
 PRIMARIES = {  # 8-bit codes of 100 % colour bars
     (0, 0, 0): 16,

@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import Field, PositiveInt, ValidationError
 
-from utils.components import Component, Section, Slot, build, explain, validate_component
-from utils.errors import UserError
-from utils.registry import REGISTRIES, Registry
-from utils.typewords import in_words
+from powerqe.utils.components import Component, Section, Slot, build, explain, validate_component
+from powerqe.utils.errors import UserError
+from powerqe.utils.registry import REGISTRIES, Registry
+from powerqe.utils.typewords import in_words
 
 TOOLS = Registry("hand tool")
 BLADES = Registry("blade")

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from utils import download as module
-from utils.download import download
-from utils.errors import UserError
-from utils.files import sha256_of
+from powerqe.utils import download as module
+from powerqe.utils.download import download
+from powerqe.utils.errors import UserError
+from powerqe.utils.files import sha256_of
 
 CONTENT = bytes(range(256)) * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from utils import errors
-from utils.errors import UserError, command
+from powerqe.utils import errors
+from powerqe.utils.errors import UserError, command
 
 
 def test_success_is_zero_and_arguments_pass() -> None:
@@ -86,7 +86,9 @@ def test_exit_of_argparse_passes() -> None:
 
 
 def test_reader_that_goes_away_is_no_error(root: Path) -> None:
-    code = "import sys; from utils.errors import command\n@command\ndef main(): print('x' * 100000, flush=True)\n"
+    code = (
+        "import sys; from powerqe.utils.errors import command\n@command\ndef main(): print('x' * 100000, flush=True)\n"
+    )
     read, write = os.pipe()
     os.close(read)
     done = subprocess.run(

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from utils import files
-from utils.files import atomic_folder, atomic_path
+from powerqe.utils import files
+from powerqe.utils.files import atomic_folder, atomic_path
 
 
 def names(folder: Path) -> list[str]:
@@ -122,7 +122,7 @@ def test_folder_after_a_killed_process_of_the_same_number(tmp_path: Path) -> Non
 
 KILLED = """
 import os, signal, sys
-from utils.files import atomic_folder, atomic_path
+from powerqe.utils.files import atomic_folder, atomic_path
 with {writer}({target!r}) as temporary:
     (temporary / "half" if temporary.is_dir() else temporary).write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)

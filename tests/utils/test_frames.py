@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from utils.errors import UserError
-from utils.frames import FrameInfo, frames_path, read_frames, read_record, write_record
+from powerqe.utils.errors import UserError
+from powerqe.utils.frames import FrameInfo, frames_path, read_frames, read_record, write_record
 
 FRAMES = [FrameInfo(0, "I", 36, 4096, 38.25), FrameInfo(1, "P", 45, 8, math.inf)]
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from utils.colour import luma_uint8
-from utils.errors import UserError
-from utils.image_io import decode_image, encode_image, list_images, oriented, read_image, write_image
+from powerqe.utils.colour import luma_uint8
+from powerqe.utils.errors import UserError
+from powerqe.utils.image_io import decode_image, encode_image, list_images, oriented, read_image, write_image
 
 IMAGES = hnp.arrays(
     np.uint8, st.tuples(st.integers(1, 20), st.integers(1, 20), st.sampled_from([1, 3])), elements=st.integers(0, 255)

@@ -2,7 +2,7 @@ import platform
 
 import torch
 
-from utils import machine
+from powerqe.utils import machine
 
 
 def test_the_processor_has_a_name_with_and_without_linux(monkeypatch, tmp_path) -> None:

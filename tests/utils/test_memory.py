@@ -8,7 +8,7 @@ import pytest
 CHURN = """
 import resource, sys
 import numpy as np
-from utils.memory import keep_freed_memory
+from powerqe.utils.memory import keep_freed_memory
 if sys.argv[1] == "keep":
     assert keep_freed_memory()
 def faults():

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-import algorithm  # noqa: F401 - makes the registries known
-import dataset  # noqa: F401
-import net  # noqa: F401
-import utils.metrics  # noqa: F401
-from utils.arguments import option_parser, parse_options
-from utils.errors import UserError
-from utils.options import Options, load_options, merge
+import powerqe.algorithm
+import powerqe.dataset
+import powerqe.net
+import powerqe.utils.metrics  # noqa: F401
+from powerqe.utils.arguments import option_parser, parse_options
+from powerqe.utils.errors import UserError
+from powerqe.utils.options import Options, load_options, merge
 
 Write = Callable[..., Path]
 

@@ -1,7 +1,7 @@
 import pytest
 
-from utils.errors import UserError
-from utils.parser import Parser
+from powerqe.utils.errors import UserError
+from powerqe.utils.parser import Parser
 
 
 def test_what_was_written_stays_as_it_is() -> None:

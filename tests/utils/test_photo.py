@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageCms
 
-from utils.errors import UserError
-from utils.image_io import decode_image, encode_image
-from utils.photo import Photo, decode_photo, read_photo
-from utils.photo_metadata import Metadata, orientation_of
-from utils.photo_write import FORMATS, encode_photo, misfit, write_photo
+from powerqe.utils.errors import UserError
+from powerqe.utils.image_io import decode_image, encode_image
+from powerqe.utils.photo import Photo, decode_photo, read_photo
+from powerqe.utils.photo_metadata import Metadata, orientation_of
+from powerqe.utils.photo_write import FORMATS, encode_photo, misfit, write_photo
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 XMP = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>"

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from utils.errors import UserError
-from utils.planes import Region, crop, parse_region, shrink, shrunk_geometry
-from utils.yuv import Frame, Geometry
+from powerqe.utils.errors import UserError
+from powerqe.utils.planes import Region, crop, parse_region, shrink, shrunk_geometry
+from powerqe.utils.yuv import Frame, Geometry
 
 
 def ramp(geometry: Geometry) -> Frame:

@@ -3,10 +3,10 @@ import torch
 import yaml
 from skimage.metrics import structural_similarity
 
-from utils.errors import UserError
-from utils.metrics import METRICS
-from utils.options import Options, load_options
-from utils.protocols import PROTOCOLS
+from powerqe.utils.errors import UserError
+from powerqe.utils.metrics import METRICS
+from powerqe.utils.options import Options, load_options
+from powerqe.utils.protocols import PROTOCOLS
 
 NEEDS = {"sr_y": {"scale": 2}, "sr_rgb": {"scale": 3}}
 

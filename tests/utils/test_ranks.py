@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from utils.errors import UserError
-from utils.log import duration
-from utils.ranks import Ranks, start_ranks
-from utils.seed import rng_state, seed_everything, set_rng_state
+from powerqe.utils.errors import UserError
+from powerqe.utils.log import duration
+from powerqe.utils.ranks import Ranks, start_ranks
+from powerqe.utils.seed import rng_state, seed_everything, set_rng_state
 
 LAUNCHER = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_PORT")
 
@@ -49,7 +49,7 @@ def draw() -> tuple:
 @pytest.mark.parametrize("code", [0, 2, None])
 def test_ranks_end_with_their_status_and_without_shutdown(root, launched, said, code):
     script = (
-        "import atexit; from utils.ranks import leave; atexit.register(print, 'shutdown');"
+        "import atexit; from powerqe.utils.ranks import leave; atexit.register(print, 'shutdown');"
         f"print('work done'); leave({code})"
     )
     environment = {name: value for name, value in os.environ.items() if name not in LAUNCHER}

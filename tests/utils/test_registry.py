@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import pytest
 from pydantic import Field
 
-from utils.errors import UserError
-from utils.registry import REGISTRIES, Registry, nearest
+from powerqe.utils.errors import UserError
+from powerqe.utils.registry import REGISTRIES, Registry, nearest
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_modules_of_the_package_join_when_first_asked(
     package.mkdir()
     (package / "__init__.py").write_text("")
     (package / "saw.py").write_text(
-        "from utils.registry import REGISTRIES\n\n@REGISTRIES['tool'].register()\nclass Saw: ...\n"
+        "from powerqe.utils.registry import REGISTRIES\n\n@REGISTRIES['tool'].register()\nclass Saw: ...\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     registry = Registry("tool", package="toolbox")

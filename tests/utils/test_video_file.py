@@ -9,11 +9,11 @@ import av
 import numpy as np
 import pytest
 
-from utils.errors import UserError
-from utils.planes import Region
-from utils.pyav import FORMATS, from_picture, pixel_format, to_picture
-from utils.video_file import Colour, VideoReader, VideoWriter, count_packets
-from utils.yuv import Frame, Geometry
+from powerqe.utils.errors import UserError
+from powerqe.utils.planes import Region
+from powerqe.utils.pyav import FORMATS, from_picture, pixel_format, to_picture
+from powerqe.utils.video_file import Colour, VideoReader, VideoWriter, count_packets
+from powerqe.utils.yuv import Frame, Geometry
 
 Frames = Callable[..., list[Frame]]
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from utils.errors import UserError
-from utils.yuv import (
+from powerqe.utils.errors import UserError
+from powerqe.utils.yuv import (
     Frame,
     Geometry,
     YUVName,

@@ -5,8 +5,8 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from utils.codecs import pillow
-from utils.codecs.base import CODECS, check_quality
+from powerqe.utils.codecs import pillow
+from powerqe.utils.codecs.base import CODECS, check_quality
 
 
 @CODECS.register()

@@ -4,10 +4,10 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 
-from utils.errors import UserError
-from utils.registry import Registry
+from powerqe.utils.errors import UserError
+from powerqe.utils.registry import Registry
 
-CODECS = Registry("codec", package="utils.codecs")
+CODECS = Registry("codec", package="powerqe.utils.codecs")
 
 
 class Codec(Protocol):

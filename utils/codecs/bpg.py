@@ -8,9 +8,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from utils.codecs.base import CODECS, check_quality
-from utils.errors import UserError
-from utils.image_io import read_image, write_image
+from powerqe.utils.codecs.base import CODECS, check_quality
+from powerqe.utils.errors import UserError
+from powerqe.utils.image_io import read_image, write_image
 
 _SETTINGS = ("-m", "1", "-b", "8", "-f", "420", "-c", "ycbcr")
 

@@ -5,9 +5,9 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from utils.codecs.base import CODECS, check_quality, too_large
-from utils.codecs.ycbcr import from_i420, to_i420
-from utils.pyav import pyav
+from powerqe.utils.codecs.base import CODECS, check_quality, too_large
+from powerqe.utils.codecs.ycbcr import from_i420, to_i420
+from powerqe.utils.pyav import pyav
 
 _CTU = 64  # pixels; x265 takes smaller coding tree units in pictures below this size
 _BT601, _FULL_RANGE = 5, 2  # FFmpeg's AVCOL_SPC_BT470BG and AVCOL_RANGE_JPEG, written into the stream
@@ -35,7 +35,7 @@ class HEVC:
     """One HEVC intra picture (ITU-T H.265, Main Still Picture profile, 8 bit, 4:2:0), coded by x265.
 
     The quantisation parameter is the same everywhere in the picture, with deblocking and SAO as x265 has them.
-    Colours are full-range BT.601 YCbCr (see `utils.codecs.ycbcr`), as in BPG; a grey image is the luma. Sides are
+    Colours are full-range BT.601 YCbCr (see `powerqe.utils.codecs.ycbcr`), as in BPG; a grey image is the luma. Sides are
     padded to even numbers and at least 64 by repeating the last pixels, and cut again.
 
     Figures are not those of BPG or HM at equal QP and belong into a column of their own: bpgenc by its

@@ -10,10 +10,10 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from utils.codecs.hm_log import parse_log, parse_version
-from utils.errors import UserError
-from utils.frames import FrameInfo
-from utils.yuv import Geometry, YUVReader, count_frames
+from powerqe.utils.codecs.hm_log import parse_log, parse_version
+from powerqe.utils.errors import UserError
+from powerqe.utils.frames import FrameInfo
+from powerqe.utils.yuv import Geometry, YUVReader, count_frames
 
 PROGRAMS = ("TAppEncoderStatic", "TAppEncoder")
 VARIABLE = "HM_ENCODER"

@@ -10,8 +10,8 @@ planes have the PSNR inf. After the decibels there may be more: times, reference
 
 import re
 
-from utils.errors import UserError
-from utils.frames import FrameInfo
+from powerqe.utils.errors import UserError
+from powerqe.utils.frames import FrameInfo
 
 _PICTURE = re.compile(
     r"POC\s+(?P<poc>\d+)\s[^(]*\(\s*(?P<type>[IPBipb])-SLICE,(?:\s*nQP\s+-?\d+)?\s*QP\s+(?P<qp>-?\d+)\s*\)"

@@ -5,8 +5,8 @@ from typing import ClassVar, Literal
 import cv2
 import numpy as np
 
-from utils.codecs import pillow
-from utils.codecs.base import CODECS, check_quality, too_large
+from powerqe.utils.codecs import pillow
+from powerqe.utils.codecs.base import CODECS, check_quality, too_large
 
 _CV2_SUBSAMPLING = {
     "4:2:0": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from utils.codecs.jpeg_estimate import DIP, Dip, full_range_luma, last_compression
-from utils.codecs.jpeg_tables import quant_tables
+from powerqe.utils.codecs.jpeg_estimate import DIP, Dip, full_range_luma, last_compression
+from powerqe.utils.codecs.jpeg_tables import quant_tables
 
 QUALITIES = range(5, 96)
 """Quality factors that can be found."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from utils.codecs.jpeg import JPEG
+from powerqe.utils.codecs.jpeg import JPEG
 
 QUALITIES = range(5, 99)
 """The quality factors that can be told. Below them most steps are 255 and above them most are 1 whatever the factor."""

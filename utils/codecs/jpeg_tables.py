@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.errors import UserError
-from utils.image_io import Buffer, is_jpeg, jpeg_segments
+from powerqe.utils.errors import UserError
+from powerqe.utils.image_io import Buffer, is_jpeg, jpeg_segments
 
 # ITU-T T.81 annex K, tables K.1 and K.2: the steps of quality factor 50.
 _LUMA = (

@@ -5,9 +5,9 @@ import io
 import numpy as np
 from PIL import Image, features
 
-from utils.codecs.base import too_large
-from utils.errors import UserError
-from utils.image_io import Buffer
+from powerqe.utils.codecs.base import too_large
+from powerqe.utils.errors import UserError
+from powerqe.utils.image_io import Buffer
 
 
 def require(feature: str, codec: str) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from utils.errors import UserError
+from powerqe.utils.errors import UserError
 
 
 class Pattern(NamedTuple):

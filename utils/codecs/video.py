@@ -13,13 +13,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from utils.codecs.qp_patterns import frame_qps
-from utils.codecs.video_libraries import LIBRARIES, RATE, Settings, code, options
-from utils.codecs.x265_zones import zone_shift, zones
-from utils.errors import UserError
-from utils.frames import FrameInfo
-from utils.pyav import pixel_format, pyav, x265_tree_size
-from utils.yuv import Frame, Geometry, YUVReader, YUVWriter
+from powerqe.utils.codecs.qp_patterns import frame_qps
+from powerqe.utils.codecs.video_libraries import LIBRARIES, RATE, Settings, code, options
+from powerqe.utils.codecs.x265_zones import zone_shift, zones
+from powerqe.utils.errors import UserError
+from powerqe.utils.frames import FrameInfo
+from powerqe.utils.pyav import pixel_format, pyav, x265_tree_size
+from powerqe.utils.yuv import Frame, Geometry, YUVReader, YUVWriter
 
 
 class SequenceCodec(Protocol):
@@ -27,7 +27,7 @@ class SequenceCodec(Protocol):
 
     Attributes:
         name: of the standard, such as "hevc".
-        pattern: of the QPs, see `utils.codecs.qp_patterns`.
+        pattern: of the QPs, see `powerqe.utils.codecs.qp_patterns`.
         quality_name: "qp".
         quality_range: smallest and largest QP.
         suffix: of the file of a bit stream.

@@ -8,7 +8,7 @@ pixels and lies in their middle; on the way back the chroma is interpolated line
 import cv2
 import numpy as np
 
-from utils.colour import YCBCR
+from powerqe.utils.colour import YCBCR
 
 _TO_YCBCR = np.array(YCBCR, np.float32)
 _TO_RGB = np.linalg.inv(_TO_YCBCR)

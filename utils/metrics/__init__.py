@@ -9,9 +9,9 @@ be None. One that judges a whole set has a method `pool`, which makes the value 
 each of its pictures, (N, ...), and `caveat`, which says what to know of a value of so many pictures.
 """
 
-from utils.registry import Registry
+from powerqe.utils.registry import Registry
 
-METRICS = Registry("metric", package="utils.metrics")
+METRICS = Registry("metric", package="powerqe.utils.metrics")
 
 
 class MetricUnavailable(Exception):  # noqa: N818 -- not a mistake but a state: the table's cell says why

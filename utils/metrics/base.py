@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field
 
-from utils.colour import luma
-from utils.errors import UserError
+from powerqe.utils.colour import luma
+from powerqe.utils.errors import UserError
 
 Channel = Annotated[
     Literal["all", "y"],

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.polynomial import Polynomial
 
-from utils.errors import UserError
+from powerqe.utils.errors import UserError
 
 POINTS = 4
 """As many as a polynomial of third degree needs."""

@@ -8,10 +8,10 @@ Aliased Resizing and Surprising Subtleties in GAN Evaluation", CVPR 2022.
 import torch
 import torch.nn.functional as F
 
-from utils.metrics import METRICS
-from utils.metrics.base import Border, Preparation, Rounding, rgb_pixels
-from utils.metrics.foreign import foreign
-from utils.metrics.iqa import create, version
+from powerqe.utils.metrics import METRICS
+from powerqe.utils.metrics.base import Border, Preparation, Rounding, rgb_pixels
+from powerqe.utils.metrics.foreign import foreign
+from powerqe.utils.metrics.iqa import create, version
 
 _SIDE = 299  # of the pictures that the network was trained on
 _FEATURES = 2048

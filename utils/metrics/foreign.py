@@ -6,8 +6,8 @@ import re
 import warnings
 from collections.abc import Iterator
 
-from utils.metrics import MetricUnavailable
-from utils.seed import rng_state, seed_everything, set_rng_state
+from powerqe.utils.metrics import MetricUnavailable
+from powerqe.utils.seed import rng_state, seed_everything, set_rng_state
 
 _SEED = 0
 _DOWNLOAD = re.compile(r'Downloading: "(\S+)" to (\S+)')  # what torch.hub and pyiqa print before they try

@@ -11,11 +11,11 @@ from typing import Annotated, Any
 import torch
 from pydantic import Field
 
-from utils.errors import UserError
-from utils.metrics import METRICS, MetricUnavailable
-from utils.metrics.base import PEAK, Border, Preparation, Rounding, rgb_pixels
-from utils.metrics.foreign import foreign
-from utils.registry import nearest
+from powerqe.utils.errors import UserError
+from powerqe.utils.metrics import METRICS, MetricUnavailable
+from powerqe.utils.metrics.base import PEAK, Border, Preparation, Rounding, rgb_pixels
+from powerqe.utils.metrics.foreign import foreign
+from powerqe.utils.registry import nearest
 
 ABSENT = (
     "pyiqa is not installed; pip install 'powerqe[iqa]', if its licence suits you: "

@@ -11,10 +11,10 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from utils.errors import UserError
-from utils.metrics import METRICS
-from utils.metrics.base import PEAK, Border, Preparation, Rounding, rgb_pixels
-from utils.metrics.foreign import foreign
+from powerqe.utils.errors import UserError
+from powerqe.utils.metrics import METRICS
+from powerqe.utils.metrics.base import PEAK, Border, Preparation, Rounding, rgb_pixels
+from powerqe.utils.metrics.foreign import foreign
 
 _VERSION = "0.1"
 

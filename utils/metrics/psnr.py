@@ -2,8 +2,8 @@
 
 import torch
 
-from utils.metrics import METRICS
-from utils.metrics.base import Border, Channel, Preparation, Rounding, decibel, mean_square
+from powerqe.utils.metrics import METRICS
+from powerqe.utils.metrics.base import Border, Channel, Preparation, Rounding, decibel, mean_square
 
 
 @METRICS.register()

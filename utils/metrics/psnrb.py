@@ -9,9 +9,9 @@ from typing import Annotated, Literal, NamedTuple
 import torch
 from pydantic import Field
 
-from utils.errors import UserError
-from utils.metrics import METRICS
-from utils.metrics.base import Border, Channel, Preparation, Rounding, decibel, luma_pixels, mean_square
+from powerqe.utils.errors import UserError
+from powerqe.utils.metrics import METRICS
+from powerqe.utils.metrics.base import Border, Channel, Preparation, Rounding, decibel, luma_pixels, mean_square
 
 _BLOCK = 8  # of JPEG's transform
 

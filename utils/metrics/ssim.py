@@ -10,9 +10,9 @@ from typing import Annotated, Literal, NamedTuple
 import torch
 from pydantic import Field
 
-from utils.errors import UserError
-from utils.metrics import METRICS
-from utils.metrics.base import PEAK, Border, Channel, Preparation, Rounding
+from powerqe.utils.errors import UserError
+from powerqe.utils.metrics import METRICS
+from powerqe.utils.metrics.base import PEAK, Border, Channel, Preparation, Rounding
 
 _C1 = (0.01 * PEAK) ** 2
 _C2 = (0.03 * PEAK) ** 2

@@ -5,8 +5,8 @@ Better Results", CVPR 2019. Three back-ends compute the same: our compiled opera
 PyTorch (see backends.py for how one is chosen, build.sh for how ours is built).
 """
 
-from net.ops.dcn.backends import force_backend, forced_backend, status
-from net.ops.dcn.modules import DeformConv2d, ModulatedDeformConv2d, ModulatedDeformConv2dPack, deform_conv2d
+from powerqe.net.ops.dcn.backends import force_backend, forced_backend, status
+from powerqe.net.ops.dcn.modules import DeformConv2d, ModulatedDeformConv2d, ModulatedDeformConv2dPack, deform_conv2d
 
 __all__ = [
     "DeformConv2d",

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from utils.errors import UserError
+from powerqe.utils.errors import UserError
 
 Pair = tuple[int, int]
 """Height and width."""

@@ -12,10 +12,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from net.ops.dcn import compiled, reference, torchvision_op
-from net.ops.dcn.arguments import Arguments, is_autocast
-from utils.errors import UserError
-from utils.log import logger
+from powerqe.net.ops.dcn import compiled, reference, torchvision_op
+from powerqe.net.ops.dcn.arguments import Arguments, is_autocast
+from powerqe.utils.errors import UserError
+from powerqe.utils.log import logger
 
 VARIABLE = "POWERQE_DCN"
 

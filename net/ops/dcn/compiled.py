@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from net.ops.dcn import build
-from net.ops.dcn.arguments import Arguments, cast_for_autocast, output_size
-from utils.errors import UserError
+from powerqe.net.ops.dcn import build
+from powerqe.net.ops.dcn.arguments import Arguments, cast_for_autocast, output_size
+from powerqe.utils.errors import UserError
 
 FORWARD, BACKWARD = "powerqe::deform_conv2d", "powerqe::deform_conv2d_backward"
 CPU_VARIABLE = "POWERQE_DCN_CPU"

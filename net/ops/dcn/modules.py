@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from net.ops.dcn import backends
-from net.ops.dcn.arguments import check_arguments
-from utils.errors import UserError
+from powerqe.net.ops.dcn import backends
+from powerqe.net.ops.dcn.arguments import check_arguments
+from powerqe.utils.errors import UserError
 
 Size = int | tuple[int, int]
 """Height and width; one number for both."""

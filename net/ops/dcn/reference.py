@@ -6,8 +6,8 @@ It runs everywhere, its gradients are PyTorch's own, and it is slow and needs me
 import torch
 from torch import Tensor
 
-from net.ops.dcn.arguments import Arguments
-from net.ops.dcn.positions import is_inside, positions
+from powerqe.net.ops.dcn.arguments import Arguments
+from powerqe.net.ops.dcn.positions import is_inside, positions
 
 
 def run(a: Arguments) -> Tensor:

@@ -8,12 +8,12 @@ import torch
 from PIL import Image
 from skimage import data
 
-from algorithm.demo.work import Choice, Studio, can_be_told, codecs, facts_of, offered
-from algorithm.enhance.model import Applying, Model
-from algorithm.enhance.picture import enhance_photo
-from net.weights import find
-from utils.errors import UserError
-from utils.photo import decode_photo
+from powerqe.algorithm.demo.work import Choice, Studio, can_be_told, codecs, facts_of, offered
+from powerqe.algorithm.enhance.model import Applying, Model
+from powerqe.algorithm.enhance.picture import enhance_photo
+from powerqe.net.weights import find
+from powerqe.utils.errors import UserError
+from powerqe.utils.photo import decode_photo
 
 APPLYING = Applying(torch.device("cpu"), 1 << 31)
 CLEAN = data.astronaut()[:96, 160:288]

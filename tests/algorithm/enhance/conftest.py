@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from algorithm.enhance.files import find_jobs
-from algorithm.enhance.model import Applying
-from algorithm.enhance.run import Models, enhance_files
-from net import build_network, save_weights
-from utils.image_io import encode_image
+from powerqe.algorithm.enhance.files import find_jobs
+from powerqe.algorithm.enhance.model import Applying
+from powerqe.algorithm.enhance.run import Models, enhance_files
+from powerqe.net import build_network, save_weights
+from powerqe.utils.image_io import encode_image
 
 SPECS: dict[str, dict[str, Any]] = {
     "arcnn": {"type": "ARCNN", "hidden_channels": [4, 4], "kernel_sizes": [3, 1, 3], "residual": True},

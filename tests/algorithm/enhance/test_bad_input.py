@@ -13,12 +13,12 @@ import pytest
 import torch
 from PIL import Image
 
-from algorithm.enhance.files import make_folder
-from algorithm.enhance.run import Models
-from net import build_network, save_weights
-from utils.errors import UserError
-from utils.image_io import encode_image
-from utils.photo import read_photo
+from powerqe.algorithm.enhance.files import make_folder
+from powerqe.algorithm.enhance.run import Models
+from powerqe.net import build_network, save_weights
+from powerqe.utils.errors import UserError
+from powerqe.utils.image_io import encode_image
+from powerqe.utils.photo import read_photo
 
 
 def frames(count: int = 3) -> list[Image.Image]:

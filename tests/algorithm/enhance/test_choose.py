@@ -1,8 +1,8 @@
 import pytest
 
-from algorithm.enhance.choose import Wish, choose, choose_for_clip
-from net.weights.card import Entry, Figure, Qualities
-from utils.errors import UserError
+from powerqe.algorithm.enhance.choose import Wish, choose, choose_for_clip
+from powerqe.net.weights.card import Entry, Figure, Qualities
+from powerqe.utils.errors import UserError
 
 
 def entry(name, method, gains, values, *, span=False, colour="rgb", task="jpeg", scale=1):

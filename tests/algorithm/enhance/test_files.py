@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from algorithm.enhance.files import find_jobs, make_folder
-from utils.errors import UserError
+from powerqe.algorithm.enhance.files import find_jobs, make_folder
+from powerqe.utils.errors import UserError
 
 
 def targets(*arguments):

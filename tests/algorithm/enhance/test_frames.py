@@ -9,10 +9,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from algorithm.enhance.frames import Behind, Pixels, ahead, windows
-from dataset.windows import Marked, PeakFrames, Sliding
-from utils.tensors import to_image
-from utils.yuv import Frame, Geometry, from_rgb, to_rgb
+from powerqe.algorithm.enhance.frames import Behind, Pixels, ahead, windows
+from powerqe.dataset.windows import Marked, PeakFrames, Sliding
+from powerqe.utils.tensors import to_image
+from powerqe.utils.yuv import Frame, Geometry, from_rgb, to_rgb
 
 
 @given(st.integers(0, 12), st.integers(0, 4))

@@ -12,18 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skimage.data import astronaut
 
-from algorithm.enhance.files import Job
-from algorithm.enhance.model import Model
-from algorithm.enhance.picture import enhance_photo
-from algorithm.enhance.run import Models, enhance_files
-from algorithm.tester import test as run_test
-from net import NETWORKS
-from net.weights import find, spec
-from utils.codecs import JPEG
-from utils.errors import UserError
-from utils.options import load_options
-from utils.photo import Photo, decode_photo
-from utils.ranks import start_ranks
+from powerqe.algorithm.enhance.files import Job
+from powerqe.algorithm.enhance.model import Model
+from powerqe.algorithm.enhance.picture import enhance_photo
+from powerqe.algorithm.enhance.run import Models, enhance_files
+from powerqe.algorithm.tester import test as run_test
+from powerqe.net import NETWORKS
+from powerqe.net.weights import find, spec
+from powerqe.utils.codecs import JPEG
+from powerqe.utils.errors import UserError
+from powerqe.utils.options import load_options
+from powerqe.utils.photo import Photo, decode_photo
+from powerqe.utils.ranks import start_ranks
 
 
 class Fixed(Model):

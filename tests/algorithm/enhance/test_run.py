@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
-from algorithm.enhance import run as run_module
-from algorithm.enhance.compare import draw_comparison, most_changed
-from algorithm.enhance.files import Job, find_jobs
-from algorithm.enhance.run import Models, enhance_files
-from utils.photo import Photo, read_photo
+from powerqe.algorithm.enhance import run as run_module
+from powerqe.algorithm.enhance.compare import draw_comparison, most_changed
+from powerqe.algorithm.enhance.files import Job, find_jobs
+from powerqe.algorithm.enhance.run import Models, enhance_files
+from powerqe.utils.photo import Photo, read_photo
 
 
 def test_summary_line(go):

@@ -8,21 +8,21 @@ import numpy as np
 import pytest
 import torch
 
-from algorithm import tester
-from algorithm.enhance.files import Job, check_crf, find_jobs
-from algorithm.enhance.model import Model
-from algorithm.enhance.run import Models, enhance_files
-from algorithm.enhance.video import coding_of, enhance_clip
-from dataset.videos import eight_bits
-from net.weights import spec
-from utils.clip import open_clip
-from utils.errors import UserError
-from utils.frames import frames_path
-from utils.options import Options, merge
-from utils.photo import read_photo
-from utils.ranks import Ranks
-from utils.video_file import Colour, VideoReader, VideoWriter
-from utils.yuv import Frame, Geometry, YUVReader
+from powerqe.algorithm import tester
+from powerqe.algorithm.enhance.files import Job, check_crf, find_jobs
+from powerqe.algorithm.enhance.model import Model
+from powerqe.algorithm.enhance.run import Models, enhance_files
+from powerqe.algorithm.enhance.video import coding_of, enhance_clip
+from powerqe.dataset.videos import eight_bits
+from powerqe.net.weights import spec
+from powerqe.utils.clip import open_clip
+from powerqe.utils.errors import UserError
+from powerqe.utils.frames import frames_path
+from powerqe.utils.options import Options, merge
+from powerqe.utils.photo import read_photo
+from powerqe.utils.ranks import Ranks
+from powerqe.utils.video_file import Colour, VideoReader, VideoWriter
+from powerqe.utils.yuv import Frame, Geometry, YUVReader
 
 ALPHA, BETA = "Alpha_48x32_9", "Beta_32x24_6"
 FOURTH = {"type": "PeakFrames", "source": "period", "period": [1, 0, 0, 0]}

@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from algorithm.enhance.within_memory import MARGIN, WithinMemory
-from net import build_network
-from net.blocks import conv
-from net.measure.live_memory import LiveMemory
-from net.weights import spec
+from powerqe.algorithm.enhance.within_memory import MARGIN, WithinMemory
+from powerqe.net import build_network
+from powerqe.net.blocks import conv
+from powerqe.net.measure.live_memory import LiveMemory
+from powerqe.net.weights import spec
 
 
 class Wide(nn.Module):

@@ -8,13 +8,13 @@ import pytest
 import torch
 import yaml
 
-from algorithm import tester
-from algorithm.evaluate import Metrics, Record
-from algorithm.tables import Table, write_tables
-from net import build_network, save_weights
-from utils.components import validate_component
-from utils.options import load_options
-from utils.ranks import Ranks
+from powerqe.algorithm import tester
+from powerqe.algorithm.evaluate import Metrics, Record
+from powerqe.algorithm.tables import Table, write_tables
+from powerqe.net import build_network, save_weights
+from powerqe.utils.components import validate_component
+from powerqe.utils.options import load_options
+from powerqe.utils.ranks import Ranks
 
 ALONE = Ranks(0, 0, 1, torch.device("cpu"))
 

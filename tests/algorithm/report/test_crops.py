@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from algorithm.report import crops
-from algorithm.report.crops import best_of, strips
-from algorithm.report.read import Metric, collect
-from utils.image_io import decode_image, read_image
+from powerqe.algorithm.report import crops
+from powerqe.algorithm.report.crops import best_of, strips
+from powerqe.algorithm.report.read import Metric, collect
+from powerqe.utils.image_io import decode_image, read_image
 
 
 def pixels(uri: str) -> np.ndarray:

@@ -1,16 +1,16 @@
-"""python -m algorithm.report: from tests to the files, and what a user can do wrong."""
+"""python -m powerqe.algorithm.report: from tests to the files, and what a user can do wrong."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from algorithm.evaluate import Metrics
-from algorithm.report.__main__ import main
-from algorithm.video_report import VideoReport, write_report
-from algorithm.video_scores import VideoScores
-from algorithm.video_work import FrameScores
-from utils.components import validate_component
+from powerqe.algorithm.evaluate import Metrics
+from powerqe.algorithm.report.__main__ import main
+from powerqe.algorithm.video_report import VideoReport, write_report
+from powerqe.algorithm.video_scores import VideoScores
+from powerqe.algorithm.video_work import FrameScores
+from powerqe.utils.components import validate_component
 
 
 def test_from_two_tests_to_page_and_tables(tested, capsys):

@@ -5,8 +5,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from algorithm.report.page import to_html
-from algorithm.report.read import collect
+from powerqe.algorithm.report.page import to_html
+from powerqe.algorithm.report.read import collect
 
 
 class Page(HTMLParser):

@@ -8,9 +8,9 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from algorithm.report import plots
-from algorithm.report.labels import place_labels
-from algorithm.report.read import collect
+from powerqe.algorithm.report import plots
+from powerqe.algorithm.report.labels import place_labels
+from powerqe.algorithm.report.read import collect
 
 
 def texts(svg: str) -> list[str]:

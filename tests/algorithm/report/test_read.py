@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from algorithm.report.read import collect, speed
-from utils.errors import UserError
+from powerqe.algorithm.report.read import collect, speed
+from powerqe.utils.errors import UserError
 
 
 def test_methods_sets_and_qualities_in_their_order(experiment):

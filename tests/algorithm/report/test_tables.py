@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from algorithm.report.read import collect
-from algorithm.report.tables import blocks, facts, marks, to_latex, to_markdown
+from powerqe.algorithm.report.read import collect
+from powerqe.algorithm.report.tables import blocks, facts, marks, to_latex, to_markdown
 
 
 @pytest.mark.parametrize(

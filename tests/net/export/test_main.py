@@ -1,4 +1,4 @@
-"""python -m net.export as a user runs it."""
+"""python -m powerqe.net.export as a user runs it."""
 
 import contextlib
 import io
@@ -17,8 +17,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from net import build_network, load_weights, save_weights
-from net.export.__main__ import _EPILOG, main
+from powerqe.net import build_network, load_weights, save_weights
+from powerqe.net.export.__main__ import _EPILOG, main
 
 Run = Callable[..., tuple[int, str, str]]
 TINY = {"type": "ARCNN", "hidden_channels": [4, 4], "kernel_sizes": [3, 1, 3], "residual": True}
@@ -40,7 +40,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
     def run(*arguments: str) -> tuple[int, str, str]:
         out, err = io.StringIO(), io.StringIO()
-        monkeypatch.setattr(sys, "argv", ["net.export", *arguments])
+        monkeypatch.setattr(sys, "argv", ["powerqe.net.export", *arguments])
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = main()
         return code, out.getvalue(), err.getvalue()

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from net import build_network
-from net.export import export
-from net.ops.dcn import backends, forced_backend
-from utils.errors import UserError
+from powerqe.net import build_network
+from powerqe.net.export import export
+from powerqe.net.ops.dcn import backends, forced_backend
+from powerqe.utils.errors import UserError
 
 FBCNN = {"type": "FBCNN", "num_features": (4, 4, 6, 8), "num_blocks": 1, "hidden_features": 8}
 

@@ -3,7 +3,7 @@ import time
 import pytest
 import torch
 
-from net.measure import clock
+from powerqe.net.measure import clock
 
 CPU = torch.device("cpu")
 

@@ -1,6 +1,6 @@
 import torch
 
-from net.measure.live_memory import LiveMemory
+from powerqe.net.measure.live_memory import LiveMemory
 
 
 def test_live_memory_is_the_largest_sum_of_what_lives_at_once():

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
 
-from net import build_network
-from net.blocks import conv
-from net.example import example_inputs
-from net.measure.macs import counter, macs
-from net.ops.dcn import ModulatedDeformConv2d, force_backend
-from net.ops.dcn.backends import BACKENDS
+from powerqe.net import build_network
+from powerqe.net.blocks import conv
+from powerqe.net.example import example_inputs
+from powerqe.net.measure.macs import counter, macs
+from powerqe.net.ops.dcn import ModulatedDeformConv2d, force_backend
+from powerqe.net.ops.dcn.backends import BACKENDS
 
 
 def kmacs(network: nn.Module, height: int = 64, width: int = 96) -> float:

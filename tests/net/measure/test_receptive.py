@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from net import build_network
-from net.blocks import GlobalMean, conv, fit
-from net.calls import Arguments
-from net.measure import receptive
-from net.measure.far_modules import global_modules
-from net.measure.receptive import reach
+from powerqe.net import build_network
+from powerqe.net.blocks import GlobalMean, conv, fit
+from powerqe.net.calls import Arguments
+from powerqe.net.measure import receptive
+from powerqe.net.measure.far_modules import global_modules
+from powerqe.net.measure.receptive import reach
 
 CPU = torch.device("cpu")
 

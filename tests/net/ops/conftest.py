@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from net.ops.dcn import backends, compiled, force_backend
-from utils.errors import UserError
+from powerqe.net.ops.dcn import backends, compiled, force_backend
+from powerqe.utils.errors import UserError
 
 Make = Callable[..., dict[str, Any]]
 

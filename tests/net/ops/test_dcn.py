@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from net.ops.dcn import deform_conv2d, force_backend, reference
-from net.ops.dcn.arguments import check_arguments
+from powerqe.net.ops.dcn import deform_conv2d, force_backend, reference
+from powerqe.net.ops.dcn.arguments import check_arguments
 
 RECORDED = np.load(Path(__file__).parents[2] / "data/dcnv2.npz")
 CASES = {case["name"]: case for case in json.loads(str(RECORDED["__config__"]))["cases"]}

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import torch
 
-from net.ops.dcn import deform_conv2d
-from net.ops.dcn.arguments import check_arguments
-from utils.errors import UserError
+from powerqe.net.ops.dcn import deform_conv2d
+from powerqe.net.ops.dcn.arguments import check_arguments
+from powerqe.utils.errors import UserError
 
 Make = Callable[..., dict[str, Any]]
 

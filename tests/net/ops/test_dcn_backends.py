@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import torch
 
-from net.ops import dcn
-from net.ops.dcn import backends, torchvision_op
-from utils.errors import UserError
-from utils.log import logger
+from powerqe.net.ops import dcn
+from powerqe.net.ops.dcn import backends, torchvision_op
+from powerqe.utils.errors import UserError
+from powerqe.utils.log import logger
 
 Make = Callable[..., dict[str, Any]]
 
@@ -138,7 +138,7 @@ def test_a_device_that_nobody_knows_gets_the_reference() -> None:
 
 def test_importing_loads_neither_torchvision_nor_a_library(root: Path) -> None:
     program = (
-        "import sys, torch\nfrom net.ops import dcn\n"
+        "import sys, torch\nfrom powerqe.net.ops import dcn\n"
         "assert 'torchvision' not in sys.modules\n"
         "assert not hasattr(torch.ops.powerqe, 'deform_conv2d_cpu_kernels')"
     )

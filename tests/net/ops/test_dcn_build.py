@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from net.ops.dcn import build, simple_check
+from powerqe.net.ops.dcn import build, simple_check
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from net.ops.dcn import DeformConv2d, build, compiled, deform_conv2d, force_backend
-from net.ops.dcn.arguments import check_arguments
-from utils.errors import UserError
+from powerqe.net.ops.dcn import DeformConv2d, build, compiled, deform_conv2d, force_backend
+from powerqe.net.ops.dcn.arguments import check_arguments
+from powerqe.utils.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("our_operator")
 Make = Callable[..., dict[str, Any]]

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from net.ops.dcn import compiled, deform_conv2d, force_backend, status
-from net.ops.dcn.arguments import check_arguments
-from utils.errors import UserError
+from powerqe.net.ops.dcn import compiled, deform_conv2d, force_backend, status
+from powerqe.net.ops.dcn.arguments import check_arguments
+from powerqe.utils.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("cpu_kernels")
 Make = Callable[..., dict[str, Any]]

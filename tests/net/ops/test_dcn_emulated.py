@@ -19,8 +19,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from net.ops.dcn import build, reference
-from net.ops.dcn.arguments import Arguments, check_arguments
+from powerqe.net.ops.dcn import build, reference
+from powerqe.net.ops.dcn.arguments import Arguments, check_arguments
 
 EMULATION = Path(__file__).with_name("cuda_emulation.h")
 LIBRARY = "POWERQE_EMULATED_LIBRARY"

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from net.ops import dcn
-from net.ops.dcn import DeformConv2d, ModulatedDeformConv2d, ModulatedDeformConv2dPack
-from utils.errors import UserError
+from powerqe.net.ops import dcn
+from powerqe.net.ops.dcn import DeformConv2d, ModulatedDeformConv2d, ModulatedDeformConv2dPack
+from powerqe.utils.errors import UserError
 
 
 @pytest.fixture(autouse=True)

@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from net import NETWORKS, save_weights
-from net.arcnn import ARCNN
-from net.table.asked import Asked, asked, every_network, every_weights, without_defaults
-from utils.errors import UserError
+from powerqe.net import NETWORKS, save_weights
+from powerqe.net.arcnn import ARCNN
+from powerqe.net.table.asked import Asked, asked, every_network, every_weights, without_defaults
+from powerqe.utils.errors import UserError
 
 
 def test_all_that_can_be_built_without_arguments() -> None:

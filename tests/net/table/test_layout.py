@@ -2,8 +2,8 @@
 
 import torch
 
-from net.table.layout import ordered, to_text
-from net.table.rows import Conditions, Row
+from powerqe.net.table.layout import ordered, to_text
+from powerqe.net.table.rows import Conditions, Row
 
 CPU = torch.device("cpu")
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from net import build_network
-from net.table.__main__ import main
+from powerqe.net import build_network
+from powerqe.net.table.__main__ import main
 
 
 @pytest.fixture
 def table(monkeypatch, capsys):
-    """Runs `python -m net.table ARGUMENTS`; exit status, and the lines of output and of errors."""
+    """Runs `python -m powerqe.net.table ARGUMENTS`; exit status, and the lines of output and of errors."""
 
     def run(*arguments: str) -> tuple[int, list[str], list[str]]:
         monkeypatch.setattr(sys, "argv", ["__main__.py", *arguments])
@@ -67,7 +67,7 @@ def test_files(table, tmp_path: Path) -> None:
     assert re.match(r"# What the networks cost\n\n[^\n]*\.\n\nPictures of 256x256", text)
     assert "| network | configuration | picture | parameters | kMACs/pixel | field | MiB |\n" in text
     assert "| ARCNN | default | RGB | 20,099 | 20.0 | 13 | 24.0 |\n" in text
-    assert "python -m net.table ARCNN MFQE" in text
+    assert "python -m powerqe.net.table ARCNN MFQE" in text
     data = json.loads(figures.read_text())
     assert data["measured"]["size"] == "256x256"
     assert [row["sight"] for row in data["networks"]] == ["", "motion"]

@@ -4,13 +4,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from net import NETWORKS, build_network
-from net.blocks import conv
-from net.example import example_inputs
-from net.measure.live_memory import LiveMemory
-from net.table import rows
-from net.table.asked import Asked
-from net.table.rows import Conditions, Row, measured
+from powerqe.net import NETWORKS, build_network
+from powerqe.net.blocks import conv
+from powerqe.net.example import example_inputs
+from powerqe.net.measure.live_memory import LiveMemory
+from powerqe.net.table import rows
+from powerqe.net.table.asked import Asked
+from powerqe.net.table.rows import Conditions, Row, measured
 
 CPU = torch.device("cpu")
 STATIC = Conditions(32, 48, CPU, timing=False)

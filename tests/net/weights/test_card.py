@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from net.weights.card import Entry, Figure, Purpose, Qualities, facts_lines, read_card, read_figures
-from utils.errors import UserError
+from powerqe.net.weights.card import Entry, Figure, Purpose, Qualities, facts_lines, read_card, read_figures
+from powerqe.utils.errors import UserError
 
 BODY = """
 ## Figures

@@ -17,10 +17,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from net import build_network, load_weights, save_weights
-from net.pickled import _Inert, _Reader, read_modules
-from net.weights import read_metadata
-from utils.errors import UserError
+from powerqe.net import build_network, load_weights, save_weights
+from powerqe.net.pickled import _Inert, _Reader, read_modules
+from powerqe.net.weights import read_metadata
+from powerqe.utils.errors import UserError
 
 V1File = Callable[[dict[str, Tensor]], Path]
 SMALL = {"type": "DnCNN", "num_features": 4, "depth": 4}

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from net import build_network, load_weights, save_weights
-from net.weights import Entry, entries, find, spec
-from net.weights.card import read_card
-from net.weights.index import known_weights, write_index
-from utils.checkpoint import save_checkpoint
-from utils.errors import UserError
-from utils.files import sha256_of
+from powerqe.net import build_network, load_weights, save_weights
+from powerqe.net.weights import Entry, entries, find, spec
+from powerqe.net.weights.card import read_card
+from powerqe.net.weights.index import known_weights, write_index
+from powerqe.utils.checkpoint import save_checkpoint
+from powerqe.utils.errors import UserError
+from powerqe.utils.files import sha256_of
 
 TINY = {"type": "ARCNN", "hidden_channels": [4, 4], "kernel_sizes": [3, 1, 3]}
 CARD = """# {name}
@@ -32,11 +32,11 @@ For: jpeg, qf 10 / 20, rgb
 ## Training
 
 - data: `data/bsds500/train.lmdb` 0 to 9, validation `data/bsds500/val`; the test sets above were not seen
-"""  # noqa: E501
+"""
 
 
 def publish(folder: Path, name: str, url: str = "") -> Path:
-    """Weights and card in a folder, as algorithm.publish writes them."""
+    """Weights and card in a folder, as powerqe.algorithm.publish writes them."""
     path = folder / f"{name}.safetensors"
     save_weights(build_network(TINY), path, {"network": json.dumps(TINY)})
     card = CARD.format(name=name, bytes=path.stat().st_size, sha256=sha256_of(path))
@@ -110,7 +110,7 @@ def test_a_path_that_exists_counts_before_a_name(here):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("tiny-on", r"no weights file or name tiny-on \(did you mean 'tiny-on?e?'.*net.weights list"),
+        ("tiny-on", r"no weights file or name tiny-on \(did you mean 'tiny-on?e?'.*powerqe.net.weights list"),
         ("tiny-tow.safetensors", r"did you mean 'tiny-two'"),
         ("nothing-like-it", r"nothing-like-it; python -m net\.weights list"),
         ("exp/none/ckp-best.pt", r"^no weights file exp/none/ckp-best\.pt$"),
@@ -146,7 +146,7 @@ def test_the_working_folders_weights_count_before_the_shipped(here):
 def test_weights_that_are_not_here_are_not_downloaded_unasked(here, url, command):
     publish(here / "weights", "tiny-one", url).unlink()
     write_index("weights")
-    with pytest.raises(UserError, match=f"tiny-one are not here yet: python -m net.weights {command}"):
+    with pytest.raises(UserError, match=f"tiny-one are not here yet: python -m powerqe.net.weights {command}"):
         find("tiny-one")
     with pytest.raises(UserError, match="not here yet"):
         load_weights(build_network(TINY), "tiny-one")

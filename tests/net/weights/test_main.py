@@ -1,4 +1,4 @@
-"""python -m net.weights as a user runs it."""
+"""python -m powerqe.net.weights as a user runs it."""
 
 import functools
 import http.server
@@ -13,9 +13,9 @@ from threading import Thread
 
 import pytest
 
-from net.weights.card import read_card
-from net.weights.index import write_index
-from utils.files import sha256_of
+from powerqe.net.weights.card import read_card
+from powerqe.net.weights.index import write_index
+from powerqe.utils.files import sha256_of
 
 CARD = """# {name}
 
@@ -67,10 +67,12 @@ def command(monkeypatch, capsys) -> Command:
     """Run the command in this process; exit status, output, errors."""
 
     def command(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["net.weights", *arguments])
-        monkeypatch.delitem(sys.modules, "net.weights.__main__", raising=False)  # or runpy warns of a second copy
+        monkeypatch.setattr(sys, "argv", ["powerqe.net.weights", *arguments])
+        monkeypatch.delitem(
+            sys.modules, "powerqe.net.weights.__main__", raising=False
+        )  # or runpy warns of a second copy
         with pytest.raises(SystemExit) as stopped:
-            runpy.run_module("net.weights", run_name="__main__")
+            runpy.run_module("powerqe.net.weights", run_name="__main__")
         assert isinstance(stopped.value.code, int)
         return (stopped.value.code, *capsys.readouterr())
 
@@ -258,7 +260,7 @@ def test_index_is_made_anew(folder, command):
 
 
 def test_as_a_module_it_says_nothing_of_its_own(folder, root):
-    command = [sys.executable, "-W", "error::RuntimeWarning", "-m", "net.weights", "index"]
+    command = [sys.executable, "-W", "error::RuntimeWarning", "-m", "powerqe.net.weights", "index"]
     environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=folder.parent, env=environment, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout, done.stderr) == (0, "weights/index.json: 2 weights\n", "")

@@ -1,7 +1,7 @@
 import pytest
 from PIL import features
 
-from utils.codecs.avif import AVIF
+from powerqe.utils.codecs.avif import AVIF
 
 pytestmark = pytest.mark.skipif("avif" not in features.get_supported(), reason="this Pillow has no AVIF")
 

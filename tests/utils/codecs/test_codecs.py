@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import features
 
-from utils.codecs import CODECS, JPEG, check_quality
-from utils.components import build, validate_component
-from utils.errors import UserError
+from powerqe.utils.codecs import CODECS, JPEG, check_quality
+from powerqe.utils.components import build, validate_component
+from powerqe.utils.errors import UserError
 
 SPECS = {
     "JPEG by OpenCV": {"type": "JPEG"},

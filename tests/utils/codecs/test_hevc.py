@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from utils.codecs.hevc import HEVC
-from utils.errors import UserError
-from utils.image_io import read_image
+from powerqe.utils.codecs.hevc import HEVC
+from powerqe.utils.errors import UserError
+from powerqe.utils.image_io import read_image
 
 av = pytest.importorskip("av")
 SHARED = Path(__file__).resolve().parents[3] / "../shared"

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from utils.codecs.hm import HM
-from utils.errors import UserError
-from utils.yuv import Geometry, YUVReader
+from powerqe.utils.codecs.hm import HM
+from powerqe.utils.errors import UserError
+from powerqe.utils.yuv import Geometry, YUVReader
 
 STANDIN = """#!{python}
 import sys

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from utils.codecs.hm_log import parse_log, parse_version
-from utils.errors import UserError
-from utils.frames import FrameInfo
+from powerqe.utils.codecs.hm_log import parse_log, parse_version
+from powerqe.utils.errors import UserError
+from powerqe.utils.frames import FrameInfo
 
 LOG = """
 HM software: Encoder Version [16.5] (including RExt)[Linux][GCC 4.8.4][64 bit]

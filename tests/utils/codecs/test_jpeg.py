@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from utils.codecs import JPEG
-from utils.image_io import list_images, read_image
+from powerqe.utils.codecs import JPEG
+from powerqe.utils.image_io import list_images, read_image
 
 SHARED = Path(__file__).resolve().parents[3] / "../shared"
 

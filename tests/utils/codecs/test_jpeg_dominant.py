@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import skimage
 
-from utils.codecs import JPEG
-from utils.codecs import jpeg_dominant as dominant
-from utils.codecs.jpeg_dominant import dominant_quality
-from utils.codecs.jpeg_estimate import DIP
-from utils.colour import luma_uint8
+from powerqe.utils.codecs import JPEG
+from powerqe.utils.codecs import jpeg_dominant as dominant
+from powerqe.utils.codecs.jpeg_dominant import dominant_quality
+from powerqe.utils.codecs.jpeg_estimate import DIP
+from powerqe.utils.colour import luma_uint8
 
 
 @cache

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from skimage import data
 
-from utils.codecs import JPEG
-from utils.codecs.jpeg_estimate import DIP, QUALITIES, dips, estimate_quality
+from powerqe.utils.codecs import JPEG
+from powerqe.utils.codecs.jpeg_estimate import DIP, QUALITIES, dips, estimate_quality
 
 CAMERA = data.camera()[100:260, 160:320, None]
 ASTRONAUT = data.astronaut()[40:200, 140:300]

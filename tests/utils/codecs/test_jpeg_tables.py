@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from utils.codecs.jpeg_tables import nearest_quality, quant_tables, read_tables
-from utils.errors import UserError
+from powerqe.utils.codecs.jpeg_tables import nearest_quality, quant_tables, read_tables
+from powerqe.utils.errors import UserError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (24, 40, 3), dtype=np.uint8)
 NATURAL = {"RGB": 2, "L": 1}
@@ -85,7 +85,7 @@ def test_no_such_quality(quality: int) -> None:
 
 
 def test_without_torch() -> None:
-    code = "import sys; sys.modules['torch'] = None; import utils.codecs.jpeg_tables"
+    code = "import sys; sys.modules['torch'] = None; import powerqe.utils.codecs.jpeg_tables"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from utils.codecs.qp_patterns import PATTERNS, frame_qps
-from utils.errors import UserError
+from powerqe.utils.codecs.qp_patterns import PATTERNS, frame_qps
+from powerqe.utils.errors import UserError
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,12 @@ import av
 import numpy as np
 import pytest
 
-from utils.codecs import x265_zones
-from utils.codecs.video import LIBRARIES, LibraryCodec
-from utils.codecs.video_libraries import code
-from utils.codecs.x265_zones import zone_shift, zones
-from utils.errors import UserError
-from utils.yuv import Geometry, YUVReader
+from powerqe.utils.codecs import x265_zones
+from powerqe.utils.codecs.video import LIBRARIES, LibraryCodec
+from powerqe.utils.codecs.video_libraries import code
+from powerqe.utils.codecs.x265_zones import zone_shift, zones
+from powerqe.utils.errors import UserError
+from powerqe.utils.yuv import Geometry, YUVReader
 
 
 def compress(codec: LibraryCodec, path: Path, quality: int, count: int | None = None, **geometry):

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from utils.codecs.webp import WebP
+from powerqe.utils.codecs.webp import WebP
 
 
 @pytest.mark.parametrize("quality", [5, 40, 100])

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from utils.codecs.ycbcr import from_i420, to_i420
+from powerqe.utils.codecs.ycbcr import from_i420, to_i420
 
 
 @given(st.tuples(*[st.integers(0, 255)] * 3))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from utils.metrics import METRICS
+from powerqe.utils.metrics import METRICS
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from utils.errors import UserError
-from utils.metrics.bd_rate import RatePoint, bd_psnr, bd_rate
+from powerqe.utils.errors import UserError
+from powerqe.utils.metrics.bd_rate import RatePoint, bd_psnr, bd_rate
 
 # Rates and PSNR that implementations of this measure commonly show as their example.
 ANCHOR = [RatePoint(686.76, 40.28), RatePoint(309.58, 37.18), RatePoint(157.11, 34.24), RatePoint(85.95, 31.42)]

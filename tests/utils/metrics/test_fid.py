@@ -7,9 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from utils.errors import UserError
-from utils.metrics import MetricUnavailable, fid
-from utils.metrics.fid import FID, frechet_distance
+from powerqe.utils.errors import UserError
+from powerqe.utils.metrics import MetricUnavailable, fid
+from powerqe.utils.metrics.fid import FID, frechet_distance
 
 
 def gaussian(count: int, dimensions: int, seed: int = 0) -> torch.Tensor:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from utils.metrics.fluctuation import deviation, peak_separation, peak_valley_difference, peaks, valleys
+from powerqe.utils.metrics.fluctuation import deviation, peak_separation, peak_valley_difference, peaks, valleys
 
 WORKED = [36.0, 31.0, 31.6, 31.2, 33.0, 31.4, 32.0, 31.1, 32.8, 31.3]
 CURVES = st.lists(st.integers(0, 20).map(float), max_size=30)

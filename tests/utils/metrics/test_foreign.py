@@ -4,8 +4,8 @@ import urllib.error
 
 import pytest
 
-from utils.metrics import MetricUnavailable
-from utils.metrics.foreign import foreign
+from powerqe.utils.metrics import MetricUnavailable
+from powerqe.utils.metrics.foreign import foreign
 
 
 def reason(error: Exception, said: str = "") -> str:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from utils.components import build, validate_component
-from utils.errors import UserError
-from utils.metrics import METRICS, MetricUnavailable
-from utils.metrics.iqa import DISTS, IQA, MA, MUSIQ, NIQE, PI
+from powerqe.utils.components import build, validate_component
+from powerqe.utils.errors import UserError
+from powerqe.utils.metrics import METRICS, MetricUnavailable
+from powerqe.utils.metrics.iqa import DISTS, IQA, MA, MUSIQ, NIQE, PI
 
 ALONE = {"NIQE": False, "PI": False, "MA": True, "MUSIQ": True}
 """Metrics that need no ground truth: is higher better?"""

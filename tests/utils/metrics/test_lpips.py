@@ -10,9 +10,9 @@ import pytest
 import torch
 import torchvision
 
-from utils.errors import UserError
-from utils.metrics import MetricUnavailable
-from utils.metrics.lpips import LPIPS
+from powerqe.utils.errors import UserError
+from powerqe.utils.metrics import MetricUnavailable
+from powerqe.utils.metrics.lpips import LPIPS
 
 SQUEEZENET_FILE = "squeezenet1_1-b8a52dc0.pth"  # torchvision's name of it
 ALEXNET = {0: (64, 3, 11, 11), 3: (192, 64, 5, 5), 6: (384, 192, 3, 3), 8: (256, 384, 3, 3), 10: (256, 256, 3, 3)}

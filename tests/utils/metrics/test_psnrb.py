@@ -9,10 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from utils.colour import luma_uint8
-from utils.errors import UserError
-from utils.metrics.psnr import PSNR
-from utils.metrics.psnrb import PSNRB, Form
+from powerqe.utils.colour import luma_uint8
+from powerqe.utils.errors import UserError
+from powerqe.utils.metrics.psnr import PSNR
+from powerqe.utils.metrics.psnrb import PSNRB, Form
 
 DATA = Path(__file__).resolve().parents[3] / "../shared/data"
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from utils.image_io import write_image
-from utils.metrics import METRICS, MetricUnavailable
-from utils.metrics.fid import FID, frechet_distance
-from utils.metrics.iqa import IQA, MA, NIQE
-from utils.tensors import to_image
+from powerqe.utils.image_io import write_image
+from powerqe.utils.metrics import METRICS, MetricUnavailable
+from powerqe.utils.metrics.fid import FID, frechet_distance
+from powerqe.utils.metrics.iqa import IQA, MA, NIQE
+from powerqe.utils.tensors import to_image
 
 # The extra [iqa] is no part of [test]: it brings transformers, datasets and more, and a non-commercial licence.
 pyiqa = pytest.importorskip("pyiqa", reason="pyiqa is not installed (pip install 'powerqe[iqa]')")

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from skimage import data
 from skimage.metrics import structural_similarity
 
-from utils.colour import luma_uint8
-from utils.errors import UserError
-from utils.metrics.ssim import SSIM, Window
+from powerqe.utils.colour import luma_uint8
+from powerqe.utils.errors import UserError
+from powerqe.utils.metrics.ssim import SSIM, Window
 
 SCIKIT_IMAGE: dict[Window, dict] = {
     "gaussian11": {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False},
