@@ -11,7 +11,7 @@ INSTALLED := $(VENV)/.powerqe-installed
 PREPARE := $(PY) data_pre_process
 DCN := net/ops/dcn
 SCRIPTS := train.py test.py enhance.py demo.py
-ROOMS := algorithm data_pre_process dataset net utils
+ROOMS := algorithm data_pre_process dataset evaluation inference net utils
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

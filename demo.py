@@ -2,7 +2,7 @@
 
 import sys
 
-from powerqe.algorithm.demo.serve import parser, serve
+from powerqe.inference.demo.server import parser, serve
 from powerqe.utils.errors import command
 
 

@@ -4,9 +4,9 @@ import sys
 
 from tqdm import tqdm
 
-from powerqe.algorithm.enhance.arguments import applying, parser
-from powerqe.algorithm.enhance.files import check_crf, find_jobs, make_folder
-from powerqe.algorithm.enhance.run import Models, Result, enhance_files
+from powerqe.inference.enhance_arguments import applying, parser
+from powerqe.inference.enhance_files import Models, Result, enhance_files
+from powerqe.inference.jobs import check_crf, find_jobs, make_folder
 from powerqe.utils.errors import command
 from powerqe.utils.log import progress_bar, start_log
 from powerqe.utils.memory import keep_freed_memory

@@ -11,7 +11,7 @@ from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
 OPERATORS = "powerqe.net.ops.dcn"
-ROOMS = ["algorithm", "data_pre_process", "dataset", "net", "utils"]
+ROOMS = ["algorithm", "data_pre_process", "dataset", "evaluation", "inference", "net", "utils"]
 """Folders of the checkout that are packages of powerqe."""
 
 

@@ -1,6 +1,6 @@
 """Test the network of an option file. Enhanced pictures and tables of results go to exp/<option file>-<case>/."""
 
-from powerqe.algorithm.tester import test
+from powerqe.evaluation.tester import test
 from powerqe.utils.arguments import option_parser, parse_options
 from powerqe.utils.errors import command
 from powerqe.utils.log import start_log

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from powerqe.algorithm.evaluate import Record, enlarged, enlargement
-from powerqe.algorithm.forward import middle
-from powerqe.algorithm.phase import Batch
+from powerqe.dataset.loader import Batch
+from powerqe.evaluation.evaluate import Record, enlarged, enlargement
+from powerqe.inference.forward import middle
 from powerqe.utils.checkpoint import copy_checkpoint, load_checkpoint, newest_sound, prune, save_checkpoint
 from powerqe.utils.errors import UserError
 from powerqe.utils.files import atomic_path
 from powerqe.utils.log import logger
-from powerqe.utils.options import Options
+from powerqe.utils.options.tree import Options
 
 SAMPLE = 192
 """Side of the sample pictures in TensorBoard, in pixels."""

@@ -10,9 +10,10 @@ from pydantic import NonNegativeFloat, NonNegativeInt
 from torch import Tensor, nn
 
 from powerqe.algorithm.losses import Loss, Losses, WeightedLosses
-from powerqe.algorithm.phase import Batch, Phase, Setting
-from powerqe.algorithm.registry import ALGORITHMS
-from powerqe.utils.components import Slot, build
+from powerqe.algorithm.phase import Phase, Setting
+from powerqe.algorithm.registries import ALGORITHMS
+from powerqe.dataset.loader import Batch
+from powerqe.utils.options.components import Slot, build
 
 
 @ALGORITHMS.register()

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from pydantic import Field, PositiveFloat
 from torch import Tensor, nn
 
-from powerqe.algorithm.registry import LOSSES
-from powerqe.utils.components import Component, Slot, build
+from powerqe.algorithm.registries import LOSSES
+from powerqe.utils.options.components import Component, Slot, build
 
 
 class LossOptions(Component):
@@ -23,7 +23,7 @@ Losses: TypeAlias = Annotated[Any, Slot("loss", LossOptions, named=True)]
 
 
 class Loss(NamedTuple):
-    """What a training step is judged by: the sum to minimise, and its unweighted parts for the log."""
+    """What a training step is judged by: the sum to minimize, and its unweighted parts for the log."""
 
     total: Tensor
     parts: dict[str, Tensor]

@@ -6,21 +6,22 @@ from pydantic import Field
 from torch import nn
 
 from powerqe.algorithm.losses import Loss, Losses, WeightedLosses
-from powerqe.algorithm.phase import Batch, Phase, Setting
-from powerqe.algorithm.registry import ALGORITHMS
+from powerqe.algorithm.phase import Phase, Setting
+from powerqe.algorithm.registries import ALGORITHMS
+from powerqe.dataset.loader import Batch
 from powerqe.net.mfqe import MFQE
-from powerqe.utils.components import Slot, build
 from powerqe.utils.errors import UserError
+from powerqe.utils.options.components import Slot, build
 
 _MINOR = 0.01
 
 
 @ALGORITHMS.register()
 class MotionCompensated:
-    """Minimise motion + 0.01 quality in a first part of the training and 0.01 motion + quality in the second.
+    """Minimize motion + 0.01 quality in a first part of the training and 0.01 motion + quality in the second.
 
     With L the sum of `loss`, quality is L(enhanced frame, gt), and motion is L(PQF before, frame) + L(PQF after, frame)
-    of the neighbours in the frame's place, all as they were decoded. Each part has an optimiser of its own. Source:
+    of the neighbors in the frame's place, all as they were decoded. Each part has an optimizer of its own. Source:
     the program of Guan et al., "MFQE 2.0", TPAMI 2021; the paper writes the motion's loss with frames before coding.
 
     Args:
@@ -69,7 +70,7 @@ class MotionCompensated:
     def _both(self, batch: Batch) -> tuple[Loss, Loss]:
         clip = batch["lq"]
         enhanced, before, after = self._network(clip, return_compensated=True)
-        sides = [self._losses(neighbour, clip[:, 1]) for neighbour in (before, after)]
+        sides = [self._losses(neighbor, clip[:, 1]) for neighbor in (before, after)]
         parts = {name: sides[0].parts[name] + sides[1].parts[name] for name in sides[0].parts}
         return Loss(sides[0].total + sides[1].total, parts), self._losses(enhanced, batch["gt"])
 

@@ -7,10 +7,11 @@ from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 
 from powerqe.algorithm.losses import Loss, Losses, WeightedLosses
-from powerqe.algorithm.phase import Batch, Phase, Setting
-from powerqe.algorithm.registry import ALGORITHMS
-from powerqe.utils.components import Slot, build
+from powerqe.algorithm.phase import Phase, Setting
+from powerqe.algorithm.registries import ALGORITHMS
+from powerqe.dataset.loader import Batch
 from powerqe.utils.errors import UserError
+from powerqe.utils.options.components import Slot, build
 
 _EXIT_WEIGHTS = {  # QF or QP -> five exits
     **dict.fromkeys((50, 22), (2, 1, 1, 0.5, 0.5)),
@@ -23,7 +24,7 @@ _EXIT_WEIGHTS = {  # QF or QP -> five exits
 
 @ALGORITHMS.register()
 class MultiExit:
-    """Minimise (1/N) sum over samples and exits of weight[quality][exit] x loss(output of the exit, gt).
+    """Minimize (1/N) sum over samples and exits of weight[quality][exit] x loss(output of the exit, gt).
 
     The network is called as `network(lq, exit="all")` and returns (exits, N, C, H, W). Source: Xing et al.,
     "Early Exit or Not", ECCV 2020, eq. 4; the weights are those of PowerQE 1.

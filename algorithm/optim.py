@@ -1,6 +1,6 @@
-"""Optimisers, and learning-rate schedules as pure functions of the iteration.
+"""Optimizers, and learning-rate schedules as pure functions of the iteration.
 
-A schedule maps the iteration (0 for the first step) to a factor of the optimiser's `lr`. Because it has
+A schedule maps the iteration (0 for the first step) to a factor of the optimizer's `lr`. Because it has
 no state, a resumed training is at the right rate by arithmetic, and nothing of it is in a checkpoint.
 """
 
@@ -12,7 +12,7 @@ import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import nn
 
-from powerqe.algorithm.registry import OPTIMIZERS, SCHEDULERS
+from powerqe.algorithm.registries import OPTIMIZERS, SCHEDULERS
 
 Schedule = Callable[[int], float]
 Parameters = Iterable[nn.Parameter]
@@ -65,7 +65,7 @@ def sgd(
 
 @SCHEDULERS.register("none")
 def constant(niter: int, /, *, warmup: NonNegativeInt = 0) -> Schedule:
-    """Always the optimiser's lr, after `warmup` iterations of linear increase."""
+    """Always the optimizer's lr, after `warmup` iterations of linear increase."""
     return _warmed_up(lambda step: 1.0, warmup)
 
 

@@ -21,13 +21,13 @@ import powerqe.dataset
 import powerqe.net
 import powerqe.utils.codecs
 import powerqe.utils.metrics  # noqa: F401
-from powerqe.utils.components import Component, Slot, shown
 from powerqe.utils.errors import command
 from powerqe.utils.files import write_between
-from powerqe.utils.options import Options
+from powerqe.utils.options.components import Component, Slot, shown
+from powerqe.utils.options.registry import REGISTRIES
+from powerqe.utils.options.tree import Options
+from powerqe.utils.options.type_names import field_in_words, in_words
 from powerqe.utils.parser import Parser
-from powerqe.utils.registry import REGISTRIES
-from powerqe.utils.typewords import field_in_words, in_words
 
 START, END = "<!-- options -->", "<!-- /options -->"
 REQUIRED = "required"
@@ -37,7 +37,7 @@ TITLES = {
     "dataset": "Data sets",
     "algorithm": "Algorithms",
     "loss": "Losses",
-    "optimizer": "Optimisers",
+    "optimizer": "Optimizers",
     "scheduler": "Schedules of the learning rate",
     "metric": "Metrics",
     "protocol": "Protocols of the tests",
@@ -47,7 +47,7 @@ TITLES = {
 
 # What an argument of this name means where its constructor does not say.
 GLOSSARY = {
-    "in_channels": "channels of the input image: 3 for RGB, 1 for grey or luma",
+    "in_channels": "channels of the input image: 3 for RGB, 1 for gray or luma",
     "out_channels": "channels of the output image",
     "num_features": "channels between the layers",
     "loss": "losses that are summed",

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 
-from powerqe.algorithm.registry import LOSSES
+from powerqe.algorithm.registries import LOSSES
 from powerqe.utils.errors import UserError
 
 _CONVS = (2, 2, 4, 4, 4)  # VGG-19, convolutions per block (Simonyan and Zisserman, ICLR 2015, table 1, column E)

@@ -2,22 +2,21 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import nn
 
 from powerqe.algorithm.losses import Loss
 from powerqe.algorithm.optim import Schedule
-
-Batch = dict[str, Any]
+from powerqe.dataset.loader import Batch
 
 
 class Setting(NamedTuple):
     """What the trainer gives an algorithm."""
 
     niter: int
-    """Optimiser steps of the whole training; schedules stretch over them."""
+    """Optimizer steps of the whole training; schedules stretch over them."""
     device: torch.device
     """Of this rank."""
     prepare: Callable[[nn.Module], nn.Module]
@@ -26,7 +25,7 @@ class Setting(NamedTuple):
 
 @dataclass(frozen=True)
 class Phase:
-    """One optimiser's share of a training step: its losses over the batches, backward, one update."""
+    """One optimizer's share of a training step: its losses over the batches, backward, one update."""
 
     name: str
     network: nn.Module

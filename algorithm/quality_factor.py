@@ -6,18 +6,19 @@ from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 
 from powerqe.algorithm.losses import Loss, Losses
-from powerqe.algorithm.phase import Batch, Setting
-from powerqe.algorithm.registry import ALGORITHMS
+from powerqe.algorithm.phase import Setting
+from powerqe.algorithm.registries import ALGORITHMS
 from powerqe.algorithm.regression import Regression
-from powerqe.utils.components import Slot
+from powerqe.dataset.loader import Batch
 from powerqe.utils.errors import UserError
+from powerqe.utils.options.components import Slot
 
 KEY = "quality"
 
 
 @ALGORITHMS.register()
 class QualityFactor(Regression):
-    """Minimise the weighted losses between image and gt, and the error of the estimated quality factor.
+    """Minimize the weighted losses between image and gt, and the error of the estimated quality factor.
 
     Jiang et al., "Towards Flexible Blind JPEG Artifacts Removal", ICCV 2021, eq. 5 (there both are L1, and
     qf_weight 0.1).

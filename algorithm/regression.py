@@ -4,16 +4,17 @@ from typing import Annotated, Any
 
 from torch import nn
 
-from powerqe.algorithm.forward import Forward, picture
 from powerqe.algorithm.losses import Loss, Losses, WeightedLosses
-from powerqe.algorithm.phase import Batch, Phase, Setting
-from powerqe.algorithm.registry import ALGORITHMS
-from powerqe.utils.components import Slot, build
+from powerqe.algorithm.phase import Phase, Setting
+from powerqe.algorithm.registries import ALGORITHMS
+from powerqe.dataset.loader import Batch
+from powerqe.inference.forward import Forward, picture
+from powerqe.utils.options.components import Slot, build
 
 
 @ALGORITHMS.register()
 class Regression:
-    """Minimise the weighted losses between network(lq) and gt."""
+    """Minimize the weighted losses between network(lq) and gt."""
 
     def __init__(
         self,

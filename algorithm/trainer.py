@@ -1,4 +1,4 @@
-"""The training loop: the same for every algorithm. One iteration is one optimiser step of each phase."""
+"""The training loop: the same for every algorithm. One iteration is one optimizer step of each phase."""
 
 import math
 import time
@@ -13,21 +13,21 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import Subset
 
-from powerqe.algorithm.evaluate import Enhance, Metrics, evaluate
 from powerqe.algorithm.experiment import Experiment
-from powerqe.algorithm.inference import enhancer
-from powerqe.algorithm.phase import Algorithm, Batch, Phase, Setting
+from powerqe.algorithm.phase import Algorithm, Phase, Setting
 from powerqe.algorithm.progress import Progress
 from powerqe.algorithm.signals import StopSignals
 from powerqe.dataset import build_dataset
-from powerqe.dataset.loader import train_batches
+from powerqe.dataset.loader import Batch, train_batches
+from powerqe.evaluation.evaluate import Enhance, Metrics, evaluate
+from powerqe.inference.tiled import enhancer
 from powerqe.net import load_weights
 from powerqe.net.ops.dcn import force_backend
-from powerqe.utils.components import build
 from powerqe.utils.errors import UserError
 from powerqe.utils.log import logger, progress_bar
 from powerqe.utils.memory import keep_freed_memory
-from powerqe.utils.options import Options
+from powerqe.utils.options.components import build
+from powerqe.utils.options.tree import Options
 from powerqe.utils.ranks import Ranks
 from powerqe.utils.seed import rng_state, seed_everything, set_rng_state
 
@@ -131,7 +131,7 @@ class Trainer:
             total = self._backward(phase, micro)
             self._update(phase, total, micro)
             if self._scaler.is_enabled():
-                self._scaler.update()  # now, as the next phase may have the same optimiser
+                self._scaler.update()  # now, as the next phase may have the same optimizer
         if self.ema:
             self.ema.update_parameters(self._network)
         self.step += 1
@@ -149,7 +149,7 @@ class Trainer:
         return total
 
     def _update(self, phase: Phase, total: torch.Tensor, micro: list[Batch]) -> None:
-        """Step the optimiser, unless loss or gradient is not finite on any rank."""
+        """Step the optimizer, unless loss or gradient is not finite on any rank."""
         self._scaler.unscale_(phase.optimizer)
         parameters = [p for group in phase.optimizer.param_groups for p in group["params"] if p.grad is not None]
         norm = get_total_norm([p.grad for p in parameters])

@@ -7,15 +7,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from powerqe.algorithm.forward import picture
 from powerqe.algorithm.losses import Loss, Losses, WeightedLosses
-from powerqe.algorithm.phase import Batch, Phase, Setting
-from powerqe.algorithm.registry import ALGORITHMS
+from powerqe.algorithm.phase import Phase, Setting
+from powerqe.algorithm.registries import ALGORITHMS
 from powerqe.algorithm.regression import Regression
+from powerqe.dataset.loader import Batch
+from powerqe.inference.forward import picture
 from powerqe.net import load_weights
 from powerqe.net.cisr_psi import CISRPSI
-from powerqe.utils.components import Slot, build
 from powerqe.utils.errors import UserError
+from powerqe.utils.options.components import Slot, build
 
 _ENLARGED = "enlarged"
 """Key of a batch under which one recursion leaves its result for the next."""
@@ -26,7 +27,7 @@ class Unfolding:
     """Luo et al., "Super-resolving compressed images ...", Signal Processing 2023: one update per recursion.
 
     Recursion t = 1 ... T starts from the enlarged picture z of the one before, which is a constant to it, and with
-    d, what the network makes of the clean small picture, and L the sum of `loss`, minimises
+    d, what the network makes of the clean small picture, and L the sum of `loss`, minimizes
 
         (t - 1) / (T - 1)  [(1 - b) L(d, clean) + b L(z, gt)],   b = 0.1, 0.3, 0.5, 0.7, 0.9 in fifths of the training.
 
@@ -67,7 +68,7 @@ class Unfolding:
         """Of the recursions (0 is the first) that learn."""
 
     def phases(self, step: int) -> list[Phase]:
-        """One for each recursion that learns; they share the optimiser."""
+        """One for each recursion that learns; they share the optimizer."""
         share = enlarged_share(step, self._niter, original=self._original)
         return [
             Phase(
@@ -117,11 +118,11 @@ class Unfolding:
 
 @ALGORITHMS.register()
 class DeblockPretraining(Regression):
-    """Train NonLocalDeblock alone: minimise the losses between network(lq, blurred clean) and clean.
+    """Train NonLocalDeblock alone: minimize the losses between network(lq, blurred clean) and clean.
 
     clean is what lq was before it was compressed: the batch's `clean`, or gt if that has the size of lq. The blur is
-    1 2 1 / 2 4 2 / 1 2 1, normalised (in the authors' program its weights are 1 2 1 / 2 4 5 / 1 2 1 and not
-    normalised, by mistake as it seems). Outside training there is no such reference, hence no validation.
+    1 2 1 / 2 4 2 / 1 2 1, normalized (in the authors' program its weights are 1 2 1 / 2 4 5 / 1 2 1 and not
+    normalized, by mistake as it seems). Outside training there is no such reference, hence no validation.
     """
 
     def training_step(self, batch: Batch) -> Loss:

@@ -21,9 +21,9 @@ from powerqe.benchmarks import common
 from powerqe.dataset import Draw
 from powerqe.dataset.augment import mix
 from powerqe.dataset.loader import train_batches
-from powerqe.utils.components import build, validate_component
 from powerqe.utils.errors import command
-from powerqe.utils.options import TrainData
+from powerqe.utils.options.components import build, validate_component
+from powerqe.utils.options.tree import TrainData
 
 OURS, THEIRS = "PowerQE, raw LMDB", "BasicSR, PNG LMDB"
 

@@ -128,8 +128,8 @@ def _early(network: RBQE, qualities: dict[int, list[Tensor]], rounds: int) -> st
             taken, (_, chosen) = _cpu_ms(lambda image=image: network.enhance(image), rounds)
             exits.append(int(chosen))
             auto.append(taken)
-            judgement, _ = _cpu_ms(lambda image=image: network.quality(image), 10 * rounds)
-            module.append(judgement * min(exits[-1] + 1, last))
+            judgment, _ = _cpu_ms(lambda image=image: network.quality(image), 10 * rounds)
+            module.append(judgment * min(exits[-1] + 1, last))
             full.append(_cpu_ms(lambda image=image: network(image, exit=last), rounds)[0])
         leaving = " / ".join(str(exits.count(number)) for number in range(last + 1))
         macs = mean(judged[number] for number in exits) / 1000

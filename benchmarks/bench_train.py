@@ -20,7 +20,7 @@ import torch
 from powerqe.algorithm.trainer import Trainer
 from powerqe.benchmarks import common
 from powerqe.utils.errors import command
-from powerqe.utils.options import Options
+from powerqe.utils.options.tree import Options
 from powerqe.utils.ranks import Ranks
 
 THEIRS = "BasicSR, PNG LMDB, float32"

@@ -1,7 +1,7 @@
 """What the speed measurements share: the images, the peer's process, taking turns, and the table.
 
 Two programs are compared in one run by taking turns (A B A B ...): whatever else the machine is doing
-disturbs both alike. A ratio is that of two neighbouring turns; what is reported is the median over the
+disturbs both alike. A ratio is that of two neighboring turns; what is reported is the median over the
 rounds, with the smallest and the largest. Besides the time of the clock, the CPU time of the process
 counts (of all its threads): it is what a core of its own would give, and hardly feels other programs.
 """
@@ -27,7 +27,7 @@ from powerqe.data_pre_process.main_quickstart_data import TEST, TRAIN, VALIDATIO
 from powerqe.dataset.store import write_store
 from powerqe.utils.codecs import JPEG
 from powerqe.utils.errors import UserError
-from powerqe.utils.image_io import list_images, read_image, write_image
+from powerqe.utils.image.io import list_images, read_image, write_image
 from powerqe.utils.machine import processor
 from powerqe.utils.parser import Parser
 

@@ -16,7 +16,7 @@ import numpy as np
 from powerqe.data_pre_process import driver
 from powerqe.utils.codecs import Codec, check_quality
 from powerqe.utils.errors import UserError
-from powerqe.utils.image_io import list_images
+from powerqe.utils.image.io import list_images
 
 _QUALITY = re.compile(r"([a-z]+)(\d+)")
 

@@ -10,8 +10,8 @@ from powerqe.data_pre_process.driver import FileJob, is_up_to_date
 from powerqe.utils.codecs.video import SequenceCodec
 from powerqe.utils.errors import UserError
 from powerqe.utils.files import atomic_path, sha256_of
-from powerqe.utils.frames import frames_path, read_record, write_record
-from powerqe.utils.yuv import Chroma, Depth, Geometry, YUVReader, parse_name
+from powerqe.utils.video.frame_records import frames_path, read_record, write_record
+from powerqe.utils.video.yuv import Chroma, Depth, Geometry, YUVReader, parse_name
 
 
 @dataclass(frozen=True)

@@ -13,16 +13,16 @@ from typing import NamedTuple
 
 from powerqe.data_pre_process.driver import FileJob, is_up_to_date
 from powerqe.utils.errors import UserError
-from powerqe.utils.planes import Method, Region, crop, shrink, shrunk_geometry
-from powerqe.utils.video_file import SUFFIXES, Colour, VideoReader, VideoWriter, count_packets
-from powerqe.utils.yuv import Chroma, Depth, Frame, Geometry, YUVName, YUVReader, YUVWriter, parse_name
+from powerqe.utils.video.container import SUFFIXES, Color, VideoReader, VideoWriter, count_packets
+from powerqe.utils.video.planes import Method, Region, crop, shrink, shrunk_geometry
+from powerqe.utils.video.yuv import Chroma, Depth, Frame, Geometry, YUVName, YUVReader, YUVWriter, parse_name
 
 
 class _Opened(NamedTuple):
     frames: Iterable[Frame]
     geometry: Geometry
     rate: Fraction
-    colour: Colour | None
+    color: Color | None
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Conversion:
     """What to do with every video.
 
     suffix: of what is made. region: part of the frames that is kept, first of all. down, method: see
-    `powerqe.utils.planes.shrink`. start, max_frames: which frames. chroma, depth: of .yuv files, and what videos are converted
+    `powerqe.utils.video.planes.shrink`. start, max_frames: which frames. chroma, depth: of .yuv files, and what videos are converted
     to; None: 4:2:0 with 8 bit, and what the videos have. fps: of .yuv files.
     """
 
@@ -104,7 +104,7 @@ class Conversion:
             writer = (
                 YUVWriter(target, geometry)
                 if self.suffix == ".yuv"
-                else VideoWriter(target, geometry, opened.rate, opened.colour)
+                else VideoWriter(target, geometry, opened.rate, opened.color)
             )
             with writer:
                 for frame in islice(opened.frames, self.start, stop):
@@ -120,7 +120,7 @@ class Conversion:
     def _open(self, path: Path) -> Iterator[_Opened]:
         if path.suffix != ".yuv":
             with VideoReader(path, self.chroma, self.depth, self.region) as video:
-                yield _Opened(video, video.geometry, video.rate, video.colour)
+                yield _Opened(video, video.geometry, video.rate, video.color)
             return
         reader = self._raw(path)
         geometry, region = reader.geometry, self.region

@@ -19,7 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from powerqe.utils.errors import UserError
-from powerqe.utils.image_io import list_images, read_image, write_image
+from powerqe.utils.image.io import list_images, read_image, write_image
 from powerqe.utils.parser import Parser
 
 DATA_ROOT = Path(__file__).resolve().parents[1] / "data"

@@ -19,7 +19,7 @@ from powerqe.data_pre_process import driver
 from powerqe.data_pre_process.compress import quality_folders
 from powerqe.utils.errors import command
 from powerqe.utils.files import atomic_path
-from powerqe.utils.image_io import list_images
+from powerqe.utils.image.io import list_images
 
 
 @command

@@ -1,7 +1,7 @@
 """Convert videos to raw sequences or back, or cut and shrink them: data/SOURCE -> data/TARGET.
 
 Videos (mp4, mkv ...) become <Name>_<W>x<H>_<Frames>.yuv, the form that compression, training and tests take; raw
-sequences become mp4 or mkv without loss. Compressed videos carry artefacts of their own; made half as large they are
+sequences become mp4 or mkv without loss. Compressed videos carry artifacts of their own; made half as large they are
 good enough as clean ground truth, as photographs are.
 """
 
@@ -15,8 +15,8 @@ if not __package__:
 from powerqe.data_pre_process import driver
 from powerqe.data_pre_process.convert_video import Conversion
 from powerqe.utils.errors import UserError, command
-from powerqe.utils.planes import Region, parse_region
-from powerqe.utils.video_file import LOSSLESS
+from powerqe.utils.video.container import LOSSLESS
+from powerqe.utils.video.planes import Region, parse_region
 
 
 @command

@@ -18,7 +18,7 @@ if not __package__:
 from powerqe.data_pre_process import driver
 from powerqe.dataset.store import DATA_FILE, open_store, write_store
 from powerqe.utils.errors import UserError, command
-from powerqe.utils.image_io import list_images, read_image
+from powerqe.utils.image.io import list_images, read_image
 
 
 @command

@@ -17,7 +17,7 @@ if not __package__:
 
 from powerqe.data_pre_process import driver
 from powerqe.dataset.clips import listed_videos, read_list
-from powerqe.dataset.groups import group_frames, write_groups
+from powerqe.dataset.stdf_groups import group_frames, write_groups
 from powerqe.dataset.store import DATA_FILE, open_store, write_store
 from powerqe.dataset.videos import RawFormat, Videos, open_videos
 from powerqe.utils.errors import UserError, command

@@ -1,6 +1,6 @@
 """Down-sample a data set: data/NAME/raw -> data/NAME/raw_ds_RATIO.
 
-Compressed photographs carry artefacts of their own; area interpolation averages them away and leaves
+Compressed photographs carry artifacts of their own; area interpolation averages them away and leaves
 clean ground truth. MATLAB's bicubic interpolation makes the low-resolution images of the super-resolution
 papers, to be paired with the images they come from.
 """
@@ -14,7 +14,7 @@ if not __package__:
 
 from powerqe.data_pre_process import driver
 from powerqe.utils.errors import command
-from powerqe.utils.resize import area_downsample, bicubic_downsample
+from powerqe.utils.image.resize import area_downsample, bicubic_downsample
 
 METHODS = {"area": (area_downsample, "raw_ds"), "bicubic": (bicubic_downsample, "raw_bicubic_ds")}
 """How to shrink, and the folder: folders of their own, so that the images of two methods do not mix."""

@@ -14,15 +14,15 @@ import torch
 if not __package__:
     import run_from_checkout  # noqa: F401
 
-from powerqe.algorithm.evaluate import Metrics, Record, evaluate, mean
-from powerqe.algorithm.tables import NOT_AVAILABLE
 from powerqe.data_pre_process import driver
 from powerqe.data_pre_process.compress import SIZES, quality_folders, read_sizes
 from powerqe.dataset.images import PairedImages
-from powerqe.utils.components import validate_component
+from powerqe.evaluation.evaluate import Metrics, Record, evaluate, mean
 from powerqe.utils.errors import command
-from powerqe.utils.image_io import SUFFIXES
+from powerqe.utils.image.io import SUFFIXES
+from powerqe.utils.options.components import validate_component
 from powerqe.utils.ranks import Ranks
+from powerqe.utils.text_table import NOT_AVAILABLE
 
 _ALONE = Ranks(rank=0, local_rank=0, world_size=1, device=torch.device("cpu"))
 
@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         "--color",
         choices=("rgb", "y"),
         default="rgb",
-        help="what is compared: y for grey images and for the luma of RGB ones (default: %(default)s)",
+        help="what is compared: y for gray images and for the luma of RGB ones (default: %(default)s)",
     )
     parser.add_argument(
         "--metric",

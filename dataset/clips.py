@@ -1,4 +1,4 @@
-"""Frames of compressed videos with their neighbours, and the clean frames they are to become."""
+"""Frames of compressed videos with their neighbors, and the clean frames they are to become."""
 
 import difflib
 import re
@@ -14,13 +14,13 @@ from pydantic import PositiveInt
 from powerqe.dataset.augment import Window, mix, random_between, random_symmetry, random_window
 from powerqe.dataset.images import read_setting, refuse_unpaired, take_slice
 from powerqe.dataset.peaks import Track
-from powerqe.dataset.registry import DATASETS, Draw, Sample
+from powerqe.dataset.samples import DATASETS, Draw, Sample
 from powerqe.dataset.videos import Color, RawFormat, RawVideos, Videos, open_videos, sequence_name
 from powerqe.dataset.windows import FrameWindow, Marked
-from powerqe.utils.components import Slot, build, validate_component
 from powerqe.utils.errors import UserError
-from powerqe.utils.image_io import oriented
-from powerqe.utils.yuv import Chroma, Depth, Geometry
+from powerqe.utils.image.io import oriented
+from powerqe.utils.options.components import Slot, build, validate_component
+from powerqe.utils.video.yuv import Chroma, Depth, Geometry
 
 _SIZE = re.compile(r"_[1-9]\d*x[1-9]\d*$")
 _REVERSE, _FRAME = 8, 9  # numbers that make a sample's hashes differ, see dataset/augment.py
@@ -78,7 +78,7 @@ class VideoSequence:
 
 @DATASETS.register()
 class VideoClips:
-    """Frames of damaged videos `lq` with their neighbours, and the clean frames `gt`.
+    """Frames of damaged videos `lq` with their neighbors, and the clean frames `gt`.
 
     Each of both is a folder of raw files `<Name>_<W>x<H>_<Frames>.yuv`, a folder with a folder of frames for each
     video (Vimeo-90K), or an LMDB store of images `<video>/<frame>`, also in the layout of STDF-PyTorch, where each
@@ -91,12 +91,12 @@ class VideoClips:
     Args:
         gt: clean videos; null when there are none.
         lq: damaged videos.
-        window: the neighbours of a frame.
+        window: the neighbors of a frame.
         patch: side of the random training crop, the same for all frames of a sample; null trains on whole frames.
         flip: random mirrors, left-right and up-down.
         rotate: random transposition; with flip all 8 flips and rotations, equally often.
         reverse: let time run backwards in every other training sample.
-        color: "y" for luma, as raw files have it, "rgb" for colour (BT.601 studio range).
+        color: "y" for luma, as raw files have it, "rgb" for color (BT.601 studio range).
         slice: [start, stop): which of the videos to use, in order of their names or of the list.
         list: text file with the name of a video in each line, such as sep_trainlist.txt of Vimeo-90K; null: all.
         max_frames: use the first frames of each video only, which gt and lq must both have; null: all, of which both
@@ -284,7 +284,7 @@ class VideoClips:
 
     @cached_property
     def _luma(self) -> list[Videos]:
-        """lq and gt in grey."""
+        """lq and gt in gray."""
         assert self._gt is not None
         videos = [self._lq, self._gt]
         return videos if self._color == "y" else [self._reopen(one.path, "y") for one in videos]

@@ -8,13 +8,13 @@ from pydantic import Field, PositiveInt
 
 from powerqe.dataset.augment import Window, mix, random_between, random_symmetry, random_window
 from powerqe.dataset.images import check_patch, take_slice
-from powerqe.dataset.registry import DATASETS, Draw, Sample
+from powerqe.dataset.samples import DATASETS, Draw, Sample
 from powerqe.dataset.sources import open_source
 from powerqe.utils.codecs import JPEG, Codec, check_quality
 from powerqe.utils.codecs.jpeg_tables import quant_tables
-from powerqe.utils.components import Section, Slot, build, validate_component
 from powerqe.utils.errors import UserError
-from powerqe.utils.image_io import oriented
+from powerqe.utils.image.io import oriented
+from powerqe.utils.options.components import Section, Slot, build, validate_component
 
 _GRID = 16  # pixels; a JPEG unit with 4:2:0 chroma, and a multiple of all smaller ones
 
@@ -41,7 +41,7 @@ class DegradedImages:
     A whole image is compressed as it is. For training with `grid: image`, the blocks of the codec's grid (16 x
     16) that the patch touches are compressed and the patch is cut out of the result, so it lies on the grid as it
     does in the compressed whole image, and has its pixels (but for the chroma at the edges of the blocks). That
-    is JPEG; the other codecs predict a block from its neighbours, and code those of a patch anew: the pixels are
+    is JPEG; the other codecs predict a block from its neighbors, and code those of a patch anew: the pixels are
     other ones, of the same quality. Compress the data set beforehand to train on exactly the pixels of whole
     images. With `grid: patch` the patch is flipped and rotated first and compressed by itself, so the grid
     begins at its corner. `grid: mixed` is each with equal probability.

@@ -8,13 +8,13 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from powerqe.dataset.augment import Window, mix, random_between, random_symmetry, random_window
 from powerqe.dataset.degrade import Range, on_grid, read_quality
 from powerqe.dataset.images import check_patch, take_slice
-from powerqe.dataset.registry import DATASETS, Draw, Sample
+from powerqe.dataset.samples import DATASETS, Draw, Sample
 from powerqe.dataset.sources import open_source
 from powerqe.utils.codecs import JPEG, Codec
 from powerqe.utils.codecs.jpeg_tables import quant_tables
-from powerqe.utils.components import Slot, build, validate_component
 from powerqe.utils.errors import UserError
-from powerqe.utils.image_io import oriented
+from powerqe.utils.image.io import oriented
+from powerqe.utils.options.components import Slot, build, validate_component
 
 LARGEST_SHIFT = 8
 

@@ -10,13 +10,13 @@ from pydantic import PositiveInt
 from powerqe.dataset.augment import Window, random_between, random_symmetry, random_window
 from powerqe.dataset.degrade import on_grid
 from powerqe.dataset.images import take_slice
-from powerqe.dataset.registry import DATASETS, Draw, Sample
+from powerqe.dataset.samples import DATASETS, Draw, Sample
 from powerqe.dataset.sources import open_source
 from powerqe.utils.codecs import Codec, check_quality
-from powerqe.utils.components import Section, Slot, build, validate_component
 from powerqe.utils.errors import UserError
-from powerqe.utils.image_io import oriented
-from powerqe.utils.resize import crop_to_multiple, imresize
+from powerqe.utils.image.io import oriented
+from powerqe.utils.image.resize import crop_to_multiple, imresize
+from powerqe.utils.options.components import Section, Slot, build, validate_component
 
 _MARGIN = 2  # pixels of lq; MATLAB's kernel reaches less than 2 of them from the middle of one
 

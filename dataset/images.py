@@ -8,11 +8,11 @@ import numpy as np
 from pydantic import PositiveInt
 
 from powerqe.dataset.augment import random_symmetry, random_window
-from powerqe.dataset.jpeg_tables import Tables
-from powerqe.dataset.registry import DATASETS, Draw, Sample
+from powerqe.dataset.samples import DATASETS, Draw, Sample
 from powerqe.dataset.sources import Source, open_source
+from powerqe.dataset.table_source import Tables
 from powerqe.utils.errors import UserError
-from powerqe.utils.image_io import oriented
+from powerqe.utils.image.io import oriented
 
 SETTING = re.compile(r"(?<![a-z])(q[fp])(\d+)(?!\d)", re.IGNORECASE)
 _COMBINED = re.compile(r"(.+)-(q[fp]\d+)", re.IGNORECASE)
@@ -49,7 +49,7 @@ class PairedImages:
         patch: side of the random training crop in pixels of lq; null trains on whole images.
         flip: random mirrors, left-right and up-down.
         rotate: random transposition; with flip all 8 flips and rotations, equally often.
-        color: "rgb", or "y" for grey images and the luma of RGB ones (BT.601 studio range, rounded).
+        color: "rgb", or "y" for gray images and the luma of RGB ones (BT.601 studio range, rounded).
         scale: gt is this many times larger than lq in height and width.
         tables: give samples the quantization tables with which lq was compressed as JPEG, for QCN and QGCN: "file"
             reads them out of the JPEG files of lq; "estimate" takes libjpeg's tables of the quality factor that the

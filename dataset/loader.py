@@ -7,16 +7,19 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from powerqe.dataset.registry import Draw, ImageDataset, Sample
 from powerqe.dataset.sampler import TrainSampler
+from powerqe.dataset.samples import Draw, ImageDataset, Sample
 from powerqe.utils.errors import UserError
-from powerqe.utils.image_io import use_one_thread
-from powerqe.utils.options import TrainData
+from powerqe.utils.image.io import use_one_thread
+from powerqe.utils.options.tree import TrainData
 
 IMAGES = ("lq", "gt", "clean")
 
+Batch = dict[str, Any]
+"""What `collate` makes of samples: images as (N, C, H, W), numbers as tensors, names as lists."""
 
-def collate(samples: Sequence[Sample]) -> dict[str, Any]:
+
+def collate(samples: Sequence[Sample]) -> Batch:
     """Put samples together: images uint8 (N, C, H, W), clips (N, T, C, H, W), name and group lists, quality int64 (N,).
 
     If the samples have them, tables float32 (N, 1 or 2, 8, 8), and the scale, a number, that they share; of videos
@@ -26,7 +29,7 @@ def collate(samples: Sequence[Sample]) -> dict[str, Any]:
     Raises:
         UserError: images of different sizes.
     """
-    batch: dict[str, Any] = {
+    batch: Batch = {
         "name": [sample["name"] for sample in samples],
         "group": [sample["group"] for sample in samples],
         "quality": torch.tensor([sample["quality"] for sample in samples]),
@@ -57,10 +60,10 @@ def _stack(images: list[np.ndarray], names: list[str]) -> np.ndarray:
 
 
 def to_device(
-    batch: dict[str, Any],
+    batch: Batch,
     device: torch.device,
     memory_format: torch.memory_format = torch.contiguous_format,
-) -> dict[str, Any]:
+) -> Batch:
     """The batch on the device, images as float32 in [0, 1]; the bytes travel, the conversion is done there.
 
     Clips become contiguous whatever the memory format, which is one of images.
@@ -87,7 +90,7 @@ def train_batches(
     start: int = 0,
     device: torch.device,
     memory_format: torch.memory_format = torch.contiguous_format,
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Batch]:
     """Endless training batches of one rank on the device, the next one being prepared meanwhile.
 
     Args:
@@ -120,7 +123,7 @@ def eval_batches(
     rank: int = 0,
     world_size: int = 1,
     device: torch.device = torch.device("cpu"),  # noqa: B008 - immutable
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Batch]:
     """Whole images in batches of one: rank, rank + world_size, ..., each exactly once over all ranks."""
     for index in range(rank, len(dataset), world_size):
         yield to_device(collate([dataset[index]]), device)
@@ -161,7 +164,7 @@ class _Batches(Dataset):
     def __init__(self, dataset: ImageDataset) -> None:
         self._dataset = dataset
 
-    def __getitem__(self, draws: list[Draw]) -> dict[str, Any] | UserError:
+    def __getitem__(self, draws: list[Draw]) -> Batch | UserError:
         try:
             return collate([self._dataset[draw] for draw in draws])
         except UserError as error:
@@ -177,23 +180,21 @@ def _start_worker(_worker: int) -> None:
     use_one_thread()
 
 
-def _unwrapped(loader: DataLoader) -> Iterator[dict[str, Any]]:
+def _unwrapped(loader: DataLoader) -> Iterator[Batch]:
     for item in loader:
         if isinstance(item, UserError):
             raise item
         yield item
 
 
-def _prefetched(
-    batches: Iterator[dict[str, Any]], device: torch.device, memory_format: torch.memory_format
-) -> Iterator[dict[str, Any]]:
+def _prefetched(batches: Iterator[Batch], device: torch.device, memory_format: torch.memory_format) -> Iterator[Batch]:
     """Batches on the device. On CUDA each is copied on a side stream while the step before it is computed."""
     if device.type != "cuda":
         for batch in batches:
             yield to_device(batch, device, memory_format)
         return
     stream = torch.cuda.Stream(device)
-    waiting: tuple[dict[str, Any], torch.Event] | None = None
+    waiting: tuple[Batch, torch.Event] | None = None
     for batch in batches:
         with torch.cuda.stream(stream):
             following = to_device(batch, device, memory_format), stream.record_event()
@@ -202,7 +203,7 @@ def _prefetched(
         waiting = following
 
 
-def _handed_over(batch: dict[str, Any], ready: torch.Event, device: torch.device) -> dict[str, Any]:
+def _handed_over(batch: Batch, ready: torch.Event, device: torch.device) -> Batch:
     """Let the computing stream wait for the copy, and the memory live until that stream is done with it."""
     current = torch.cuda.current_stream(device)
     current.wait_event(ready)

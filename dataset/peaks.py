@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from powerqe.utils.errors import UserError
-from powerqe.utils.frames import frames_path, read_frames
+from powerqe.utils.video.frame_records import frames_path, read_frames
 
 PeakSource = Literal["qp", "psnr", "file", "period"]
 Role = Literal["all", "peaks", "others"]
@@ -120,9 +120,9 @@ def folder_of(video: Path, stem: str) -> Path:
 
 
 def local_peaks(quality: np.ndarray) -> np.ndarray:
-    """The numbers of the values that are greater than both neighbours, ascending.
+    """The numbers of the values that are greater than both neighbors, ascending.
 
-    Of a plateau it is the first; at an end one neighbour is enough. Equal values throughout have no peak.
+    Of a plateau it is the first; at an end one neighbor is enough. Equal values throughout have no peak.
     """
     first = np.concatenate([[True], quality[1:] != quality[:-1]])  # of each run of equal values
     runs = quality[first]

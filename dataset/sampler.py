@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from powerqe.dataset.augment import mix
-from powerqe.dataset.registry import Draw
+from powerqe.dataset.samples import Draw
 from powerqe.utils.errors import UserError
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from powerqe.dataset.store import DATA_FILE, open_store
 from powerqe.utils.errors import UserError
-from powerqe.utils.image_io import in_color, list_images, read_image
+from powerqe.utils.image.io import in_color, list_images, read_image
 
 
 class Images(Protocol):
@@ -25,7 +25,7 @@ class ImageFolder:
     """The image files of a folder; none is opened before it is asked for.
 
     Raises:
-        UserError: see `powerqe.utils.image_io.list_images`.
+        UserError: see `powerqe.utils.image.io.list_images`.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -52,11 +52,11 @@ class ImageFolder:
 
 
 class Source:
-    """The images of one folder or store in one colour format.
+    """The images of one folder or store in one color format.
 
     Args:
         path: a folder of image files, a store of ours or one in BasicSR's layout.
-        color: "rgb" or "y", see `powerqe.utils.image_io.read_image`.
+        color: "rgb" or "y", see `powerqe.utils.image.io.read_image`.
 
     Raises:
         UserError: nothing to read there.
@@ -91,7 +91,7 @@ class Source:
         return self._images[stem]
 
     def converted(self, image: np.ndarray, stem: str) -> np.ndarray:
-        """A stored image, or a part of it, in the colour format; raises `UserError` if it has no colour."""
+        """A stored image, or a part of it, in the color format; raises `UserError` if it has no color."""
         if image.shape[2] == self._channels:
             return image
         return in_color(image, self._color, self.where(stem))

@@ -23,7 +23,7 @@ import numpy as np
 
 from powerqe.utils.errors import UserError
 from powerqe.utils.files import atomic_folder
-from powerqe.utils.image_io import decode_image, encode_image
+from powerqe.utils.image.io import decode_image, encode_image
 
 FORMAT = 1
 DATA_FILE = "data.mdb"
@@ -259,7 +259,7 @@ class ImageStore:
 class BasicSRStore:
     """BasicSR's layout: PNG files in an LMDB, listed in meta_info.txt as `name.png (h,w,c) level`.
 
-    The keys are the names, without .png, or with it as STDF-PyTorch has them (see dataset/groups.py).
+    The keys are the names, without .png, or with it as STDF-PyTorch has them (see dataset/stdf_groups.py).
     The shapes there are not always right, so only the names are used. The environment is opened for each
     image, which costs little beside decoding it and is safe in any process.
 

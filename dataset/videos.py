@@ -13,8 +13,8 @@ from powerqe.dataset.augment import Window
 from powerqe.dataset.sources import Images
 from powerqe.dataset.store import DATA_FILE, open_store
 from powerqe.utils.errors import UserError
-from powerqe.utils.image_io import SUFFIXES, in_color, list_images, read_image
-from powerqe.utils.yuv import Chroma, Depth, Frame, Geometry, YUVReader, count_frames, parse_name, to_rgb
+from powerqe.utils.image.io import SUFFIXES, in_color, list_images, read_image
+from powerqe.utils.video.yuv import Chroma, Depth, Frame, Geometry, YUVReader, count_frames, parse_name, to_rgb
 
 Color = Literal["rgb", "y"]
 V = TypeVar("V")
@@ -90,7 +90,7 @@ def open_videos(
         path: of the folder or store. Its images are called `<sequence>/<frame>`; frames are ordered by name, numbers
             in it by their value.
         color: "y" is the luma as the raw file has it, or the one of RGB images (BT.601 studio range, rounded); "rgb"
-            of a raw file see `powerqe.utils.yuv.to_rgb`.
+            of a raw file see `powerqe.utils.video.yuv.to_rgb`.
         raw: of `*.yuv` files. 10 bits are rounded to 8.
         kept: decoded frames to keep, so that each is decoded once when windows slide over a sequence.
         only: sequences that are wanted; spares listing all folders where there are many.
@@ -182,7 +182,7 @@ class RawVideos:
         return YUVReader(self.file(name), self._geometries[name])
 
     def _region(self, window: Window, height: int, width: int) -> Window:
-        """The window and all around it that takes part in its colours, beginning and ending with whole chroma."""
+        """The window and all around it that takes part in its colors, beginning and ending with whole chroma."""
         top, left = (max(0, start - _CHROMA_REACH) // 2 * 2 for start in window[:2])
         bottom = min(height, -(-(window.top + window.height + _CHROMA_REACH) // 2) * 2)
         right = min(width, -(-(window.left + window.width + _CHROMA_REACH) // 2) * 2)

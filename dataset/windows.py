@@ -1,4 +1,4 @@
-"""Which frames of a video make a sample: the frame itself and its neighbours."""
+"""Which frames of a video make a sample: the frame itself and its neighbors."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, Protocol
@@ -9,7 +9,7 @@ from pydantic import NonNegativeInt
 from powerqe.dataset.augment import mix, random_between
 from powerqe.dataset.peaks import Labels, PeakSource, Role, Track
 from powerqe.utils.errors import UserError
-from powerqe.utils.registry import Registry
+from powerqe.utils.options.registry import Registry
 
 WINDOWS = Registry("window")
 
@@ -115,15 +115,15 @@ class Sliding:
 class PeakFrames:
     """The nearest frame of peak quality before, the frame itself, and the nearest one after it: MFQE's window.
 
-    The neighbours of a peak are the peaks before and after it. Where there is none, it is the frame itself. Source:
+    The neighbors of a peak are the peaks before and after it. Where there is none, it is the frame itself. Source:
     Guan et al., MFQE 2.0, IEEE TPAMI 2021.
 
     Args:
-        source: what tells the peaks: "qp": frames with a lower QP than their neighbours, from the file
+        source: what tells the peaks: "qp": frames with a lower QP than their neighbors, from the file
             `<stem>.frames.json` that main_compress_video.py writes; "psnr": frames with a higher luma PSNR, from that
             file or else computed with gt, for which all videos are read at the start; "file": 0 or 1 for each
             frame in a .npy, .txt or .json file; "period": a pattern that is repeated. Of frames that are equally good
-            the first is the peak; at an end one neighbour is enough.
+            the first is the peak; at an end one neighbor is enough.
         path: folder of the files that tell it; null: beside the videos of lq.
         pattern: name of the file of a video for source: file; {stem} stands for the name of its file, {name} for that
             without the number of frames.

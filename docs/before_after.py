@@ -11,14 +11,14 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from powerqe.algorithm.enhance.arguments import applying
-from powerqe.algorithm.enhance.arguments import parser as enhance_parser
-from powerqe.algorithm.enhance.picture import enhance_photo
-from powerqe.algorithm.enhance.run import Models
+from powerqe.inference.enhance_arguments import applying
+from powerqe.inference.enhance_arguments import parser as enhance_parser
+from powerqe.inference.enhance_files import Models
+from powerqe.inference.enhance_image import enhance_photo
 from powerqe.utils.errors import command
 from powerqe.utils.files import atomic_path
+from powerqe.utils.image.photo import decode_photo
 from powerqe.utils.parser import Parser
-from powerqe.utils.photo import decode_photo
 
 TARGET = Path(__file__).with_suffix(".png")
 QUALITY = 10

@@ -1,4 +1,4 @@
-"""AR-CNN, the smallest network: a stack of convolutions without normalisation.
+"""AR-CNN, the smallest network: a stack of convolutions without normalization.
 
 Dong, Deng, Loy, Tang, "Compression Artifacts Reduction by a Deep Convolutional Network", ICCV 2015.
 """
@@ -9,7 +9,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from powerqe.net.blocks import check_skip, conv
-from powerqe.net.registry import NETWORKS
+from powerqe.net.networks import NETWORKS
 from powerqe.utils.errors import UserError
 
 

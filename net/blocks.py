@@ -19,7 +19,7 @@ def conv(in_channels: int, out_channels: int, kernel_size: int, *, bias: bool = 
 
 
 def init_residual(network: nn.Module, last: nn.Conv2d) -> None:
-    """Initialise a ReLU stack that predicts a residual so that deep ones learn from the first step.
+    """Initialize a ReLU stack that predicts a residual so that deep ones learn from the first step.
 
     He et al., "Delving Deep into Rectifiers", ICCV 2015, eq. 10, zero biases; the last layer a
     hundredth of that, so that the network starts as the identity (a larger first error is soonest made
@@ -91,11 +91,11 @@ class PixelShuffleUp(nn.Sequential):
 
 
 class MeanShift(nn.Module):
-    """Subtract (sign -1) or add (sign 1) the mean colour of DIV2K; images in [0, 255] (EDSR, CVPR workshops 2017).
+    """Subtract (sign -1) or add (sign 1) the mean color of DIV2K; images in [0, 255] (EDSR, CVPR workshops 2017).
 
     The authors' code holds it as a frozen 1x1 convolution, whose tensors their checkpoints contain; its matrix is
     diagonal. Here it is an element-wise product and sum, which autocast leaves in float32: in bfloat16 a value
-    above 128 would be rounded to whole grey levels.
+    above 128 would be rounded to whole gray levels.
 
     Args:
         channels: 3 for RGB; any other number is shifted by the mean of the three.
@@ -116,7 +116,7 @@ class GlobalMean(nn.Module):
     """The mean of each channel over the picture, (N, C, H, W) -> (N, C, 1, 1).
 
     Networks take the mean through this module so that one who applies them to a picture in tiles can
-    find it and put the mean of the whole picture there (algorithm/inference.py).
+    find it and put the mean of the whole picture there (inference/tiled.py).
     """
 
     def forward(self, x: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from powerqe.net.blocks import Repeated, check_skip, conv, init_residual
-from powerqe.net.registry import NETWORKS
+from powerqe.net.networks import NETWORKS
 from powerqe.net.unet import UNet
 from powerqe.net.weights import numbered
 
@@ -67,7 +67,7 @@ class CBDNet(nn.Module):
             share_weights=share_weights,
         )
         self.multiple = self.denoiser.multiple
-        """Tiles of a picture start at multiples of this (algorithm/inference.py)."""
+        """Tiles of a picture start at multiples of this (inference/tiled.py)."""
         self._estimator_layers = ["0", "1", *(f"2.{i}.{layer}" for i in repeated.order for layer in range(2)), "3"]
         init_residual(self.estimator, last)
         _open_map(last)
@@ -86,7 +86,7 @@ class CBDNet(nn.Module):
 def _open_map(last: nn.Conv2d) -> None:
     """Start with a faint map everywhere, so that its ReLU lets the gradient of every pixel through.
 
-    A channel of the map that is zero for all images learns nothing; with PyTorch's initialisation a third of
+    A channel of the map that is zero for all images learns nothing; with PyTorch's initialization a third of
     them start so.
     """
     if last.bias is not None:

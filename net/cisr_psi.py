@@ -12,8 +12,8 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from powerqe.net.blocks import PixelShuffleUp, ResidualGroup, conv
+from powerqe.net.networks import NETWORKS
 from powerqe.net.non_local_deblock import NonLocalDeblock
-from powerqe.net.registry import NETWORKS
 from powerqe.net.weights import renamed
 
 Pair = tuple[Tensor, Tensor]

@@ -9,7 +9,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from powerqe.net.blocks import Repeated, check_skip, conv, init_residual
-from powerqe.net.registry import NETWORKS
+from powerqe.net.networks import NETWORKS
 from powerqe.net.weights import numbered
 from powerqe.utils.errors import UserError
 
@@ -23,7 +23,7 @@ class DnCNN(nn.Module):
 
     Args:
         depth: number of convolutions D, at least 3; 17 in the paper for a known noise level.
-        batch_norm: normalise in the middle layers, whose convolutions then have no bias, as in the paper.
+        batch_norm: normalize in the middle layers, whose convolutions then have no bias, as in the paper.
         share_weights: one set of weights for all middle layers, as in PowerQE v1 (40,451 parameters, with
             batch_norm 40,515); the paper's network has one set each (557,443 without batch_norm). A shared
             batch norm averages its running statistics over all depths, so they fit none of them.

@@ -11,7 +11,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from powerqe.net.blocks import MeanShift, PixelShuffleUp, ResidualBlock, conv
-from powerqe.net.registry import NETWORKS
+from powerqe.net.networks import NETWORKS
 from powerqe.net.weights import renamed
 from powerqe.utils.errors import UserError
 

@@ -13,7 +13,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from powerqe.net.blocks import conv
-from powerqe.net.registry import NETWORKS
+from powerqe.net.networks import NETWORKS
 from powerqe.utils.errors import UserError
 
 _V1_NAMES = {"conv_in": "conv_first", "rrdb_lst": "body", "conv_mid": "conv_body", "conv_out": "conv_last"}
@@ -96,7 +96,7 @@ class _RRDB(nn.Module):
 
 
 def _init_small(layer: nn.Conv2d) -> None:
-    """A tenth of He's initialisation, so that deep trunks learn (paper, section 3.1; BasicSR does the same)."""
+    """A tenth of He's initialization, so that deep trunks learn (paper, section 3.1; BasicSR does the same)."""
     nn.init.kaiming_normal_(layer.weight)
     with torch.no_grad():
         layer.weight.mul_(0.1)

@@ -64,12 +64,12 @@ def required(network: nn.Module) -> list[str]:
 
 
 def _picture(shape: tuple[int, ...], seed: int = 0) -> Tensor:
-    """Faint noise on grey, in which patches look alike, as they do in pictures."""
+    """Faint noise on gray, in which patches look alike, as they do in pictures."""
     return 0.45 + 0.1 * torch.rand(shape, generator=torch.Generator().manual_seed(seed))
 
 
 def _tables(network: nn.Module, picture: Tensor) -> Tensor:
-    """(N, 2, 8, 8) of RGB, (N, 1, 8, 8) of grey."""
+    """(N, 2, 8, 8) of RGB, (N, 1, 8, 8) of gray."""
     tables = torch.from_numpy(quant_tables(_QUALITY, picture.shape[-3])).float()
     return tables.expand(len(picture), -1, -1, -1).contiguous()
 

@@ -13,7 +13,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from powerqe.net.blocks import GlobalMean, ResidualBlock, check_skip, conv, to_multiple
-from powerqe.net.registry import NETWORKS
+from powerqe.net.networks import NETWORKS
 from powerqe.utils.errors import UserError
 
 
@@ -73,7 +73,7 @@ class FBCNN(nn.Module):
             _ControlledUp(coarse, fine, num_blocks, hidden_features) for fine, coarse in reversed(levels)
         )
         self.tail = conv(num_features[0], out_channels, 3)
-        _initialise(self)
+        _initialize(self)
 
     def forward(self, x: Tensor, qf: Tensor | float | None = None) -> tuple[Tensor, Tensor]:
         """Restore images.
@@ -81,7 +81,7 @@ class FBCNN(nn.Module):
         Args:
             x: (N, in_channels, H, W) in [0, 1].
             qf: the quality factor, 0 ... 100, to restore for: one for each image (N, 1), or one for all,
-                (1, 1) or a number. A lower one removes more, artefacts and details. None, or NaN for one of the
+                (1, 1) or a number. A lower one removes more, artifacts and details. None, or NaN for one of the
                 images: the estimated one.
 
         Returns:
@@ -156,7 +156,7 @@ def _dense(*features: int) -> list[nn.Module]:
     ]
 
 
-def _initialise(network: FBCNN) -> None:
+def _initialize(network: FBCNN) -> None:
     """Keep the variance of the input, add a fifth of that in residual branches; no biases; first estimates near 50.
 
     The authors start from orthogonal weights of gain 0.2 everywhere, which lets the estimator see next to nothing

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from powerqe.net.blocks import check_clip, init_residual, to_multiple
-from powerqe.net.registry import NETWORKS
+from powerqe.net.networks import NETWORKS
 
 Border = Literal["zero", "replicate"]
 
@@ -24,20 +24,20 @@ KERNELS = (3, 5, 7)
 
 @NETWORKS.register()
 class MFQE(nn.Module):
-    """Motion compensation of both neighbours by one network, then a network that enhances; its result is added.
+    """Motion compensation of both neighbors by one network, then a network that enhances; its result is added.
 
-    The neighbours are peak quality frames (PQF), the last before and the first after the frame. 255,422 trainable
+    The neighbors are peak quality frames (PQF), the last before and the first after the frame. 255,422 trainable
     parameters with the defaults, 222,859 with the plain enhancer. As in the authors' program all slopes and biases
     start at zero, so that PReLU starts as ReLU, and the kernels of the motion as Glorot and Bengio have it (uniform);
     those of the enhancer, unlike there, so that it starts near the identity and small signals do not die out in it.
 
     Args:
-        enhancer: "dense": 3x3 convolutions that see the results of all before them, with batch normalisation and PReLU
+        enhancer: "dense": 3x3 convolutions that see the results of all before them, with batch normalization and PReLU
             after each, the last one, too; the authors' network for QP 37 and 42. "plain": more of them in a row, the
             last one linear; their network for QP 22, 27 and 32.
         batch_norm: between convolution and PReLU in the enhancer, but for its first layer. None: as the authors, in the
             dense one.
-        border: what a neighbour is where the motion leads out of it: "zero", as for the authors' weights, where the
+        border: what a neighbor is where the motion leads out of it: "zero", as for the authors' weights, where the
             last row and column are outside already; "replicate": the nearest pixel of its border.
     """
 
@@ -80,7 +80,7 @@ class MFQE(nn.Module):
         Args:
             clip: (N, 3, 1, H, W), luma in [0, 1]: the PQF before, the frame, the PQF after. Where there is no PQF on
                 a side, the frame itself.
-            return_compensated: return the neighbours in the frame's place, too, as the loss of the motion needs them.
+            return_compensated: return the neighbors in the frame's place, too, as the loss of the motion needs them.
 
         Returns:
             (N, 1, H, W), not clamped; with return_compensated three of them: the enhanced frame, the PQF before, the
@@ -92,15 +92,15 @@ class MFQE(nn.Module):
         check_clip(self, clip, self.frames, self.in_channels)
         before, frame, after = to_multiple(clip[:, :, 0], self.multiple).split(1, 1)
         # One after the other: together they take twice the memory and, on a CPU, no less time.
-        neighbours = [self.motion(frame, neighbour) for neighbour in (before, after)]
-        pictures = (frame + self.enhance(neighbours[0], frame, neighbours[1]), *neighbours)
+        neighbors = [self.motion(frame, neighbor) for neighbor in (before, after)]
+        pictures = (frame + self.enhance(neighbors[0], frame, neighbors[1]), *neighbors)
         height, width = clip.shape[-2:]
         enhanced, first, second = (picture[..., :height, :width] for picture in pictures)
         return (enhanced, first, second) if return_compensated else enhanced
 
     def upstream_name(self, name: str) -> str | None:
         """Variables of the authors' program; what Adam and the program count is not needed."""
-        if re.search(_OPTIMISER, name):
+        if re.search(_OPTIMIZER, name):
             return None
         for pattern, place in _VARIABLES:
             if found := re.fullmatch(pattern, name):
@@ -109,7 +109,7 @@ class MFQE(nn.Module):
 
 
 class _Layer(nn.Module):
-    """A convolution as TensorFlow pads it ("SAME"), batch normalisation if wanted, PReLU unless it is the last.
+    """A convolution as TensorFlow pads it ("SAME"), batch normalization if wanted, PReLU unless it is the last.
 
     Where a stride 2 leaves an odd number of zeros for even sizes, TensorFlow puts one more behind than before.
     """
@@ -143,7 +143,7 @@ class _Motion(nn.Module):
     """
 
     follows_motion: ClassVar[bool] = True
-    """It may look 192 pixels far, so tiles are not exact (algorithm/inference.py)."""
+    """It may look 192 pixels far, so tiles are not exact (inference/tiled.py)."""
 
     def __init__(self, border: Border) -> None:
         super().__init__()
@@ -238,8 +238,8 @@ def warp(frame: Tensor, motion: Tensor, border: Border = "zero") -> Tensor:
     x = torch.arange(width, device=frame.device) + motion[:, :1]
     y = torch.arange(height, device=frame.device)[:, None] + motion[:, 1:]
     inside = (x >= 0) & (x < width - 1) & (y >= 0) & (y < height - 1)
-    x, left, right = _neighbours(x, width)
-    y, top, bottom = _neighbours(y, height)
+    x, left, right = _neighbors(x, width)
+    y, top, bottom = _neighbors(y, height)
     pixels = frame.flatten(2)
 
     def at(row: Tensor, column: Tensor) -> Tensor:
@@ -252,7 +252,7 @@ def warp(frame: Tensor, motion: Tensor, border: Border = "zero") -> Tensor:
     return (moved * inside if border == "zero" else moved).to(frame.dtype)
 
 
-def _neighbours(place: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
+def _neighbors(place: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
     """Places along an axis, moved into the frame -> how far behind a pixel, that pixel, and the next one."""
     place = place.clamp(0, size - 1)
     pixel = place.detach().floor()
@@ -297,4 +297,4 @@ _VARIABLES: tuple[tuple[str, Callable[..., str]], ...] = (
         lambda n: _later(str(int(n or 0) + 1)),
     ),
 )
-_OPTIMISER = r"/Adam(_\d+)?$|(^|/)(beta[12]_power(_\d+)?|global_step)$"
+_OPTIMIZER = r"/Adam(_\d+)?$|(^|/)(beta[12]_power(_\d+)?|global_step)$"

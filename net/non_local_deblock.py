@@ -1,4 +1,4 @@
-"""The non-local module of CISR-PSI: block artefacts are averaged away over patches that look alike.
+"""The non-local module of CISR-PSI: block artifacts are averaged away over patches that look alike.
 
 Luo, Zhou, Liao, Qiu, "Super-resolving compressed images via parallel and series integration of artifact
 reduction and resolution enhancement", Signal Processing 205 (2023) 108861.
@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from powerqe.net.blocks import at_least, conv
-from powerqe.net.registry import NETWORKS
-from powerqe.utils.colour import luma
+from powerqe.net.networks import NETWORKS
+from powerqe.utils.image.color import luma
 
 _PATCH = 3
 _LARGEST = 6400
@@ -37,7 +37,7 @@ class NonLocalDeblock(nn.Module):
         y_p = sum_q w_pq a_q,   w_pq = v_pq / (sum_q v_pq + 0.001),   v_pq = m_q s(-|r_p - r_q|^2 / (h_p^2 + 1)).
 
     h_p is what two 1x1 convolutions make of r_p. m_q is low where the picture has an edge that the reference has
-    not, as block artefacts are (`block_edges`). Overlapping patches are averaged. A picture of 6400 pixels or more
+    not, as block artifacts are (`block_edges`). Overlapping patches are averaged. A picture of 6400 pixels or more
     is cut into quadrants that reach 10 pixels past the middle, again and again, and put together without blending.
 
     Smaller than 3x3, pictures are first continued with their last row and column.
@@ -120,9 +120,9 @@ class NonLocalDeblock(nn.Module):
 
     def _gradients(self, picture: Tensor) -> tuple[Tensor, Tensor]:
         """Sobel gradients in x and y of the rounded luma; 1 in the last column, the last row."""
-        grey = (luma(picture / 255) * 255 if picture.shape[1] == 3 else picture).round().clamp(0, 255)
+        gray = (luma(picture / 255) * 255 if picture.shape[1] == 3 else picture).round().clamp(0, 255)
         with torch.autocast(picture.device.type, enabled=False):
-            x, y = F.conv2d(grey, self.sobel_x, padding=1), F.conv2d(grey, self.sobel_y, padding=1)
+            x, y = F.conv2d(gray, self.sobel_x, padding=1), F.conv2d(gray, self.sobel_y, padding=1)
         x[..., -1], y[..., -1, :] = 1, 1
         return x, y
 

@@ -14,7 +14,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from powerqe.net.blocks import PixelShuffleUp, ResidualBlock, conv, to_multiple
-from powerqe.net.registry import NETWORKS
+from powerqe.net.networks import NETWORKS
 from powerqe.utils.errors import UserError
 
 _BLOCK = 8  # pixels; a JPEG block, and so the side of a table
@@ -29,7 +29,7 @@ class QCN(nn.Module):
     layer predicts the picture itself; the features of the first are added before it.
 
     Args:
-        in_channels: 3 for RGB, 1 for grey.
+        in_channels: 3 for RGB, 1 for gray.
         num_blocks: residual blocks.
         res_scale: factor of what a block adds.
     """
@@ -59,7 +59,7 @@ class QCN(nn.Module):
         """(N, in_channels, H, W) in [0, 1] -> the same shape, not clamped.
 
         Args:
-            tables: (N, 2, 8, 8), grey (N, 1, 8, 8): quantization steps 1 ... 255, luma first, natural order.
+            tables: (N, 2, 8, 8), gray (N, 1, 8, 8): quantization steps 1 ... 255, luma first, natural order.
 
         Raises:
             UserError: tables of another shape.
@@ -75,7 +75,7 @@ class QGCN(nn.Module):
     """QCN with a global branch, which sees the whole picture at 112 x 112 and tells every pixel one vector.
 
     Args:
-        in_channels: 3 for RGB, 1 for grey.
+        in_channels: 3 for RGB, 1 for gray.
         num_features: channels of the restoration, and length of the vector.
         global_features: channels of the four scales of the global branch.
         hidden_features: between its two linear layers.
@@ -126,7 +126,7 @@ class QGCN(nn.Module):
         """(N, in_channels, H, W) in [0, 1] -> the same shape, not clamped.
 
         Args:
-            tables: (N, 2, 8, 8), grey (N, 1, 8, 8): quantization steps 1 ... 255, luma first, natural order.
+            tables: (N, 2, 8, 8), gray (N, 1, 8, 8): quantization steps 1 ... 255, luma first, natural order.
             thumbnail: (N, in_channels, 112, 112) in [0, 1], what the global branch sees; without, `Thumbnail` makes
                 it of x.
 
@@ -153,12 +153,12 @@ class QGCN(nn.Module):
 
 
 def _check_tables(network: str, x: Tensor, tables: Tensor, num_maps: int) -> None:
-    """Refuse tables that do not belong to the pictures x; those of a colour picture do not fit a grey one."""
+    """Refuse tables that do not belong to the pictures x; those of a color picture do not fit a gray one."""
     expected = (x.shape[0], num_maps, _BLOCK, _BLOCK)
     if tables.shape != expected:
         raise UserError(
             f"{network}: found tables of shape {tuple(tables.shape)}, expected {expected}: "
-            "luma and chroma for each colour picture, one for each grey one"
+            "luma and chroma for each color picture, one for each gray one"
         )
 
 
@@ -251,7 +251,7 @@ def _resizing(size: int) -> Tensor:
 
 
 def _cubic_b_spline(distance: Tensor) -> Tensor:
-    """The cubic B-spline at a distance from its centre."""
+    """The cubic B-spline at a distance from its center."""
     near = distance.abs().clamp(max=2)
     return torch.where(near < 1, 2 / 3 - near.square() * (2 - near) / 2, (2 - near) ** 3 / 6)
 

@@ -14,7 +14,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from powerqe.net.blocks import GlobalMean, at_least, check_skip, fit
-from powerqe.net.registry import NETWORKS
+from powerqe.net.networks import NETWORKS
 from powerqe.net.tchebichef import Codec, Rule, TchebichefQuality
 from powerqe.utils.errors import UserError
 
@@ -32,7 +32,7 @@ class RBQE(nn.Module):
     Args:
         num_levels: exits.
         down: 3x3 convolution of stride 2 with ReLU, or 2x2 mean.
-        up: 3x3 transposed convolution of stride 2, or nearest neighbour.
+        up: 3x3 transposed convolution of stride 2, or nearest neighbor.
         separable: 3x3 convolutions of stride 1 as a depth-wise and a 1x1 convolution.
         channel_attention: weigh the channels wherever features are read.
         residual: add the input to the output of every exit.
@@ -77,7 +77,7 @@ class RBQE(nn.Module):
         self.smallest = 2**num_levels if down == "avgpool" else 1
         """Height and width that leave one pixel to the greatest depth."""
         self.multiple = 2**num_levels
-        """Tiles of a picture start at multiples of this (algorithm/inference.py)."""
+        """Tiles of a picture start at multiples of this (inference/tiled.py)."""
 
     def forward(self, x: Tensor, exit: int | Literal["all", "auto"] = "all") -> Tensor:
         """Enhance images.
@@ -253,24 +253,24 @@ def _down(features: int, style: _Style) -> list[nn.Module]:
     if style.down == "avgpool":
         return [*first, nn.ReLU(inplace=True), nn.AvgPool2d(2), *second[1:]]  # means of ReLUs need no ReLU
     strided = nn.Conv2d(features, features, 3, stride=2, padding=1)
-    return [*first, nn.ReLU(inplace=True), _initialise(strided, features * 9), *second]
+    return [*first, nn.ReLU(inplace=True), _initialize(strided, features * 9), *second]
 
 
 def _transposed(features: int) -> nn.Module:
     # Of the 9 weights of a channel, a pixel of the result meets 9 / 4 in the mean.
-    return _initialise(nn.ConvTranspose2d(features, features, 3, stride=2, padding=1), features * 9 / 4)
+    return _initialize(nn.ConvTranspose2d(features, features, 3, stride=2, padding=1), features * 9 / 4)
 
 
 def _conv(before: int, after: int, separable: bool, gain: float = 1.0) -> nn.Module:
     if not separable:
-        return _initialise(nn.Conv2d(before, after, 3, padding=1), before * 9, gain)
+        return _initialize(nn.Conv2d(before, after, 3, padding=1), before * 9, gain)
     return nn.Sequential(
-        _initialise(nn.Conv2d(before, before, 3, padding=1, groups=before), 9, gain),
-        _initialise(nn.Conv2d(before, after, 1), before, 0.5**0.5),  # no ReLU between the two
+        _initialize(nn.Conv2d(before, before, 3, padding=1, groups=before), 9, gain),
+        _initialize(nn.Conv2d(before, after, 1), before, 0.5**0.5),  # no ReLU between the two
     )
 
 
-def _initialise(layer: nn.Conv2d | nn.ConvTranspose2d, inputs: float, gain: float = 1.0) -> nn.Module:
+def _initialize(layer: nn.Conv2d | nn.ConvTranspose2d, inputs: float, gain: float = 1.0) -> nn.Module:
     """He et al., "Delving Deep into Rectifiers", ICCV 2015, eq. 10, times a gain; zero biases.
 
     So the signal is as strong at the greatest depth as in the image; with PyTorch's own default it is lost.

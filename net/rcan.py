@@ -10,7 +10,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from powerqe.net.blocks import MeanShift, PixelShuffleUp, ResidualGroup, conv
-from powerqe.net.registry import NETWORKS
+from powerqe.net.networks import NETWORKS
 from powerqe.net.weights import renamed
 
 

@@ -14,7 +14,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from powerqe.net.blocks import PixelShuffleUp, conv
-from powerqe.net.registry import NETWORKS
+from powerqe.net.networks import NETWORKS
 from powerqe.net.weights import renamed
 from powerqe.utils.errors import UserError
 
@@ -34,7 +34,7 @@ class SRCNN(nn.Module):
         global_residual: add the bicubically enlarged picture to the output.
         block: of the form "tail": "plain", a convolution without bias and an activation, or "residual", two
             convolutions with an activation between them, and the identity.
-        batch_norm: normalise after each convolution of the body.
+        batch_norm: normalize after each convolution of the body.
         activation: "leaky_relu" has the slope 0.01, "prelu" one learnt slope per channel, 0.25 at first.
     """
 

@@ -12,8 +12,8 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
 from powerqe.net.blocks import check_clip, check_skip, conv, init_residual, to_multiple
+from powerqe.net.networks import NETWORKS
 from powerqe.net.ops.dcn import ModulatedDeformConv2d
-from powerqe.net.registry import NETWORKS
 from powerqe.net.weights import renamed
 from powerqe.utils.errors import UserError
 
@@ -25,9 +25,9 @@ TAPS = 9
 class STDF(nn.Module):
     """A U-Net sees all frames and says where in each of them to sample; plain convolutions enhance what is fused there.
 
-    What they make is added to the centre frame. With the defaults it is the paper's R3; R3L has num_features 64,
+    What they make is added to the center frame. With the defaults it is the paper's R3; R3L has num_features 64,
     enhance_features 64 and enhance_layers 16, R1 has radius 1. It starts as the identity, with offsets near zero, see
-    `_initialise`; STDF-PyTorch leaves all layers as PyTorch makes them, from where the first steps lead nowhere.
+    `_initialize`; STDF-PyTorch leaves all layers as PyTorch makes them, from where the first steps lead nowhere.
 
     Args:
         radius: frames before and after the enhanced one; a clip has T = 2 radius + 1.
@@ -64,12 +64,12 @@ class STDF(nn.Module):
         inner = [conv(enhance_features, enhance_features, 3) for _ in range(enhance_layers - 2)]
         layers = [conv(fusion_features, enhance_features, 3), *inner, conv(enhance_features, out_channels, 3)]
         self.enhance = nn.Sequential(*[part for layer in layers for part in (layer, nn.ReLU(inplace=True))][:-1])
-        _initialise(self)
+        _initialize(self)
         self.multiple = 2**num_levels
         """Clips are continued to multiples of this; tiles of them start there."""
 
     def forward(self, clip: Tensor) -> Tensor:
-        """Enhance the centre frame.
+        """Enhance the center frame.
 
         Args:
             clip: (N, T, C, H, W) in [0, 1], the oldest frame first.
@@ -143,7 +143,7 @@ class _OffsetNet(nn.Module):
         return predicted[:, : self.offsets], predicted[:, self.offsets :].sigmoid()
 
 
-def _initialise(network: STDF) -> None:
+def _initialize(network: STDF) -> None:
     """Keep the size of signals from layer to layer, and start from sampling each frame where it is."""
     last = network.enhance[-1]
     assert isinstance(last, nn.Conv2d)

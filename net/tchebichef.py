@@ -23,8 +23,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from powerqe.utils.colour import luma
 from powerqe.utils.errors import UserError
+from powerqe.utils.image.color import luma
 
 Codec = Literal["jpeg", "hevc"]
 Rule = Literal["python", "matlab"]
@@ -57,7 +57,7 @@ class TchebichefQuality(nn.Module):
     """
 
     sees_whole_picture = True
-    """One answer for the whole picture, also when it is enhanced in tiles (algorithm/inference.py)."""
+    """One answer for the whole picture, also when it is enhanced in tiles (inference/tiled.py)."""
     table: Tensor
     blurred_table: Tensor
 
@@ -125,7 +125,7 @@ class TchebichefQuality(nn.Module):
     def _texture_scores(self, patches: Tensor, moments: Tensor, squares: Tensor, energy: Tensor) -> Tensor:
         """(P, P, patches) -> (patches,): mean of 1 - (2 a b + C) / (a^2 + b^2 + C) over the moments.
 
-        a and b are those of the patch and of the blurred patch, each normalised to energy 1 and less its mean.
+        a and b are those of the patch and of the blurred patch, each normalized to energy 1 and less its mean.
         Here all are multiplied by the root of the patch's energy, which saves work.
         """
         others = _both_sides(self.blurred_table, patches)

@@ -12,7 +12,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from powerqe.net.blocks import Repeated, at_least, check_skip, conv, fit, init_residual
-from powerqe.net.registry import NETWORKS
+from powerqe.net.networks import NETWORKS
 
 
 @NETWORKS.register()
@@ -32,7 +32,7 @@ class UNet(nn.Module):
         max_layers: most of them in a level.
         layer_growth: factor of their number from level to level.
         down: 2x2 mean, or 3x3 convolution of stride 2 with ReLU.
-        up: 3x3 transposed convolution of stride 2, or nearest neighbour (after a 1x1 convolution where the
+        up: 3x3 transposed convolution of stride 2, or nearest neighbor (after a 1x1 convolution where the
             two levels differ in features).
         merge: how the decoder takes in the encoder's features of its level.
         residual: add the input to the output; the network then starts as the identity.
@@ -79,7 +79,7 @@ class UNet(nn.Module):
         self.smallest = 2 ** (num_levels - 1) if down == "avgpool" else 1
         """Height and width that leave one pixel to the coarsest level."""
         self.multiple = 2 ** (num_levels - 1)
-        """Tiles of a picture start at multiples of this (algorithm/inference.py)."""
+        """Tiles of a picture start at multiples of this (inference/tiled.py)."""
         self._v1_names = _v1_names(encoders, decoders)
         if residual:
             check_skip("UNet with residual: true", in_channels, out_channels)
@@ -145,7 +145,7 @@ def _down(kind: str, features: int) -> nn.Module:
 
 def _up(kind: str, coarse: int, fine: int) -> nn.Module:
     if kind == "nearest":
-        # A 1x1 convolution before nearest neighbour is the same as after it, at a quarter of the cost.
+        # A 1x1 convolution before nearest neighbor is the same as after it, at a quarter of the cost.
         change = conv(coarse, fine, 1) if coarse != fine else nn.Identity()
         return nn.Sequential(change, nn.Upsample(scale_factor=2))
     up = nn.ConvTranspose2d(coarse, fine, 3, stride=2, padding=1)

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 import yaml
 
-from powerqe.utils.yuv import Frame, Geometry, YUVName, YUVWriter
+from powerqe.utils.video.yuv import Frame, Geometry, YUVName, YUVWriter
 
+pytest_plugins = ["tests.video_fixtures"]
 ROOT = Path(__file__).resolve().parents[1]
 STANDIN = ROOT / "tests/data/standin"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from powerqe.utils.image_io import write_image
+from powerqe.utils.image.io import write_image
 
 LEFT_OUT = {".git", ".venv", "data", "exp", "runs", "build", "dist", "weights"}
 """What a checkout of the sources does not have, and what the steps do not need."""

@@ -18,9 +18,9 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from powerqe.algorithm.demo.work import Choice, Studio
-from powerqe.algorithm.enhance.model import Applying
-from powerqe.utils.photo import read_photo
+from powerqe.inference.demo.processing import Choice, Studio
+from powerqe.inference.model import Applying
+from powerqe.utils.image.photo import read_photo
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 CLEAN = data.astronaut()[:128, 144:304]

@@ -68,7 +68,7 @@ def _with_subcommands(parser: argparse.ArgumentParser) -> Iterator[argparse.Argu
 
 
 def test_commands_are_found() -> None:
-    assert {"train.py", "test.py", "enhance.py", "powerqe.net.weights", "powerqe.algorithm.publish",
+    assert {"train.py", "test.py", "enhance.py", "powerqe.net.weights", "powerqe.evaluation.publish",
             "powerqe.benchmarks.bench_data", "powerqe.data_pre_process.main_compress_bpg"} <= set(COMMANDS)  # fmt: skip
     assert "powerqe.utils.parser" not in COMMANDS
     assert set(_commands()) > WITHOUT_OPTIONS

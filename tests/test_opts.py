@@ -11,8 +11,8 @@ import powerqe.algorithm
 import powerqe.dataset
 import powerqe.net
 import powerqe.utils.metrics  # noqa: F401
-from powerqe.utils.components import build
-from powerqe.utils.options import load_options
+from powerqe.utils.options.components import build
+from powerqe.utils.options.tree import load_options
 
 FILES = ("edsr.yml", "mdsr.yml", "rcan.yml", "srcnn.yml")
 STUDY = {

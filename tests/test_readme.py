@@ -14,8 +14,8 @@ import pytest
 from docs import before_after
 from powerqe.net.weights.__main__ import table
 from powerqe.net.weights.index import known_weights
-from powerqe.utils.video_file import VideoWriter
-from powerqe.utils.yuv import Geometry, from_rgb
+from powerqe.utils.video.container import VideoWriter
+from powerqe.utils.video.yuv import Geometry, from_rgb
 
 SHORT = (
     " --set train.niter=1 train.if_test_baseline=false dataset.train.nworker_pg=0 dataset.train.bs_pg=1"

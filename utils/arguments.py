@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from powerqe.utils.options import Options, load_options
+from powerqe.utils.options.tree import Options, load_options
 from powerqe.utils.parser import Parser
 
 

@@ -90,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--opset", type=int, default=OPSET, metavar="N", help="version of ONNX's operators, for a program that knows "
         "only older ones (default: %(default)s)")  # fmt: skip
     add("--tolerance", type=float, default=TOLERANCE, metavar="T", help="largest difference from PyTorch with which "
-        "the file is written, as a part of the largest value, at least of 1; 0.004 is a grey level of 8 bits "
+        "the file is written, as a part of the largest value, at least of 1; 0.004 is a gray level of 8 bits "
         "(default: %(default)s)")  # fmt: skip
     return parser
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from powerqe.net.example import example_inputs, required
 from powerqe.utils.errors import UserError
-from powerqe.utils.registry import nearest
+from powerqe.utils.options.registry import nearest
 
 AXES = ("batch", "height", "width")
 _SIZES = ((2, 40, 27), (3, 42, 30))

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from powerqe.net.export.compare import SIZES, Difference, Session, Size, call, compare, first_line, flat
+from powerqe.net.export.check import SIZES, Difference, Session, Size, call, compare, first_line, flat
 from powerqe.net.export.inputs import Inputs
 from powerqe.net.export.translations import translations
 from powerqe.net.ops.dcn import forced_backend
@@ -67,7 +67,7 @@ def export(
         arguments: of the forward, fixed in the file.
         metadata: further properties of the file.
         opset: version of ONNX's operators.
-        tolerance: see powerqe.net.export.compare.
+        tolerance: see powerqe.net.export.check.
 
     Raises:
         UserError: onnx, onnxscript or onnxruntime are missing; the network cannot be exported so; its weights are too

@@ -9,9 +9,9 @@ from typing import Any
 
 from torch import nn
 
-from powerqe.net.registry import build_network
+from powerqe.net.networks import build_network
 from powerqe.net.weights import find, load_weights, spec
-from powerqe.net.weights.card import Entry
+from powerqe.net.weights.cards import Entry
 from powerqe.net.weights.index import known_weights
 from powerqe.utils.errors import UserError
 
@@ -61,8 +61,8 @@ class Source:
         if arguments:
             told["arguments"] = json.dumps(dict(arguments))
         if self.entry:
-            told |= {"task": self.entry.task, "colour": self.entry.colour, "scale": str(self.entry.scale)}
-            told |= {"qualities": str(self.entry.qualities or ""), "licence": self.entry.licence}
+            told |= {"task": self.entry.task, "color": self.entry.color, "scale": str(self.entry.scale)}
+            told |= {"qualities": str(self.entry.qualities or ""), "license": self.entry.license}
         return {name: value for name, value in told.items() if value}
 
 

@@ -1,7 +1,7 @@
 """Multiply-accumulates of a network: its convolutions, matrix products and distances between patches.
 
 PyTorch counts them (torch.utils.flop_counter); here are the formulas of what it does not know. Activations,
-normalisation, sums and resampling are not counted.
+normalization, sums and resampling are not counted.
 """
 
 import math

@@ -121,7 +121,7 @@ class _Probe:
             def forward(*inputs: Any) -> Any:
                 maps.extend(value for value in inputs if isinstance(value, Tensor) and value.ndim == 4)
                 result = original(*inputs)
-                # A number for each picture is a judgement, by which the network may choose a shorter path: NaN,
+                # A number for each picture is a judgment, by which the network may choose a shorter path: NaN,
                 # which is never good enough, takes the longest.
                 return result.nan_to_num() if result.ndim == 4 else torch.full_like(result, torch.nan)
 

@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from powerqe.net.registry import NETWORKS
+from powerqe.net.networks import NETWORKS
 from powerqe.net.weights import find, spec
 from powerqe.net.weights.index import known_weights
-from powerqe.utils.components import shown, validate_component
 from powerqe.utils.errors import UserError
-from powerqe.utils.registry import nearest
+from powerqe.utils.options.components import shown, validate_component
+from powerqe.utils.options.registry import nearest
 
 DEFAULT = "default"
 

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import torch
 
 from powerqe.net.table.rows import MOTION, WHOLE, Conditions, Row
-from powerqe.utils.columns import aligned, markdown
 from powerqe.utils.machine import device_name
+from powerqe.utils.text_table import aligned, markdown
 
 _NONE = "-"
 

@@ -14,7 +14,7 @@ from powerqe.net.measure.far_modules import follows_motion, global_modules
 from powerqe.net.measure.live_memory import LiveMemory
 from powerqe.net.measure.macs import counter, macs
 from powerqe.net.measure.receptive import reach
-from powerqe.net.registry import build_network
+from powerqe.net.networks import build_network
 from powerqe.net.table.asked import Asked
 from powerqe.utils.errors import UserError
 from powerqe.utils.memory import available_memory, is_out_of_memory

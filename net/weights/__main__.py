@@ -8,18 +8,18 @@ from the list does as well as a file.
 import sys
 from pathlib import Path
 
-from powerqe.net.weights.card import Entry
+from powerqe.net.weights.cards import Entry
 from powerqe.net.weights.index import FILE, Known, known_weights, lookup, write_index
-from powerqe.utils.columns import aligned, markdown
 from powerqe.utils.download import download
 from powerqe.utils.errors import UserError, command
 from powerqe.utils.files import sha256_of, write_between
 from powerqe.utils.parser import Parser
+from powerqe.utils.text_table import aligned, markdown
 
 MARKS = ("<!-- weights -->", "<!-- /weights -->")
 """Lines between which docs/weights.md has the table."""
 _MAIN = "PSNR"
-_HEADER = ["name", "method", "task", "colour", "qualities", "parameters", "size", "", "gain"]
+_HEADER = ["name", "method", "task", "color", "qualities", "parameters", "size", "", "gain"]
 
 
 @command
@@ -73,7 +73,7 @@ def description(known: Known) -> str:
         "file": f"{path}{'' if path.is_file() else ' (not here)'}",
         "size": f"{entry.bytes:,} bytes",
         "SHA-256": entry.sha256,
-        "licence": entry.licence,
+        "license": entry.license,
         "download": entry.url or "-",
         "card": str(path.with_suffix(".md")),
     }
@@ -144,7 +144,7 @@ def _row(known: Known) -> list[str]:
     qualities = " ".join([*([f"x{entry.scale}"] if entry.scale > 1 else []), str(entry.qualities or "")]).strip()
     size = f"{entry.bytes / 1e6:.1f} MB"
     here = "" if known.path.is_file() else "not here"
-    return [entry.name, entry.method, entry.task, entry.colour, qualities or "-", f"{entry.parameters:,}", size, here,
+    return [entry.name, entry.method, entry.task, entry.color, qualities or "-", f"{entry.parameters:,}", size, here,
             _gain(entry)]  # fmt: skip
 
 

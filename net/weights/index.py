@@ -1,6 +1,6 @@
 """Published weights by name: `weights/index.json`, which is read out of the cards beside it.
 
-There are two folders `weights/`: that of the working folder, into which `python -m powerqe.algorithm.publish` writes, and that
+There are two folders `weights/`: that of the working folder, into which `python -m powerqe.evaluation.publish` writes, and that
 of PowerQE's own checkout. An installed package has no weights with it; it finds those of the folder in which it runs.
 """
 
@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from powerqe.net.tensorflow_checkpoint import index_file
-from powerqe.net.weights.card import Entry, read_card
-from powerqe.utils.components import explain
+from powerqe.net.weights.cards import Entry, read_card
+from powerqe.net.weights.tensorflow_checkpoint import index_file
 from powerqe.utils.errors import UserError
 from powerqe.utils.files import atomic_path, sha256_of
-from powerqe.utils.registry import nearest
+from powerqe.utils.options.components import explain
+from powerqe.utils.options.registry import nearest
 
 FILE = "index.json"
 _SUFFIX = ".safetensors"

@@ -6,11 +6,11 @@ import torch
 
 from powerqe.algorithm.experiment import Experiment, find_resume
 from powerqe.algorithm.gan import discriminator_loss, generator_loss
-from powerqe.algorithm.tester import test as run_test
 from powerqe.algorithm.trainer import Trainer
+from powerqe.evaluation.tester import test as run_test
 from powerqe.utils.checkpoint import load_checkpoint
 from powerqe.utils.errors import UserError
-from powerqe.utils.options import Options, load_options
+from powerqe.utils.options.tree import Options, load_options
 from powerqe.utils.ranks import Ranks
 
 ALONE = Ranks(0, 0, 1, torch.device("cpu"))

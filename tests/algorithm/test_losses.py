@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from powerqe.algorithm.losses import LossOptions, WeightedLosses
-from powerqe.utils.components import validate_component
+from powerqe.utils.options.components import validate_component
 
 
 def make(**losses: dict) -> WeightedLosses:

@@ -1,4 +1,4 @@
-"""algorithm/motion.py: both parts of the training against recorded losses, and that each has its own optimiser."""
+"""algorithm/motion.py: both parts of the training against recorded losses, and that each has its own optimizer."""
 
 from typing import Any
 
@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from powerqe.algorithm.motion import MotionCompensated
 from powerqe.algorithm.phase import Setting
 from powerqe.net import build_network
-from powerqe.utils.components import build, validate_component
 from powerqe.utils.errors import UserError
+from powerqe.utils.options.components import build, validate_component
 
 CPU = torch.device("cpu")
 
@@ -58,7 +58,7 @@ def test_the_first_part_has_its_share_of_the_training(share, names):
     assert "".join(algorithm.phases(step)[0].name[0] for step in range(8)) == names
 
 
-def test_each_part_has_an_optimiser_of_its_own():
+def test_each_part_has_an_optimizer_of_its_own():
     algorithm = make()
     motion, quality = (algorithm.optimizers[name] for name in ("motion", "quality"))
     run(algorithm, 0)

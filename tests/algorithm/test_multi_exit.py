@@ -8,8 +8,8 @@ from torch import nn
 from powerqe.algorithm.losses import LossOptions, WeightedLosses
 from powerqe.algorithm.multi_exit import MultiExit
 from powerqe.algorithm.phase import Setting
-from powerqe.utils.components import build, validate_component
 from powerqe.utils.errors import UserError
+from powerqe.utils.options.components import build, validate_component
 
 CPU = torch.device("cpu")
 FIXTURE = Path(__file__).resolve().parents[2] / "../shared/fixtures/losses.npz"

@@ -3,9 +3,9 @@ import math
 import pytest
 import torch
 
-from powerqe.algorithm.registry import OPTIMIZERS
-from powerqe.utils.components import build, validate_component
+from powerqe.algorithm.registries import OPTIMIZERS
 from powerqe.utils.errors import UserError
+from powerqe.utils.options.components import build, validate_component
 
 
 def schedule(niter: int = 100, **spec: object):

@@ -9,8 +9,8 @@ import pytest
 from powerqe.algorithm import option_reference
 from powerqe.algorithm.option_reference import TITLES, Row, argument_rows, documented_arguments, section_rows, update
 from powerqe.utils.errors import UserError
-from powerqe.utils.options import LoadState, Options
-from powerqe.utils.registry import REGISTRIES
+from powerqe.utils.options.registry import REGISTRIES
+from powerqe.utils.options.tree import LoadState, Options
 
 
 def test_committed_reference_is_up_to_date(root: Path, tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_every_entry_says_what_it_is(kind: str, name: str) -> None:
 
 def test_sections_are_listed_with_all_keys_and_those_of_their_places() -> None:
     rows = {row.key: row for row in section_rows(Options)}
-    assert rows["train.niter"] == Row("train.niter", "int > 0", "`100000`", "optimiser steps in all")
+    assert rows["train.niter"] == Row("train.niter", "int > 0", "`100000`", "optimizer steps in all")
     assert rows["train.load_state.if_load"].default == "`false`"
     assert rows["train.ema"].type == "0 < number < 1 or null"
     assert rows["network"].default == "required"

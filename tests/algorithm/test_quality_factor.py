@@ -6,9 +6,9 @@ from powerqe.algorithm.phase import Setting
 from powerqe.algorithm.quality_factor import QualityFactor, quality_error
 from powerqe.algorithm.trainer import Trainer
 from powerqe.net import build_network
-from powerqe.utils.components import build, validate_component
 from powerqe.utils.errors import UserError
-from powerqe.utils.options import load_options
+from powerqe.utils.options.components import build, validate_component
+from powerqe.utils.options.tree import load_options
 from powerqe.utils.ranks import Ranks
 
 CPU = torch.device("cpu")

@@ -11,16 +11,16 @@ import torch
 from safetensors.torch import load_file
 
 from powerqe.algorithm.experiment import Experiment, find_resume
-from powerqe.algorithm.inference import Tiled
-from powerqe.algorithm.tester import trained_network
 from powerqe.algorithm.trainer import Trainer
+from powerqe.evaluation.tester import trained_network
+from powerqe.inference.tiled import Tiled
 from powerqe.net import build_network, save_weights
 from powerqe.net.ops import dcn
 from powerqe.net.weights import Entry
 from powerqe.utils.checkpoint import load_checkpoint
 from powerqe.utils.errors import UserError
 from powerqe.utils.files import sha256_of
-from powerqe.utils.options import Options, load_options
+from powerqe.utils.options.tree import Options, load_options
 from powerqe.utils.ranks import Ranks
 
 ALONE = Ranks(0, 0, 1, torch.device("cpu"))
@@ -108,7 +108,7 @@ def test_accumulated_batches_equal_one_large_batch(opt):
     torch.testing.assert_close(weights(one), weights(two), rtol=1e-5, atol=1e-7)
 
 
-def test_counts_optimiser_steps_not_batches(opt):
+def test_counts_optimizer_steps_not_batches(opt):
     train(load_options(opt, overrides=["train.real_bs_pg=6", "train.niter=4", "train.inter_val=2"]))
     assert sorted(path.name for path in Path("exp/tiny-c").glob("ckp-*.pt")) == [
         "ckp-2.pt",
@@ -170,8 +170,8 @@ def test_starts_from_the_weights_of_another_network(opt, caplog, monkeypatch):
 
 def test_starts_from_published_weights_by_their_name(opt, tree):
     save_weights(build_network(tree["network"]), "weights/a.safetensors")
-    entry = Entry(task="jpeg", colour="rgb", name="start", method="ARCNN", parameters=1, training="", figures=(),
-                  file="a.safetensors", bytes=1, sha256=sha256_of("weights/a.safetensors"), licence="MIT")  # fmt: skip
+    entry = Entry(task="jpeg", color="rgb", name="start", method="ARCNN", parameters=1, training="", figures=(),
+                  file="a.safetensors", bytes=1, sha256=sha256_of("weights/a.safetensors"), license="MIT")  # fmt: skip
     Path("weights/index.json").write_text(f"[{entry.model_dump_json()}]")
     state = Trainer(load_options(opt, overrides=[warm("start")]), ALONE).algorithm.networks["net"].state_dict()
     assert all(torch.equal(tensor, state[name]) for name, tensor in load_file("weights/a.safetensors").items())

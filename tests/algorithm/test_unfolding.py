@@ -15,9 +15,9 @@ from powerqe.algorithm.unfolding import DeblockPretraining, Unfolding, blurred, 
 from powerqe.net import build_network, save_weights
 from powerqe.net.non_local_deblock import NonLocalDeblock
 from powerqe.utils.checkpoint import load_checkpoint
-from powerqe.utils.components import build, validate_component
 from powerqe.utils.errors import UserError
-from powerqe.utils.options import load_options
+from powerqe.utils.options.components import build, validate_component
+from powerqe.utils.options.tree import load_options
 from powerqe.utils.ranks import Ranks
 
 CPU = torch.device("cpu")

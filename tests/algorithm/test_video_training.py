@@ -5,15 +5,15 @@ import math
 import pytest
 import torch
 
-from powerqe.algorithm.evaluate import Metrics, evaluate
 from powerqe.algorithm.experiment import Experiment
-from powerqe.algorithm.forward import Forward, middle
 from powerqe.algorithm.trainer import Trainer
 from powerqe.dataset import build_dataset
-from powerqe.utils.components import build
-from powerqe.utils.options import Options
+from powerqe.evaluation.evaluate import Metrics, evaluate
+from powerqe.inference.forward import Forward, middle
+from powerqe.utils.options.components import build
+from powerqe.utils.options.tree import Options
 from powerqe.utils.ranks import Ranks
-from powerqe.utils.yuv import YUVReader
+from powerqe.utils.video.yuv import YUVReader
 
 ALONE = Ranks(0, 0, 1, torch.device("cpu"))
 

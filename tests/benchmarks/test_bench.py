@@ -9,7 +9,7 @@ import torch
 
 from powerqe.benchmarks import bench_data, bench_train, common
 from powerqe.dataset.store import ImageStore
-from powerqe.utils.image_io import read_image
+from powerqe.utils.image.io import read_image
 
 TINY = ["--count", "2", "--size", "72x64", "--rounds", "2", "--seconds", "0.02"]
 

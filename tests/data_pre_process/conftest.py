@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from powerqe.utils.image_io import write_image
+from powerqe.utils.image.io import write_image
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SIZES = {"0001": (40, 64, 3), "0002": (33, 47, 3), "0003": (64, 40, 1)}
@@ -33,7 +33,7 @@ def fill(folder: Path) -> Path:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """A data folder with two RGB images and a grey one in div2k/raw."""
+    """A data folder with two RGB images and a gray one in div2k/raw."""
     fill(tmp_path / "data/div2k/raw")
     return tmp_path / "data"
 

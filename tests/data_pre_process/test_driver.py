@@ -14,7 +14,7 @@ import pytest
 from powerqe.data_pre_process import driver
 from powerqe.data_pre_process.main_down_sample import main
 from powerqe.utils.errors import UserError
-from powerqe.utils.image_io import read_image, write_image
+from powerqe.utils.image.io import read_image, write_image
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -77,7 +77,7 @@ SLOW = """
     from powerqe.data_pre_process import driver
     from powerqe.utils.errors import command
     from powerqe.utils.files import atomic_path
-    from powerqe.utils.image_io import encode_image
+    from powerqe.utils.image.io import encode_image
 
     def change(image):
         if {deadly}:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from powerqe.data_pre_process.main_combine_im import main
-from powerqe.utils.image_io import list_images, read_image, write_image
+from powerqe.utils.image.io import list_images, read_image, write_image
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def combine(div2k: Path, *more: str) -> int:
 
 
 def values(div2k: Path) -> dict[str, int]:
-    """Stem -> grey value of each combined image."""
+    """Stem -> gray value of each combined image."""
     images = list_images(div2k / "jpeg_ds_2_combined")
     return {stem: int(read_image(path)[0, 0, 0]) for stem, path in images.items()}
 

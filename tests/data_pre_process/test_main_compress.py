@@ -10,7 +10,7 @@ from PIL import features
 from powerqe.data_pre_process.compress import SIZES, quality_folders, read_sizes
 from powerqe.utils.codecs import CODECS, JPEG
 from powerqe.utils.errors import UserError
-from powerqe.utils.image_io import list_images, read_image
+from powerqe.utils.image.io import list_images, read_image
 
 # "Codes" a PNG file by a line of text before it.
 PROGRAMS = {

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from powerqe.data_pre_process.main_compress_jpeg import main
-from powerqe.utils.image_io import list_images, read_image
+from powerqe.utils.image.io import list_images, read_image
 
 
 def test_equals_opencv_at_each_quality(data):

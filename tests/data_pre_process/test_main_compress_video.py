@@ -12,8 +12,8 @@ import av
 import pytest
 
 from powerqe.data_pre_process.main_compress_video import main
-from powerqe.utils.frames import frames_path, read_frames, read_record
-from powerqe.utils.yuv import Geometry, YUVReader
+from powerqe.utils.video.frame_records import frames_path, read_frames, read_record
+from powerqe.utils.video.yuv import Geometry, YUVReader
 
 
 def compress(data: Path, *arguments: str) -> int:

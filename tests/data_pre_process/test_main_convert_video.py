@@ -8,9 +8,9 @@ import pytest
 
 from powerqe.data_pre_process import convert_video
 from powerqe.data_pre_process.main_convert_video import main
-from powerqe.utils.planes import shrink
-from powerqe.utils.video_file import VideoReader, VideoWriter
-from powerqe.utils.yuv import Geometry, YUVReader
+from powerqe.utils.video.container import VideoReader, VideoWriter
+from powerqe.utils.video.planes import shrink
+from powerqe.utils.video.yuv import Geometry, YUVReader
 
 
 @pytest.fixture

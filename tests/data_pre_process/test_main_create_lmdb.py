@@ -7,7 +7,7 @@ import pytest
 
 from powerqe.data_pre_process.main_create_lmdb import main
 from powerqe.dataset.store import open_store
-from powerqe.utils.image_io import list_images, read_image, write_image
+from powerqe.utils.image.io import list_images, read_image, write_image
 
 
 def create(data, *more: str) -> int:

@@ -15,8 +15,8 @@ from powerqe.dataset.clips import VideoClips
 from powerqe.dataset.store import open_store
 from powerqe.dataset.videos import open_videos
 from powerqe.utils.errors import UserError
-from powerqe.utils.image_io import write_image
-from powerqe.utils.yuv import Frame, Geometry, YUVReader, YUVWriter
+from powerqe.utils.image.io import write_image
+from powerqe.utils.video.yuv import Frame, Geometry, YUVReader, YUVWriter
 
 VIDEOS = {"a_24x16": 15, "b_16x8": 7, "c_16x8": 6, "d_16x8": 8}  # the third has no whole group
 

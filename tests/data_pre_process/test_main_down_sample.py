@@ -1,11 +1,11 @@
-"""Both methods, each with a folder of its own; grey pictures and odd sizes too."""
+"""Both methods, each with a folder of its own; gray pictures and odd sizes too."""
 
 import numpy as np
 import pytest
 
 from powerqe.data_pre_process.main_down_sample import main
-from powerqe.utils.image_io import list_images, read_image
-from powerqe.utils.resize import area_downsample, bicubic_downsample
+from powerqe.utils.image.io import list_images, read_image
+from powerqe.utils.image.resize import area_downsample, bicubic_downsample
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import numpy as np
 from skimage import data as skimage_data
 
 from powerqe.data_pre_process.main_quickstart_data import TEST, TRAIN, main
-from powerqe.utils.image_io import list_images, read_image
+from powerqe.utils.image.io import list_images, read_image
 
 
 def test_nine_rgb_photographs_the_test_ones_last(tmp_path):

@@ -9,7 +9,7 @@ from powerqe.data_pre_process.compress import SIZES
 from powerqe.data_pre_process.main_compress_jpeg import main as compress
 from powerqe.data_pre_process.main_report import main
 from powerqe.utils.codecs import JPEG
-from powerqe.utils.image_io import list_images, read_image, write_image
+from powerqe.utils.image.io import list_images, read_image, write_image
 
 
 @pytest.fixture
@@ -93,10 +93,10 @@ def test_mistakes(div2k, arguments, message, capsys):
     assert message in error
 
 
-def test_grey_and_unpaired_images(div2k, capsys):
+def test_gray_and_unpaired_images(div2k, capsys):
     write_image(div2k / "raw/0003.png", np.zeros((9, 9, 1), np.uint8))
     assert report(div2k, "div2k/raw", "div2k/jpeg") == 2
     assert "have no partner" in capsys.readouterr().err
     write_image(div2k / "jpeg/qf10/0003.png", np.zeros((9, 9, 1), np.uint8))
     assert report(div2k, "div2k/raw", "div2k/jpeg/qf10") == 2
-    assert "found 8-bit grey, expected 8-bit RGB; use color: y" in capsys.readouterr().err
+    assert "found 8-bit gray, expected 8-bit RGB; use color: y" in capsys.readouterr().err

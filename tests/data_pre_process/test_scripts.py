@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from powerqe.dataset.store import open_store
-from powerqe.utils.image_io import list_images, read_image
+from powerqe.utils.image.io import list_images, read_image
 
 
 def test_the_command_lines_of_the_readme(checkout, shell):

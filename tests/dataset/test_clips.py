@@ -18,12 +18,12 @@ from powerqe.dataset.loader import collate, eval_batches, make_loader, to_device
 from powerqe.dataset.sampler import TrainSampler
 from powerqe.dataset.store import write_store
 from powerqe.dataset.videos import Recent
-from powerqe.utils.components import validate_component
 from powerqe.utils.errors import UserError
-from powerqe.utils.frames import FrameInfo, write_record
-from powerqe.utils.image_io import oriented, read_image, write_image
-from powerqe.utils.options import TrainData
-from powerqe.utils.yuv import Frame, Geometry, YUVReader, YUVWriter, to_rgb
+from powerqe.utils.image.io import oriented, read_image, write_image
+from powerqe.utils.options.components import validate_component
+from powerqe.utils.options.tree import TrainData
+from powerqe.utils.video.frame_records import FrameInfo, write_record
+from powerqe.utils.video.yuv import Frame, Geometry, YUVReader, YUVWriter, to_rgb
 
 CPU = torch.device("cpu")
 SOURCES = ["raw", "frames", "store raw", "store png"]
@@ -61,7 +61,7 @@ def fill(root: Path) -> Path:
 
 
 def pictures(color: str, damage: int) -> dict[str, np.ndarray]:
-    """The frames of all videos by `<video>/im<number>`, grey or RGB."""
+    """The frames of all videos by `<video>/im<number>`, gray or RGB."""
     return {
         f"{name}/im{number}": to_rgb(frame) if color == "rgb" else frame.y[..., None]
         for name in VIDEOS
@@ -603,9 +603,9 @@ def test_frames_that_do_not_fit(septuplets):
     with pytest.raises(UserError, match=r"has 16x8 pixels, less than patch: 9; lower patch"):
         vimeo(septuplets, patch=9)[Draw(0, 1)]
     write_image(septuplets / "qp37/00001/0001/im3.png", np.zeros((8, 16, 1), np.uint8))
-    grey = vimeo(septuplets)
-    with pytest.raises(UserError, match=r"found 8-bit grey, expected 8-bit RGB"):
-        grey[9]
+    gray = vimeo(septuplets)
+    with pytest.raises(UserError, match=r"found 8-bit gray, expected 8-bit RGB"):
+        gray[9]
 
 
 def test_frames_of_other_names_or_numbers(septuplets):

@@ -7,10 +7,10 @@ from powerqe.dataset.degrade import DegradedImages, Range
 from powerqe.dataset.store import write_store
 from powerqe.utils.codecs import CODECS, JPEG
 from powerqe.utils.codecs.jpeg_tables import quant_tables
-from powerqe.utils.colour import luma_uint8
-from powerqe.utils.components import build, validate_component
 from powerqe.utils.errors import UserError
-from powerqe.utils.image_io import oriented
+from powerqe.utils.image.color import luma_uint8
+from powerqe.utils.image.io import oriented
+from powerqe.utils.options.components import build, validate_component
 
 
 def picture(seed, height=70, width=90):
@@ -53,8 +53,8 @@ def test_range(gt):
 
 
 @pytest.mark.parametrize("patch", [17, 48, 70])
-def test_grey_patches_are_those_of_the_whole_compressed_image(gt, patch):
-    """Position on the block grid, content and symmetry, to the bit (grey: no chroma to interpolate)."""
+def test_gray_patches_are_those_of_the_whole_compressed_image(gt, patch):
+    """Position on the block grid, content and symmetry, to the bit (gray: no chroma to interpolate)."""
     dataset = DegradedImages(gt=gt, quality=10, patch=patch, color="y", flip=True, rotate=True)
     clean = luma_uint8(IMAGES["0"])
     whole = np.concatenate([JPEG().compress(clean, 10)[0], clean], axis=-1)
@@ -81,7 +81,7 @@ def oriented_pair(pair, symmetry):
     return np.concatenate([oriented(pair[..., i : i + 1], symmetry) for i in (0, 1)], axis=-1)
 
 
-def test_colour_patches_are_nearly_those_of_the_whole_compressed_image(gt):
+def test_color_patches_are_nearly_those_of_the_whole_compressed_image(gt):
     dataset = DegradedImages(gt=gt, quality=30, patch=32)
     whole = JPEG().compress(IMAGES["0"], 30)[0]
     for seed in range(20):

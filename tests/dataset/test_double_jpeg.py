@@ -8,10 +8,10 @@ from powerqe.dataset.double_jpeg import DoubleJPEGImages
 from powerqe.dataset.store import write_store
 from powerqe.utils.codecs import JPEG
 from powerqe.utils.codecs.jpeg_tables import quant_tables
-from powerqe.utils.colour import luma_uint8
-from powerqe.utils.components import build, validate_component
 from powerqe.utils.errors import UserError
-from powerqe.utils.image_io import oriented
+from powerqe.utils.image.color import luma_uint8
+from powerqe.utils.image.io import oriented
+from powerqe.utils.options.components import build, validate_component
 
 
 def picture(seed, height=46, width=54):
@@ -82,8 +82,8 @@ def places_of(sample, shifted_whole, patch):
     ]
 
 
-def test_grey_patches_are_those_of_the_whole_image_with_a_shift_of_0_to_8(gt):
-    """Both grids, content and symmetry, to the bit (grey: no chroma to interpolate)."""
+def test_gray_patches_are_those_of_the_whole_image_with_a_shift_of_0_to_8(gt):
+    """Both grids, content and symmetry, to the bit (gray: no chroma to interpolate)."""
     dataset = DoubleJPEGImages(gt=gt, quality=20, double_share=1, patch=24, color="y", flip=True, rotate=True)
     clean, shifts, symmetries = luma_uint8(IMAGES["0"]), set(), set()
     wholes = {

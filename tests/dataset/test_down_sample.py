@@ -18,11 +18,11 @@ from powerqe.dataset.loader import collate
 from powerqe.dataset.sampler import TrainSampler
 from powerqe.dataset.store import write_store
 from powerqe.utils.codecs import CODECS, JPEG
-from powerqe.utils.colour import luma_uint8
-from powerqe.utils.components import build, validate_component
 from powerqe.utils.errors import UserError
-from powerqe.utils.image_io import oriented, write_image
-from powerqe.utils.resize import imresize
+from powerqe.utils.image.color import luma_uint8
+from powerqe.utils.image.io import oriented, write_image
+from powerqe.utils.image.resize import imresize
+from powerqe.utils.options.components import build, validate_component
 
 FINE = {"type": "JPEG", "subsampling": "4:4:4"}  # every block by itself: a patch has the whole image's pixels
 JPEGS = Coded(codec={"type": "JPEG"}, quality=[10, 20])
@@ -121,7 +121,7 @@ def test_names_of_fewer_settings(gt):
 
 
 @pytest.mark.parametrize("codec", ["JPEG", "WebP"])
-def test_compressed_colour_patches(gt, codec):
+def test_compressed_color_patches(gt, codec):
     """Of JPEG only the chroma at the edges of the coded region may differ; WebP has other pixels of like quality."""
     smooth = {stem: cv2.GaussianBlur(image, (0, 0), 4) for stem, image in IMAGES.items()}
     write_store(Path(gt).with_name("smooth"), smooth.items())
@@ -227,6 +227,6 @@ def test_images_that_are_too_small(gt, tmp_path):
     for request in (0, Draw(0, 0)):
         with pytest.raises(UserError, match=r"a\.png has 9x3 pixels, less than scale: 4; lower scale"):
             DownSampledImages(gt=str(tmp_path / "tiny"), scale=4)[request]
-    write_image(tmp_path / "grey/a.png", picture(0)[..., :1])
-    with pytest.raises(UserError, match="grey"):
-        DownSampledImages(gt=str(tmp_path / "grey"), scale=2)[0]
+    write_image(tmp_path / "gray/a.png", picture(0)[..., :1])
+    with pytest.raises(UserError, match="gray"):
+        DownSampledImages(gt=str(tmp_path / "gray"), scale=2)[0]

@@ -9,10 +9,10 @@ from powerqe.dataset import DATASETS, Draw
 from powerqe.dataset.images import PairedImages
 from powerqe.dataset.store import write_store
 from powerqe.utils.codecs.jpeg_tables import quant_tables
-from powerqe.utils.colour import luma_uint8
-from powerqe.utils.components import build, validate_component
 from powerqe.utils.errors import UserError
-from powerqe.utils.image_io import oriented, read_image, write_image
+from powerqe.utils.image.color import luma_uint8
+from powerqe.utils.image.io import oriented, read_image, write_image
+from powerqe.utils.options.components import build, validate_component
 
 STEMS = ["001", "002", "003", "004"]
 
@@ -151,9 +151,9 @@ def test_scale(data):
 def test_color_y(data):
     dataset = pairs(data, patch=8, color="y")
     np.testing.assert_array_equal(dataset[0]["gt"], luma_uint8(clean("001")))
-    colour = pairs(data, patch=8)
+    color = pairs(data, patch=8)
     for seed in range(5):
-        np.testing.assert_array_equal(dataset[Draw(0, seed)]["lq"], luma_uint8(colour[Draw(0, seed)]["lq"]))
+        np.testing.assert_array_equal(dataset[Draw(0, seed)]["lq"], luma_uint8(color[Draw(0, seed)]["lq"]))
 
 
 def test_without_patch_a_draw_is_a_whole_image(data):
@@ -176,7 +176,7 @@ def test_as_a_component(data):
 
 @pytest.fixture
 def jpegs(tmp_path):
-    """gt/ and jpeg_qf30/ (64x80 RGB, 001.jpg of quality 30, 002.jpg of 70 and progressive, 003.jpg grey of 20)."""
+    """gt/ and jpeg_qf30/ (64x80 RGB, 001.jpg of quality 30, 002.jpg of 70 and progressive, 003.jpg gray of 20)."""
     photo = skimage.data.astronaut()[100:164, 100:180]
     for stem, quality in (("001", 30), ("002", 70), ("003", 20)):
         write_image(tmp_path / f"gt/{stem}.png", photo)
@@ -192,9 +192,9 @@ def test_tables_of_the_files(jpegs):
         assert dataset[request]["tables"].dtype == np.float32
         np.testing.assert_array_equal(dataset[request]["tables"], quant_tables(30, 3))
         np.testing.assert_array_equal(dataset[1]["tables"], quant_tables(70, 3))
-    grey = pairs(jpegs, "jpeg_qf30", tables="file", color="y")
+    gray = pairs(jpegs, "jpeg_qf30", tables="file", color="y")
     for index, quality in enumerate((30, 70, 20)):
-        np.testing.assert_array_equal(grey[index]["tables"], quant_tables(quality, 1))
+        np.testing.assert_array_equal(gray[index]["tables"], quant_tables(quality, 1))
     assert "tables" not in pairs(jpegs, "jpeg_qf30")[0]
 
 
@@ -216,7 +216,7 @@ def test_tables_of_the_pixels(lq, jpegs):
 def test_pixels_are_judged_once(jpegs, monkeypatch):
     dataset = pairs(jpegs, "jpeg_qf30", tables="estimate", patch=16)
     first = dataset[Draw(0, 1)]["tables"]
-    monkeypatch.setattr("powerqe.dataset.jpeg_tables.estimate_quality", None)
+    monkeypatch.setattr("powerqe.dataset.table_source.estimate_quality", None)
     np.testing.assert_array_equal(dataset[0]["tables"], first)
     with pytest.raises(TypeError):
         dataset[1]
@@ -348,9 +348,9 @@ def test_truncated_file_is_named(data):
         pairs(data, patch=8)[Draw(2, 0)]
 
 
-def test_grey_where_rgb_is_expected(data):
+def test_gray_where_rgb_is_expected(data):
     write_image(data / "gt/001.png", clean("001")[..., :1])
-    with pytest.raises(UserError, match=r"gt/001\.png: found 8-bit grey, expected 8-bit RGB"):
+    with pytest.raises(UserError, match=r"gt/001\.png: found 8-bit gray, expected 8-bit RGB"):
         pairs(data)[0]
-    with pytest.raises(UserError, match=r"gt/001\.png: found 8-bit grey"):
+    with pytest.raises(UserError, match=r"gt/001\.png: found 8-bit gray"):
         pairs(data, patch=8)[Draw(0, 0)]

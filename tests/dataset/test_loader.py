@@ -9,10 +9,10 @@ from powerqe.dataset.images import PairedImages
 from powerqe.dataset.loader import collate, eval_batches, make_loader, to_device, train_batches
 from powerqe.dataset.sampler import TrainSampler
 from powerqe.dataset.store import write_store
-from powerqe.utils.components import validate_component
 from powerqe.utils.errors import UserError
-from powerqe.utils.image_io import write_image
-from powerqe.utils.options import TrainData
+from powerqe.utils.image.io import write_image
+from powerqe.utils.options.components import validate_component
+from powerqe.utils.options.tree import TrainData
 
 CPU = torch.device("cpu")
 

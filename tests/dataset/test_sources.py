@@ -3,9 +3,9 @@ import pytest
 
 from powerqe.dataset.sources import open_source
 from powerqe.dataset.store import write_store
-from powerqe.utils.colour import luma_uint8
 from powerqe.utils.errors import UserError
-from powerqe.utils.image_io import write_image
+from powerqe.utils.image.color import luma_uint8
+from powerqe.utils.image.io import write_image
 
 
 @pytest.fixture
@@ -34,13 +34,13 @@ def test_luma_of_a_part_is_the_part_of_the_luma(tmp_path, images, kind):
     np.testing.assert_array_equal(part, luma_uint8(images["a"])[3:9, 4:20])
 
 
-def test_grey_where_rgb_is_expected(tmp_path):
-    grey = np.zeros((4, 4, 1), np.uint8)
-    write_image(tmp_path / "folder/g.png", grey)
-    write_store(tmp_path / "store", [("g", grey)])
+def test_gray_where_rgb_is_expected(tmp_path):
+    gray = np.zeros((4, 4, 1), np.uint8)
+    write_image(tmp_path / "folder/g.png", gray)
+    write_store(tmp_path / "store", [("g", gray)])
     for kind, name in (("folder", r"folder/g\.png"), ("store", r"store\[g\]")):
         assert open_source(tmp_path / kind, "y")["g"].shape == (4, 4, 1)
-        with pytest.raises(UserError, match=f"{name}: found 8-bit grey, expected 8-bit RGB"):
+        with pytest.raises(UserError, match=f"{name}: found 8-bit gray, expected 8-bit RGB"):
             open_source(tmp_path / kind)["g"]
 
 

@@ -18,7 +18,7 @@ from hypothesis.extra import numpy as hnp
 
 from powerqe.dataset.store import DATA_FILE, BasicSRStore, ImageStore, open_store, write_store
 from powerqe.utils.errors import UserError
-from powerqe.utils.image_io import encode_image
+from powerqe.utils.image.io import encode_image
 
 ROOT = Path(__file__).resolve().parents[2]
 KEYS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20)

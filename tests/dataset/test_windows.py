@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from powerqe.dataset.peaks import Track, folder_of, local_peaks, read_labels
 from powerqe.dataset.windows import WINDOWS, PeakFrames, Sliding
-from powerqe.utils.components import validate_component
 from powerqe.utils.errors import UserError
-from powerqe.utils.frames import FrameInfo, write_record
+from powerqe.utils.options.components import validate_component
+from powerqe.utils.video.frame_records import FrameInfo, write_record
 
 qualities = st.lists(st.integers(0, 3) | st.just(math.inf), min_size=1, max_size=14)
 
@@ -106,7 +106,7 @@ def test_plateaus_and_ends(values, expected):
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=14).filter(any), st.sampled_from(["all", "peaks", "others"]))
-def test_neighbours_of_peak_quality(labels, role):
+def test_neighbors_of_peak_quality(labels, role):
     window = PeakFrames(source="period", period=tuple(map(int, labels)), role=role)
     marked = window.mark(track(len(labels)))
     expected = [t for t, peak in enumerate(labels) if role == "all" or peak == (role == "peaks")]

@@ -27,7 +27,7 @@ def test_residual_block():
 
 
 def test_mean_shift_is_exact_under_autocast():
-    """Whole grey levels above 128 are all that bfloat16 has."""
+    """Whole gray levels above 128 are all that bfloat16 has."""
     x = torch.full((1, 3, 1, 2), 200.4)
     with torch.autocast("cpu", torch.bfloat16):
         shifted = MeanShift(3, -1)(x)

@@ -12,7 +12,7 @@ from powerqe.net.example import example_inputs
 from powerqe.utils.errors import UserError
 
 UNET = {"in_channels": 3, "out_channels": 3, "num_levels": 2, "base_features": 4}
-GREY = {"in_channels": 1, "out_channels": 1}
+GRAY = {"in_channels": 1, "out_channels": 1}
 
 
 def run(network: nn.Module, height: int, width: int, batch: int = 1) -> Any:
@@ -31,7 +31,7 @@ def test_every_network_takes_its_example(name: str) -> None:
 @torch.no_grad()
 def test_the_channels_are_those_with_which_it_was_built(name: str) -> None:
     known = NETWORKS.signature(name)
-    options = {**(UNET if name == "UNet" else {}), **{key: value for key, value in GREY.items() if key in known}}
+    options = {**(UNET if name == "UNet" else {}), **{key: value for key, value in GRAY.items() if key in known}}
     with FakeTensorMode():
         network = build_network({"type": name, **options}).eval()
         assert example_inputs(network, 24, 40)[0][0].shape[-3] == 1
@@ -43,7 +43,7 @@ def test_the_channels_are_those_with_which_it_was_built(name: str) -> None:
     [
         ({"type": "DnCNN"}, [(2, 3, 5, 7)], {}),
         ({"type": "MFQE"}, [(2, 3, 1, 5, 7)], {}),
-        ({"type": "STDF", "radius": 2, **GREY}, [(2, 5, 1, 5, 7)], {}),
+        ({"type": "STDF", "radius": 2, **GRAY}, [(2, 5, 1, 5, 7)], {}),
         ({"type": "STDF", "radius": 0, "in_channels": 3, "out_channels": 3}, [(2, 1, 3, 5, 7)], {}),
         ({"type": "QCN", "num_blocks": 2}, [(2, 3, 5, 7), (2, 2, 8, 8)], {}),
         ({"type": "QGCN", "num_blocks": 2, "in_channels": 1}, [(2, 1, 5, 7), (2, 1, 8, 8)], {}),

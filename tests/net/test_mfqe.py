@@ -51,9 +51,9 @@ def test_recorded_outputs(network: MFQE) -> None:
     for found, name in zip(compensated, ("warped_prev", "warped_next"), strict=True):
         torch.testing.assert_close(found, recorded(name), rtol=0, atol=1e-5)
     assert torch.equal(network(clip()), y)
-    for neighbour, names in ((0, ("flow_0", "flow_1")), (2, ("flow_2", "flow_3"))):
-        moved, flows = network.motion.compensate(clip()[:, 1], clip()[:, neighbour])
-        assert torch.equal(moved, compensated[neighbour // 2])
+    for neighbor, names in ((0, ("flow_0", "flow_1")), (2, ("flow_2", "flow_3"))):
+        moved, flows = network.motion.compensate(clip()[:, 1], clip()[:, neighbor])
+        assert torch.equal(moved, compensated[neighbor // 2])
         for flow, name in zip(flows[1:], names, strict=True):
             torch.testing.assert_close(flow, recorded(name), rtol=0, atol=1e-6)
 
@@ -168,7 +168,7 @@ def test_it_starts_near_the_identity_with_signals_that_do_not_die_out(enhancer: 
         ({"enhancer": "plain", "batch_norm": True}, [32] * 7 + [16]),
     ],
 )
-def test_batch_normalisation(arguments: dict[str, Any], norms: list[int]) -> None:
+def test_batch_normalization(arguments: dict[str, Any], norms: list[int]) -> None:
     network = MFQE(**arguments)
     assert [module.num_features for module in network.modules() if isinstance(module, nn.BatchNorm2d)] == norms
     assert network(torch.rand(2, 3, 1, 8, 8)).shape == (2, 1, 8, 8)

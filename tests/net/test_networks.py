@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from powerqe.algorithm.inference import Tiled
+from powerqe.inference.tiled import Tiled
 from powerqe.net import NETWORKS, build_network, load_weights, save_weights
 from powerqe.net.export import export, one_size
 
@@ -206,7 +206,7 @@ def test_any_size(name: str, size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("stands", [False, True])
 @torch.no_grad()
 def test_tiles_make_the_whole(name: str, stands: bool, monkeypatch: pytest.MonkeyPatch):
-    """algorithm/inference.py: a network says `multiple` if it strides, takes means through GlobalMean, and that is all.
+    """inference/tiled.py: a network says `multiple` if it strides, takes means through GlobalMean, and that is all.
 
     In float64, so that no rounding hides a pixel that sees too little, or is made large by a threshold. The picture is
     long, so that it has several tiles however far the network looks.

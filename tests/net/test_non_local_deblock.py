@@ -12,7 +12,7 @@ from torch import Tensor
 
 from powerqe.net import load_weights, non_local_deblock
 from powerqe.net.non_local_deblock import NonLocalDeblock
-from powerqe.utils.colour import luma
+from powerqe.utils.image.color import luma
 
 RECORDED = np.load(Path(__file__).parents[1] / "data/cisr_nonlocal.npz")
 
@@ -85,10 +85,10 @@ def test_formula(channels: int, contrast: float, bandwidth: float | None) -> Non
         torch.testing.assert_close(255 * picture, by_the_formula(network, a, r), rtol=3e-5, atol=1e-3)
 
 
-def test_grey_pictures_are_taken_as_they_are() -> None:
+def test_gray_pictures_are_taken_as_they_are() -> None:
     a, r = 255 * pictures(7, 9)
-    grey = [255 * luma(picture / 255).round(decimals=7) for picture in (a, r)]
-    torch.testing.assert_close(make(in_channels=1).block_edges(*grey), make().block_edges(a, r))
+    gray = [255 * luma(picture / 255).round(decimals=7) for picture in (a, r)]
+    torch.testing.assert_close(make(in_channels=1).block_edges(*gray), make().block_edges(a, r))
 
 
 def test_an_edge_of_the_picture_alone_is_a_block_edge() -> None:

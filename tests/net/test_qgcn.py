@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from powerqe.net import build_network, load_weights
 from powerqe.net.qgcn import QCN, QGCN, Thumbnail
 from powerqe.utils.codecs.jpeg_tables import quant_tables, read_tables
-from powerqe.utils.components import validate_component
 from powerqe.utils.errors import UserError
+from powerqe.utils.options.components import validate_component
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORDED = {"QCN": ROOT / "tests/data/qcn.npz", "QGCN": ROOT / "../shared/fixtures/qgcn.npz"}

@@ -78,7 +78,7 @@ def test_channels_come_before_frames() -> None:
 
 @torch.no_grad()
 def test_only_frames_of_the_clip_differ() -> None:
-    """Each frame has its part in the result, and one further away than the centre is not added to it."""
+    """Each frame has its part in the result, and one further away than the center is not added to it."""
     network, clip = small(radius=2), torch.rand(1, 5, 1, 16, 16)
     for frame in range(5):
         changed = clip.clone()

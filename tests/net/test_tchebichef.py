@@ -27,7 +27,7 @@ def one_channel(image: Tensor) -> Tensor:
 
 
 def photo_like(height: int, width: int, seed: int = 3, batch: int = 1) -> Tensor:
-    """Colour images with smooth, textured and blocky parts."""
+    """Color images with smooth, textured and blocky parts."""
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.rand(batch, 3, 5, 6, generator=generator)
     image = torch.nn.functional.interpolate(coarse, (height, width), mode="bicubic")

@@ -13,7 +13,7 @@ from powerqe.utils.codecs.base import CODECS, check_quality
 class AVIF:
     """AVIF (AV1 Image File Format 1.1: an AV1 key frame) with the quality factor of libavif.
 
-    A grey image is coded as RGB with equal channels. The size counts the whole file.
+    A gray image is coded as RGB with equal channels. The size counts the whole file.
 
     Args:
         subsampling: of the chroma.

@@ -5,7 +5,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 
 from powerqe.utils.errors import UserError
-from powerqe.utils.registry import Registry
+from powerqe.utils.options.registry import Registry
 
 CODECS = Registry("codec", package="powerqe.utils.codecs")
 
@@ -22,7 +22,7 @@ class Codec(Protocol):
     quality_range: ClassVar[tuple[int, int]]
 
     def compress(self, image: np.ndarray, quality: int) -> tuple[np.ndarray, int]:
-        """Encode and decode a uint8 (H, W, 3) RGB or (H, W, 1) grey image.
+        """Encode and decode a uint8 (H, W, 3) RGB or (H, W, 1) gray image.
 
         Returns the decoded image, of the same shape, and the size of the bit stream in bytes. Raises
         `UserError` when the codec has no such quality or cannot hold an image of this size.

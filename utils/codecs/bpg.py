@@ -10,7 +10,7 @@ import numpy as np
 
 from powerqe.utils.codecs.base import CODECS, check_quality
 from powerqe.utils.errors import UserError
-from powerqe.utils.image_io import read_image, write_image
+from powerqe.utils.image.io import read_image, write_image
 
 _SETTINGS = ("-m", "1", "-b", "8", "-f", "420", "-c", "ycbcr")
 
@@ -20,7 +20,7 @@ class BPG:
     """BPG: an HEVC intra picture in a small container, 8 bit, 4:2:0, full-range BT.601 YCbCr, fastest level.
 
     That is `bpgenc -m 1 -b 8 -f 420 -c ycbcr -q QP` and `bpgdec -b 8`, as PowerQE's data have always been made.
-    A grey image is coded as RGB with equal channels: bpgdec writes RGB only. The size counts the whole file.
+    A gray image is coded as RGB with equal channels: bpgdec writes RGB only. The size counts the whole file.
 
     Args:
         folder: of the programs bpgenc and bpgdec; null: where the system finds programs (PATH).

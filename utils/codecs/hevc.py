@@ -7,7 +7,7 @@ import numpy as np
 
 from powerqe.utils.codecs.base import CODECS, check_quality, too_large
 from powerqe.utils.codecs.ycbcr import from_i420, to_i420
-from powerqe.utils.pyav import pyav
+from powerqe.utils.video.pyav import pyav
 
 _CTU = 64  # pixels; x265 takes smaller coding tree units in pictures below this size
 _BT601, _FULL_RANGE = 5, 2  # FFmpeg's AVCOL_SPC_BT470BG and AVCOL_RANGE_JPEG, written into the stream
@@ -34,8 +34,8 @@ _X265 = {
 class HEVC:
     """One HEVC intra picture (ITU-T H.265, Main Still Picture profile, 8 bit, 4:2:0), coded by x265.
 
-    The quantisation parameter is the same everywhere in the picture, with deblocking and SAO as x265 has them.
-    Colours are full-range BT.601 YCbCr (see `powerqe.utils.codecs.ycbcr`), as in BPG; a grey image is the luma. Sides are
+    The quantization parameter is the same everywhere in the picture, with deblocking and SAO as x265 has them.
+    Colors are full-range BT.601 YCbCr (see `powerqe.utils.codecs.ycbcr`), as in BPG; a gray image is the luma. Sides are
     padded to even numbers and at least 64 by repeating the last pixels, and cut again.
 
     Figures are not those of BPG or HM at equal QP and belong into a column of their own: bpgenc by its
@@ -43,7 +43,7 @@ class HEVC:
 
     Args:
         preset: of x265, from fast to slow; veryfast is that of `bpgenc -m 1`. From "slow" on rate-distortion
-            optimised quantisation makes files smaller and the PSNR at equal QP lower.
+            optimized quantization makes files smaller and the PSNR at equal QP lower.
 
     Raises:
         UserError: no PyAV, or one without x265.

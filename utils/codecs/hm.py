@@ -12,8 +12,8 @@ from pathlib import Path
 
 from powerqe.utils.codecs.hm_log import parse_log, parse_version
 from powerqe.utils.errors import UserError
-from powerqe.utils.frames import FrameInfo
-from powerqe.utils.yuv import Geometry, YUVReader, count_frames
+from powerqe.utils.video.frame_records import FrameInfo
+from powerqe.utils.video.yuv import Geometry, YUVReader, count_frames
 
 PROGRAMS = ("TAppEncoderStatic", "TAppEncoder")
 VARIABLE = "HM_ENCODER"

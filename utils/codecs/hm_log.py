@@ -11,7 +11,7 @@ planes have the PSNR inf. After the decibels there may be more: times, reference
 import re
 
 from powerqe.utils.errors import UserError
-from powerqe.utils.frames import FrameInfo
+from powerqe.utils.video.frame_records import FrameInfo
 
 _PICTURE = re.compile(
     r"POC\s+(?P<poc>\d+)\s[^(]*\(\s*(?P<type>[IPBipb])-SLICE,(?:\s*nQP\s+-?\d+)?\s*QP\s+(?P<qp>-?\d+)\s*\)"

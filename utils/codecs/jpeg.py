@@ -20,7 +20,7 @@ class JPEG:
     """Baseline JPEG (ITU-T T.81) with the quality factor and tables of libjpeg.
 
     Args:
-        subsampling: of the chroma; a grey image has none.
+        subsampling: of the chroma; a gray image has none.
         encoder: the library that encodes and decodes.
     """
 

@@ -66,21 +66,21 @@ def dominant_quality(image: np.ndarray, distinct: float = DISTINCT) -> Dominant:
     within 1, and nothing where there was nothing. Between 40 and 50 one was.
 
     Args:
-        image: uint8 (H, W, 1) grey or (H, W, 3) RGB, of which the luma is judged.
+        image: uint8 (H, W, 1) gray or (H, W, 3) RGB, of which the luma is judged.
         distinct: see `DISTINCT`.
     """
-    grey = full_range_luma(image)
-    last = last_compression(grey)
+    gray = full_range_luma(image)
+    last = last_compression(gray)
     limit = QUALITIES[-1]
     if last.depth >= DIP:
         limit = min(limit, last.quality - 2)  # next to the last one, its own dip ends
-    earlier = _most_distinct(grey, limit)
+    earlier = _most_distinct(gray, limit)
     if earlier is not None and earlier.distinct >= distinct:
         return Dominant(earlier.dip.quality, earlier.shift, earlier.dip.depth, True, "")
     remark = ""
     if last.depth < DIP:
         remark = f"no trace of JPEG: its change by JPEG has no dip of {DIP:g} at any quality factor"
-    elif _detail(grey) < LEAST_DETAIL:
+    elif _detail(gray) < LEAST_DETAIL:
         remark = "hardly any detail, which every quality factor leaves as it is"
     return Dominant(last.quality, (0, 0), last.depth, not remark, remark)
 
@@ -91,21 +91,21 @@ def _depths(changes: Mapping[int, float]) -> dict[int, float]:
     return dict(zip(qualities[1:-1], (logs[:-2] + logs[2:] - 2 * logs[1:-1]).tolist(), strict=True))
 
 
-def _detail(grey: np.ndarray) -> float:
+def _detail(gray: np.ndarray) -> float:
     """Mean square of what is left of the picture without the means of its blocks."""
-    coefficients = _coefficients(_whole_blocks(grey[..., 0]))
+    coefficients = _coefficients(_whole_blocks(gray[..., 0]))
     return float(np.square(coefficients[:, 1:]).sum() / max(1, coefficients.size))
 
 
-def _most_distinct(grey: np.ndarray, limit: int) -> _Earlier | None:
+def _most_distinct(gray: np.ndarray, limit: int) -> _Earlier | None:
     """The dip up to a quality factor that stands out most on a position of the blocks other than the last one's.
 
     The pictures themselves and the last compression make small dips, which are much the same on all positions.
     """
     shifts = [shift for shift in np.ndindex(_BLOCK, _BLOCK) if shift != (0, 0)]
-    if min(grey.shape[:2]) < 2 * _BLOCK or limit < QUALITIES[0]:
+    if min(gray.shape[:2]) < 2 * _BLOCK or limit < QUALITIES[0]:
         return None
-    depths = np.array([list(_depths(_quantization(grey[row:, column:, 0])).values()) for row, column in shifts])
+    depths = np.array([list(_depths(_quantization(gray[row:, column:, 0])).values()) for row, column in shifts])
     depths = depths[:, : limit - QUALITIES[0] + 1]
     residual = depths - np.median(depths, axis=0)
     spread = _MAD * np.median(np.abs(residual), axis=0) + _SMALLEST_SPREAD
@@ -114,13 +114,13 @@ def _most_distinct(grey: np.ndarray, limit: int) -> _Earlier | None:
     return _Earlier(Dip(QUALITIES[int(number)], float(depths[place, number])), shifts[place], distinct)
 
 
-def _quantization(grey: np.ndarray) -> dict[int, float]:
+def _quantization(gray: np.ndarray) -> dict[int, float]:
     """Mean squared change of a picture (H, W) by each quality factor, as the quantization of its coefficients tells.
 
     What rounds to uint8 and clips afterwards is left out; it matters only where hardly anything changes. One
     histogram for each of the 64 frequencies and a table of what each step does to each value give all at once.
     """
-    blocks = _whole_blocks(grey)
+    blocks = _whole_blocks(gray)
     bins = np.rint(np.abs(_coefficients(blocks)) * _BINS).astype(np.int32).clip(max=_LARGEST * _BINS)
     ends = bins.max(axis=0) + 1  # high frequencies are small: most of the table is not needed for them
     starts = np.cumsum(ends) - ends
@@ -133,16 +133,16 @@ def _quantization(grey: np.ndarray) -> dict[int, float]:
     return {q: float(by_step[frequencies, _steps(q)].sum()) / blocks.size for q in qualities}
 
 
-def _whole_blocks(grey: np.ndarray) -> np.ndarray:
-    return grey[: grey.shape[0] // _BLOCK * _BLOCK, : grey.shape[1] // _BLOCK * _BLOCK]
+def _whole_blocks(gray: np.ndarray) -> np.ndarray:
+    return gray[: gray.shape[0] // _BLOCK * _BLOCK, : gray.shape[1] // _BLOCK * _BLOCK]
 
 
 def _coefficients(blocks: np.ndarray) -> np.ndarray:
     """DCT of each block, (number of blocks, 64)."""
     height, width = blocks.shape
     transform = _transform()
-    centred = blocks.astype(np.float32) - 128
-    columns = np.matmul(transform, centred.reshape(height // _BLOCK, _BLOCK, width))
+    centerd = blocks.astype(np.float32) - 128
+    columns = np.matmul(transform, centerd.reshape(height // _BLOCK, _BLOCK, width))
     both = np.matmul(columns.reshape(-1, _BLOCK), transform.T)  # (block row, frequency, block column) x frequency
     return (
         both.reshape(height // _BLOCK, _BLOCK, width // _BLOCK, _BLOCK)

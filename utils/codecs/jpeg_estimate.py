@@ -43,11 +43,11 @@ def last_compression(image: np.ndarray) -> Dip:
 
     At the right quality factor and at some higher ones whose steps divide its steps (90 for 50) there are dips; the
     lowest of those that are at least a third as deep as the deepest is taken. Around 50, where the tables of
-    neighbours are nearly the same, it can be one off. Drawings and even areas, in which there is little to change, can
+    neighbors are nearly the same, it can be one off. Drawings and even areas, in which there is little to change, can
     look like a JPEG that they are not.
 
     Args:
-        image: uint8 (H, W, 1) grey or (H, W, 3) RGB; a block of the JPEG begins at the top left pixel.
+        image: uint8 (H, W, 1) gray or (H, W, 3) RGB; a block of the JPEG begins at the top left pixel.
     """
     changes = _log_changes(_middle(image))
     depths = _depths(changes)
@@ -66,14 +66,14 @@ def dips(image: np.ndarray) -> dict[int, float]:
     """For each quality factor q in `QUALITIES` log c(q - 1) + log c(q + 1) - 2 log c(q), c the change by JPEG.
 
     Args:
-        image: uint8 (H, W, 1) grey or (H, W, 3) RGB, of which the luma is judged: how the file kept the chroma does
+        image: uint8 (H, W, 1) gray or (H, W, 3) RGB, of which the luma is judged: how the file kept the chroma does
             not matter then. Blocks of the JPEG to be found begin at its top left pixel.
     """
     return _depths(_log_changes(image))
 
 
 def full_range_luma(image: np.ndarray) -> np.ndarray:
-    """The luma that JPEG files keep, uint8 (H, W, 1), of grey (H, W, 1) or RGB (H, W, 3)."""
+    """The luma that JPEG files keep, uint8 (H, W, 1), of gray (H, W, 1) or RGB (H, W, 3)."""
     return image if image.shape[2] == 1 else cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)[..., None]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from powerqe.utils.errors import UserError
-from powerqe.utils.image_io import Buffer, is_jpeg, jpeg_segments
+from powerqe.utils.image.io import Buffer, is_jpeg, jpeg_segments
 
 # ITU-T T.81 annex K, tables K.1 and K.2: the steps of quality factor 50.
 _LUMA = (
@@ -43,10 +43,10 @@ def quant_tables(quality: int, channels: int) -> np.ndarray:
 
     Args:
         quality: 1 (worst) to 100.
-        channels: 3 for colour, 1 for grey.
+        channels: 3 for color, 1 for gray.
 
     Returns:
-        float32 (2, 8, 8), luma and chroma; of grey (1, 8, 8). Steps 1 to 255, natural order.
+        float32 (2, 8, 8), luma and chroma; of gray (1, 8, 8). Steps 1 to 255, natural order.
 
     Raises:
         UserError: no such quality factor.
@@ -87,11 +87,11 @@ def read_tables(file: str | os.PathLike[str] | Buffer, name: str | None = None) 
 
     Returns:
         float32 (2, 8, 8), the tables of the first and of the second component (luma and chroma, unless the file
-        holds RGB); of a grey picture (1, 8, 8). Natural order.
+        holds RGB); of a gray picture (1, 8, 8). Natural order.
 
     Raises:
         UserError: no such file, no JPEG, truncated or damaged, or of a kind that is not supported: lossless,
-            hierarchical, with arithmetic codes, of more than 8 bits, or neither grey nor of three components.
+            hierarchical, with arithmetic codes, of more than 8 bits, or neither gray nor of three components.
     """
     if isinstance(file, (str, os.PathLike)):
         name = name or str(file)
@@ -164,7 +164,7 @@ def _read_frame(code: int, content: Buffer) -> dict[int, int]:
     count = content[5]
     if count not in (1, 3):
         kind = " (CMYK)" if count == 4 else ""
-        raise UserError(f"found a JPEG of {count} components{kind}, expected grey (1) or colour (3); convert it")
+        raise UserError(f"found a JPEG of {count} components{kind}, expected gray (1) or color (3); convert it")
     selectors = {content[at]: content[at + 2] for at in range(6, 6 + 3 * count, 3)}
     if len(selectors) < count:
         raise _damaged("two components of one number")

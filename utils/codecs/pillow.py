@@ -7,7 +7,7 @@ from PIL import Image, features
 
 from powerqe.utils.codecs.base import too_large
 from powerqe.utils.errors import UserError
-from powerqe.utils.image_io import Buffer
+from powerqe.utils.image.io import Buffer
 
 
 def require(feature: str, codec: str) -> None:
@@ -27,7 +27,7 @@ def orientation(data: Buffer) -> int:
 def compress(image: np.ndarray, file_format: str, **options: int | str) -> tuple[np.ndarray, int]:
     """Write an image in a format and read it back, see `Codec.compress`.
 
-    Formats without grey images get three equal channels; their luma is the result.
+    Formats without gray images get three equal channels; their luma is the result.
 
     Args:
         image: uint8 (H, W, 1 or 3).

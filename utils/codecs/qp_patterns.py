@@ -1,4 +1,4 @@
-"""The QP of every frame in low-delay P coding: some frames are coded better than their neighbours, on purpose."""
+"""The QP of every frame in low-delay P coding: some frames are coded better than their neighbors, on purpose."""
 
 from collections.abc import Callable
 from typing import NamedTuple

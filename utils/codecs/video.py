@@ -1,7 +1,7 @@
 """Encoders for sequences out of PyAV: HEVC (x265), H.264 (x264) and AV1 (SVT-AV1), low delay and constant QP.
 
-All code one intra picture and then P pictures that refer to earlier ones only, at a constant quantiser without rate
-control, adaptive quantisation or psycho-visual tuning, on one thread, so that the same frames make the same stream.
+All code one intra picture and then P pictures that refer to earlier ones only, at a constant quantizer without rate
+control, adaptive quantization or psycho-visual tuning, on one thread, so that the same frames make the same stream.
 Figures are not those of the reference encoders at equal QP and belong into a column of their own.
 """
 
@@ -17,9 +17,9 @@ from powerqe.utils.codecs.qp_patterns import frame_qps
 from powerqe.utils.codecs.video_libraries import LIBRARIES, RATE, Settings, code, options
 from powerqe.utils.codecs.x265_zones import zone_shift, zones
 from powerqe.utils.errors import UserError
-from powerqe.utils.frames import FrameInfo
-from powerqe.utils.pyav import pixel_format, pyav, x265_tree_size
-from powerqe.utils.yuv import Frame, Geometry, YUVReader, YUVWriter
+from powerqe.utils.video.frame_records import FrameInfo
+from powerqe.utils.video.pyav import pixel_format, pyav, x265_tree_size
+from powerqe.utils.video.yuv import Frame, Geometry, YUVReader, YUVWriter
 
 
 class SequenceCodec(Protocol):
@@ -137,9 +137,9 @@ class LibraryCodec:
 def _encoder_version(name: str) -> str:
     """What x265 and x264 write about themselves into the stream, or FFmpeg's name of the encoder."""
     library, stream = LIBRARIES[name], BytesIO()
-    grey = np.full((64, 128), 128, np.uint8)
+    gray = np.full((64, 128), 128, np.uint8)
     settings = {key: value for key, value in library.settings.items() if key != "info"}
-    frame = Frame(grey, grey[:32, :64], grey[:32, :64])
+    frame = Frame(gray, gray[:32, :64], gray[:32, :64])
     list(code(library, library.preset, settings, [frame], Geometry(128, 64), stream))
     found = re.search(rb"x265 \(build \d+\) - [!-9;-~]+|x264 - core [!-~]+", stream.getvalue())
     return found[0].decode().replace(" - ", " ") if found else library.encoder.removeprefix("lib")

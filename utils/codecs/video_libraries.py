@@ -9,8 +9,8 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from powerqe.utils.errors import UserError
-from powerqe.utils.pyav import from_picture, pixel_format, pyav, to_picture
-from powerqe.utils.yuv import Frame, Geometry
+from powerqe.utils.video.pyav import from_picture, pixel_format, pyav, to_picture
+from powerqe.utils.video.yuv import Frame, Geometry
 
 RATE = Fraction(30)
 """Frames per second, written into the stream; constant QP does not depend on it."""

@@ -13,7 +13,7 @@ from powerqe.utils.codecs.base import CODECS, check_quality
 class WebP:
     """Lossy WebP (RFC 9649: a VP8 key frame, always 4:2:0) with the quality factor of libwebp.
 
-    A grey image is coded as RGB with equal channels; WebP has no other way.
+    A gray image is coded as RGB with equal channels; WebP has no other way.
 
     Args:
         method: effort of the encoder, 0 (fast) to 6; 4 is what libwebp and OpenCV take.

@@ -8,7 +8,7 @@ import numpy as np
 
 from powerqe.utils.codecs.video_libraries import LIBRARIES, Settings, code
 from powerqe.utils.errors import UserError
-from powerqe.utils.yuv import Frame, Geometry
+from powerqe.utils.video.yuv import Frame, Geometry
 
 _ZONE, _COUNT = 6, 12
 _QP, _LOW_QP = 40, 10

@@ -8,28 +8,28 @@ pixels and lies in their middle; on the way back the chroma is interpolated line
 import cv2
 import numpy as np
 
-from powerqe.utils.colour import YCBCR
+from powerqe.utils.image.color import YCBCR
 
 _TO_YCBCR = np.array(YCBCR, np.float32)
 _TO_RGB = np.linalg.inv(_TO_YCBCR)
-_CENTRE = 128
+_CENTER = 128
 
 
 def to_i420(image: np.ndarray) -> np.ndarray:
     """The planes of an image one below the other, as FFmpeg lays out yuv420p.
 
     Args:
-        image: uint8 (H, W, 3) RGB or (H, W, 1) grey, H and W even. Grey is Y, with neutral chroma.
+        image: uint8 (H, W, 3) RGB or (H, W, 1) gray, H and W even. Gray is Y, with neutral chroma.
 
     Returns:
         uint8 (3/2 H, W): Y, then Cb and Cr, each row of which is half a row of the array.
     """
     height, width, channels = image.shape
     if channels == 1:
-        chroma = np.full((height // 2, width), _CENTRE, np.uint8)
+        chroma = np.full((height // 2, width), _CENTER, np.uint8)
         return np.concatenate([image[..., 0], chroma])
     planes = image.astype(np.float32) @ _TO_YCBCR.T
-    chroma = planes[..., 1:].reshape(height // 2, 2, width // 2, 2, 2).mean(axis=(1, 3)) + _CENTRE
+    chroma = planes[..., 1:].reshape(height // 2, 2, width // 2, 2, 2).mean(axis=(1, 3)) + _CENTER
     packed = np.concatenate([planes[..., 0].ravel(), chroma.transpose(2, 0, 1).ravel()])
     return _rounded(packed).reshape(height * 3 // 2, width)
 
@@ -40,7 +40,7 @@ def from_i420(planes: np.ndarray, channels: int) -> np.ndarray:
     luma = planes[:height, :, None]
     if channels == 1:
         return luma
-    chroma = planes[height:].reshape(2, height // 2, width // 2).transpose(1, 2, 0).astype(np.float32) - _CENTRE
+    chroma = planes[height:].reshape(2, height // 2, width // 2).transpose(1, 2, 0).astype(np.float32) - _CENTER
     chroma = cv2.resize(np.ascontiguousarray(chroma), (width, height), interpolation=cv2.INTER_LINEAR)
     return _rounded(np.concatenate([luma, chroma], axis=2, dtype=np.float32) @ _TO_RGB.T)
 

@@ -9,7 +9,7 @@ be None. One that judges a whole set has a method `pool`, which makes the value 
 each of its pictures, (N, ...), and `caveat`, which says what to know of a value of so many pictures.
 """
 
-from powerqe.utils.registry import Registry
+from powerqe.utils.options.registry import Registry
 
 METRICS = Registry("metric", package="powerqe.utils.metrics")
 

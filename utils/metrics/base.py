@@ -5,12 +5,12 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field
 
-from powerqe.utils.colour import luma
 from powerqe.utils.errors import UserError
+from powerqe.utils.image.color import luma
 
 Channel = Annotated[
     Literal["all", "y"],
-    Field(description="all: the picture's own channels; y: BT.601 studio-range luma, unrounded (grey counts as Y)"),
+    Field(description="all: the picture's own channels; y: BT.601 studio-range luma, unrounded (gray counts as Y)"),
 ]
 Border = Annotated[int, Field(ge=0, description="pixels that are left out at each side")]
 Rounding = Annotated[
@@ -51,7 +51,7 @@ class Preparation:
             (N, C', H', W') each, float32, 0 ... 255 (and beyond, unclamped).
 
         Raises:
-            UserError: the sizes differ, the border leaves nothing, or luma is asked of neither RGB nor grey.
+            UserError: the sizes differ, the border leaves nothing, or luma is asked of neither RGB nor gray.
         """
         result, target = self.pixels(result, target)
         return self.select(result), self.select(target)
@@ -82,9 +82,9 @@ class Preparation:
     def describe(self, channels: int) -> str:
         """The convention in words, for pictures of this many channels: "RGB, uint8", "Y, uint8, border 2"."""
         border = f", border {self.border}" if self.border else ""
-        return f"{self.colour(channels)}, {self.rounding}{border}"
+        return f"{self.color(channels)}, {self.rounding}{border}"
 
-    def colour(self, channels: int) -> str:
+    def color(self, channels: int) -> str:
         """What the compared channels are called."""
         if self.channel == "y":
             return "Y"
@@ -100,18 +100,18 @@ def luma_pixels(pixels: torch.Tensor) -> torch.Tensor:
     if pixels.shape[1] == 1:
         return pixels
     if pixels.shape[1] != 3:
-        raise UserError(f"metric: found {pixels.shape[1]} channels, expected RGB or grey to take the luma of")
+        raise UserError(f"metric: found {pixels.shape[1]} channels, expected RGB or gray to take the luma of")
     return luma(pixels / PEAK) * PEAK
 
 
 def rgb_pixels(pixels: torch.Tensor) -> torch.Tensor:
-    """RGB, (N, C, H, W) -> (N, 3, H, W); grey gives three equal channels.
+    """RGB, (N, C, H, W) -> (N, 3, H, W); gray gives three equal channels.
 
     Raises:
         UserError: neither one nor three channels.
     """
     if pixels.shape[1] not in (1, 3):
-        raise UserError(f"metric: found {pixels.shape[1]} channels, expected RGB or grey")
+        raise UserError(f"metric: found {pixels.shape[1]} channels, expected RGB or gray")
     return pixels.expand(-1, 3, -1, -1)
 
 

@@ -23,9 +23,9 @@ class FID:
 
     Each picture becomes 2048 features; the distance is that of two normal distributions with the features' means
     and covariances. It judges a set: the row of a single image has none. Fewer pictures than features make it larger,
-    so that only distances of sets of one size can be compared. Grey pictures enter as three equal channels.
+    so that only distances of sets of one size can be compared. Gray pictures enter as three equal channels.
 
-    Computed with the network of pyiqa (extra iqa, non-commercial licence).
+    Computed with the network of pyiqa (extra iqa, non-commercial license).
 
     Args:
         border: pixels left out at each side.
@@ -53,7 +53,7 @@ class FID:
             target: the same shape.
 
         Raises:
-            UserError: neither grey nor RGB, or as `Preparation` says.
+            UserError: neither gray nor RGB, or as `Preparation` says.
             MetricUnavailable: the network cannot be applied.
         """
         return torch.stack([self._features(pixels) for pixels in self._prepare.pixels(result, target)], dim=1)
@@ -87,7 +87,7 @@ class FID:
 def frechet_distance(x: torch.Tensor, y: torch.Tensor) -> float:
     """|m - n|^2 + tr(A + B - 2 (A B)^(1/2)) of the means m, n and the (unbiased) covariances A, B of two sets.
 
-    A and B are X'X and Y'Y of the centred, scaled features. The eigenvalues of A B are the squares of the singular
+    A and B are X'X and Y'Y of the centerd, scaled features. The eigenvalues of A B are the squares of the singular
     values of X Y', whose sum thus is the trace of the root: no root of a singular 2048 x 2048 matrix is needed, which
     A B is as long as there are no more pictures than features.
 
@@ -107,5 +107,5 @@ def frechet_distance(x: torch.Tensor, y: torch.Tensor) -> float:
 def _root_of_covariance(features: torch.Tensor) -> torch.Tensor:
     """X with X'X = covariance, (N, D) -> (min(N, D), D)."""
     count, dimensions = features.shape
-    centred = (features - features.mean(dim=0)) / (count - 1) ** 0.5
-    return torch.linalg.qr(centred, mode="r").R if count > dimensions else centred
+    centerd = (features - features.mean(dim=0)) / (count - 1) ** 0.5
+    return torch.linalg.qr(centerd, mode="r").R if count > dimensions else centerd

@@ -1,6 +1,6 @@
 """Metrics that pyiqa computes, by name: NIQE, PI, MA, DISTS, MUSIQ and every other that judges single pictures.
 
-pyiqa comes with the extra `pip install 'powerqe[iqa]'`. Its licence, PolyForm Noncommercial 1.0.0, is not PowerQE's:
+pyiqa comes with the extra `pip install 'powerqe[iqa]'`. Its license, PolyForm Noncommercial 1.0.0, is not PowerQE's:
 it allows non-commercial use only. It downloads the weights of a metric when that is first used, into pyiqa's folder
 in torch.hub's cache; a file that was put there by hand does as well.
 """
@@ -15,10 +15,10 @@ from powerqe.utils.errors import UserError
 from powerqe.utils.metrics import METRICS, MetricUnavailable
 from powerqe.utils.metrics.base import PEAK, Border, Preparation, Rounding, rgb_pixels
 from powerqe.utils.metrics.foreign import foreign
-from powerqe.utils.registry import nearest
+from powerqe.utils.options.registry import nearest
 
 ABSENT = (
-    "pyiqa is not installed; pip install 'powerqe[iqa]', if its licence suits you: "
+    "pyiqa is not installed; pip install 'powerqe[iqa]', if its license suits you: "
     "PolyForm Noncommercial 1.0.0, for non-commercial use only"
 )
 
@@ -71,7 +71,7 @@ def version() -> str:
 class PyIQA:
     """Base of the metrics below, each of which says which metric of pyiqa it is.
 
-    Judges RGB; grey pictures enter as three equal channels.
+    Judges RGB; gray pictures enter as three equal channels.
 
     Args:
         border: pixels left out at each side, beside those that the metric leaves out itself.
@@ -99,7 +99,7 @@ class PyIQA:
         """Score of each picture, (N,) float64, of one or two (N, C, H, W) in [0, 1], C = 1 or 3.
 
         Raises:
-            UserError: neither grey nor RGB, or as `Preparation` says.
+            UserError: neither gray nor RGB, or as `Preparation` says.
             MetricUnavailable: pyiqa cannot judge this picture; mostly it is too small.
         """
         if self.needs_target and target is not None:
@@ -129,7 +129,7 @@ class NIQE(_FromOneFile):
     """Distance of the luma's statistics from undamaged photographs'; no ground truth, lower is better; extra iqa.
 
     A. Mittal, R. Soundararajan, A. C. Bovik, "Making a 'Completely Blind' Image Quality Analyzer", IEEE SPL 20(3),
-    2013. A picture needs 96x96 pixels. Computed by pyiqa (extra iqa, non-commercial licence).
+    2013. A picture needs 96x96 pixels. Computed by pyiqa (extra iqa, non-commercial license).
     """
 
     name = "niqe"
@@ -141,7 +141,7 @@ class MA(_FromOneFile):
     """Ma et al.'s no-reference metric (NRQM), 0 to 10; no ground truth, higher is better; extra iqa.
 
     C. Ma, C.-Y. Yang, X. Yang, M.-H. Yang, "Learning a No-Reference Quality Metric for Single-Image
-    Super-Resolution", CVIU 158, 2017. Computed by pyiqa (extra iqa, non-commercial licence).
+    Super-Resolution", CVIU 158, 2017. Computed by pyiqa (extra iqa, non-commercial license).
     """
 
     name = "nrqm"
@@ -155,7 +155,7 @@ class PI(PyIQA):
     Y. Blau, R. Mechrez, R. Timofte, T. Michaeli, L. Zelnik-Manor, "The 2018 PIRM Challenge on Perceptual Image
     Super-Resolution", ECCVW 2018. Of studio-range luma, without 4 pixels at each side; the metrics MA and NIQE judge
     full-range luma and the whole picture, so PI does not follow from them. Computed by pyiqa (extra iqa,
-    non-commercial licence).
+    non-commercial license).
     """
 
     name = "pi"
@@ -167,7 +167,7 @@ class DISTS(PyIQA):
     """Distance of structure and texture in deep features; 0 for equal pictures, lower is better; extra iqa.
 
     K. Ding, K. Ma, S. Wang, E. P. Simoncelli, "Image Quality Assessment: Unifying Structure and Texture Similarity",
-    IEEE TPAMI 44(5), 2022. Computed by pyiqa (extra iqa, non-commercial licence).
+    IEEE TPAMI 44(5), 2022. Computed by pyiqa (extra iqa, non-commercial license).
     """
 
     name = "dists"
@@ -181,7 +181,7 @@ class MUSIQ(PyIQA):
 
     J. Ke, Q. Wang, Y. Wang, P. Milanfar, F. Yang, "MUSIQ: Multi-Scale Image Quality Transformer", ICCV 2021.
     Trained on KonIQ-10k; on other data were musiq-ava, musiq-paq2piq and musiq-spaq (`type: IQA`). Computed by
-    pyiqa (extra iqa, non-commercial licence).
+    pyiqa (extra iqa, non-commercial license).
     """
 
     name = "musiq"
@@ -192,7 +192,7 @@ class MUSIQ(PyIQA):
 class IQA(PyIQA):
     """Any metric of pyiqa that judges single pictures, by its name there; extra iqa.
 
-    pyiqa says whether it needs a ground truth and which values are better. Its licence is non-commercial.
+    pyiqa says whether it needs a ground truth and which values are better. Its license is non-commercial.
 
     Args:
         metric: its name.

@@ -35,7 +35,7 @@ _SHORTEST_SIDE = {"alex": 31, "vgg": 16, "squeeze": 17}  # below it a pooling la
 class LPIPS:
     """Distance of deep features, version 0.1; 0 for equal pictures, lower is better.
 
-    Judges RGB; grey pictures enter as three equal channels. The linear weights on the features come with the
+    Judges RGB; gray pictures enter as three equal channels. The linear weights on the features come with the
     lpips package, the ImageNet backbone does not: it is read from `weights`, or from torchvision's cache,
     which downloads it when it is not there yet.
 
@@ -65,7 +65,7 @@ class LPIPS:
         """LPIPS of each picture, (N,) float64, of two (N, C, H, W) in [0, 1], C = 1 or 3.
 
         Raises:
-            UserError: neither grey nor RGB, too small for the backbone, or as `Preparation` says.
+            UserError: neither gray nor RGB, too small for the backbone, or as `Preparation` says.
         """
         result, target = map(rgb_pixels, self._prepare(result, target))
         height, width = result.shape[-2:]

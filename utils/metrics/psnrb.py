@@ -17,7 +17,7 @@ _BLOCK = 8  # of JPEG's transform
 
 Form = Annotated[
     Literal["fbcnn", "qgcn"],
-    Field(description="in colour, block edges are sought in: fbcnn: the rounded luma; qgcn: R, G and B, summed"),
+    Field(description="in color, block edges are sought in: fbcnn: the rounded luma; qgcn: R, G and B, summed"),
 ]
 Count = Annotated[
     Literal["published", "actual"],
@@ -29,16 +29,16 @@ Count = Annotated[
 class PSNRB:
     """PSNR-B = 10 log10(255^2 / (MSE + BEF)), the blocking effect factor BEF measured on the result alone.
 
-    D_B is the mean squared step between neighbouring pixels that a block edge separates, D_C that between all
-    other neighbours; BEF = eta (D_B - D_C), with eta = log2(8) / log2(min(H, W)) where D_B > D_C and 0 elsewhere.
+    D_B is the mean squared step between neighboring pixels that a block edge separates, D_C that between all
+    other neighbors; BEF = eta (D_B - D_C), with eta = log2(8) / log2(min(H, W)) where D_B > D_C and 0 elsewhere.
     Blocks are 8x8 and counted from the picture's top left corner, whatever `border` takes away. Without any
     block edge (no side over 8) PSNR-B is PSNR. Infinite when there is neither an error nor a visible edge.
 
-    Colour: BEF is a matter of one channel, and the papers carried it over in two ways (`form`).
+    Color: BEF is a matter of one channel, and the papers carried it over in two ways (`form`).
 
     Sides that are no multiple of 8: the authors' count of H (W / 8 - 1) pairs across vertical edges is a fraction
     then. All published tables divide by it, so it is the default: only with it do the plain-JPEG rows of
-    LIVE1 come out to the printed digits. `count: actual` divides by the pairs that are there (LIVE1 grey,
+    LIVE1 come out to the printed digits. `count: actual` divides by the pairs that are there (LIVE1 gray,
     QF 10-40: 0.006 to 0.015 dB higher; much more on pictures of a few blocks). Equal on multiples of 8.
 
     Args:
@@ -46,7 +46,7 @@ class PSNRB:
         border: pixels left out at each side.
         rounding: "uint8", "float" or "unclamped".
         form: "fbcnn", MSE of RGB and BEF of the result's rounded luma; "qgcn", BEF with the squared steps summed
-            over R, G and B, so about three times as large. No difference in grey and with `channel: y`.
+            over R, G and B, so about three times as large. No difference in gray and with `channel: y`.
         count: "published" or "actual".
 
     Raises:
@@ -75,7 +75,7 @@ class PSNRB:
         """PSNR-B of each picture, (N,) float64, of two (N, C, H, W) in [0, 1].
 
         Raises:
-            UserError: neither grey nor RGB in the "fbcnn" form, or as `Preparation` says.
+            UserError: neither gray nor RGB in the "fbcnn" form, or as `Preparation` says.
         """
         result, target = self._prepare.pixels(result, target)
         mse = mean_square(self._prepare.select(result) - self._prepare.select(target))
@@ -84,8 +84,8 @@ class PSNRB:
 
     def describe(self, channels: int) -> str:
         """The convention, for pictures of this many channels; the published count goes without saying."""
-        colour = self._prepare.colour(channels) != "Y"
-        edges = f", BEF of {'Y' if self._form == 'fbcnn' else 'RGB'}" if colour else ""
+        color = self._prepare.color(channels) != "Y"
+        edges = f", BEF of {'Y' if self._form == 'fbcnn' else 'RGB'}" if color else ""
         count = ", actual count" if self._count == "actual" else ""
         return self._prepare.describe(channels) + edges + count
 
@@ -98,7 +98,7 @@ class PSNRB:
 
 
 class _Steps(NamedTuple):
-    """Squared steps between neighbours along one direction, (N,) float64, and how many pairs they come from."""
+    """Squared steps between neighbors along one direction, (N,) float64, and how many pairs they come from."""
 
     at_edges: torch.Tensor
     elsewhere: torch.Tensor
@@ -120,7 +120,7 @@ def _blocking_effect(picture: torch.Tensor, first_edge: int, count: Count) -> to
 
 
 def _steps(picture: torch.Tensor, first_edge: int, count: Count) -> _Steps:
-    """The steps between horizontal neighbours of (N, C, H, W), summed over channels."""
+    """The steps between horizontal neighbors of (N, C, H, W), summed over channels."""
     height, width = picture.shape[-2:]
     squares = picture.diff(dim=-1).square()
     edges = squares[..., first_edge::_BLOCK]

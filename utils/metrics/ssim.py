@@ -46,7 +46,7 @@ Window = Annotated[
 
 @METRICS.register()
 class SSIM:
-    """Mean structural similarity, 1 for equal pictures; in colour, the mean of the channels.
+    """Mean structural similarity, 1 for equal pictures; in color, the mean of the channels.
 
     Equation 13 of the paper with C1 = (0.01 x 255)^2 and C2 = (0.03 x 255)^2, averaged over the positions at
     which the window lies wholly inside the picture ("valid" area). Values under different windows must
@@ -57,8 +57,8 @@ class SSIM:
         border: pixels left out at each side, before the window is laid.
         rounding: "uint8", "float" or "unclamped".
         window: "gaussian11", 11x11 Gaussian with sigma 1.5 and population covariance (the original, FBCNN,
-            BasicSR); "uniform8", flat 8x8, population covariance (QGCN's grey tables); "uniform7", flat 7x7,
-            sample covariance (scikit-image's default, QGCN's colour LIVE1 rows).
+            BasicSR); "uniform8", flat 8x8, population covariance (QGCN's gray tables); "uniform7", flat 7x7,
+            sample covariance (scikit-image's default, QGCN's color LIVE1 rows).
     """
 
     unit = ""

@@ -33,7 +33,7 @@ class Case(NamedTuple):
 
 
 def authors_case() -> Case:
-    """The check of the authors' operator: offsets that lead all taps of a 3x3 kernel to its centre."""
+    """The check of the authors' operator: offsets that lead all taps of a 3x3 kernel to its center."""
     image = torch.arange(18.0).reshape(1, 2, 3, 3)
     offset = torch.tensor([[y, x] for y in (1.0, 0.0, -1.0) for x in (1.0, 0.0, -1.0)]).reshape(1, 18, 1, 1)
     tensors = {"input": image, "offset": offset.repeat(1, 2, 3, 3), "weight": torch.ones(1, 2, 3, 3)}

@@ -88,7 +88,7 @@ def test_published_weights_tell_what_they_are_for(run: Run) -> None:
     code, _, err = run("edsr-bsds500-x2", "-o", "x2.onnx")
     assert code == 0, err
     told = {each.key: each.value for each in onnx.load("x2.onnx").metadata_props}
-    assert (told["task"], told["colour"], told["scale"], told["licence"]) == ("sr", "rgb", "2", "Apache-2.0")
+    assert (told["task"], told["color"], told["scale"], told["license"]) == ("sr", "rgb", "2", "Apache-2.0")
     session = onnxruntime.InferenceSession("x2.onnx", providers=["CPUExecutionProvider"])
     assert session.run(["image"], {"x": np.zeros((3, 3, 5, 6), np.float32)})[0].shape == (3, 3, 10, 12)
 
@@ -122,7 +122,7 @@ def test_arguments_of_the_forward(run: Run, tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (("no-such",), "no weights file or name no-such"),
-        (("fbcnn-bsds500-colour",), "did you mean 'fbcnn-bsds500-color'"),
+        (("fbcnn-bsds500-color",), "did you mean 'fbcnn-bsds500-color'"),
         (("gone/tiny.pt",), "no weights file gone/tiny.pt"),
         (("tiny.safetensors", "-o", "."), "is a folder"),
         (("tiny.safetensors", "-o", "tiny.safetensors/x.onnx"), "nothing can be written in"),

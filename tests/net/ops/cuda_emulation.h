@@ -1,7 +1,7 @@
 // Enough of CUDA to run the kernels of net/ops/dcn on the CPU: test_dcn_emulated.py compiles the very same sources with
 // this file in front of them. The operators become `powerqe_emulated::...` for tensors on the CPU.
 //
-// The threads of a block are fibres that change places at __syncthreads(). They run in ascending order from one barrier
+// The threads of a block are fibers that change places at __syncthreads(). They run in ascending order from one barrier
 // to the next or, with EMULATED_ORDER=descending, the other way round: a missing barrier gives wrong numbers in one of
 // the two.
 // Shared memory is new for every block, as large as asked for (so that a sanitizer sees what goes beyond), and full of
@@ -51,51 +51,51 @@ inline std::string wish(const char* variable, const char* otherwise) {
 
 constexpr size_t kStack = 128 * 1024;
 
-struct Fibre {
+struct Fiber {
   ucontext_t context;
   std::vector<char> stack = std::vector<char>(kStack);
   bool is_done = false;
 };
 
-static std::vector<Fibre> fibres;
+static std::vector<Fiber> fibers;
 static ucontext_t scheduler;
 static unsigned current;
 static std::function<void()> work;
 static unsigned char* shared_memory;
 
-inline void leave(Fibre& fibre) { swapcontext(&fibre.context, &scheduler); }
+inline void leave(Fiber& fiber) { swapcontext(&fiber.context, &scheduler); }
 
-inline void run_fibre() {
+inline void run_fiber() {
   work();
-  fibres[current].is_done = true;
-  leave(fibres[current]);
+  fibers[current].is_done = true;
+  leave(fibers[current]);
 }
 
 // Lets one thread go on to its next barrier, or to its end.
 inline void resume(unsigned thread) {
-  Fibre& fibre = fibres[current = thread];
+  Fiber& fiber = fibers[current = thread];
   threadIdx = dim3(thread);
-  swapcontext(&scheduler, &fibre.context);
+  swapcontext(&scheduler, &fiber.context);
 }
 
 inline void run_block() {
   const unsigned count = blockDim.x;
-  if (fibres.size() < count) fibres = std::vector<Fibre>(count);
+  if (fibers.size() < count) fibers = std::vector<Fiber>(count);
   for (unsigned i = 0; i < count; ++i) {
-    Fibre& fibre = fibres[i];
-    fibre.is_done = false;
-    getcontext(&fibre.context);
-    fibre.context.uc_stack.ss_sp = fibre.stack.data();
-    fibre.context.uc_stack.ss_size = kStack;
-    fibre.context.uc_link = nullptr;
-    makecontext(&fibre.context, run_fibre, 0);
+    Fiber& fiber = fibers[i];
+    fiber.is_done = false;
+    getcontext(&fiber.context);
+    fiber.context.uc_stack.ss_sp = fiber.stack.data();
+    fiber.context.uc_stack.ss_size = kStack;
+    fiber.context.uc_link = nullptr;
+    makecontext(&fiber.context, run_fiber, 0);
   }
   for (bool all_done = false; !all_done;) {
     unsigned done = 0;
     for (unsigned i = 0; i < count; ++i) {
       const unsigned thread = wish("EMULATED_ORDER", "ascending") == "descending" ? count - 1 - i : i;
       resume(thread);
-      done += fibres[thread].is_done;
+      done += fibers[thread].is_done;
     }
     all_done = done == count;
     require(all_done || done == 0, "a thread ended while others wait at a barrier");
@@ -128,7 +128,7 @@ void launch(Kernel kernel, dim3 blocks, dim3 threads, const Arguments&... argume
 
 }  // namespace emulation
 
-inline void __syncthreads() { emulation::leave(emulation::fibres[emulation::current]); }
+inline void __syncthreads() { emulation::leave(emulation::fibers[emulation::current]); }
 
 #define DCN_LAUNCH(kernel, blocks, threads, stream, ...) \
   ((void)(stream), emulation::launch(kernel, blocks, threads, __VA_ARGS__))

@@ -63,7 +63,7 @@ def test_gives_the_recorded_results(
 
 
 def test_the_authors_simple_check(backend: str, device: str) -> None:
-    """Offsets that lead every tap to the centre."""
+    """Offsets that lead every tap to the center."""
     offset = torch.tensor([[dy, dx] for dy in (1, 0, -1) for dx in (1, 0, -1)]).double().reshape(1, 18, 1, 1)
     image = torch.arange(18.0, dtype=torch.float64).reshape(1, 2, 3, 3)
     weight = torch.ones(1, 2, 3, 3, dtype=torch.float64)

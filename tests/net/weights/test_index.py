@@ -10,7 +10,7 @@ import torch
 
 from powerqe.net import build_network, load_weights, save_weights
 from powerqe.net.weights import Entry, entries, find, spec
-from powerqe.net.weights.card import read_card
+from powerqe.net.weights.cards import read_card
 from powerqe.net.weights.index import known_weights, write_index
 from powerqe.utils.checkpoint import save_checkpoint
 from powerqe.utils.errors import UserError
@@ -19,7 +19,7 @@ from powerqe.utils.files import sha256_of
 TINY = {"type": "ARCNN", "hidden_channels": [4, 4], "kernel_sizes": [3, 1, 3]}
 CARD = """# {name}
 
-ARCNN, 1,234 parameters, {bytes:,} bytes. Licence: MIT.
+ARCNN, 1,234 parameters, {bytes:,} bytes. License: MIT.
 SHA-256 `{sha256}`
 For: jpeg, qf 10 / 20, rgb
 
@@ -36,7 +36,7 @@ For: jpeg, qf 10 / 20, rgb
 
 
 def publish(folder: Path, name: str, url: str = "") -> Path:
-    """Weights and card in a folder, as powerqe.algorithm.publish writes them."""
+    """Weights and card in a folder, as powerqe.evaluation.publish writes them."""
     path = folder / f"{name}.safetensors"
     save_weights(build_network(TINY), path, {"network": json.dumps(TINY)})
     card = CARD.format(name=name, bytes=path.stat().st_size, sha256=sha256_of(path))
@@ -76,9 +76,9 @@ def test_every_file_has_an_entry_and_is_the_one_it_tells_of(root):
             entry.parameters,
         )
         if "in_channels" in spec(path):
-            assert entry.colour == {1: "y", 3: "rgb"}[spec(path)["in_channels"]]
+            assert entry.color == {1: "y", 3: "rgb"}[spec(path)["in_channels"]]
         assert entry.scale == spec(path).get("scale", 1)
-        assert entry.licence == "Apache-2.0"
+        assert entry.license == "Apache-2.0"
         assert entry.figures, entry.name
 
 
@@ -139,7 +139,7 @@ def test_the_working_folders_weights_count_before_the_shipped(here):
     names = [entry.name for entry in entries()]
     assert names == sorted(set(names))
     assert {"tiny-one", "arcnn-bsds500-qf10", "dcad-bsds500-qf10"} <= set(names)
-    assert next(entry for entry in entries() if entry.name == "arcnn-bsds500-qf10").licence == "MIT"
+    assert next(entry for entry in entries() if entry.name == "arcnn-bsds500-qf10").license == "MIT"
 
 
 @pytest.mark.parametrize(("url", "command"), [("http://host/a", "fetch tiny-one$"), ("", "fetch tiny-one --from FOLD")])

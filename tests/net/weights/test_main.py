@@ -13,13 +13,13 @@ from threading import Thread
 
 import pytest
 
-from powerqe.net.weights.card import read_card
+from powerqe.net.weights.cards import read_card
 from powerqe.net.weights.index import write_index
 from powerqe.utils.files import sha256_of
 
 CARD = """# {name}
 
-{method}, 1,234 parameters, {bytes:,} bytes. Licence: MIT.
+{method}, 1,234 parameters, {bytes:,} bytes. License: MIT.
 SHA-256 `{sha256}`
 For: {purpose}
 {download}

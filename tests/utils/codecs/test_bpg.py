@@ -101,7 +101,7 @@ def test_a_program_for_another_machine(folder, picture):
 
 
 def test_a_decoder_that_gives_another_image(folder, tmp_path, picture):
-    from powerqe.utils.image_io import write_image
+    from powerqe.utils.image.io import write_image
 
     write_image(tmp_path / "other.png", picture(48, 72))
     write_program(folder / "bpgdec", f"cp '{tmp_path}/other.png' \"$4\"")

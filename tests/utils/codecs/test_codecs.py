@@ -8,8 +8,8 @@ import pytest
 from PIL import features
 
 from powerqe.utils.codecs import CODECS, JPEG, check_quality
-from powerqe.utils.components import build, validate_component
 from powerqe.utils.errors import UserError
+from powerqe.utils.options.components import build, validate_component
 
 SPECS = {
     "JPEG by OpenCV": {"type": "JPEG"},
@@ -53,11 +53,11 @@ def test_channels_stay_in_place(codec):
 
 
 @pytest.mark.parametrize("level", [0, 100, 255])
-def test_grey_levels_stay_in_place(codec, level):
+def test_gray_levels_stay_in_place(codec, level):
     """An error of a range (16 ... 235 taken for 0 ... 255) would show at the ends."""
-    grey = np.full((20, 20, 1), level, np.uint8)
+    gray = np.full((20, 20, 1), level, np.uint8)
     quality = QUALITIES[codec.quality_name][-1]
-    for image in (grey, np.repeat(grey, 3, axis=2)):
+    for image in (gray, np.repeat(gray, 3, axis=2)):
         np.testing.assert_allclose(codec.compress(image, quality)[0].astype(int), image, atol=1)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from powerqe.utils.codecs.hevc import HEVC
 from powerqe.utils.errors import UserError
-from powerqe.utils.image_io import read_image
+from powerqe.utils.image.io import read_image
 
 av = pytest.importorskip("av")
 SHARED = Path(__file__).resolve().parents[3] / "../shared"
@@ -42,7 +42,7 @@ def units(stream: bytes) -> dict[int, Bits]:
     return {unit[0] >> 1 & 63: Bits(unit[2:]) for unit in stream.replace(b"\0\0\0\1", b"\0\0\1").split(b"\0\0\1")[1:]}
 
 
-def quantisation(stream: bytes) -> tuple[int, bool]:
+def quantization(stream: bytes) -> tuple[int, bool]:
     """QP of the slice, and whether blocks may have another one (7.3.2.3 and 7.3.6.1; SAO is on)."""
     pps, header = units(stream)[PPS], units(stream)[IDR]
     pps.ue(), pps.ue(), pps.u(1)
@@ -60,7 +60,7 @@ def quantisation(stream: bytes) -> tuple[int, bool]:
 
 @pytest.mark.parametrize("quality", [0, 1, 22, 37, 42, 51])
 def test_the_qp_is_the_one_asked_for_in_the_whole_picture(quality, picture):
-    assert quantisation(HEVC().encode(picture(90, 70), quality)) == (quality, False)
+    assert quantization(HEVC().encode(picture(90, 70), quality)) == (quality, False)
 
 
 def test_profile_is_main_still_picture_of_all_sizes(picture):
@@ -90,8 +90,8 @@ def test_parrots(psnr):
     assert size == pytest.approx(6260, rel=0.03)
 
 
-def test_the_stream_alone_says_the_colours():
-    """Another decoder, which goes by the range and the matrix in the stream, sees the same colour."""
+def test_the_stream_alone_says_the_colors():
+    """Another decoder, which goes by the range and the matrix in the stream, sees the same color."""
     image = np.full((64, 64, 3), [200, 60, 30], np.uint8)
     decoder = av.CodecContext.create("hevc", "r")
     (frame,) = (frame for item in (av.Packet(HEVC().encode(image, 4)), None) for frame in decoder.decode(item))

@@ -7,7 +7,7 @@ import pytest
 
 from powerqe.utils.codecs.hm import HM
 from powerqe.utils.errors import UserError
-from powerqe.utils.yuv import Geometry, YUVReader
+from powerqe.utils.video.yuv import Geometry, YUVReader
 
 STANDIN = """#!{python}
 import sys

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from powerqe.utils.codecs.hm_log import parse_log, parse_version
 from powerqe.utils.errors import UserError
-from powerqe.utils.frames import FrameInfo
+from powerqe.utils.video.frame_records import FrameInfo
 
 LOG = """
 HM software: Encoder Version [16.5] (including RExt)[Linux][GCC 4.8.4][64 bit]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from powerqe.utils.codecs import JPEG
-from powerqe.utils.image_io import list_images, read_image
+from powerqe.utils.image.io import list_images, read_image
 
 SHARED = Path(__file__).resolve().parents[3] / "../shared"
 

@@ -11,7 +11,7 @@ from powerqe.utils.codecs import JPEG
 from powerqe.utils.codecs import jpeg_dominant as dominant
 from powerqe.utils.codecs.jpeg_dominant import dominant_quality
 from powerqe.utils.codecs.jpeg_estimate import DIP
-from powerqe.utils.colour import luma_uint8
+from powerqe.utils.image.color import luma_uint8
 
 
 @cache
@@ -44,7 +44,7 @@ def test_otherwise_it_is_the_last_one(first, last):
     assert found.dip > 4 * DIP
 
 
-def test_colour_is_judged_by_its_luma():
+def test_color_is_judged_by_its_luma():
     found = dominant_quality(compressed(compressed(photograph(color=True), 10), 50, (4, 4)))
     assert found.quality == pytest.approx(10, abs=1)
     assert found.shift == (4, 4)

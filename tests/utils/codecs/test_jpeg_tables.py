@@ -145,7 +145,7 @@ def test_definition_before_the_first_scan_of_a_component_counts() -> None:
 
 # --------------------------------------------------------------------------- what cannot be read
 
-GREY = (dqt(FLAT[3]), frame({1: 0}), scan(1))
+GRAY = (dqt(FLAT[3]), frame({1: 0}), scan(1))
 
 
 @pytest.mark.parametrize(
@@ -153,12 +153,12 @@ GREY = (dqt(FLAT[3]), frame({1: 0}), scan(1))
     [
         (b"", "no JPEG file"),
         (b"\x89PNG\r\n\x1a\n" + bytes(50), "no JPEG file, so it names no quantization tables"),
-        (jpeg(*GREY)[:-2], "truncated"),
+        (jpeg(*GRAY)[:-2], "truncated"),
         (written()[:-2], "truncated"),
         (written()[:300], "truncated"),
         (b"\xff\xd8\xff\xdb", "truncated"),
         (b"\xff\xd8\xff\xdb\x00", "truncated"),
-        (written("CMYK"), r"4 components \(CMYK\), expected grey \(1\) or colour \(3\)"),
+        (written("CMYK"), r"4 components \(CMYK\), expected gray \(1\) or color \(3\)"),
         (jpeg(dqt(FLAT[3]), frame({1: 0, 2: 0}), scan(1, 2)), "2 components, expected"),
         (jpeg(dqt(FLAT[3]), frame({1: 0}, 0xC1, bits=12), scan(1)), "of 12 bits, expected 8"),
         (jpeg(dqt(FLAT[3]), frame({1: 0}, 0xC9), scan(1)), "arithmetic codes, expected Huffman"),
@@ -172,14 +172,14 @@ GREY = (dqt(FLAT[3]), frame({1: 0}), scan(1))
         (jpeg(dqt(FLAT[3]), scan(1), frame({1: 0})), "before its quantization table is defined"),
         (jpeg(dqt(FLAT[3])), "no frame, or a component without a scan"),
         (jpeg(dqt(FLAT[3]), frame({1: 0, 2: 0, 3: 0}), scan(1)), "no frame, or a component without a scan"),
-        (jpeg(dqt(FLAT[3][:-1]), *GREY[1:]), "a quantization table is cut off"),
-        (jpeg(dqt(b"\x20" + bytes(192)), *GREY[1:]), "a quantization table is cut off"),
-        (jpeg(dqt(table(0, [0] + [1] * 63)), *GREY[1:]), "a quantization step of 0"),
-        (jpeg(GREY[0], segment(0xC0, b"\x08\x00"), GREY[2]), "the frame header is cut off"),
-        (jpeg(GREY[0], segment(0xC0, b"\x08\x00\x10\x00\x10\x03\x01\x11\x00"), GREY[2]), "the frame header is cut off"),
-        (jpeg(GREY[0], segment(0xC0, b"\x08\x00\x10\x00\x10\x03" + b"\x01\x11\x00" * 3), GREY[2]), "of one number"),
-        (jpeg(*GREY[:2], segment(0xDA, b"")), "a scan header is cut off"),
-        (jpeg(*GREY[:2], segment(0xDA, b"\x02\x01\x00")), "a scan header is cut off"),
+        (jpeg(dqt(FLAT[3][:-1]), *GRAY[1:]), "a quantization table is cut off"),
+        (jpeg(dqt(b"\x20" + bytes(192)), *GRAY[1:]), "a quantization table is cut off"),
+        (jpeg(dqt(table(0, [0] + [1] * 63)), *GRAY[1:]), "a quantization step of 0"),
+        (jpeg(GRAY[0], segment(0xC0, b"\x08\x00"), GRAY[2]), "the frame header is cut off"),
+        (jpeg(GRAY[0], segment(0xC0, b"\x08\x00\x10\x00\x10\x03\x01\x11\x00"), GRAY[2]), "the frame header is cut off"),
+        (jpeg(GRAY[0], segment(0xC0, b"\x08\x00\x10\x00\x10\x03" + b"\x01\x11\x00" * 3), GRAY[2]), "of one number"),
+        (jpeg(*GRAY[:2], segment(0xDA, b"")), "a scan header is cut off"),
+        (jpeg(*GRAY[:2], segment(0xDA, b"\x02\x01\x00")), "a scan header is cut off"),
     ],
 )
 def test_unsupported_and_damaged(data: bytes, problem: str, tmp_path) -> None:

@@ -15,7 +15,7 @@ from powerqe.utils.codecs.video import LIBRARIES, LibraryCodec
 from powerqe.utils.codecs.video_libraries import code
 from powerqe.utils.codecs.x265_zones import zone_shift, zones
 from powerqe.utils.errors import UserError
-from powerqe.utils.yuv import Geometry, YUVReader
+from powerqe.utils.video.yuv import Geometry, YUVReader
 
 
 def compress(codec: LibraryCodec, path: Path, quality: int, count: int | None = None, **geometry):

@@ -8,7 +8,7 @@ from powerqe.utils.codecs.ycbcr import from_i420, to_i420
 
 
 @given(st.tuples(*[st.integers(0, 255)] * 3))
-def test_a_colour_is_that_of_jpeg(rgb):
+def test_a_color_is_that_of_jpeg(rgb):
     """ITU-T T.871: the same as OpenCV's conversion, which is the one of libjpeg, up to its rounding."""
     image = np.full((2, 4, 3), rgb, np.uint8)
     y, cr, cb = cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb)[0, 0].astype(int)
@@ -36,7 +36,7 @@ def test_chroma_is_interpolated_between_the_middles_of_its_pixels():
     np.testing.assert_allclose(red, np.tile(128 + 1.402 * np.array([-20, -10, 10, 20]), (2, 1)), atol=0.51)
 
 
-def test_grey_is_the_luma():
+def test_gray_is_the_luma():
     image = np.random.default_rng(0).integers(0, 256, (4, 6, 1), np.uint8)
     planes = to_i420(image)
     assert (planes[4:] == 128).all()

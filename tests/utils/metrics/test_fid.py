@@ -13,7 +13,7 @@ from powerqe.utils.metrics.fid import FID, frechet_distance
 
 
 def gaussian(count: int, dimensions: int, seed: int = 0) -> torch.Tensor:
-    """Features of which each dimension has its own mean and spread, and neighbours are correlated."""
+    """Features of which each dimension has its own mean and spread, and neighbors are correlated."""
     generator = torch.Generator().manual_seed(seed)
     values = torch.randn(count, dimensions, generator=generator) * torch.linspace(0.5, 2, dimensions)
     return values + 0.5 * values.roll(1, dims=1) + torch.linspace(-1, 1, dimensions) * seed
@@ -117,8 +117,8 @@ def test_preparation_and_convention(standin):
     assert torch.equal(metric(result + 0.4 / 255, target), metric(result, target))
     inner = (..., slice(3, -3), slice(3, -3))
     assert torch.equal(FID(border=3)(result, target), metric(result[inner], target[inner]))
-    grey = pictures(channels=1)
-    assert torch.equal(metric(grey, grey), metric(grey.expand(-1, 3, -1, -1), grey.expand(-1, 3, -1, -1)))
+    gray = pictures(channels=1)
+    assert torch.equal(metric(gray, gray), metric(gray.expand(-1, 3, -1, -1), gray.expand(-1, 3, -1, -1)))
     with pytest.raises(UserError, match="compare equal sizes"):
         metric(result, target[..., 1:])
 

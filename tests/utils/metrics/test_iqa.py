@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from powerqe.utils.components import build, validate_component
 from powerqe.utils.errors import UserError
 from powerqe.utils.metrics import METRICS, MetricUnavailable
 from powerqe.utils.metrics.iqa import DISTS, IQA, MA, MUSIQ, NIQE, PI
+from powerqe.utils.options.components import build, validate_component
 
 ALONE = {"NIQE": False, "PI": False, "MA": True, "MUSIQ": True}
 """Metrics that need no ground truth: is higher better?"""
@@ -69,7 +69,7 @@ def test_convention_names_version_and_metric(standin, metric, pyiqas):
     assert metric(border=4, rounding="float").describe(1) == f"Y, float, border 4, pyiqa 9.9 {pyiqas}"
 
 
-def test_grey_is_three_equal_channels(standin):
+def test_gray_is_three_equal_channels(standin):
     result, target = pictures(channels=1)
     assert NIQE()(result).tolist() == about(means(result))
     assert DISTS()(result, target).tolist() == about(means(result) - 2 * means(target))

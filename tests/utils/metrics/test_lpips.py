@@ -85,7 +85,7 @@ def test_result_is_rounded_and_shaved(metric, squeezenet):
     torch.testing.assert_close(shaved(result, target), metric(result[inner], target[inner]), rtol=1e-5, atol=1e-7)
 
 
-def test_grey_is_three_equal_channels(metric):
+def test_gray_is_three_equal_channels(metric):
     result, target = pictures(channels=1)
     assert torch.equal(metric(result, target), metric(result.expand(-1, 3, -1, -1), target.expand(-1, 3, -1, -1)))
 

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skimage.metrics import peak_signal_noise_ratio
 
-from powerqe.utils.colour import luma
-from powerqe.utils.components import validate_component
 from powerqe.utils.errors import UserError
+from powerqe.utils.image.color import luma
 from powerqe.utils.metrics import METRICS
 from powerqe.utils.metrics.psnr import PSNR
+from powerqe.utils.options.components import validate_component
 
 
 def pictures(seed: int, channels: int = 3, number: int = 2, height: int = 19, width: int = 13) -> list[torch.Tensor]:

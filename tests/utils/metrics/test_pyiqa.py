@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from powerqe.utils.image_io import write_image
+from powerqe.utils.image.io import write_image
+from powerqe.utils.image.tensors import to_image
 from powerqe.utils.metrics import METRICS, MetricUnavailable
 from powerqe.utils.metrics.fid import FID, frechet_distance
 from powerqe.utils.metrics.iqa import IQA, MA, NIQE
-from powerqe.utils.tensors import to_image
 
-# The extra [iqa] is no part of [test]: it brings transformers, datasets and more, and a non-commercial licence.
+# The extra [iqa] is no part of [test]: it brings transformers, datasets and more, and a non-commercial license.
 pyiqa = pytest.importorskip("pyiqa", reason="pyiqa is not installed (pip install 'powerqe[iqa]')")
 
 NAMED = ("NIQE", "MA", "PI", "DISTS", "MUSIQ")
@@ -49,8 +49,8 @@ def test_agrees_with_our_own_metrics():
     result, target = pictures()
     ours = METRICS["PSNR"]()(result, target)
     assert IQA(metric="psnr")(result, target).item() == pytest.approx(ours.item(), abs=1e-4)  # they add 1e-8 to MSE
-    grey = pictures(channels=1)
-    assert IQA(metric="ssim")(*grey).item() == pytest.approx(METRICS["SSIM"]()(*grey).item(), abs=1e-4)
+    gray = pictures(channels=1)
+    assert IQA(metric="ssim")(*gray).item() == pytest.approx(METRICS["SSIM"]()(*gray).item(), abs=1e-4)
     inner = METRICS["PSNR"](border=5, rounding="float")(*(image / 2 for image in (result, target)))
     halves = IQA(metric="psnr", border=5, rounding="float")(result / 2, target / 2)
     assert halves.item() == pytest.approx(inner.item(), abs=1e-3)
@@ -104,8 +104,8 @@ def test_niqe_from_a_file_and_from_the_cache(offline, tmp_path):
     assert torch.equal(NIQE()(result), from_file)
     assert torch.equal(NIQE()(result + 0.3 / 255), from_file)
     assert torch.equal(NIQE(border=2)(result), NIQE()(result[..., 2:-2, 2:-2]))
-    grey = result[:, :1]
-    torch.testing.assert_close(NIQE()(grey), NIQE()(grey.expand(-1, 3, -1, -1)))
+    gray = result[:, :1]
+    torch.testing.assert_close(NIQE()(gray), NIQE()(gray.expand(-1, 3, -1, -1)))
     with pytest.raises(MetricUnavailable, match="niqe of pyiqa cannot judge a picture of 90x197: "):
         NIQE()(result[..., :90, :])
 

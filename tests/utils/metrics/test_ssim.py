@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from skimage import data
 from skimage.metrics import structural_similarity
 
-from powerqe.utils.colour import luma_uint8
 from powerqe.utils.errors import UserError
+from powerqe.utils.image.color import luma_uint8
 from powerqe.utils.metrics.ssim import SSIM, Window
 
 SCIKIT_IMAGE: dict[Window, dict] = {
@@ -28,9 +28,9 @@ def noisy(image: np.ndarray, strength: float, seed: int = 0) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("window", "paper"), [("gaussian11", "fb"), ("uniform8", "qgcn")])
-@pytest.mark.parametrize(("channels", "colour"), [(1, "gray"), (3, "color")])
-def test_golden_values(score, golden, window: Window, paper: str, channels: int, colour: str):
-    expected = golden[f"{paper}_{colour}"][1]
+@pytest.mark.parametrize(("channels", "color"), [(1, "gray"), (3, "color")])
+def test_golden_values(score, golden, window: Window, paper: str, channels: int, color: str):
+    expected = golden[f"{paper}_{color}"][1]
     assert score("SSIM", channels=channels, window=window) == pytest.approx(expected, abs=1e-6)
 
 

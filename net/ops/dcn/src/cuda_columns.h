@@ -1,6 +1,6 @@
 // Columns of samples for a block of pixels, for products of matrices of any kind, and what the backward pass makes of
 // the gradients of such columns. Everything of one (image, offset group, tap, pixel) is one thread's, so all sums but
-// that of the input's gradient have a fixed order. Neighbouring threads have neighbouring pixels.
+// that of the input's gradient have a fixed order. Neighboring threads have neighboring pixels.
 #pragma once
 
 #include "cuda_sampling.h"

@@ -73,7 +73,7 @@ struct Tile {
   }
 
   // Calls body(first place in an array of the output's size, first place in the tile, count) for each run of pixels
-  // that are neighbours in both.
+  // that are neighbors in both.
   template <class Body>
   void for_runs(const Geometry& g, const Body& body) const {
     if (columns == g.out_w) return body(top * g.out_w, 0, count);
@@ -278,7 +278,7 @@ void sample(const T* plane, const Geometry& g, const Samples<A, I>& s, const A* 
 }
 
 // What the corners of one channel and one tap give: the column, and the sums over the channels that become the
-// gradients of offset and mask. Differences before products: neighbouring pixels are nearly equal.
+// gradients of offset and mask. Differences before products: neighboring pixels are nearly equal.
 template <class T, class A, class I>
 void gather(const T* plane, const Geometry& g, const Samples<A, I>& s, const A* modulation, const A* grad_column,
             int64_t width, A* column, A* sum_y, A* sum_x, A* sum_mask) {

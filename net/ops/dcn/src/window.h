@@ -296,7 +296,7 @@ inline Four sums_of(Eight a, Eight b, Eight c) {
 }
 
 // What the corners of one tap give: the columns, and what is to be added to the gradients of offset and mask, four
-// numbers a pixel: y, x, mask, nothing. Differences before products: neighbouring pixels are nearly equal.
+// numbers a pixel: y, x, mask, nothing. Differences before products: neighboring pixels are nearly equal.
 inline void gather8(const Window& window, const float* modulation, const float* grad_column, int64_t count,
                     float* column, int64_t pitch, float* sums) {
   for (int64_t p = 0; p < count; ++p) {

@@ -1,1 +1,0 @@
-"""Enhancing files: what `python enhance.py` does, and demo.py."""

@@ -1,1 +1,0 @@
-"""One page that compares experiments: what `python -m powerqe.algorithm.report` does."""

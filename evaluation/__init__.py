@@ -1,0 +1,1 @@
+"""How a network is JUDGED: metrics over test sets, result tables, videos, reports."""

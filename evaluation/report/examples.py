@@ -1,0 +1,188 @@
+"""Pictures of a report: crops of the best, the median and the worst image, of all methods side by side.
+
+The enhanced pictures are those that test.py saved. The compressed and the original ones are read from the data set,
+which is made again from the options that stand in results.json: that is one way for folders, stores and pictures that
+are compressed on the fly.
+"""
+
+import base64
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from powerqe.dataset import build_dataset
+from powerqe.evaluation.crops import most_damaged
+from powerqe.evaluation.evaluate import enlarged
+from powerqe.evaluation.report.reader import Comparison, Entry, Image, Metric
+from powerqe.evaluation.report.summary import COMPRESSED
+from powerqe.utils.errors import UserError
+from powerqe.utils.image.io import encode_image, read_image
+from powerqe.utils.image.resize import area_downsample
+from powerqe.utils.image.tensors import to_image, to_tensor
+from powerqe.utils.options.components import validate_component
+from powerqe.utils.text_table import digits_of, number
+
+BYTES = 6_000_000
+"""That all crops of a page may take, however hard they are to compress."""
+SIDES = (32, 96)
+"""Of a crop, in pixels: at least, at most. The page shows them about twice as large."""
+OVERVIEW = 600
+"""Pixels of the longer side of the whole picture, at most."""
+_BYTES_PER_PIXEL = 4  # three colors that do not compress, in base64
+
+
+class Tile(NamedTuple):
+    """One crop: whose, its scores, and the picture as a data URI."""
+
+    name: str
+    scores: str
+    picture: str
+
+
+class Window(NamedTuple):
+    """Where the crops are, in percent of the whole picture."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+
+class Strip(NamedTuple):
+    """One image: the whole of it, and its crops."""
+
+    title: str
+    overview: str
+    window: Window
+    side: int
+    tiles: list[Tile]
+
+
+def strips(comparison: Comparison, set_name: str) -> tuple[list[Strip], list[str]]:
+    """The best, the median and the worst image of a set by what the best method gains there, and notes.
+
+    They are of the quality that most methods were tested at.
+    """
+    metric = comparison.main
+    entries = comparison.at(set_name, comparison.common(set_name))
+    best = best_of(entries, metric) if metric else None
+    if metric is None or best is None:
+        return [], [f"{set_name}: no crops, because no image has a gain (no ground truth, or no metric of images)"]
+    found, notes = [], []
+    side = _side(comparison)
+    for rank, label in _chosen(best, metric):
+        gain = number(_gain(best.images[label], metric), digits_of(metric.unit), sign=True)
+        title = f"{rank}: {label}, {metric.name} {gain} {metric.unit}".rstrip() + f" by {best.method}"
+        try:
+            found.append(_strip(entries, comparison.metrics, label, title, side, notes))
+        except UserError as error:
+            notes.append(f"{set_name}, {label}: no crops; {error}")
+    return found, notes
+
+
+def best_of(entries: Sequence[Entry], metric: Metric) -> Entry | None:
+    """The method with the largest mean gain; None if none has a gain."""
+    sign = -1 if metric.higher_is_better is False else 1
+    gains = {entry.method: sign * entry.gain(metric.name) for entry in entries}
+    known = [entry for entry in entries if math.isfinite(gains[entry.method])]
+    return max(known, key=lambda entry: gains[entry.method], default=None)
+
+
+def _gain(image: Image, metric: Metric) -> float:
+    return image.after.get(metric.name, math.nan) - image.before.get(metric.name, math.nan)
+
+
+def _chosen(entry: Entry, metric: Metric) -> list[tuple[str, str]]:
+    """What an image is, and its label."""
+    sign = -1 if metric.higher_is_better is False else 1
+    gains = {label: sign * _gain(image, metric) for label, image in entry.images.items()}
+    ranked = sorted((label for label, gain in gains.items() if math.isfinite(gain)), key=lambda label: -gains[label])
+    if not ranked:
+        return []
+    chosen = {ranked[0]: "Best", ranked[len(ranked) // 2]: "Median", ranked[-1]: "Worst"}
+    if len(ranked) < 3:  # the names of two images
+        chosen = dict(zip(ranked, ("Best", "Worst"), strict=False))
+    return [(rank, label) for label, rank in chosen.items()]
+
+
+def _side(comparison: Comparison) -> int:
+    """Of all crops, so that they keep to `BYTES`."""
+    count = sum(3 * (2 + len(comparison.at(name, comparison.common(name)))) for name in comparison.sets)
+    return min(max(int(math.sqrt(BYTES / _BYTES_PER_PIXEL / count)), SIDES[0]), SIDES[1])
+
+
+def _strip(
+    entries: Sequence[Entry], metrics: Sequence[Metric], label: str, title: str, side: int, notes: list[str]
+) -> Strip:
+    before, original = _sample(entries[0], label)
+    top, left = most_damaged(before, original, side)
+    height, width = original.shape[:2]
+
+    def tile(name: str, scores: dict[str, float], image: np.ndarray) -> Tile:
+        return Tile(name, _scores(scores, metrics), _uri(image[top : top + side, left : left + side], ".webp"))
+
+    first = entries[0].images[label]
+    compressed = COMPRESSED if first.scale == 1 else f"bicubic x{first.scale}"
+    tiles = [tile(compressed, first.before, before)]
+    for entry in entries:
+        image = entry.images[label]
+        try:
+            tiles.append(tile(entry.method, image.after, _enhanced(entry, image, original.shape)))
+        except UserError as error:
+            notes.append(f"{entry.set}, {label}: no crop of {entry.method}; {error}")
+    tiles.append(tile("original", {}, original))
+    window = Window(*(100 * part / whole for part, whole in (
+        (left, width), (top, height), (min(side, width), width), (min(side, height), height))))  # fmt: skip
+    shrink = min(math.ceil(max(height, width) / OVERVIEW), height, width)
+    overview = _uri(area_downsample(original, shrink), ".jpg")
+    return Strip(title, overview, window, side, tiles)
+
+
+def _sample(entry: Entry, label: str) -> tuple[np.ndarray, np.ndarray]:
+    """The compressed image, enlarged if it is smaller, and the original: uint8 (H, W, C).
+
+    Raises:
+        UserError: the data set cannot be read any more, or holds other images now.
+    """
+    image = entry.images[label]
+    try:
+        dataset = build_dataset(
+            validate_component("dataset", entry.experiment.data[entry.set]), f"dataset.test.{entry.set}"
+        )
+        if image.place >= len(dataset):
+            raise UserError(f"the data set of {entry.experiment.folder} has fewer images now")
+        sample: Any = dataset[image.place]
+    except ValueError as error:
+        raise UserError(f"{entry.experiment.folder}: dataset.test.{entry.set}: {error}") from None
+    lq, name = sample["lq"], sample["name"]
+    lq = lq[len(lq) // 2] if lq.ndim == 4 else lq
+    if "gt" not in sample or (name, *lq.shape) != (image.name, image.height, image.width, image.channels):
+        raise UserError(f"the data set of {entry.experiment.folder} holds other images now; test again")
+    before = to_image(enlarged(to_tensor(lq)[None], image.scale)[0])
+    if before.shape != sample["gt"].shape:
+        raise UserError("the compressed and the original image have different sizes")
+    return before, sample["gt"]
+
+
+def _enhanced(entry: Entry, image: Image, shape: tuple[int, ...]) -> np.ndarray:
+    if image.enhanced is None:
+        raise UserError("test.py did not save it (test.if_save_im)")
+    found = read_image(image.enhanced, "any")
+    if found.shape != shape:
+        raise UserError(f"{image.enhanced} has another size than the original")
+    return found
+
+
+def _scores(scores: dict[str, float], metrics: Sequence[Metric]) -> str:
+    """The first two that the image has."""
+    known = [metric for metric in metrics if not math.isnan(scores.get(metric.name, math.nan))]
+    texts = (f"{each.name} {number(scores[each.name], digits_of(each.unit) - 1)} {each.unit}" for each in known[:2])
+    return " · ".join(text.rstrip().replace(" ", "\u00a0") for text in texts)  # a line ends between scores
+
+
+def _uri(image: np.ndarray, suffix: str) -> str:
+    """A picture in the page itself; .webp keeps each pixel as it is."""
+    kind = {".webp": "webp", ".jpg": "jpeg"}[suffix]
+    return f"data:image/{kind};base64,{base64.b64encode(encode_image(image, suffix)).decode()}"

@@ -1,0 +1,126 @@
+"""Testing: weights in, enhanced images and one result table out."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from powerqe.dataset import build_dataset
+from powerqe.dataset.loader import Batch
+from powerqe.evaluation.crops import Crops
+from powerqe.evaluation.evaluate import Metrics, Record, evaluate
+from powerqe.evaluation.provenance import facts_of, image_facts
+from powerqe.evaluation.result_table import Table, write_tables
+from powerqe.evaluation.video_results import VideoReport
+from powerqe.evaluation.video_tester import ByPeak, test_videos
+from powerqe.inference.tiled import enhancer
+from powerqe.net import load_weights
+from powerqe.net.ops.dcn import force_backend
+from powerqe.net.weights import find
+from powerqe.utils.errors import UserError
+from powerqe.utils.image.io import write_image
+from powerqe.utils.image.tensors import to_image
+from powerqe.utils.log import logger
+from powerqe.utils.memory import keep_freed_memory
+from powerqe.utils.options.components import build
+from powerqe.utils.options.tree import Options
+from powerqe.utils.ranks import Ranks
+
+
+def test(options: Options, ranks: Ranks) -> Table | VideoReport:
+    """Enhance every image of the test sets once, score it, save pictures and tables in the experiment's folder.
+
+    Files: test_im_enhanced/<set>/<image>.png (option test.if_save_im), results.csv / .json / .md / .tex, and
+    crops.png, where the first images are seen before | after | original. Of videos see evaluation/video_tester.py.
+
+    Raises:
+        UserError: no test set, missing or unfitting weights, or anything wrong with the data.
+    """
+    if not options.dataset.test:
+        raise UserError(f"{options.name}: testing needs the option dataset.test")
+    sets = {name: build_dataset(spec, f"dataset.test.{name}") for name, spec in options.dataset.test.items()}
+    if _are_videos(sets, options):
+        return _test_videos(options, ranks, sets)
+    network = trained_network(options, ranks.device)
+    metrics = Metrics(options.test.criterion)
+    crops = Crops(metrics)
+    records = {
+        name: evaluate(
+            dataset,
+            metrics,
+            ranks,
+            enhancer(network, options.test),
+            on_result=_saver(options, name, crops),
+            title=name,
+        )
+        for name, dataset in sets.items()
+    }
+    table = Table(options.name, records, metrics, image_facts(options, ranks.device, network, tested_weights(options)))
+    if ranks.is_main:
+        write_tables(table, options.folder)
+        crops.save(options.folder / "crops.png")
+    return table
+
+
+def trained_network(options: Options, device: torch.device, weights: Path | None = None) -> nn.Module:
+    """The experiment's network, ready to be applied.
+
+    Args:
+        weights: by default those of test.ckp_load_path, or its best.
+
+    Raises:
+        UserError: missing or unfitting weights.
+    """
+    if device.type == "cpu":
+        keep_freed_memory()
+    force_backend(options.dcn)
+    network = build(options.network)
+    weights = weights or tested_weights(options)
+    load_weights(network, weights)
+    logger.info(f"testing {weights} ({sum(p.numel() for p in network.parameters()):,} parameters)")
+    return network.to(device).eval()
+
+
+def tested_weights(options: Options) -> Path:
+    """The file whose weights are tested.
+
+    Raises:
+        UserError: test.ckp_load_path is neither a file nor a name of published weights.
+    """
+    return find(options.test.ckp_load_path or options.folder / "ckp-best.pt")
+
+
+def _are_videos(sets: dict[str, Any], options: Options) -> bool:
+    videos = [name for name, dataset in sets.items() if hasattr(dataset, "sequences")]
+    if videos and len(videos) < len(sets):
+        images = [name for name in sets if name not in videos]
+        raise UserError(
+            f"dataset.test: {', '.join(videos)} of videos and {', '.join(images)} of images have different tables; "
+            "test them in two cases"
+        )
+    if not videos and options.test.peaks_ckp_load_path:
+        raise UserError("test.peaks_ckp_load_path: only videos have PQFs; leave it out")
+    return bool(videos)
+
+
+def _test_videos(options: Options, ranks: Ranks, sets: dict[str, Any]) -> VideoReport:
+    network = trained_network(options, ranks.device)
+    enhance, weights = ByPeak(enhancer(network, options.test)), {"all": tested_weights(options)}
+    if options.test.peaks_ckp_load_path:
+        weights = {"others": weights["all"], "peaks": find(options.test.peaks_ckp_load_path)}
+        peaks = trained_network(options, ranks.device, weights["peaks"])
+        enhance = ByPeak(enhancer(network, options.test), enhancer(peaks, options.test))
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    return test_videos(options, ranks, sets, enhance, facts_of(options, ranks.device, parameters, weights))
+
+
+def _saver(options: Options, set_name: str, crops: Crops) -> Callable[[Record, Batch, Tensor], None]:
+    def save(record: Record, batch: Batch, result: Tensor) -> None:
+        crops.add(record, batch, result)
+        if options.test.if_save_im:
+            record.enhanced = f"test_im_enhanced/{set_name}/{record.label}.png"
+            write_image(options.folder / record.enhanced, to_image(result[0]))
+
+    return save

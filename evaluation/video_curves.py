@@ -1,0 +1,69 @@
+"""Pictures of quality over the frames of each video, before and after enhancement."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from powerqe.evaluation.video_results import VideoReport
+from powerqe.evaluation.video_scores import Figures, VideoScores, key_of
+from powerqe.utils.files import atomic_path
+
+SHOWN = 120
+"""Frames from which on single frames are not marked any more."""
+
+
+def draw_curves(report: VideoReport, folder: Path) -> None:
+    """Draw `<folder>/<set>/<video>.png` for each video that has ground truth."""
+    main = report.main
+    if main is None:
+        return
+    for video, figures in zip(report.videos, report.figures, strict=True):
+        if not math.isnan(figures[key_of(main)]):
+            _draw(video, figures, main, folder / video.set / f"{video.label}.png")
+
+
+def _draw(video: VideoScores, figures: Figures, metric: str, path: Path) -> None:
+    """The metric of each frame above, what enhancement adds to it below; PQFs in red."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 4.6), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    before, after = video.curves(metric)
+    frames = [frame.frame for frame in video.frames]
+    peaks = [place for place, frame in enumerate(video.frames) if frame.peak == 1]
+    key = key_of(metric)
+    marker = "." if len(frames) <= SHOWN else None
+    for values, what, name, sd, color in (
+        (before, "compressed", f"{key}_lq", "sd_lq", "0.55"),
+        (after, "enhanced", key, "sd", "C0"),
+    ):
+        label = f"{what}: {figures[name]:.2f} dB, SD {figures[sd]:.2f} dB"
+        above.plot(frames, _drawable(values), color=color, marker=marker, markersize=3, linewidth=1.1, label=label)
+    if peaks:
+        values = _drawable([before[place] for place in peaks])
+        size = 3.5 if marker else 2
+        above.plot([frames[place] for place in peaks], values, "^", color="C3", markersize=size, label="PQF")
+    gains = _drawable([a - b for b, a in zip(before, after, strict=True)])
+    colors = ["C3" if frame.peak == 1 else "C0" for frame in video.frames]
+    below.bar(frames, gains, width=0.8, color=colors)
+    _label(above, below, metric)
+    above.set_title(f"{video.label}   Δ {figures[f'{key}_delta']:+.3f} dB", fontsize=10)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=150)
+
+
+def _label(above: Any, below: Any, metric: str) -> None:
+    above.set_ylabel(f"{metric} [dB]")
+    below.set_ylabel("Δ [dB]")
+    below.set_xlabel("frame")
+    below.axhline(0, color="0.3", linewidth=0.8)
+    above.legend(frameon=False, fontsize=8, ncols=3, loc="lower center", bbox_to_anchor=(0.5, -0.17))
+    for axis in (above, below):
+        axis.margins(x=0.01)
+        axis.grid(alpha=0.3)
+
+
+def _drawable(values: Sequence[float]) -> list[float]:
+    """With a gap where a value is infinite."""
+    return [value if math.isfinite(value) else math.nan for value in values]

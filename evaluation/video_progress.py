@@ -1,0 +1,176 @@
+"""What a test has done of a video, on the disk frame by frame, so that the next one goes on where it was stopped.
+
+Two working files: `<video>.jsonl` begins with the fingerprint of the test, then holds a line for each frame; the raw
+`<video>.yuv`, if the result is saved, the enhanced frames. When all are there the video gets its final name, and a last
+line says so. Without that line nothing is taken to be finished.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, NamedTuple
+
+from powerqe.utils.errors import UserError
+from powerqe.utils.log import logger
+from powerqe.utils.video.yuv import Frame, Geometry
+
+Fingerprint = dict[str, Any]
+"""All that decides what comes out, as plain data."""
+
+
+class FrameScores(NamedTuple):
+    """One frame: number in its video, whether it is a PQF (-1 if unknown), scores before and after, seconds."""
+
+    frame: int
+    peak: int
+    baseline: dict[str, float]
+    result: dict[str, float]
+    seconds: float
+
+
+class Saved(NamedTuple):
+    """Where the enhanced video goes, and what its raw frames are like."""
+
+    path: Path
+    geometry: Geometry
+    publish: Callable[[Path], None]
+    """Gives the raw file that it gets the final name, in its format; the raw file is then gone."""
+
+
+class VideoWork:
+    """The working files of one video, to be used in a `with` block.
+
+    Args:
+        path: of the working files, without suffix.
+        frames: the numbers of the frames that are tested.
+        fingerprint: of the test. What was done under another one is forgotten.
+        saved: None when only scores are wanted.
+        anew: forget what was done.
+
+    Raises:
+        UserError: on entering, if another process is at work on the same video.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        frames: Sequence[int],
+        fingerprint: Fingerprint,
+        saved: Saved | None = None,
+        *,
+        anew: bool = False,
+    ) -> None:
+        self.rows: list[FrameScores] = []
+        """The frames that are done, in order."""
+        self.is_finished = False
+        self._lines_path, self._raw_path = (path.with_name(f"{path.name}{suffix}") for suffix in (".jsonl", ".yuv"))
+        self._frames, self._saved, self._anew = frames, saved, anew
+        self._header = {"fingerprint": digest(fingerprint)}
+        self._raw: BinaryIO | None = None
+
+    def __enter__(self) -> "VideoWork":
+        self._lines_path.parent.mkdir(parents=True, exist_ok=True)
+        self._lines = self._lines_path.open("a+b")
+        self._lock()
+        ends = self._read()
+        if not self.is_finished:
+            if self._saved:
+                self._raw = self._raw_path.open("ab")
+                size = self._saved.geometry.frame_bytes
+                self.rows = self.rows[: self._raw.seek(0, os.SEEK_END) // size]
+                self._raw.truncate(len(self.rows) * size)
+            else:
+                self._raw_path.unlink(missing_ok=True)
+            self._lines.truncate(ends[len(self.rows)] if ends else 0)
+            if not ends:
+                self._write(self._header)
+        return self
+
+    def add(self, row: FrameScores, frame: Frame | None) -> None:
+        """One more frame is done; the picture first, so that there are never fewer pictures than rows."""
+        assert row.frame == self._frames[len(self.rows)]
+        if self._raw and frame:
+            for plane in frame:
+                self._raw.write(plane.tobytes())
+            self._raw.flush()
+        self._write(row._asdict())
+        self.rows.append(row)
+
+    def finish(self) -> None:
+        """All frames are done: give the video its name."""
+        assert len(self.rows) == len(self._frames)
+        if self._raw and self._saved:
+            os.fsync(self._raw.fileno())
+            self._raw.close()
+            self._saved.publish(self._raw_path)
+        self._write({"finished": self._published()})
+        os.fsync(self._lines.fileno())
+        self.is_finished = True
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for file in (self._lines, self._raw):
+            if file:
+                file.close()
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._lines, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lines.close()
+            raise UserError(
+                f"another process is testing {self._lines_path.stem} ({self._lines_path}); wait for it, or set "
+                "another name"
+            ) from None
+        except OSError:
+            pass  # a file system without locks
+
+    def _read(self) -> list[int]:
+        """Take over what is sound; returns where the header and each row end, nothing if all begins anew."""
+        self._lines.seek(0)
+        lines = [(_parsed(line), len(line)) for line in self._lines]
+        if not lines or lines[0][0] != self._header or self._anew:
+            done = sum("frame" in line for line, _ in lines)
+            if done and not self._anew:
+                logger.info(f"{self._lines_path.stem}: {done} frames of an earlier test are not used: "
+                            "other weights, options, data or program")  # fmt: skip
+            return []
+        ends = [lines[0][1]]
+        for (line, length), frame in zip(lines[1:], self._frames, strict=False):
+            if line.get("frame") != frame:
+                break
+            self.rows.append(FrameScores(**line))
+            ends.append(ends[-1] + length)
+        last = lines[-1][0].get("finished")
+        self.is_finished = len(self.rows) == len(self._frames) and last is not None and last == self._published()
+        return ends
+
+    def _published(self) -> dict[str, Any]:
+        """The final video as it is now; {} if none is wanted."""
+        if not self._saved:
+            return {}
+        path = self._saved.path
+        return {"name": path.name, "bytes": path.stat().st_size if path.is_file() else None}
+
+    def _write(self, line: dict[str, Any]) -> None:
+        self._lines.write(json.dumps(line).encode() + b"\n")
+        self._lines.flush()
+
+
+def digest(fingerprint: Fingerprint) -> str:
+    """SHA-256 of plain data."""
+    return hashlib.sha256(json.dumps(fingerprint, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _parsed(line: bytes) -> dict[str, Any]:
+    """A line as it was written; {} if it was not written to its end."""
+    try:
+        found = json.loads(line) if line.endswith(b"\n") else {}
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,255 @@
+"""Testing on videos: frame by frame, a video whole on one rank, and what an earlier test has done is taken over.
+
+Files in the experiment's folder: test_video_enhanced/<set>/<as the compressed file>.yuv (option test.if_save_im),
+frames.csv, sequences.csv, report.json, summary.md, curves/<set>/<video>.png, and the working files in .video_test/.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from powerqe.dataset.loader import Batch, collate, to_device
+from powerqe.dataset.peaks import local_peaks
+from powerqe.evaluation.evaluate import Enhance, Metrics, home, judge
+from powerqe.evaluation.video_curves import draw_curves
+from powerqe.evaluation.video_progress import Fingerprint, FrameScores, Saved, VideoWork
+from powerqe.evaluation.video_results import VideoReport, write_report
+from powerqe.evaluation.video_scores import VideoScores
+from powerqe.inference.enhanced_video import file_name, geometry_of, publish, to_frame
+from powerqe.utils.errors import UserError
+from powerqe.utils.image.tensors import to_image
+from powerqe.utils.log import logger, progress_bar
+from powerqe.utils.options.tree import Options
+from powerqe.utils.ranks import Ranks
+from powerqe.utils.video.frame_records import FrameInfo, frames_path, read_record
+
+_ROOMS = ("algorithm", "dataset", "evaluation", "inference", "net", "utils")
+_SOURCES = {".py", ".cpp", ".cu", ".h", ".cuh"}
+
+
+class ByPeak:
+    """Two networks for the frames of a video, as MFQE 2.0 has them.
+
+    Args:
+        others: for all frames; with `peaks`, for those that are no PQF.
+        peaks: for PQFs.
+    """
+
+    def __init__(self, others: Enhance, peaks: Enhance | None = None) -> None:
+        self._others, self._peaks = others, peaks
+        self.on_cpu: bool = getattr(others, "on_cpu", False)
+        self._ready: set[Any] = set()
+
+    def __call__(self, batch: Batch) -> Any:
+        """What the frame's network returns.
+
+        Raises:
+            UserError: there are two networks and the data set does not know whether the frame is a PQF.
+        """
+        return self._chosen(batch)(batch)
+
+    def warm_up(self, batch: Batch) -> None:
+        """Let the frame's network run once if it has not seen pictures of this size: memory, kernels, code paths."""
+        enhance = self._chosen(batch)
+        key = (id(enhance), batch["lq"].shape)
+        if key not in self._ready:
+            self._ready.add(key)
+            enhance(batch)
+
+    def _chosen(self, batch: Batch) -> Enhance:
+        if self._peaks is None:
+            return self._others
+        peak = int(batch["peak"]) if "peak" in batch else -1
+        if peak < 0:
+            raise UserError(
+                "test.peaks_ckp_load_path: the data set does not know which frames are PQFs; give it "
+                "window: {type: PeakFrames} or {type: Sliding, source: qp}, or leave the option out"
+            )
+        return self._peaks if peak else self._others
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One video of a test set."""
+
+    set: str
+    dataset: Any
+    video: Any
+
+    @property
+    def cost(self) -> int:
+        return self.video.width * self.video.height * len(self.video.indices)
+
+
+@torch.inference_mode()
+def test_videos(
+    options: Options, ranks: Ranks, datasets: dict[str, Any], enhance: ByPeak, facts: dict[str, Any]
+) -> VideoReport:
+    """Enhance and score every frame of the videos once; write what is said above.
+
+    Args:
+        options: of the experiment.
+        ranks: to which the videos are dealt, those with most pixels first.
+        datasets: by name, indexed by frame; their `sequences` say which frames a video has.
+        enhance: the network.
+        facts: what was tested, plain data: for the report, and to know whether an earlier test was the same.
+
+    Raises:
+        UserError: no metric of single frames, wrong data, or another process that tests the same.
+    """
+    metrics = Metrics(options.test.criterion)
+    _check(metrics)
+    jobs = [_Job(name, dataset, video) for name, dataset in datasets.items() for video in dataset.sequences]
+    mine = deal([job.cost for job in jobs], ranks.world_size)[ranks.rank]
+    test = _Test(options, ranks, metrics, enhance, facts)
+    total = sum(len(jobs[number].video.indices) for number in mine)
+    with progress_bar(None, "frames", total, ranks.is_main, leave=False) as bar:
+        found = {number: test.run(jobs[number], bar) for number in mine}
+    parts = ranks.gather((found, metrics.unavailable, test.taken_over))
+    for part, unavailable, _ in parts:
+        found |= part
+        metrics.unavailable |= unavailable
+    report = VideoReport(options.name, [found[number] for number in range(len(jobs))], metrics, facts)
+    if ranks.is_main:
+        if taken_over := sum(count for *_, count in parts):
+            logger.info(f"{taken_over} of {sum(len(job.video.indices) for job in jobs)} frames were there already, of "
+                        "an earlier test of the same; test.if_continue=false tests them again")  # fmt: skip
+        write_report(report, options.folder)
+        draw_curves(report, options.folder / "curves")
+    return report
+
+
+class _Test:
+    """What the videos of a test have in common."""
+
+    def __init__(
+        self, options: Options, ranks: Ranks, metrics: Metrics, enhance: ByPeak, facts: dict[str, Any]
+    ) -> None:
+        self._options, self._device, self._metrics, self._enhance = options, ranks.device, metrics, enhance
+        self._facts = facts
+        self.taken_over = 0
+        """Frames that an earlier test has done."""
+
+    def run(self, job: _Job, bar: Any) -> VideoScores:
+        """Test the frames of a video that are not done yet."""
+        video, first = job.video, job.dataset[job.video.indices.start]
+        coded, codec = _description(video)
+        with self._work(job) as work:
+            self.taken_over += len(work.rows)
+            bar.update(len(work.rows))
+            for place in range(len(work.rows), len(video.indices)):
+                self._frame(job, place, work)
+                bar.update()
+            if not work.is_finished:
+                work.finish()
+        height, width, channels = first["lq"].shape[-3:]
+        rows = _with_peaks(work.rows, coded)
+        return VideoScores(
+            job.set, first["group"], video.name, width, height, channels, str(video.lq), rows, coded, codec
+        )
+
+    def _frame(self, job: _Job, place: int, work: VideoWork) -> None:
+        index = job.video.indices[place]
+        batch = to_device(collate([job.dataset[index]]), home(self._enhance, self._device))
+        self._enhance.warm_up(batch)
+        record, result = judge(batch, self._metrics, self._enhance, self._device)
+        assert result is not None
+        peak = int(batch["peak"]) if "peak" in batch else -1
+        before, after = ({name: float(value) for name, value in part.items()}
+                         for part in (record.baseline, record.result))  # fmt: skip
+        row = FrameScores(int(job.video.frames[place]), peak, before, after, record.seconds)
+        frame = None
+        if self._options.test.if_save_im:
+            frame = to_frame(to_image(result[0]), job.dataset, index, geometry_of(job.video))
+        work.add(row, frame)
+
+    def _work(self, job: _Job) -> VideoWork:
+        test, video = self._options.test, job.video
+        saved = None
+        if test.if_save_im:
+            folder = self._options.folder / "test_video_enhanced" / job.set
+            path, geometry = folder / file_name(video, test.video_format), geometry_of(video)
+            saved = Saved(path, geometry, partial(publish, path=path, geometry=geometry))
+        path = self._options.folder / ".video_test" / job.set / video.name
+        frames = [int(frame) for frame in video.frames]
+        return VideoWork(path, frames, self._fingerprint(job), saved, anew=not test.if_continue)
+
+    def _fingerprint(self, job: _Job) -> Fingerprint:
+        """All that decides the scores and the pictures of a video."""
+        files, description = [job.video.lq, job.video.gt], frames_path(job.video.lq)
+        if description.is_file():
+            files.append(description)
+        peaks = job.video.marked.peaks
+        weights = {name: each["sha256"] for name, each in self._facts["weights"].items()}
+        return {
+            "facts": {**self._facts, "weights": weights},
+            "data": self._options.dataset.test[job.set].model_dump(mode="json", serialize_as_any=True),
+            "files": [_state(file) for file in files],
+            "peaks": None if peaks is None else np.asarray(peaks).tolist(),
+            "criterion": {name: each.model_dump(mode="json", serialize_as_any=True)
+                          for name, each in self._options.test.criterion.items()},
+            "available": sorted(self._metrics.metrics),
+            "program": program(),
+        }  # fmt: skip
+
+
+def deal(costs: Sequence[int], ranks: int) -> list[list[int]]:
+    """Numbers of the things for each rank: the dearest first, each to the rank that has least to do so far."""
+    hands: list[list[int]] = [[] for _ in range(ranks)]
+    loads = [0] * ranks
+    for number in sorted(range(len(costs)), key=lambda number: -costs[number]):
+        rank = loads.index(min(loads))
+        hands[rank].append(number)
+        loads[rank] += costs[number]
+    return hands
+
+
+@cache
+def program() -> str:
+    """SHA-256 of PowerQE's sources: whoever changes a network wants it tested anew."""
+    root, digest = Path(__file__).resolve().parents[1], hashlib.sha256()
+    for room in _ROOMS:
+        for path in sorted(path for path in (root / room).rglob("*") if path.suffix in _SOURCES):
+            digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _check(metrics: Metrics) -> None:
+    if sets := [name for name in metrics.names if metrics.judges_sets(name)]:
+        raise UserError(f"test.criterion: {', '.join(sets)} judges sets of images, not frames of videos; leave it out")
+
+
+def _description(video: Any) -> tuple[list[FrameInfo] | None, dict[str, Any]]:
+    """What is known of each tested frame, and how the video was coded; None and nothing without a description."""
+    path = frames_path(video.lq)
+    if not path.is_file():
+        return None, {}
+    codec, frames = read_record(path)
+    if len(frames) <= (last := int(video.frames[-1])):
+        raise UserError(f"{path} describes {len(frames)} frames, but {video.lq} has {last + 1}; make both again")
+    return [frames[int(frame)] for frame in video.frames], codec
+
+
+def _with_peaks(rows: list[FrameScores], coded: Sequence[FrameInfo] | None) -> list[FrameScores]:
+    """The frames of a video whose PQFs the data set does not know: they are those of locally lowest QP, if any are."""
+    if coded is None or any(row.peak >= 0 for row in rows):
+        return rows
+    peaks = set(local_peaks(np.array([-frame.qp for frame in coded])).tolist())
+    return [row._replace(peak=int(place in peaks)) for place, row in enumerate(rows)] if peaks else rows
+
+
+def _state(path: Path | None) -> list[Any]:
+    """What tells a file from another version of it; a folder, or a store, by its entries' sizes and newest change."""
+    place = path
+    while place is not None and not place.exists():  # a name in a store
+        place = place.parent
+    if place is None:
+        return []
+    states = [entry.stat() for entry in ([place, *place.iterdir()] if place.is_dir() else [place])]
+    return [str(path), sum(state.st_size for state in states), max(state.st_mtime_ns for state in states)]

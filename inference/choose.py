@@ -1,0 +1,162 @@
+"""Which of the published weights suit a picture or a video: those that gained most in their own tests at its quality.
+
+The cards say for which task, colors and qualities weights were trained, and what they gained (PSNR, first test set).
+"""
+
+import inspect
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from powerqe.net import NETWORKS
+from powerqe.net.weights.cards import Entry
+from powerqe.net.weights.index import known_weights
+from powerqe.utils.errors import UserError
+
+PEAKS = "peaks"
+"""What the class of a network says (`window`) that sees the frames of peak quality around a frame."""
+_VIDEO = "video"
+_TASKS = {"JPEG": "jpeg", "MPO": "jpeg", "WEBP": "webp", "AVIF": "avif", "HEVC": "hevc", "BPG": "bpg"}
+"""What damaged a picture of this format."""
+_NEAR = 2
+"""Quality factors by which a picture may differ from those that a network was trained for."""
+
+
+class Wish(NamedTuple):
+    """What is asked for.
+
+    format: of the file, as Pillow calls it, or HEVC, BPG. is_gray: whether it has no colors. quality: its quality
+    factor, or quantization parameter; None if that is not known. has_tables: whether its quantization tables are
+    known. takes_qf: only networks that can be told a quality factor.
+    """
+
+    format: str
+    is_gray: bool
+    quality: int | None = None
+    has_tables: bool = False
+    takes_qf: bool = False
+
+
+def choose(wish: Wish, entries: Iterable[Entry] | None = None) -> tuple[Entry, str]:
+    """The weights for a picture, and a remark for the user, which may be empty.
+
+    Args:
+        entries: to choose from; None: all that are on this machine.
+
+    Raises:
+        UserError: none are there for such a picture.
+    """
+    entries = _known() if entries is None else entries
+    usable = [entry for entry in entries if _is_usable(entry, wish)]
+    task = _TASKS.get(wish.format, "")
+    remark = ""
+    if not any(entry.task == task for entry in usable):
+        what = f"a {wish.format} file" if wish.format else "such a picture"
+        task, remark = "jpeg", f"nothing is known of the damage in {what}: weights for JPEG of any quality"
+        wish = wish._replace(quality=None)  # what another codec calls so means nothing here
+    suited = [entry for entry in usable if entry.task == task and _suits(entry, wish.quality)]
+    if not suited:  # a quality beyond all that was trained for
+        suited = [entry for entry in usable if entry.task == task and _is_blind(entry)]
+    if not suited:
+        kind = "gray" if wish.is_gray else "color"
+        raise UserError(f"no published weights suit this {kind} picture; name some with --weights")
+    return max(suited, key=lambda entry: _gain(entry, wish.quality)), remark
+
+
+def choose_for_clip(
+    qp: int | None, has_peaks: bool, takes_qf: bool = False, entries: Iterable[Entry] | None = None
+) -> tuple[Entry, str]:
+    """The weights for a video, and a remark for the user, which may be empty.
+
+    Args:
+        qp: its quantization parameter; None if that is not known.
+        has_peaks: whether its frames of peak quality are known for sure.
+        takes_qf: only networks that can be told a quality factor.
+        entries: to choose from; None: all that are on this machine.
+
+    Raises:
+        UserError: none are there for such a video.
+    """
+    entries = _known() if entries is None else entries
+    suited = [entry for entry in entries if entry.task == _VIDEO and entry.scale == 1 and _takes(entry, set(), takes_qf)
+              and (has_peaks or window_of(entry.method) != PEAKS)]  # fmt: skip
+    if not suited:
+        reason = " and can be told a quality factor" if takes_qf else ""
+        raise UserError(f"no published weights are for videos{reason}; name some with --weights")
+    nearest = min(_distance(entry, qp) for entry in suited)
+    chosen = max((entry for entry in suited if _distance(entry, qp) == nearest), key=lambda entry: _gain(entry, qp))
+    if qp is not None and nearest <= _NEAR:
+        return chosen, ""
+    known = "its quality is not known" if qp is None else f"it has QP {qp}"
+    return chosen, f"{known}: weights for {str(chosen.qualities or 'any').replace('qp', 'QP')}"
+
+
+def window_of(method: str) -> str | None:
+    """Which frames a type of network sees at once: "sliding", `PEAKS`, or None: one."""
+    return getattr(NETWORKS[method], "window", None)
+
+
+def arguments_of(method: str) -> dict[str, Any]:
+    """Of the forward of a type of network, beside the image: name -> default, `inspect.Parameter.empty` if required."""
+    parameters = list(inspect.signature(NETWORKS[method].forward).parameters.values())[2:]
+    return {parameter.name: parameter.default for parameter in parameters}
+
+
+def _known() -> list[Entry]:
+    """All that are on this machine."""
+    return [known.entry for known in known_weights().values() if known.path.is_file()]
+
+
+def _is_usable(entry: Entry, wish: Wish) -> bool:
+    return (
+        entry.color == ("y" if wish.is_gray else "rgb")
+        and entry.scale == 1
+        and window_of(entry.method) is None
+        and _takes(entry, {"tables"} if wish.has_tables else set(), wish.takes_qf)
+    )
+
+
+def _takes(entry: Entry, known: set[str], takes_qf: bool) -> bool:
+    """Whether what is known is enough for a network, and it can be told a quality factor if it has to."""
+    arguments = arguments_of(entry.method)
+    needed = {name for name, default in arguments.items() if default is inspect.Parameter.empty}
+    return needed <= known and (not takes_qf or "qf" in arguments)
+
+
+def _distance(entry: Entry, quality: int | None) -> int:
+    """From the qualities that a network was trained for; 0 where one of them is not known."""
+    if quality is None or entry.qualities is None:
+        return 0
+    values = entry.qualities.values
+    if entry.qualities.span and values[0] <= quality <= values[-1]:
+        return 0
+    return min(abs(quality - value) for value in values)
+
+
+def _suits(entry: Entry, quality: int | None) -> bool:
+    if quality is None or entry.qualities is None:
+        return _is_blind(entry)
+    values = entry.qualities.values
+    if entry.qualities.span:
+        return values[0] <= quality <= values[-1]
+    return any(abs(quality - value) <= _NEAR for value in values)
+
+
+def _is_blind(entry: Entry) -> bool:
+    """Whether it was trained for a whole range of qualities."""
+    return entry.qualities is not None and entry.qualities.span
+
+
+def _gain(entry: Entry, quality: int | None) -> float:
+    """The gain at the tested quality next to that of the picture; if that is not known, the mean of all."""
+    figures = [figure for figure in entry.figures if figure.metric == "PSNR"]
+    figures = [figure for figure in figures if figure.set == figures[0].set]
+    if not figures:
+        return float("-inf")
+    if quality is None:
+        return sum(figure.gain for figure in figures) / len(figures)
+    return min(figures, key=lambda figure: abs(_number(figure.quality) - quality)).gain
+
+
+def _number(quality: str) -> int:
+    digits = "".join(filter(str.isdigit, quality))
+    return int(digits) if digits else 0

@@ -1,0 +1,107 @@
+"""A picture for people, before | after: the whole of it, and enlarged crops where most has changed."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from powerqe.utils.files import atomic_path
+from powerqe.utils.image.photo import Photo
+from powerqe.utils.video.clip import is_clip
+
+CROPS = 3
+"""Crops shown, if the picture has room for as many."""
+_SIDE = 96
+"""Side of a crop in pixels of the picture after the enhancement."""
+_COLORS = ("#d81b60", "#1e88e5", "#ffb000")
+_LONGEST = 1400
+"""Pixels of the longer side of the whole picture as it is shown."""
+
+
+def compare_path(target: Path) -> Path:
+    """The name of the comparison beside a result; that of a video has its whole name, for pictures of the same stem."""
+    return target.with_name(f"{target.name if is_clip(target) else target.stem}.compare.png")
+
+
+def draw_comparison(path: Path, before: Photo, after: Photo, titles: tuple[str, str]) -> None:
+    """Draw the picture.
+
+    Args:
+        before: of any size; it is enlarged to that of `after` for this.
+        titles: above before and after.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
+
+    images = [_shown(before), _shown(after)]
+    height, width = images[1].shape[:2]
+    if images[0].shape != images[1].shape:
+        images[0] = cv2.resize(images[0], (width, height), interpolation=cv2.INTER_CUBIC).reshape(images[1].shape)
+    corners, side = most_changed(*images)
+    count = len(corners)
+    across = 5.0  # inches of each whole picture
+    rows = [min(across * height / width, 8.0), across / count]
+    figure = Figure(figsize=(2 * across + 0.3, sum(rows) + 0.5))
+    figure.set_layout_engine("constrained", w_pad=0.03, h_pad=0.03, wspace=0.0, hspace=0.0)
+    top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=[rows[0] + 0.35, rows[1]])[:, 0]
+    for axis, image, title in zip(top.subplots(1, 2), images, titles, strict=True):
+        _show(axis, _reduced(image), (0, width, height, 0), "antialiased")
+        axis.set_title(title, fontsize=11)
+        for (row, column), color in zip(corners, _COLORS, strict=False):
+            axis.add_patch(Rectangle((column, row), side, side, fill=False, edgecolor=color, linewidth=1.8))
+    axes = bottom.subplots(1, 2 * count, squeeze=False)[0]
+    for number, axis in enumerate(axes):  # the crops of each picture stand below it
+        (row, column), image = corners[number % count], images[number // count]
+        crop = image[row : row + side, column : column + side]
+        _show(axis, crop, (0, crop.shape[1], crop.shape[0], 0), "nearest")
+        for edge in axis.spines.values():
+            edge.set(color=_COLORS[number % count], linewidth=2.5)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=150)
+
+
+def most_changed(before: np.ndarray, after: np.ndarray) -> tuple[list[tuple[int, int]], int]:
+    """Top left corners of the windows with the largest change, on a grid of half windows, and their side.
+
+    Windows do not overlap. Of a small picture there are fewer, or one of all that fits.
+    """
+    change = np.abs(after.astype(np.float32) - before.astype(np.float32)).sum(axis=2)
+    height, width = change.shape
+    side = min(_SIDE, height, width)
+    step = max(side // 2, 1)
+    sums = {
+        (row, column): float(change[row : row + side, column : column + side].sum())
+        for row in range(0, height - side + 1, step)
+        for column in range(0, width - side + 1, step)
+    }
+    found: list[tuple[int, int]] = []
+    for corner in sorted(sums, key=lambda corner: (-sums[corner], corner)):
+        apart = all(max(abs(corner[0] - other[0]), abs(corner[1] - other[1])) >= side for other in found)
+        if apart and len(found) < CROPS:
+            found.append(corner)
+    return found, side
+
+
+def _shown(photo: Photo) -> np.ndarray:
+    """uint8 (H, W, 3), upright, transparency on white."""
+    photo = photo.upright()
+    pixels = photo.pixels.astype(np.float32) * (255 / photo.peak)
+    if photo.alpha is not None:
+        opacity = photo.alpha.astype(np.float32) / photo.peak
+        pixels = pixels * opacity + 255 * (1 - opacity)
+    return np.repeat(pixels, 3 // pixels.shape[2], axis=2).round().astype(np.uint8)
+
+
+def _reduced(image: np.ndarray) -> np.ndarray:
+    height, width = image.shape[:2]
+    factor = _LONGEST / max(height, width)
+    if factor >= 1:
+        return image
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def _show(axis, image: np.ndarray, extent: tuple[int, int, int, int], interpolation: str) -> None:
+    axis.imshow(image, extent=extent, interpolation=interpolation)
+    axis.set_xticks([])
+    axis.set_yticks([])

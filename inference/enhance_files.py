@@ -1,0 +1,257 @@
+"""File after file: one is read and one is written while a third is enhanced, in the order in which they are named.
+Videos are read and written while they are enhanced (inference/enhance_video.py).
+
+So three pictures are in memory at once: about 35 bytes for each pixel of the one that is enhanced and 10 for those of
+the two others, and beside them the maps of the network, which are bounded (inference/within_memory.py).
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from powerqe.inference.choose import Wish, choose, choose_for_clip
+from powerqe.inference.comparison import compare_path, draw_comparison
+from powerqe.inference.enhance_image import enhance_photo
+from powerqe.inference.enhance_video import Coding, coding_of, enhance_clip
+from powerqe.inference.jobs import Job, check_not_source
+from powerqe.inference.model import Applying, Model
+from powerqe.utils.codecs.jpeg_tables import nearest_quality
+from powerqe.utils.errors import UserError
+from powerqe.utils.image.photo import Photo, read_photo
+from powerqe.utils.image.write import misfit, write_photo
+from powerqe.utils.log import progress_bar
+from powerqe.utils.video.clip import Clip, open_clip
+
+T = TypeVar("T")
+_TITLE = 28
+"""Characters of a name above a picture."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a file.
+
+    Attributes:
+        job: the file.
+        error: why nothing became of it; empty if something did.
+        summary: one line: size, quality, weights, seconds, the file that was written.
+    """
+
+    job: Job
+    error: str = ""
+    summary: str = ""
+
+
+class Models:
+    """The networks that are in use, each loaded once.
+
+    Args:
+        weights: for all files, a name or a path; None: those that suit a file.
+        applying: how they are applied.
+        period: every `period`-th frame of videos is of peak quality; None: as a file beside the video says.
+
+    Raises:
+        UserError: see `Model`; at once if weights are named.
+    """
+
+    def __init__(self, weights: str | None, applying: Applying, period: int | None = None) -> None:
+        self._weights, self._applying, self._period = weights, applying, period
+        self._load = cache(lambda name: Model(name, applying))
+        if weights is not None:
+            self._load(weights)
+
+    def of(self, photo: Photo) -> tuple[Model, str]:
+        """The network for a picture, and a remark on the choice."""
+        if self._weights is not None:
+            return self._load(self._weights), ""
+        quality = None if photo.tables is None else nearest_quality(photo.tables)[0]
+        wish = Wish(photo.format, photo.is_gray, quality, photo.tables is not None, self._applying.qf is not None)
+        entry, remark = choose(wish)
+        return self._load(entry.name), remark
+
+    def of_clip(self, clip: Clip) -> tuple[Model, Coding, str]:
+        """The network for a video, what is known of the video's compression, and a remark on the choice."""
+        if self._weights is not None:
+            model = self._load(self._weights)
+            return model, coding_of(clip, self._period) if model.needs_peaks else Coding(), ""
+        coding = coding_of(clip, self._period)
+        # Of the peaks that QPs tell there are more than published weights have learnt to look for: others do better.
+        entry, remark = choose_for_clip(coding.qp, self._period is not None, self._applying.qf is not None)
+        return self._load(entry.name), coding, remark
+
+    def check(self, jobs: Sequence[Job]) -> None:
+        """Raises `UserError` if there are pictures only, and the weights that are named are for videos."""
+        if self._weights is None or any(job.is_clip for job in jobs):
+            return
+        if (model := self._load(self._weights)).takes_clips:
+            raise UserError(f"{model.method} ({model.name}) is for videos; choose weights for images")
+
+
+def enhance_files(
+    jobs: Sequence[Job],
+    models: Models,
+    on_result: Callable[[Result], None],
+    *,
+    force: bool = False,
+    compare: bool = False,
+    crf: float | None = None,
+) -> None:
+    """Enhance files. A bad file hinders no other one.
+
+    Args:
+        on_result: is told what became of each file, in their order and as soon as it is known, from another thread.
+        force: write over what is there; else such files are left alone, which is an error.
+        compare: draw a comparison beside each result.
+        crf: x265's constant rate factor for videos; None: they are written without loss.
+    """
+    wanted = _Wanted(models, force, compare, crf)
+    with ThreadPoolExecutor(1, "reader") as reader, ThreadPoolExecutor(1, "writer") as writer:
+
+        def read(number: int) -> "Future[Photo | Clip | Result] | None":
+            job = jobs[number] if number < len(jobs) else None
+            return job and reader.submit(_guarded, job, lambda: _read(job, wanted))
+
+        def finish(job: Job, done: "_Done | Result") -> None:
+            on_result(done if isinstance(done, Result) else _guarded(job, partial(_write, job, done, wanted)))
+
+        reading, writing = read(0), None
+        for number, job in enumerate(jobs):
+            assert reading is not None
+            found, reading = reading.result(), read(number + 1)
+            done = found if isinstance(found, Result) else _guarded(job, partial(_enhance, job, found, wanted))
+            if writing is not None:
+                writing.result()
+            writing = writer.submit(finish, job, done)
+        if writing is not None:
+            writing.result()
+
+
+class _Wanted(NamedTuple):
+    """What is wanted of all files, see `enhance_files`."""
+
+    models: Models
+    force: bool
+    compare: bool
+    crf: float | None
+
+
+class _Done(NamedTuple):
+    """before, after: for the comparison, with titles. facts, notes: of the summary."""
+
+    before: Photo
+    after: Photo
+    titles: tuple[str, str]
+    facts: str
+    notes: list[str]
+
+
+def _guarded(job: Job, do: Callable[[], T]) -> T | Result:
+    """What `do` gives, or its failure as a result."""
+    try:
+        return do()
+    except UserError as error:
+        message = " ".join(str(error).split())
+        return Result(job, message if str(job.source) in message else f"{job.source}: {message}")
+    except OSError as error:
+        return Result(job, f"{job.source}: cannot write {error.filename or job.target}: {error.strerror or error}")
+    except MemoryError:
+        return Result(job, f"{job.source}: the picture itself does not fit into memory; cut it into parts")
+
+
+def _read(job: Job, wanted: _Wanted) -> Photo | Clip:
+    for target in (job.target, *([compare_path(job.target)] if wanted.compare else [])):
+        _check_free(target, wanted.force)
+    return open_clip(job.source) if job.is_clip else read_photo(job.source)
+
+
+def _enhance(job: Job, found: Photo | Clip, wanted: _Wanted) -> _Done:
+    return _enhance_clip(job, found, wanted) if isinstance(found, Clip) else _enhance_photo(job, found, wanted.models)
+
+
+def _enhance_photo(job: Job, photo: Photo, models: Models) -> _Done:
+    model, remark = models.of(photo)
+    start = time.perf_counter()  # without the loading of weights, which only the first picture waits for
+    enhanced = enhance_photo(photo, model, str(job.source))
+    seconds = time.perf_counter() - start
+    height, width = photo.pixels.shape[:2]
+    said = qualities(photo, enhanced.estimates)
+    facts = [f"{width}x{height}", *said, model.name, f"{seconds:.1f} s"]
+    notes = [remark, *enhanced.notes, _tiles(model)]
+    return _Done(enhanced.before, enhanced.photo, _titles(job, model, said), ", ".join(facts), notes)
+
+
+def _enhance_clip(job: Job, clip: Clip, wanted: _Wanted) -> _Done:
+    """With all frames written."""
+    model, coding, remark = wanted.models.of_clip(clip)
+    start = time.perf_counter()
+    with progress_bar(None, _shortened(job.source.name, _TITLE), clip.count, True, leave=False, unit="frame") as bar:
+        enhanced = enhance_clip(clip, model, job.target, coding.peaks, crf=wanted.crf, on_frame=bar.update)
+    seconds = time.perf_counter() - start
+    rate = [] if clip.rate is None else [f"{float(clip.rate):.4g} frames/s"]
+    facts = [f"{clip.geometry.width}x{clip.geometry.height}", f"{enhanced.count} frames", *rate, model.name,
+             f"{seconds:.1f} s ({enhanced.count / seconds:.3g} frames/s)"]  # fmt: skip
+    notes = [remark, *enhanced.notes, _tiles(model)]
+    return _Done(
+        enhanced.before, enhanced.after, _titles(job, model, [f"frame {enhanced.shown + 1}"]), ", ".join(facts), notes
+    )
+
+
+def _tiles(model: Model) -> str:
+    near = "" if model.is_exact else ", near what whole frames give"
+    return f"in tiles of {model.tile}{near}" if model.tile else ""
+
+
+def _titles(job: Job, model: Model, facts: list[str]) -> tuple[str, str]:
+    before = ", ".join([f"before: {_shortened(job.source.name, _TITLE)}", *facts])
+    return before, f"after: {_shortened(model.name, _TITLE)}"
+
+
+def _shortened(name: str, length: int) -> str:
+    """A name of at most so many characters, without its middle if need be."""
+    half = (length - 1) // 2
+    return name if len(name) <= length else f"{name[:half]}…{name[-half:]}"
+
+
+def _write(job: Job, done: _Done, wanted: _Wanted) -> Result:
+    """Write a picture; a video is there. And the comparison."""
+    target, notes = job.target, done.notes
+    if not job.is_clip:
+        target, reason = _fitting(job, done.after, wanted.force)
+        notes = [*notes, reason]
+        write_photo(target, done.after)
+    if wanted.compare:
+        draw_comparison(compare_path(target), done.before, done.after, done.titles)
+    notes = [note for note in notes if note]
+    remarks = f" ({'; '.join(notes)})" if notes else ""
+    return Result(job, summary=f"{job.source}: {done.facts} -> {target}{remarks}")
+
+
+def _fitting(job: Job, photo: Photo, force: bool) -> tuple[Path, str]:
+    """The name of the result, or one of a format that can hold it, and why it is that."""
+    reason = misfit(photo, job.target.suffix)
+    if not reason:
+        return job.target, ""
+    target = job.target.with_suffix(".png")
+    _check_free(target, force)
+    check_not_source(job._replace(target=target))
+    return target, f"{reason}: saved as PNG"
+
+
+def _check_free(target: Path, force: bool) -> None:
+    if target.exists() and not force:
+        raise UserError(f"{target} is there already, and was left alone; --force writes over it")
+
+
+def qualities(photo: Photo | None, estimates: Mapping[str, float]) -> list[str]:
+    """What the file's tables say of its quality, and what the network says of it, if that is known."""
+    said = []
+    if photo is not None and photo.tables is not None:
+        quality, is_exact = nearest_quality(photo.tables)
+        said.append(f"JPEG quality {'' if is_exact else 'about '}{quality}")
+    if "qf" in estimates:
+        said.append(f"looks like JPEG quality {estimates['qf']:.0f}")
+    return said

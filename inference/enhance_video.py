@@ -1,0 +1,193 @@
+"""One video through one model, frame after frame: reading, the network and writing at the same time.
+
+In memory are the frames of a window and a few that wait, never the whole video. The pixels are those of test.py.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from powerqe.dataset.peaks import local_peaks
+from powerqe.dataset.videos import eight_bits
+from powerqe.inference.model import Model
+from powerqe.inference.video_frames import Behind, Pixels, ahead, windows
+from powerqe.utils.errors import UserError
+from powerqe.utils.image.photo import Photo
+from powerqe.utils.video.clip import RAW_RATE, Clip, ClipWriter, clip_writer, is_raw
+from powerqe.utils.video.frame_records import frames_path, read_record
+from powerqe.utils.video.yuv import Frame, to_rgb
+
+_WAITING = 2
+"""Frames, or windows of frames, that wait before the network and behind it."""
+_ORIENTATIONS = {90: 8, 180: 3, 270: 6}
+"""EXIF's number for what a display matrix turns, in degrees counterclockwise."""
+
+
+class Coding(NamedTuple):
+    """What is known of how a video was compressed.
+
+    qp: its quantization parameter; None if that is not known. peaks: the numbers of the frames of peak quality,
+    ascending; None likewise.
+    """
+
+    qp: int | None = None
+    peaks: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class EnhancedClip:
+    """A video after its enhancement.
+
+    Attributes:
+        count: frames that were enhanced.
+        before, after: one in the middle, for a comparison.
+        shown: its number, from 0.
+        notes: what the user should know.
+    """
+
+    count: int
+    before: Photo
+    after: Photo
+    shown: int
+    notes: tuple[str, ...]
+
+
+def coding_of(clip: Clip, period: int | None = None) -> Coding:
+    """What the description beside a video, `<stem>.frames.json`, says of its compression.
+
+    Args:
+        period: every `period`-th frame is of peak quality, from the first on; None: as the description says.
+
+    Raises:
+        UserError: a description that is damaged or has fewer frames than the video.
+    """
+    path, qp, peaks = frames_path(clip.path), None, None
+    if path.is_file():
+        record, frames = read_record(path)
+        if len(frames) < clip.count:
+            raise UserError(f"{path} describes {len(frames)} frames, the video has {clip.count}; make it again")
+        qp = record.get("qp")
+        peaks = local_peaks(np.array([-frame.qp for frame in frames[: clip.count]], np.float64))
+    if period is not None:
+        peaks = np.arange(0, clip.count, period)
+    return Coding(qp if isinstance(qp, int) else None, peaks if peaks is not None and len(peaks) else None)
+
+
+def enhance_clip(
+    clip: Clip,
+    model: Model,
+    target: Path,
+    peaks: np.ndarray | None = None,
+    *,
+    crf: float | None = None,
+    on_frame: Callable[[], Any] = lambda: None,
+) -> EnhancedClip:
+    """Enhance a video. The file appears when it is whole.
+
+    Args:
+        target: name of the result, see `clip_writer`.
+        peaks: the numbers of the frames of peak quality, for a model that needs them.
+        crf: see `VideoWriter`.
+        on_frame: is called for each frame that is enhanced.
+
+    Raises:
+        UserError: a damaged video, or a model or a target that does not suit it.
+    """
+    _check(clip, model, peaks)
+    keeps_depth = model.channels == 1 and not is_raw(target)
+    geometry = clip.geometry if keeps_depth else clip.geometry._replace(depth=8)
+    pixels = Pixels(model.channels, geometry.depth, geometry.chroma, clip.is_full_range)
+    work = _Work(clip, model, pixels, target)
+    with ExitStack() as stack:
+        source = stack.enter_context(closing(ahead(_seen(clip, model, pixels, peaks), _WAITING)))
+        behind: Behind | None = None
+        for lq, frame, time in source:
+            result = work.enhanced(lq)
+            if behind is None:
+                writer = stack.enter_context(clip_writer(target, pixels.geometry(result), clip, crf))
+                behind = stack.enter_context(Behind(_WAITING))
+            behind.do(work.write, writer, result, frame, time)
+            on_frame()
+    return work.summary(writer)
+
+
+class _Work:
+    """What is done with each frame, and what is kept of it."""
+
+    def __init__(self, clip: Clip, model: Model, pixels: Pixels, target: Path) -> None:
+        self._clip, self._model, self._pixels, self._target = clip, model, pixels, target
+        self._count = 0
+        self._shown: tuple[int, Frame, Frame] | None = None
+
+    def enhanced(self, lq: np.ndarray) -> torch.Tensor:
+        """(1, C, H, W) of what the network sees, (C, H, W) or (T, C, H, W) in 0 ... peak."""
+        seen = torch.from_numpy(lq.astype(np.float32))[None].div_(self._pixels.peak)
+        result, _ = self._model({"lq": seen})
+        if self._model.channels == 1 and result.shape[-2:] != seen.shape[-2:]:
+            raise UserError(
+                f"{self._model.name} enlarges luma, so that the chroma would not fit; choose weights for RGB"
+            )
+        return result
+
+    def write(self, writer: ClipWriter, result: torch.Tensor, frame: Frame, time: int | None) -> None:
+        made = self._pixels.made(result, frame)
+        writer.write(made, time)
+        if self._shown is None or self._count == self._clip.count // 2:
+            self._shown = self._count, frame, made
+        self._count += 1
+
+    def summary(self, writer: ClipWriter) -> EnhancedClip:
+        assert self._shown is not None
+        number, before, after = self._shown
+        return EnhancedClip(self._count, self._photo(before), self._photo(after), number, tuple(self._notes(writer)))
+
+    def _notes(self, writer: ClipWriter) -> Iterator[str]:
+        yield from self._clip.notes
+        if self._pixels.depth < self._clip.geometry.depth:
+            yield f"{self._clip.geometry.depth} bits were rounded to {self._pixels.depth}"
+        if self._model.channels == 1:
+            yield "weights for luma: the chroma stays as it was"
+        if self._clip.rate is None and not is_raw(self._target):
+            yield f"{RAW_RATE} frames/s, for a raw file does not say how many"
+        if writer.left_out:
+            yield f"without {', '.join(writer.left_out)}"
+
+    def _photo(self, frame: Frame) -> Photo:
+        """As players show it."""
+        rgb = to_rgb(Frame(*map(eight_bits, frame)), full=self._pixels.full)
+        return Photo(rgb, orientation=_orientation(self._clip.beside.matrix))
+
+
+def _check(clip: Clip, model: Model, peaks: np.ndarray | None) -> None:
+    if model.needs_tables:
+        raise UserError(f"{model.name} needs the tables of a JPEG file, which a video has not; choose other weights")
+    if model.needs_peaks and peaks is None:
+        raise UserError(
+            f"{model.name} needs to know the frames of peak quality: from {frames_path(clip.path).name} beside the "
+            "video, as main_compress_video.py writes it with a pattern of QPs, or by --pqf-period N, if it is every "
+            "N-th frame from the first on"
+        )
+
+
+def _seen(
+    clip: Clip, model: Model, pixels: Pixels, peaks: np.ndarray | None
+) -> Iterator[tuple[np.ndarray, Frame, int | None]]:
+    """For each frame what the network sees, (C, H, W) or (T, C, H, W), the frame, and when it is shown."""
+    taken = ((pixels.taken(frame), time) for frame, time in clip.frames())
+    items = ((pixels.seen(frame), frame, time) for frame, time in taken)
+    for window in windows(items, model.window, peaks):
+        _, frame, time = window[len(window) // 2]
+        yield (np.stack([seen for seen, *_ in window]) if model.takes_clips else window[0][0]), frame, time
+
+
+def _orientation(matrix: tuple[int, ...] | None) -> int:
+    """EXIF's number for a display matrix that turns by a multiple of 90 degrees; 1 for all others."""
+    if matrix is None:
+        return 1
+    degrees = round(np.degrees(np.arctan2(matrix[1], matrix[0])))
+    return _ORIENTATIONS.get(-degrees % 360, 1)

@@ -1,0 +1,164 @@
+"""Which files are enhanced, and what the results are called."""
+
+import glob
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from powerqe.utils.errors import UserError
+from powerqe.utils.image.photo import PHOTO_SUFFIXES
+from powerqe.utils.image.write import FORMATS
+from powerqe.utils.video.clip import CLIP_SUFFIXES, CLIP_TARGETS, RAW, is_clip, is_raw
+
+Format = Literal["png", "jpeg", "webp", "tiff", "same"]
+FOLDER = Path("enhanced")
+"""Where results go if nothing is said."""
+_SUFFIX = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "tiff": ".tiff"}
+
+
+class Job(NamedTuple):
+    """A file, a picture or a video, and the name of its result."""
+
+    source: Path
+    target: Path
+
+    @property
+    def is_clip(self) -> bool:
+        """Whether it is a video."""
+        return is_clip(self.source)
+
+
+def find_jobs(inputs: Sequence[str], output: Path | None, file_format: Format | None = None) -> list[Job]:
+    """The files that a user names, each once, in the order of the names and by name within a folder.
+
+    Args:
+        inputs: files, folders (searched to the bottom for known suffixes; hidden ones do not count), or patterns
+            such as `photos/*.jpg` and `photos/**/*.jpg`.
+        output: a folder; if one file is named, it may be the name of the result. None: `FOLDER`.
+        file_format: of pictures; None: png, or what the name of the result says. Of a raw video a raw one is made, and
+            of others mp4 if they are that, else mkv.
+
+    Raises:
+        UserError: nothing of such a name, a folder without pictures and videos, a result of another kind, or one that
+            would be written over its source.
+    """
+    found: dict[Path, Path] = {}
+    as_file = output is not None and _is_file_name(output)
+    folder = FOLDER if output is None else output
+    for name in inputs:
+        for source, place in _expanded(name, folder):
+            found.setdefault(source, place)
+    if as_file:
+        return [_to_file(list(found), folder, file_format)]
+    places = {source: _with_suffix(place, source, file_format or "png") for source, place in found.items()}
+    shared = Counter(places.values())
+    jobs = [Job(source, _apart(place, source) if shared[place] > 1 else place) for source, place in places.items()]
+    for job in jobs:
+        check_not_source(job)
+    return jobs
+
+
+def _expanded(name: str, output: Path) -> list[tuple[Path, Path]]:
+    """The files that a name means, each with its place below the output folder."""
+    path = Path(name)
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if _is_wanted(file, path, output))
+        if not files:
+            known = " *".join((*PHOTO_SUFFIXES, *CLIP_SUFFIXES))
+            raise UserError(f"no picture or video in the folder {path}; it needs files *{known}")
+        return [(file, output / file.relative_to(path)) for file in files]
+    if path.exists():
+        return [(path, output / path.name)]
+    if not glob.has_magic(name):
+        raise UserError(f"no file or folder {name}; check the path")
+    found = glob.glob(name, recursive=True)  # noqa: PTH207 - a pattern as a shell has it, absolute or not
+    files = sorted(path for path in map(Path, found) if path.is_file())
+    if not files:
+        raise UserError(f"no file fits the pattern {name}; check it, and that it stands in quotes")
+    base = Path(*_plain_parts(path))
+    return [(file, output / file.relative_to(base)) for file in files]
+
+
+def _plain_parts(path: Path) -> list[str]:
+    """The parts of a pattern before the first with a * or the like."""
+    parts = list(path.parts)
+    return parts[: next(number for number, part in enumerate(parts) if glob.has_magic(part))]
+
+
+def _is_wanted(file: Path, folder: Path, output: Path) -> bool:
+    """Results of before are none, where they lie inside of the folder that is searched."""
+    hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+    own = output.resolve() != folder.resolve() and file.resolve().is_relative_to(output.resolve())
+    return file.suffix.lower() in (*PHOTO_SUFFIXES, *CLIP_SUFFIXES) and not hidden and not own and file.is_file()
+
+
+def _with_suffix(place: Path, source: Path, file_format: Format) -> Path:
+    if is_clip(source):
+        suffix = source.suffix.lower()
+        return place.with_suffix(suffix if suffix in CLIP_TARGETS else ".mkv")
+    if file_format == "same":
+        return place if source.suffix.lower() in FORMATS else place.with_suffix(".png")
+    return place.with_suffix(_SUFFIX[file_format])
+
+
+def _apart(place: Path, source: Path) -> Path:
+    """a.jpg and a.png of one folder become a.jpg.png and a.png.png."""
+    return place.with_name(f"{source.name}{place.suffix}")
+
+
+def _to_file(sources: list[Path], output: Path, file_format: Format | None) -> Job:
+    if len(sources) != 1:
+        raise UserError(f"-o {output} is the name of one file, and {len(sources)} are to be enhanced; name a folder")
+    if is_clip(sources[0]) != is_clip(output):
+        kinds = ("a video", "a picture") if is_clip(sources[0]) else ("a picture", "a video")
+        raise UserError(f"-o {output}: {sources[0]} is {kinds[0]}, and this is the name of {kinds[1]}")
+    if is_clip(output):
+        file_format = None
+    wanted = _SUFFIX.get(file_format or "", output.suffix.lower())
+    if file_format and FORMATS[wanted] != FORMATS[output.suffix.lower()]:
+        raise UserError(f"-o {output} and --format {file_format} contradict each other; leave one out")
+    job = Job(sources[0], output)
+    check_not_source(job)
+    return job
+
+
+def make_folder(output: Path | None) -> None:
+    """Make the folder of the results, so that one that cannot be is known before anything is done.
+
+    Args:
+        output: as in `find_jobs`.
+
+    Raises:
+        UserError: it cannot be made, or nothing can be written there.
+    """
+    folder = FOLDER if output is None else output.parent if _is_file_name(output) else output
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the folder {folder}: {error.strerror}; choose another one with -o") from None
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"cannot write into the folder {folder}; choose another one with -o")
+
+
+def _is_file_name(output: Path) -> bool:
+    suffix = output.suffix.lower()
+    if output.is_dir() or suffix not in (*FORMATS, *CLIP_SUFFIXES):
+        return False
+    if suffix in CLIP_SUFFIXES and suffix not in CLIP_TARGETS:
+        raise UserError(f"-o {output}: videos are written as {', '.join(CLIP_TARGETS)}, not as {suffix}")
+    return True
+
+
+def check_crf(jobs: Sequence[Job], crf: float | None) -> None:
+    """Raises `UserError` if a result that is to be compressed is a raw video, which never is."""
+    if crf is not None and (raw := next((job for job in jobs if is_raw(job.target)), None)):
+        raise UserError(f"--crf: {raw.target} would be raw, {RAW} is never compressed; name a result with -o x.mp4, or "
+                        "leave --crf out")  # fmt: skip
+
+
+def check_not_source(job: Job) -> None:
+    """Raises `UserError` if the result would take the place of the file itself."""
+    if job.target.exists() and job.target.samefile(job.source):
+        raise UserError(f"{job.source} would be written over by its own result; choose another folder with -o")

@@ -1,0 +1,244 @@
+"""A picture that does not fit into memory, through a network in tiles: the result is that of the whole picture.
+
+What a network declares is `multiple` (1 if it says nothing): its largest stride, in pixels of the picture, counted in
+powers and products of what its layers stride. How far it looks is measured (net/measure/receptive.py), how much larger
+its result is follows from a tile's, and modules that see the whole picture do so (inference/whole_image.py). A video
+network takes a clip in the picture's place; a module that says `follows_motion = True` samples it at no fixed distance,
+and tiles of such a network are near what the whole picture gives, not equal to it.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from itertools import repeat
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from powerqe.inference.forward import Forward
+from powerqe.inference.self_ensemble import SelfEnsemble
+from powerqe.inference.tile_grid import Ratios, Tile, core_size, divide
+from powerqe.inference.whole_image import Unknown, WholePicture
+from powerqe.net.calls import Arguments, is_picture, moved, rebuilt, results
+from powerqe.net.measure.far_modules import follows_motion, global_modules
+from powerqe.net.measure.receptive import FURTHEST, reach
+from powerqe.utils.errors import UserError
+from powerqe.utils.log import logger
+from powerqe.utils.memory import is_out_of_memory
+from powerqe.utils.options.tree import Applied
+
+Call = Callable[..., Any]
+SMALLEST = 32
+"""Side of a core below which nobody divides further."""
+MOTION = 64
+"""Pixels that tiles overlap if the network follows motion and nothing is said."""
+
+
+class Tiled:
+    """A network, called as itself, that sees the picture in overlapping tiles.
+
+    The picture stays where it is (on the CPU, if it is large) and the result is put together there; tiles go
+    to the network's device, one after another. A tile that does not fit into memory halves their size, also
+    for the pictures that follow.
+
+    The work grows with the overlap: a core of size s in a network that sees r pixels far costs (s + 2r)^2 / s^2
+    times the picture's share. Where s + 2r covers the picture it is computed as a whole. Modules that see the
+    whole picture, K of them in a row, cost another factor of about K / 2 + 1 (RCAN has 200, RBQE with five exits 45),
+    because the tiles start again after each of them.
+
+    Args:
+        network: in evaluation mode. Its results may be a tuple; pictures among them are put together,
+            other things are the same for all tiles, or those of the last one.
+        tile: largest side of a core in pixels of the input; rounded to `network.multiple`.
+        overlap: pixels around the core that the network sees, too. None: as many as it takes for the result to be
+            that of the whole picture, or `MOTION`. Fewer cost less and leave seams.
+        exact: take global means and the like over the whole picture. If false, each tile is to them a picture of its
+            own, which costs no more work than a network without them; tiles then differ in tone.
+
+    Raises:
+        UserError: exact, and the network follows motion.
+    """
+
+    def __init__(self, network: nn.Module, tile: int, overlap: int | None = None, *, exact: bool = True) -> None:
+        self.multiple: int = getattr(network, "multiple", 1)
+        self.size = core_size(tile, self.multiple)
+        follows = follows_motion(network)
+        if exact and follows:
+            raise UserError(
+                f"{type(network).__name__} looks wherever the motion leads, so tiles cannot give exactly what the "
+                f"whole picture gives: do without tiles, or set {_tile_option(network)}"
+            )
+        self.overlap, self.exact = MOTION if overlap is None and follows else overlap, exact
+        self._network = network
+        self._modules = global_modules(network)
+        self._reaches: dict[Any, tuple[int, int]] = {}
+
+    @torch.no_grad()
+    def __call__(self, picture: Tensor, *others: Any, **named: Any) -> Any:
+        """What the network returns for a picture (N, C, H, W) or a clip (N, T, C, H, W); tensors of its height and
+        width are cut with it.
+
+        Raises:
+            UserError: the smallest tile does not fit into memory, or the network sees further than tiles can.
+        """
+        if self._network.training:
+            raise ValueError("tiles are for a network in evaluation mode")
+        arguments = Arguments((picture, *others), named)
+        whole = WholePicture(self._modules if self.exact else [], self.multiple)
+        while True:
+            try:
+                with self._eager():
+                    return self._enhance(arguments, self.tiles(*arguments.positional, **named), whole)
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+            self._halve()  # after the except clause, which holds the tensors of the frames that failed
+
+    def tiles(self, picture: Tensor, *others: Any, **named: Any) -> list[Tile]:
+        """The tiles in which the network would see this picture."""
+        arguments = Arguments((picture, *others), named)
+        height, width = picture.shape[-2:]
+        if max(height, width) <= self.size:
+            return divide(height, width, self.size, (0, 0), self.multiple)
+        return divide(height, width, self.size, self._overlap(arguments), self.multiple)
+
+    def _eager(self) -> AbstractContextManager[None]:
+        """torch.compile cannot follow modules that are replaced for a while; it costs seconds to ask it not to try."""
+        is_compiled = self._network._compiled_call_impl is not None
+        return torch.compiler.set_stance("force_eager") if is_compiled else nullcontext()
+
+    def _overlap(self, arguments: Arguments) -> tuple[int, int]:
+        if self.overlap is not None:
+            return self.overlap, self.overlap
+        picture = arguments.picture
+        key = (picture.shape[-2] % self.multiple, picture.shape[-1] % self.multiple, arguments.key())
+        if key not in self._reaches:
+            device = self._device(picture)
+            found = reach(self._network, self._modules, arguments, self.multiple, device)
+            if found is None:
+                raise UserError(
+                    f"{type(self._network).__name__} sees further than {FURTHEST} pixels, so tiles cannot give what "
+                    "the whole picture gives: set how many pixels tiles overlap (tile.overlap), or do without tiles. "
+                    "Means over the picture are found if the network takes them through powerqe.net.blocks.GlobalMean; "
+                    "weights that hold NaN look the same"
+                )
+            self._reaches[key] = found
+        return self._reaches[key]
+
+    def _enhance(self, arguments: Arguments, tiles: list[Tile], whole: WholePicture) -> Any:
+        if len(tiles) == 1:
+            return moved(self._run(arguments), arguments.picture.device)
+        with whole.installed():
+            while True:
+                output = None
+                whole.begin_pass()
+                for tile in tiles:
+                    whole.begin(tile)
+                    try:
+                        result = self._run(arguments.changed(tile.cut))
+                    except Unknown:
+                        continue
+                    output = output or _Output(result, tile, arguments.picture)
+                    output.add(result, tile)
+                if not whole.learn(len(tiles)) and output is not None:
+                    return output.result()
+
+    def _run(self, arguments: Arguments) -> Any:
+        there = arguments.to(self._device(arguments.picture))
+        return self._network(*there.positional, **there.named)
+
+    def _device(self, picture: Tensor) -> torch.device:
+        first = next(self._network.parameters(), None)
+        return picture.device if first is None else first.device
+
+    def _halve(self) -> None:
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        smaller = core_size(self.size // 2, self.multiple)
+        if smaller < SMALLEST or smaller == self.size:
+            raise UserError(
+                f"{type(self._network).__name__}: tiles of {self.size} x {self.size} pixels and what it sees around "
+                "them do not fit into memory; free some, use device: cpu, or set tile.overlap (fewer pixels around)"
+            )
+        logger.info(f"tiles of {self.size} x {self.size} pixels do not fit into memory, halving them")
+        self.size = smaller
+
+
+def enhancer(network: nn.Module, options: Applied) -> Forward:
+    """A network as the options want it applied: whole or in tiles, once or in eight orientations.
+
+    Raises:
+        UserError: the options set an argument that the network's forward does not take.
+    """
+    tile = options.tile
+    call = _Whole(network) if tile is None else Tiled(network, tile.size, tile.overlap, exact=tile.exact)
+    ensemble = SelfEnsemble(call) if options.self_ensemble else call
+    return Forward(network, ensemble, options.forward, on_cpu=tile is not None)
+
+
+def _tile_option(network: nn.Module) -> str:
+    """Tiles that the network can take."""
+    return f"tile: {{size: 512, overlap: {MOTION}, exact: false}}" if follows_motion(network) else "tile: {size: 512}"
+
+
+class _Whole:
+    """A network that says what to do if a picture does not fit into memory."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self._network = network
+
+    def __call__(self, picture: Tensor, **named: Any) -> Any:
+        try:
+            return self._network(picture, **named)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        height, width = picture.shape[-2:]
+        raise UserError(
+            f"{type(self._network).__name__}: a picture of {width} x {height} pixels does not fit into memory as a "
+            f"whole; set {_tile_option(self._network)} (test.tile, val.tile)"
+        )
+
+
+class _Output:
+    """The results of all tiles, put together on the device of the picture."""
+
+    def __init__(self, first: Any, tile: Tile, picture: Tensor) -> None:
+        self._form = rebuilt(first, repeat(None))
+        self._device = picture.device
+        self._last: list[Any] = []
+        self._ratios = [_ratios(value, tile) for value in results(first)]
+        """How much larger than the picture each result is; None if it is no picture."""
+        self._pictures = [
+            None if ratios is None else _canvas(value, ratios, picture)
+            for value, ratios in zip(results(first), self._ratios, strict=True)
+        ]
+
+    def add(self, result: Any, tile: Tile) -> None:
+        """The result of a tile."""
+        self._last = results(result)
+        for number, (value, canvas) in enumerate(zip(self._last, self._pictures, strict=True)):
+            ratios = _ratios(value, tile)
+            if canvas is None or ratios is None or ratios != self._ratios[number]:
+                self._pictures[number] = None  # only the first tile's size made it look like a picture
+                continue
+            sides = zip(tile, ratios, strict=True)
+            core = [slice(int(span.core_start * ratio), int(span.core_stop * ratio)) for span, ratio in sides]
+            canvas[(..., *core)] = tile.core_of(value, ratios).to(self._device)
+
+    def result(self) -> Any:
+        """As the network would return it."""
+        pairs = zip(self._pictures, self._last, strict=True)
+        return moved(
+            rebuilt(self._form, (value if canvas is None else canvas for canvas, value in pairs)), self._device
+        )
+
+
+def _ratios(value: Any, tile: Tile) -> Ratios | None:
+    is_like = is_picture(value, tile.rows.length, tile.columns.length)
+    return tile.ratios_of(value, 1) if is_like else None
+
+
+def _canvas(value: Tensor, ratios: Ratios, picture: Tensor) -> Tensor:
+    sides = (int(side * ratio) for side, ratio in zip(picture.shape[-2:], ratios, strict=True))
+    return value.new_empty((*value.shape[:-2], *sides), device=picture.device)

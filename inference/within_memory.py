@@ -1,0 +1,106 @@
+"""A network that takes whole pictures while its maps fit into memory, and larger ones in tiles that do.
+
+How much memory the maps take is measured: all tensors that live at once while the network sees two small pictures.
+It grows with the pixels as good as linearly from there. What libraries take beside (another layout, work space) is not
+seen; `MARGIN` is for that, and where it is not enough, tiles are halved (inference/tiled.py).
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from powerqe.inference.tile_grid import core_size
+from powerqe.inference.tiled import SMALLEST, Tiled
+from powerqe.net.calls import Arguments
+from powerqe.net.measure.far_modules import follows_motion
+from powerqe.net.measure.live_memory import LiveMemory
+from powerqe.utils.memory import available_memory
+
+MARGIN = 2.0
+"""Memory that is planned for, in that of the tensors."""
+_PROBES = (64, 128)
+
+
+def default_bound(device: torch.device) -> int:
+    """Bytes that the maps of a network may take: half of what is free on the device."""
+    return (torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available_memory()) // 2
+
+
+class WithinMemory:
+    """A network, called as itself; see above. Pictures stay on the CPU.
+
+    Tiles give what the whole picture gives, but of a network that follows motion: then they are near it.
+
+    Args:
+        network: in evaluation mode.
+        bound: bytes that its maps may take.
+        tile: side of the tiles, in place of the one that fits. None: that.
+
+    Attributes:
+        size: side of the tiles of the last picture; None if it was seen as a whole.
+        exact: tiles give what the whole picture gives.
+    """
+
+    def __init__(self, network: nn.Module, bound: int, tile: int | None = None) -> None:
+        self.bound, self.size = bound, None
+        self._network = network
+        self._fixed = tile
+        self.exact = not follows_motion(network)
+        self._tiled = Tiled(network, tile or SMALLEST, exact=self.exact)
+        self._line: tuple[float, float] | None = None
+
+    def __call__(self, picture: Tensor, **named: Any) -> Any:
+        """What the network returns for (1, C, H, W) or a clip (1, T, C, H, W).
+
+        Raises:
+            UserError: the smallest tile does not fit into memory.
+        """
+        if self._fixed is None:
+            self._tiled.size = self._side(picture, named)
+        planned = self._tiled.size
+        result = self._tiled(picture, **named)
+        if self._tiled.size < planned and self._fixed is None:  # later pictures are planned for what did fit
+            self.bound = self._largest_need(picture, named)
+        self.size = None if max(picture.shape[-2:]) <= self._tiled.size else self._tiled.size
+        return result
+
+    def needs(self, pixels: int) -> int:
+        """Bytes for a picture or tile of so many pixels, after the first call."""
+        assert self._line is not None
+        return int(MARGIN * (self._line[0] + self._line[1] * pixels))
+
+    def _side(self, picture: Tensor, named: dict[str, Any]) -> int:
+        """The largest side of tiles that fit; that of the picture if it does."""
+        self._line = self._line or _measured(self._network, picture, named)
+        height, width = picture.shape[-2:]
+        multiple = self._tiled.multiple  # of which sides have to be
+        side = -(-max(height, width) // multiple) * multiple
+        if self.needs(height * width) <= self.bound:
+            return side
+        smallest = core_size(SMALLEST, multiple)
+        while side > smallest:
+            self._tiled.size = side = max(side * 7 // 8 // multiple * multiple, smallest)
+            if self._largest_need(picture, named) <= self.bound:
+                break
+        return side
+
+    def _largest_need(self, picture: Tensor, named: dict[str, Any]) -> int:
+        """Bytes for the largest of the tiles in which the picture would be seen now."""
+        return self.needs(max(tile.pixels for tile in self._tiled.tiles(picture, **named)))
+
+
+def _measured(network: nn.Module, picture: Tensor, named: dict[str, Any]) -> tuple[float, float]:
+    """Bytes of the maps: for any picture, and more for each pixel."""
+    device = next((parameter.device for parameter in network.parameters()), picture.device)
+    peaks = []
+    for side in _PROBES:
+        small = Arguments((picture,), named).changed(
+            lambda like, side=side: like.new_zeros((*like.shape[:-2], side, side))
+        )
+        small = small.to(device)
+        with LiveMemory() as live:
+            network(*small.positional, **small.named)
+        peaks.append(live.peak)
+    slope = (peaks[1] - peaks[0]) / (_PROBES[1] ** 2 - _PROBES[0] ** 2)
+    return max(0.0, peaks[0] - slope * _PROBES[0] ** 2), max(slope, 4.0)

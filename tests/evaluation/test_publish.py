@@ -1,0 +1,115 @@
+import hashlib
+import json
+
+import pytest
+import torch
+
+from powerqe.algorithm.experiment import Experiment
+from powerqe.algorithm.trainer import Trainer
+from powerqe.evaluation.publish import publish
+from powerqe.evaluation.tester import test as run_test
+from powerqe.net import build_network, load_weights
+from powerqe.net.weights import entries, find, read_metadata
+from powerqe.utils.errors import UserError
+from powerqe.utils.files import sha256_of
+from powerqe.utils.options.tree import Options, load_options
+from powerqe.utils.ranks import Ranks
+
+ALONE = Ranks(0, 0, 1, torch.device("cpu"))
+
+
+@pytest.fixture
+def options(opt, pairs, monkeypatch) -> Options:
+    monkeypatch.chdir(pairs)
+    return load_options(opt)
+
+
+@pytest.fixture
+def trained(options) -> Trainer:
+    trainer = Trainer(options, ALONE)
+    trainer.run(Experiment(options, 0, is_main=True))
+    return trainer
+
+
+def test_weights_are_the_average_of_the_best_checkpoint_and_the_card_tells_how_they_came(options, trained):
+    table = run_test(options, ALONE)
+    path = publish(options, "--opt tiny.yml --case c")
+    spec = json.loads(read_metadata(path)["network"])
+    network = build_network(spec)
+    load_weights(network, path)
+    expected = trained.ema.module.state_dict()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in network.state_dict().items())
+    card = path.with_suffix(".md").read_text()
+    assert hashlib.sha256(path.read_bytes()).hexdigest() in card
+    assert "python train.py --opt tiny.yml --case c" in card
+    assert table.mean_rows()[0][5] in card
+    assert "8 of 8 iterations, 16 patches of 16 x 16; best validation at iteration 8" in card
+
+
+def test_the_card_tells_which_pictures_were_used(opt, pairs, monkeypatch):
+    monkeypatch.chdir(pairs)
+    options = load_options(opt, overrides=["dataset.train.slice=[0,1]"])
+    Trainer(options, ALONE).run(Experiment(options, 0, is_main=True))
+    run_test(options, ALONE)
+    card = publish(options, "").with_suffix(".md").read_text()
+    assert f"data: `{options.dataset.train.arguments['gt']}` 0 to 0, validation `" in card
+
+
+def test_the_card_tells_from_which_weights_the_training_went_on(options, trained):
+    run_test(options, ALONE)
+    start = str(options.folder / "ckp-best.pt")
+    assert "starts from" not in publish(options, "").with_suffix(".md").read_text()
+    second = load_options("tiny.yml", overrides=["name=second", f"train.warm_start={{ckp_load_path: {start}}}"])
+    Trainer(second, ALONE).run(Experiment(second, 0, is_main=True))
+    run_test(second, ALONE)
+    assert f"- starts from `{start}`" in publish(second, "").with_suffix(".md").read_text()
+
+
+def test_needs_a_training_and_a_test(options):
+    with pytest.raises(UserError, match="no checkpoint"):
+        publish(options, "")
+
+
+def test_needs_a_test(options, trained):
+    with pytest.raises(UserError, match=r"results\.json: run test\.py"):
+        publish(options, "")
+
+
+def test_the_network_is_told_as_it_was_tested(options, trained):
+    tested = load_options("tiny.yml", overrides=["network.residual=false"])
+    run_test(tested, ALONE)
+    assert json.loads(read_metadata(publish(tested, ""))["network"])["residual"] is False
+
+
+def test_figures_of_the_last_test_on_images_or_on_videos(options, trained):
+    run_test(options, ALONE)
+    card = publish(options, "").with_suffix(".md").read_text()
+    report = {"means": [{"set": "clips", "ΔPSNR": "+0.778"}]}
+    (options.folder / "report.json").write_text(json.dumps(report))
+    assert "+0.778" not in card
+    assert "+0.778" in publish(options, "").with_suffix(".md").read_text()
+
+
+def test_the_index_tells_of_the_weights_which_can_be_tested_by_their_name(options, trained):
+    table = run_test(options, ALONE)
+    path = publish(options, "", "https://host.example/tiny.safetensors")
+    (entry,) = entries("weights")
+    network = build_network(json.loads(read_metadata(path)["network"]))
+    assert find("tiny-c") == path
+    assert (entry.name, entry.method, entry.task, entry.color) == ("tiny-c", "ARCNN", "other", "rgb")
+    assert entry.parameters == sum(parameter.numel() for parameter in network.parameters())
+    assert (entry.bytes, entry.sha256) == (path.stat().st_size, sha256_of(path))
+    assert entry.url == "https://host.example/tiny.safetensors"
+    assert entry.training == f"{options.dataset.train.arguments['gt']} 0 to 5"
+    assert f"{entry.figures[0].after:.3f}" == table.mean_rows()[0][5]
+    (options.folder / "ckp-best.pt").unlink()
+    again = run_test(load_options("tiny.yml", overrides=["test.ckp_load_path=tiny-c"]), ALONE)
+    assert again.mean_rows()[0][:7] == table.mean_rows()[0][:7]
+
+
+def test_publishing_again_replaces_the_entry(options, trained):
+    run_test(options, ALONE)
+    publish(options, "", "https://host.example/tiny.safetensors")
+    publish(options, "")
+    (entry,) = entries("weights")
+    assert entry.url is None

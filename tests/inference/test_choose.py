@@ -1,0 +1,104 @@
+import pytest
+
+from powerqe.inference.choose import Wish, choose, choose_for_clip
+from powerqe.net.weights.cards import Entry, Figure, Qualities
+from powerqe.utils.errors import UserError
+
+
+def entry(name, method, gains, values, *, span=False, color="rgb", task="jpeg", scale=1):
+    figures = tuple(Figure(set="live1", quality=f"qf{q}", metric="PSNR", gain=gain) for q, gain in gains.items())
+    return Entry(name=name, method=method, parameters=1, training="t", figures=figures, file=f"{name}.safetensors",
+                 bytes=1, sha256="0" * 64, license="x", task=task, color=color, scale=scale,
+                 qualities=Qualities(unit="qf", values=values, span=span))  # fmt: skip
+
+
+ENTRIES = [
+    entry("best10", "DnCNN", {10: 1.2}, (10,)),
+    entry("some", "CBDNet", {10: 0.9, 20: 1.1, 30: 1.0}, (10, 20, 30)),
+    entry("blind", "FBCNN", {10: 0.8, 20: 0.9, 30: 0.9}, (5, 95), span=True),
+    entry("tables", "QGCN", {10: 1.0, 20: 1.0, 30: 1.0}, (5, 95), span=True),
+    entry("gray", "FBCNN", {10: 1.1}, (5, 95), span=True, color="y"),
+    entry("twice", "EDSR", {10: 9.0}, (10,), scale=2),
+    entry("film", "RBQE", {10: 9.0}, (10,), task="hevc"),
+    entry("webp", "RBQE", {10: 0.1}, (5, 95), span=True, task="webp"),
+]
+JPEG = {"format": "JPEG", "is_gray": False, "has_tables": True}
+
+
+@pytest.mark.parametrize(
+    ("wish", "name", "remark"),
+    [
+        (Wish(**JPEG, quality=10), "best10", ""),
+        (Wish(**JPEG, quality=12), "best10", ""),
+        (Wish(**JPEG, quality=13), "tables", ""),
+        (Wish(**JPEG, quality=20), "some", ""),
+        (Wish(**JPEG, quality=60), "tables", ""),
+        (Wish(**JPEG, quality=99), "tables", ""),  # beyond what anything was trained for
+        (Wish("JPEG", False), "blind", ""),  # its tables could not be read
+        (Wish(**JPEG, quality=10, takes_qf=True), "blind", ""),
+        (Wish("JPEG", True, 10, True), "gray", ""),
+        (Wish("PNG", False), "blind", "nothing is known of the damage in a PNG file"),
+        (Wish("WEBP", False), "webp", ""),
+        (Wish("WEBP", True), "gray", "nothing is known of the damage in a WEBP file"),
+    ],
+)
+def test_choice(wish, name, remark):
+    chosen, said = choose(wish, ENTRIES)
+    assert chosen.name == name
+    assert said.startswith(remark)
+    assert bool(said) == bool(remark)
+
+
+def test_nothing_suits():
+    with pytest.raises(UserError, match="no published weights suit this gray picture; name some with --weights"):
+        choose(Wish("PNG", True), ENTRIES[:4])
+
+
+@pytest.mark.parametrize("is_gray", [False, True])
+@pytest.mark.parametrize("quality", [*range(1, 101, 9), None])
+def test_shipped_weights_suit_every_picture(quality, is_gray):
+    chosen, _ = choose(Wish("JPEG", is_gray, quality, quality is not None))
+    assert chosen.color == ("y" if is_gray else "rgb")
+    assert chosen.task == "jpeg"
+
+
+def clips(name, method, gain, qp, **more):
+    made = entry(name, method, {qp: gain}, (qp,), color="y", task="video")
+    figures = (made.figures[0].model_copy(update={"quality": f"qp{qp}"}),)
+    return made.model_copy(update={"qualities": Qualities(unit="qp", values=(qp,)), "figures": figures, **more})
+
+
+CLIPS = [
+    *ENTRIES,
+    clips("motion37", "STDF", 0.3, 37),
+    clips("motion22", "STDF", 0.1, 22),
+    clips("peaks37", "MFQE", 0.5, 37),
+    clips("larger37", "STDF", 0.9, 37, scale=2),
+]
+
+
+@pytest.mark.parametrize(
+    ("qp", "has_peaks", "name", "remark"),
+    [
+        (37, False, "motion37", ""),
+        (35, True, "peaks37", ""),
+        (21, True, "motion22", ""),
+        (27, True, "motion22", "it has QP 27: weights for QP 22"),
+        (None, False, "motion37", "its quality is not known: weights for QP 37"),
+        (None, True, "peaks37", "its quality is not known: weights for QP 37"),
+    ],
+)
+def test_choice_for_videos(qp, has_peaks, name, remark):
+    chosen, said = choose_for_clip(qp, has_peaks, entries=CLIPS)
+    assert (chosen.name, said) == (name, remark)
+
+
+def test_nothing_suits_a_video():
+    with pytest.raises(UserError, match="no published weights are for videos; name some with --weights"):
+        choose_for_clip(37, True, entries=ENTRIES)
+
+
+def test_weights_for_videos_are_not_for_pictures():
+    odd = [each.model_copy(update={"task": "jpeg", "color": "y"}) for each in CLIPS if each.method in ("STDF", "MFQE")]
+    with pytest.raises(UserError, match="no published weights suit this gray picture"):
+        choose(Wish("JPEG", True, 37, True), odd)

@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+import skimage
+import torch
+from torch import nn
+
+from powerqe.inference.forward import Forward, picture
+from powerqe.utils.codecs import JPEG
+from powerqe.utils.errors import UserError
+
+
+class Needy(nn.Module):
+    """Needs tables, may be told a qf."""
+
+    def forward(self, x, tables, qf=None):
+        return x + tables + (qf or 0), qf
+
+
+BATCH = {"lq": torch.zeros(1), "tables": torch.ones(1), "qf": 5, "gt": torch.zeros(1)}
+
+
+def test_required_arguments_come_from_the_batch_and_others_do_not():
+    image, qf = Forward(Needy())(BATCH)
+    assert image.item() == 1
+    assert qf is None
+
+
+def test_arguments_of_the_options_and_of_the_call():
+    assert picture(Forward(Needy(), arguments={"qf": 10})(BATCH)).item() == 11
+    assert picture(Forward(Needy(), arguments={"tables": 7})(BATCH)).item() == 7
+    assert picture(Forward(Needy())(BATCH, qf=2)).item() == 3
+
+
+def test_what_is_called_is_the_prepared_network():
+    assert Forward(Needy(), lambda x, tables: (x, tables))(BATCH)[1] is BATCH["tables"]
+
+
+def test_a_batch_without_what_is_needed():
+    with pytest.raises(UserError, match=r"Needy needs tables with each image .*DegradedImages has them"):
+        Forward(Needy())({"lq": torch.zeros(1)})
+
+
+def test_an_argument_that_does_not_exist():
+    with pytest.raises(UserError, match=r"Needy takes no 'table' \(did you mean 'tables'\?\); .*it takes: tables, qf"):
+        Forward(Needy(), arguments={"table": 1})
+
+
+def test_arguments_that_the_options_take_from_the_sample():
+    assert picture(Forward(Needy(), arguments={"qf": {"from": "qf"}})(BATCH)).item() == 6
+    assert Forward(Needy(), arguments={"tables": {"from": "lq"}})(BATCH)[0].item() == 0
+    with pytest.raises(
+        UserError, match=r"forward: qf: nothing called 'tabels' .*mean 'tables'.* lq, tables, qf, gt, d"
+    ):
+        Forward(Needy(), arguments={"qf": {"from": "tabels"}})(BATCH)
+    with pytest.raises(UserError, match="Needy takes no 'q'"):
+        Forward(Needy(), arguments={"q": {"from": "qf"}})
+
+
+def test_the_dominant_quality_is_found_in_each_damaged_image():
+    """Two compressions with shifted blocks, one compression, none."""
+    gray = skimage.data.camera()[100:260, 100:292, None]
+    codec = JPEG()
+    twice = codec.compress(np.ascontiguousarray(codec.compress(gray, 10)[0][4:, 4:]), 50)[0]
+    once = codec.compress(np.ascontiguousarray(gray[4:, 4:]), 50)[0]
+    images = np.stack([twice, once, np.ascontiguousarray(gray[4:, 4:])])
+    lq = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
+    found = []
+
+    class Network(nn.Module):
+        def forward(self, x, qf=None):
+            found.append(qf)
+            return x
+
+    Forward(Network(), arguments={"qf": {"from": "dominant"}})({"lq": lq})
+    assert found[0].shape == (3, 1)
+    assert found[0][:2].flatten().tolist() == pytest.approx([10, 50], abs=1)
+    assert found[0][2].isnan()
+
+
+def test_picture():
+    image = torch.zeros(1)
+    assert picture(image) is image
+    assert picture((image, 3)) is image

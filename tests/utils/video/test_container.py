@@ -1,0 +1,296 @@
+"""Video files: lossless round trips, padded lines, conversions, and everything that is not a whole video."""
+
+import sys
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from powerqe.utils.errors import UserError
+from powerqe.utils.video.container import Color, VideoReader, VideoWriter, count_packets
+from powerqe.utils.video.planes import Region
+from powerqe.utils.video.pyav import FORMATS, from_picture, pixel_format, to_picture
+from powerqe.utils.video.yuv import Frame, Geometry
+
+Frames = Callable[..., list[Frame]]
+
+
+def write(path: Path, geometry: Geometry, frames: list[Frame], *more) -> Path:
+    with VideoWriter(path, geometry, *more) as writer:
+        for frame in frames:
+            writer.write(frame)
+    return path
+
+
+def foreign(path: Path, pixels: str, pictures: list[av.VideoFrame], codec: str = "ffv1", **options: str) -> Path:
+    """Write a video by PyAV alone."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt = pictures[0].width, pictures[0].height, pixels
+        for picture in [*pictures, None]:
+            container.mux(stream.encode(picture))
+    return path
+
+
+def pictures(pixels: str, size: tuple[int, int] = (64, 48), count: int = 3) -> list[av.VideoFrame]:
+    """Of a smooth RGB picture."""
+    y, x = np.mgrid[: size[1], : size[0]]
+    ramps = [np.stack([2 * x + t, 3 * y + t, x + y], 2).clip(0, 255).astype(np.uint8) for t in range(count)]
+    return [av.VideoFrame.from_ndarray(ramp, "rgb24").reformat(format=pixels) for ramp in ramps]
+
+
+def same(left: Frame, right: Frame) -> bool:
+    return all(a.dtype == b.dtype and np.array_equal(a, b) for a, b in zip(left, right, strict=True))
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize("chroma", ["420", "444"])
+@pytest.mark.parametrize("depth", [8, 10])
+@pytest.mark.parametrize("size", [(66, 34), (64, 64), (32, 48), (130, 18)])
+def test_what_is_written_is_read(tmp_path, frames: Frames, suffix, chroma, depth, size):
+    geometry, color = Geometry(*size, chroma, depth), Color(1, 1, 1, 1)
+    given = frames(geometry, 5)
+    path = write(tmp_path / f"a{suffix}", geometry, given, Fraction(30000, 1001), color)
+    with VideoReader(path) as video:
+        assert (video.geometry, video.rate, video.color, video.converted) == (
+            geometry,
+            Fraction(30000, 1001),
+            color,
+            None,
+        )
+        read = list(video)
+    assert len(read) == 5
+    assert all(same(*pair) for pair in zip(read, given, strict=True))
+    assert count_packets(path) == 5
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("pixels", ["yuv420p", "yuv444p", "yuv420p10le", "yuv444p10le"])
+def test_lines_may_be_longer_than_the_picture(pixels, frames: Frames):
+    geometry = Geometry(34, 18, *FORMATS[pixels])
+    (frame,) = frames(geometry, 1)
+    picture = to_picture(frame, geometry)
+    assert pixel_format(geometry) == picture.format.name == pixels
+    assert all(plane.line_size > plane.width * geometry.dtype.itemsize for plane in picture.planes)
+    assert same(from_picture(picture), frame)
+    expected = [plane.reshape(-1) for plane in frame]
+    if pixels.startswith("yuv420p"):  # PyAV's own way, for these formats
+        np.testing.assert_array_equal(picture.to_ndarray().reshape(-1), np.concatenate(expected))
+    with pytest.raises(ValueError, match="read-only"):
+        from_picture(picture).y[0, 0] = 0
+
+
+@pytest.mark.parametrize(
+    ("pixels", "chroma", "depth"),
+    [
+        ("yuv422p", "420", 8),
+        ("yuv422p10le", "420", 10),
+        ("yuv420p12le", "420", 10),
+        ("yuv444p12le", "420", 10),
+        ("bgr0", "444", 8),
+        ("gbrp10le", "444", 10),
+        ("gray", "420", 8),
+    ],
+)
+def test_other_formats_are_converted_and_it_is_said(tmp_path, pixels, chroma, depth):
+    path = foreign(tmp_path / "a.mkv", pixels, pictures(pixels))
+    with VideoReader(path) as video:
+        assert video.geometry == Geometry(64, 48, chroma, depth)
+        assert video.converted == pixels
+        read = list(video)
+    scale = 1 << (depth - 8)
+    expected = pictures("gray" if pixels == "gray" else "yuv444p")
+    for frame, picture in zip(read, expected, strict=True):
+        assert tuple(plane.shape for plane in frame) == video.geometry.shapes
+        y = picture.reformat(format="yuv444p").to_ndarray()[0]
+        assert np.abs(frame.y / scale - y).mean() < 1.5
+    assert video.color.space == (6 if chroma == "444" else 2)
+
+
+def test_the_user_chooses_what_to_convert_to(tmp_path, frames: Frames):
+    geometry = Geometry(64, 48)
+    path = write(tmp_path / "a.mkv", geometry, frames(geometry, 2))
+    with VideoReader(path, "444", 10) as video:
+        assert (video.geometry, video.converted) == (Geometry(64, 48, "444", 10), "yuv420p")
+        read = list(video)
+    for frame, given in zip(read, frames(geometry, 2), strict=True):
+        assert frame.u.shape == (48, 64)
+        assert np.abs(frame.y / 4 - given.y).max() <= 1
+
+
+def test_full_range_is_kept_as_it_is(tmp_path, frames: Frames):
+    geometry = Geometry(64, 48)
+    given = frames(geometry, 2)
+    shown = [av.VideoFrame.from_ndarray(to_picture(frame, geometry).to_ndarray(), "yuvj420p") for frame in given]
+    path = foreign(tmp_path / "a.mp4", "yuvj420p", shown, "libx264", qp="0")
+    with VideoReader(path) as video:
+        assert (video.converted, video.color.range) == (None, 2)
+        assert all(same(*pair) for pair in zip(video, given, strict=True))
+
+
+def test_a_part_is_read(tmp_path, frames: Frames):
+    geometry = Geometry(64, 48)
+    given = frames(geometry, 2)
+    path = write(tmp_path / "a.mkv", geometry, given)
+    with VideoReader(path, crop=Region(20, 10, 4, 6)) as video:
+        assert video.geometry == Geometry(20, 10)
+        for frame, whole in zip(video, given, strict=True):
+            np.testing.assert_array_equal(frame.y, whole.y[6:16, 4:24])
+            np.testing.assert_array_equal(frame.v, whole.v[3:8, 2:12])
+    with pytest.raises(UserError, match=r"a\.mkv: no part 20x10\+50\+0"):
+        VideoReader(path, crop=Region(20, 10, 50, 0))
+
+
+def test_odd_sides(tmp_path):
+    path = foreign(tmp_path / "a.mkv", "yuv420p", pictures("yuv420p", (63, 49)))
+    with pytest.raises(UserError, match=r"a\.mkv: 63x49 pixels cannot have 4:2:0 chroma.*crop"):
+        VideoReader(path)
+    with VideoReader(path, crop=Region(62, 48, 0, 0)) as video:
+        assert [frame.u.shape for frame in video] == [(24, 31)] * 3
+    with VideoReader(path, "444") as video:
+        assert [frame.u.shape for frame in video] == [(49, 63)] * 3
+
+
+@pytest.fixture
+def coded(tmp_path, frames: Frames) -> bytes:
+    """An mp4 file of H.264 in which the index comes first, so that one that is cut off can be opened."""
+    geometry = Geometry(128, 96)
+    shown = [to_picture(frame, geometry) for frame in frames(geometry, 30, noise=20)]
+    path = foreign(tmp_path / "whole.mp4", "yuv420p", shown, "libx264", qp="20")
+    with av.open(str(path)) as source, av.open(str(tmp_path / "a.mp4"), "w", options={"movflags": "faststart"}) as made:
+        stream = source.streams.video[0]
+        copy = made.add_stream_from_template(stream)
+        for packet in source.demux(stream):
+            if packet.dts is not None:
+                packet.stream = copy
+                made.mux(packet)
+    return (tmp_path / "a.mp4").read_bytes()
+
+
+def read_all(path: Path) -> int:
+    with VideoReader(path) as video:
+        return sum(1 for _ in video)
+
+
+@pytest.mark.parametrize("part", [0.3, 0.6, 0.99])
+def test_a_file_that_is_cut_off(tmp_path, coded, part):
+    path = tmp_path / "a.mp4"
+    assert read_all(path) == 30
+    path.write_bytes(coded[: int(part * len(coded))])
+    with pytest.raises(UserError, match=rf"{path} is cut off"):
+        read_all(path)
+
+
+def test_a_file_that_is_cut_off_between_frames(tmp_path, coded):
+    path = tmp_path / "a.mp4"
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+        end = packets[14].pos + packets[14].size
+    path.write_bytes(coded[:end])
+    with pytest.raises(UserError, match=r"a\.mp4 is cut off"):
+        read_all(path)
+
+
+@pytest.mark.parametrize("part", [0.4, 0.7])
+def test_damaged_packets(tmp_path, coded, part):
+    start, size = int(part * len(coded)), len(coded) // 5
+    (tmp_path / "a.mp4").write_bytes(coded[:start] + bytes(size) + coded[start + size :])
+    with pytest.raises(UserError, match=r"a\.mp4 is damaged at frame \d+ .*; get it again"):
+        read_all(tmp_path / "a.mp4")
+
+
+def test_a_size_that_changes_on_the_way(tmp_path, frames: Frames):
+    streams = []
+    for size in ((64, 48), (48, 64)):
+        shown = pictures("yuv420p", size)
+        streams.append(foreign(tmp_path / "part.h264", "yuv420p", shown, "libx264").read_bytes())
+    (tmp_path / "a.h264").write_bytes(b"".join(streams))
+    with pytest.raises(UserError, match=r"a\.h264: the size or the format of the frames changes"):
+        read_all(tmp_path / "a.h264")
+
+
+def test_what_is_no_video(tmp_path):
+    (tmp_path / "a.mp4").write_bytes(b"hello, " * 100)
+    with pytest.raises(UserError, match=r"a\.mp4 is no video, or it is cut off"):
+        VideoReader(tmp_path / "a.mp4")
+    with pytest.raises(UserError, match=r"cannot read the video .*b\.mp4: No such file"):
+        VideoReader(tmp_path / "b.mp4")
+    with av.open(str(tmp_path / "sound.mkv"), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000)
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), "s16", "mono")
+        sound.rate = 8000
+        container.mux(stream.encode(sound))
+    with pytest.raises(UserError, match=r"sound\.mkv has no video stream"):
+        VideoReader(tmp_path / "sound.mkv")
+
+
+def test_an_interrupted_writer_leaves_nothing(tmp_path, frames: Frames):
+    geometry = Geometry(64, 48)
+
+    def interrupted() -> None:
+        with VideoWriter(tmp_path / "a.mp4", geometry) as writer:
+            writer.write(frames(geometry, 1)[0])
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_frames_and_files_that_do_not_fit(tmp_path, frames: Frames):
+    geometry = Geometry(64, 48)
+    with pytest.raises(UserError, match=r"a\.avi: the suffix must be one of \.mp4, \.mkv"):
+        VideoWriter(tmp_path / "a.avi", geometry)
+    with pytest.raises(UserError, match="63x48 pixels cannot have 4:2:0"):
+        VideoWriter(tmp_path / "a.mp4", Geometry(63, 48))
+    with pytest.raises(UserError, match="x265 cannot code 16x16 pixels: too small"):
+        VideoWriter(tmp_path / "a.mp4", Geometry(16, 16))
+    with pytest.raises(UserError, match=r"cannot write the video .* of 130x2 pixels: "):
+        write(tmp_path / "a.mp4", Geometry(130, 2), frames(Geometry(130, 2), 2))
+    with pytest.raises(UserError, match="does not fit the video"):
+        write(tmp_path / "a.mkv", geometry, frames(Geometry(48, 64), 1))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_build_without_the_encoder(tmp_path, monkeypatch):
+    monkeypatch.setattr(av, "codecs_available", {"hevc", "libx264"})
+    with pytest.raises(UserError, match=r"writing \.mp4 needs x265, which this build of PyAV lacks"):
+        VideoWriter(tmp_path / "a.mp4", Geometry(64, 48))
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(UserError, match="reading videos needs PyAV"):
+        VideoReader(tmp_path / "a.mp4")
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("crf", [None, 30])
+def test_videos_of_few_frames(tmp_path, frames: Frames, count, crf):
+    """Their times were what lay in memory, so that every fifth file or so could not be written."""
+    geometry = Geometry(64, 48)
+    with VideoWriter(tmp_path / "a.mp4", geometry, crf=crf) as writer:
+        for frame in frames(geometry, count):
+            writer.write(frame)
+    with av.open(str(tmp_path / "a.mp4")) as file:
+        times = [float(packet.dts * packet.time_base) for packet in file.demux(video=0) if packet.size]
+    assert len(times) == count
+    assert all(-0.2 <= time <= 0.12 for time in times)
+    assert times == sorted(set(times))
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_interrupted_at_the_end_it_leaves_nothing(tmp_path, frames: Frames, monkeypatch, suffix):
+    geometry = Geometry(64, 48)
+
+    def interrupted(self, until=None):
+        if until is None:
+            raise KeyboardInterrupt
+
+    writer = VideoWriter(tmp_path / f"a{suffix}", geometry)
+    writer.__enter__()
+    writer.write(frames(geometry, 1)[0])
+    monkeypatch.setattr(type(writer._companions), "copy", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        writer.__exit__(None, None, None)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,181 @@
+"""Picture files as people have them: any kind of pixels, transparency, 16 bits, and what the file says beside them.
+
+utils/image/io.py reads what networks train on, 8-bit gray or RGB; such pixels are read by it here, too. Of all other
+kinds, OpenCV reads 16 bits and Pillow transparency and palettes, each what the other does wrong or not at all.
+"""
+
+import io
+import os
+import warnings
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from powerqe.utils.codecs.jpeg_tables import read_tables
+from powerqe.utils.errors import UserError
+from powerqe.utils.image.io import SUFFIXES, check_whole, decode_deep, decode_image, is_jpeg, oriented
+from powerqe.utils.image.metadata import Metadata, orientation_of, read_metadata
+from powerqe.utils.video.container import SUFFIXES as VIDEO_SUFFIXES
+
+PHOTO_SUFFIXES = (*SUFFIXES, ".gif", ".avif")
+"""Of the files that are taken for pictures when a folder is searched; a file that is named may have any other."""
+LARGEST = 1 << 30
+"""Pixels; OpenCV reads no more."""
+
+Image.MAX_IMAGE_PIXELS = None  # Pillow would refuse 180 million; `LARGEST` is looked at before anything is unpacked
+
+warnings.filterwarnings("ignore", module=r"PIL\.")  # what it would say of damaged metadata helps nobody
+
+# EXIF orientation -> number of the symmetry (powerqe.utils.image.io.oriented) that turns the stored picture upright.
+_SYMMETRY = {1: 0, 2: 1, 3: 3, 4: 2, 5: 4, 6: 6, 7: 7, 8: 5}
+# Pillow's mode -> that to which the pixels are converted.
+_MODES = {"1": "L", "L": "L", "LA": "LA", "La": "LA", "P": "RGB", "PA": "RGBA", "RGB": "RGB", "RGBA": "RGBA",
+          "RGBa": "RGBA", "RGBX": "RGB", "YCbCr": "RGB"}  # fmt: skip
+_PLAIN = ("JPEG", "MPO", "PNG", "TIFF", "BMP", "WEBP")
+"""Formats whose 8-bit gray and RGB pixels the data sets read, too, so here they are the same."""
+_PNG_DEPTH, _PNG_KIND = 24, 25  # where its header has bit depth and color type (PNG specification 11.2.1)
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A picture file in memory.
+
+    Attributes:
+        pixels: (H, W, 1) gray or (H, W, 3) RGB, uint8 or uint16, as stored: not turned upright yet.
+        alpha: (H, W, 1) of the same type; None if the file has none.
+        orientation: as EXIF says it, 1 to 8.
+        metadata: what the file says beside them.
+        format: Pillow's name of it, such as JPEG.
+        tables: the quantization tables of a JPEG file, see `read_tables`; None of others, and where they say nothing.
+        notes: what had to be changed to get this, for the user.
+    """
+
+    pixels: np.ndarray
+    alpha: np.ndarray | None = None
+    orientation: int = 1
+    metadata: Metadata = field(default_factory=Metadata)
+    format: str = "PNG"
+    tables: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_gray(self) -> bool:
+        return self.pixels.shape[2] == 1
+
+    @property
+    def peak(self) -> int:
+        """The value of white: 255 or 65535."""
+        return np.iinfo(self.pixels.dtype).max
+
+    def upright(self) -> "Photo":
+        """Turned as its orientation says; the tables are no longer those of its pixels then."""
+        if self.orientation == 1:
+            return replace(self, metadata=self.metadata.upright())
+        symmetry = _SYMMETRY[self.orientation]
+        alpha = None if self.alpha is None else oriented(self.alpha, symmetry)
+        return replace(self, pixels=oriented(self.pixels, symmetry), alpha=alpha, orientation=1, tables=None,
+                       metadata=self.metadata.upright())  # fmt: skip
+
+
+def read_photo(path: str | os.PathLike[str], name: str | None = None, largest: int = LARGEST) -> Photo:
+    """Read a picture file; its content decides the format, not its name.
+
+    Args:
+        name: of the file in messages; None: its path.
+        largest: pixels that it may have.
+
+    Raises:
+        UserError: missing, empty, truncated or damaged; no picture at all; an animation or several pages; CMYK or
+            another kind of pixels that is not gray or RGB; more than `largest` pixels. The message names the file.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {name or path}: {error.strerror}") from None
+    return decode_photo(data, name or str(path), largest)
+
+
+def decode_photo(data: bytes, name: str, largest: int = LARGEST) -> Photo:
+    """Decode the bytes of a picture file like `read_photo`; `name` says in errors where they came from."""
+    check_whole(data, name)
+    try:
+        photo = _decoded(data, name, largest)
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:  # Pillow's parsers raise whatever damaged bytes make them raise
+        raise UserError(f"{name}: not a readable image ({' '.join(str(error).split())}); replace the file") from None
+    if not is_jpeg(data):
+        return photo
+    try:
+        return replace(photo, tables=read_tables(data, name))
+    except UserError as error:
+        note = f"its JPEG tables say nothing ({str(error).removeprefix(f'{name}: ')})"
+        return replace(photo, notes=(*photo.notes, note))
+
+
+def _decoded(data: bytes, name: str, largest: int) -> Photo:
+    """Without tables."""
+    with _opened(data, name) as image:
+        _check(image, data, name, largest)
+        metadata = read_metadata(image, data)
+        notes = ("its palette became RGB",) if image.mode in ("P", "PA") else ()
+        pixels, alpha = _pixels(image, data, name)
+        return Photo(pixels, alpha, orientation_of(metadata.exif), metadata, str(image.format), notes=notes)
+
+
+def _opened(data: bytes, name: str) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(data))
+    except UnidentifiedImageError:
+        if Path(name).suffix.lower() in (*VIDEO_SUFFIXES, ".yuv"):
+            raise UserError(f"{name}: a video, expected a picture; python enhance.py takes videos, too") from None
+        raise UserError(f"{name}: no picture, or of a format that is not known here; replace or convert it") from None
+
+
+def _check(image: Image.Image, data: bytes, name: str, largest: int) -> None:
+    pages = getattr(image, "n_frames", 1)
+    if pages > 1 and image.format != "MPO":  # of which the others are previews
+        what = "pages" if image.format == "TIFF" else "frames of an animation"
+        raise UserError(f"{name}: holds {pages} {what}, expected one picture; split the file")
+    if image.width * image.height > largest:
+        raise UserError(f"{name}: {image.width}x{image.height} pixels are more than {largest:,}; cut it into parts")
+    if image.mode not in _MODES and not _is_deep(image, data):
+        hint = "convert it to sRGB by its profile" if image.mode == "CMYK" else "convert it"
+        raise UserError(f"{name}: found {image.mode} pixels, expected gray or RGB; {hint}")
+
+
+def _is_deep(image: Image.Image, data: bytes) -> bool:
+    """Whether the file has 16 bits, of which Pillow's mode tells for gray only."""
+    if image.format == "TIFF":
+        tags = image.getexif()
+        bits, kind = tags.get(ExifTags.Base.BitsPerSample, 1), tags.get(339, 1)  # 339: SampleFormat, 1 is unsigned
+        return _all_equal(bits, 16) and _all_equal(kind, 1)
+    return image.mode.startswith("I;16") or (image.format == "PNG" and data[_PNG_DEPTH] == 16)
+
+
+def _all_equal(value: object, wanted: int) -> bool:
+    return all(each == wanted for each in (value if isinstance(value, tuple) else (value,)))
+
+
+def _pixels(image: Image.Image, data: bytes, name: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """(H, W, 1 or 3), and alpha (H, W, 1)."""
+    if _is_deep(image, data):
+        pixels = decode_deep(data, name)
+        gray = image.format == "PNG" and data[_PNG_KIND] == 4  # gray with alpha, which OpenCV makes RGBA
+        return _separated(pixels[..., (0, 3)] if gray else pixels)
+    if image.format in _PLAIN and image.mode in ("L", "RGB") and "transparency" not in image.info:
+        return decode_image(data, "any", name, turned=False), None
+    mode = _MODES[image.mode]
+    if "transparency" in image.info and not mode.endswith("A"):
+        mode += "A"
+    pixels = np.array(image.convert(mode))
+    return _separated(pixels if pixels.ndim == 3 else pixels[..., None])
+
+
+def _separated(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """(H, W, 1 to 4) into colors and alpha."""
+    colors = 1 if pixels.shape[2] < 3 else 3
+    alpha = np.ascontiguousarray(pixels[..., colors:]) if pixels.shape[2] > colors else None
+    return np.ascontiguousarray(pixels[..., :colors]), alpha

@@ -1,0 +1,131 @@
+"""Writing a picture with its transparency, its 16 bits and its metadata: PNG keeps all, other formats what they can."""
+
+import io
+import os
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from powerqe.utils.errors import UserError
+from powerqe.utils.files import atomic_path
+from powerqe.utils.image.io import encode_image
+from powerqe.utils.image.metadata import png_chunk, with_png_chunks
+from powerqe.utils.image.photo import Photo
+
+JPEG_QUALITY = 95
+"""At which the damage done anew is far below what was taken away."""
+
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF",
+           ".bmp": "BMP"}  # fmt: skip
+"""What can be written: suffix -> Pillow's name of the format."""
+_DEEP, _ALPHA = ("PNG",), ("PNG", "WEBP", "TIFF")
+
+
+def misfit(photo: Photo, suffix: str) -> str:
+    """Why a format cannot hold a picture, in words; empty if it can."""
+    file_format = FORMATS[suffix.lower()]
+    if photo.pixels.dtype == np.uint16 and file_format not in _DEEP:
+        return f"{file_format} is not written with 16 bits"
+    if photo.alpha is not None and file_format not in _ALPHA:
+        return f"{file_format} has no transparency"
+    return ""
+
+
+def write_photo(path: str | os.PathLike[str], photo: Photo) -> None:
+    """Write a picture, turned upright; the suffix chooses the format. The file appears whole or not at all.
+
+    PNG and BMP are lossless, and so are WEBP and TIFF here; JPEG has quality 95 without subsampled chroma. WEBP knows
+    no gray, which becomes RGB there. TIFF is not compressed: with compression, Pillow loses the camera data.
+
+    Raises:
+        UserError: a suffix that is not in `FORMATS`, or a picture that the format cannot hold (see `misfit`).
+        OSError: the file cannot be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in FORMATS:
+        raise UserError(f"cannot write a picture as {path.name}; use {' '.join(FORMATS)}")
+    if reason := misfit(photo, path.suffix):
+        raise UserError(f"cannot write {path}: {reason}; use .png")
+    data = encode_photo(photo, path.suffix)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def encode_photo(photo: Photo, suffix: str = ".png") -> bytes:
+    """The bytes of a file, see `write_photo`."""
+    photo = photo.upright()
+    if FORMATS[suffix.lower()] == "PNG":
+        return with_png_chunks(_png(photo), photo.metadata)
+    return _by_pillow(photo, FORMATS[suffix.lower()])
+
+
+def _png(photo: Photo) -> bytes:
+    """Without metadata; of 8-bit gray and RGB pixels the file that `powerqe.utils.image.io.write_image` makes."""
+    if photo.pixels.dtype == np.uint8 and photo.alpha is None:
+        return encode_image(photo.pixels)
+    pixels = _joined(photo)
+    if pixels.shape[2] == 2:
+        return _gray_alpha_png(pixels)
+    codes = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
+    stored = cv2.cvtColor(pixels, codes[pixels.shape[2]]) if pixels.shape[2] in codes else pixels
+    done, data = cv2.imencode(".png", stored)
+    if not done:
+        raise _refused(photo, "PNG", "too large")
+    return data.tobytes()
+
+
+def _gray_alpha_png(pixels: np.ndarray) -> bytes:
+    """A PNG file of (H, W, 2), which OpenCV cannot write at all and Pillow not with 16 bits; each row less the last."""
+    height, width, _ = pixels.shape
+    rows = pixels.astype(pixels.dtype.newbyteorder(">")).view(np.uint8).reshape(height, -1)
+    up = np.diff(rows, axis=0, prepend=np.zeros_like(rows[:1]))  # filter 2 of the PNG specification, 9.2
+    lines = np.concatenate([np.full((height, 1), 2, np.uint8), up], axis=1)
+    header = struct.pack(">IIBBBBB", width, height, 8 * pixels.itemsize, 4, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(lines.tobytes())), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*chunk) for chunk in chunks)
+
+
+def _by_pillow(photo: Photo, file_format: str) -> bytes:
+    metadata, options = photo.metadata, _options(file_format)
+    if metadata.icc:
+        options["icc_profile"] = metadata.icc
+    if metadata.exif:
+        options["exif"] = b"Exif\0\0" + metadata.exif
+    if metadata.xmp and file_format in ("JPEG", "WEBP"):
+        options["xmp"] = metadata.xmp
+    if metadata.dpi:
+        options["dpi"] = metadata.dpi
+    pixels = _joined(photo)
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    return _saved(image, file_format, photo, **options)
+
+
+def _options(file_format: str) -> dict[str, Any]:
+    return {
+        "JPEG": {"quality": JPEG_QUALITY, "subsampling": 0},
+        "WEBP": {"lossless": True, "exact": True},  # exact: colors under full transparency stay
+    }.get(file_format, {})
+
+
+def _joined(photo: Photo) -> np.ndarray:
+    """(H, W, 1 to 4), alpha last."""
+    return photo.pixels if photo.alpha is None else np.concatenate([photo.pixels, photo.alpha], axis=2)
+
+
+def _saved(image: Image.Image, file_format: str, photo: Photo, **options: Any) -> bytes:
+    file = io.BytesIO()
+    try:
+        image.save(file, file_format, **options)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise _refused(photo, file_format, error) from None
+    return file.getvalue()
+
+
+def _refused(photo: Photo, file_format: str, reason: object) -> UserError:
+    height, width = photo.pixels.shape[:2]
+    return UserError(f"cannot write a picture of {width}x{height} pixels as {file_format}: {reason}; use .png")

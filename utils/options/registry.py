@@ -1,0 +1,112 @@
+"""Names to classes: how an option file selects a network, a data set, a loss ...
+
+A class joins by decoration (`@NETWORKS.register()`), and the constructor's signature IS its option
+schema: keyword parameters with their types and defaults. Parameters before a `/` are run-time objects
+(the network an algorithm trains, the parameters an optimizer moves) and no options.
+"""
+
+import difflib
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar, get_type_hints
+
+from powerqe.utils.errors import UserError
+
+T = TypeVar("T", bound=Callable[..., Any])
+
+REGISTRIES: dict[str, "Registry"] = {}
+_ALIKE = 0.6
+"""Likeness from which on a name may have been meant."""
+_PART = 3
+"""Letters that are enough to be looked for within names."""
+
+
+class Registry:
+    """The entries of one kind.
+
+    Args:
+        kind: what an entry is, as said to the user ("network").
+        package: the package whose modules hold the entries. They are imported when a name is first
+            asked for, so that adding a file there is enough to add an entry.
+    """
+
+    def __init__(self, kind: str, package: str | None = None) -> None:
+        self.kind = kind
+        self._package = package
+        self._entries: dict[str, Callable[..., Any]] = {}
+        REGISTRIES[kind] = self
+
+    def register(self, name: str | None = None) -> Callable[[T], T]:
+        """Decorator that adds a class or function under `name`, by default its own name."""
+
+        def add(entry: T) -> T:
+            key = name or entry.__name__
+            if key in self._entries:
+                raise ValueError(f"two entries are called {self.kind} {key!r}")
+            self._entries[key] = entry
+            return entry
+
+        return add
+
+    def names(self) -> list[str]:
+        """All names, sorted."""
+        self._import_entries()
+        return sorted(self._entries)
+
+    def __contains__(self, name: str) -> bool:
+        self._import_entries()
+        return name in self._entries
+
+    def __getitem__(self, name: str) -> Callable[..., Any]:
+        """The entry called `name`; raises `UserError` with the nearest name when there is none."""
+        self._import_entries()
+        if name not in self._entries:
+            raise UserError(
+                f"unknown {self.kind} {name!r}{nearest(name, self._entries)}; known: {', '.join(self.names())}"
+            )
+        return self._entries[name]
+
+    def signature(self, name: str) -> dict[str, tuple[Any, Any]]:
+        """The options of an entry: parameter name -> (type, default); the default `...` means required."""
+        entry = self[name]
+        function = entry.__init__ if inspect.isclass(entry) else entry
+        hints = get_type_hints(function, include_extras=True)
+        options = {}
+        for parameter in inspect.signature(entry).parameters.values():
+            if parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+                default = ... if parameter.default is parameter.empty else parameter.default
+                options[parameter.name] = (hints.get(parameter.name, Any), default)
+        return options
+
+    def _import_entries(self) -> None:
+        if self._package is None:
+            return
+        package, self._package = importlib.import_module(self._package), None
+        for module in pkgutil.iter_modules(package.__path__):
+            if not module.ispkg:
+                importlib.import_module(f"{package.__name__}.{module.name}")
+
+
+def nearest(name: str, known: Iterable[Any], most: int = 1) -> str:
+    """` (did you mean 'X'?)` with the known names that resemble `name`, else an empty string.
+
+    First come those that begin with it, then those that have it somewhere, then those of similar letters.
+
+    Args:
+        most: names that may be told.
+    """
+    asked = str(name).lower()
+    likeness = {str(key): _likeness(asked, str(key).lower()) for key in known}
+    found = sorted((key for key in likeness if likeness[key] >= _ALIKE), key=lambda key: (-likeness[key], key))[:most]
+    if not found:
+        return ""
+    *others, last = map(repr, found)
+    return f" (did you mean {', '.join(others)}{' or ' if others else ''}{last}?)"
+
+
+def _likeness(asked: str, key: str) -> float:
+    """0 to 1 of similar letters, 1 to 2 if `asked` is a part of the key, 2 to 3 if the key begins with it."""
+    similar = difflib.SequenceMatcher(None, key, asked).ratio()
+    return similar if len(asked) < _PART or asked not in key else similar + (2 if key.startswith(asked) else 1)

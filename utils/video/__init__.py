@@ -1,0 +1,1 @@
+"""Video files and raw video: reading, writing, frames."""

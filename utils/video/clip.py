@@ -1,0 +1,139 @@
+"""Videos as people have them, files of any kind and raw ones: frames one by one, what they say beside, and back."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
+
+from powerqe.utils.errors import UserError
+from powerqe.utils.video.container import SUFFIXES, Color, VideoReader, VideoWriter, count_packets
+from powerqe.utils.video.side_data import Beside
+from powerqe.utils.video.yuv import Frame, Geometry, YUVReader, YUVWriter, parse_name
+
+RAW = ".yuv"
+CLIP_SUFFIXES = (*SUFFIXES, RAW)
+"""Of what is taken for a video."""
+CLIP_TARGETS = (".mp4", ".mkv", RAW)
+"""What can be written."""
+RAW_RATE = 25
+"""Frames per second of a video file that is made of a raw one."""
+_FULL_RANGE = 2
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A video file before its frames are read.
+
+    Attributes:
+        path: of the file.
+        geometry: of its frames.
+        count: how many they are; of odd streams (fields, hidden frames) about that many.
+        rate: frames per second; None: a raw file does not say it.
+        color: as noted in the file; None of a raw one.
+        beside: what else the file says.
+        notes: what had to be changed to get these frames, for the user.
+    """
+
+    path: Path
+    geometry: Geometry
+    count: int
+    rate: Fraction | None = None
+    color: Color | None = None
+    beside: Beside = field(default_factory=Beside)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_full_range(self) -> bool:
+        """Whether black is 0 and not, as in the studio range, 16."""
+        return self.color is not None and self.color.range == _FULL_RANGE
+
+    def frames(self) -> Iterator[tuple[Frame, int | None]]:
+        """The frames, and when each is shown in steps of `beside.time_base`, None if the file does not say it.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        if is_raw(self.path):
+            reader = YUVReader(self.path, self.geometry)
+            yield from ((reader[number], None) for number in range(len(reader)))
+            return
+        with VideoReader(self.path, odd=True) as video:
+            yield from video.timed()
+
+
+def is_clip(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is a video, by its suffix."""
+    return Path(path).suffix.lower() in CLIP_SUFFIXES
+
+
+def is_raw(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is a raw video, by its suffix."""
+    return Path(path).suffix.lower() == RAW
+
+
+def open_clip(path: str | os.PathLike[str]) -> Clip:
+    """What there is to know of a video; its first frame is decoded for that.
+
+    Raises:
+        UserError: no such file, no video, a damaged one, or a raw one whose name and size do not tell its geometry.
+    """
+    path = Path(path)
+    if is_raw(path):
+        reader = YUVReader(path)
+        return Clip(path, reader.geometry, len(reader))
+    with VideoReader(path, odd=True) as video:
+        if next(iter(video), None) is None:
+            raise UserError(f"{path} has no frame")
+        notes = []
+        if video.converted is not None:
+            name = video.geometry
+            notes.append(f"{video.converted} became 4:{name.chroma[1]}:{name.chroma[2]} with {name.depth} bits")
+        return Clip(path, video.geometry, count_packets(path), video.rate, video.color, video.beside, tuple(notes))
+
+
+class ClipWriter(NamedTuple):
+    """write: appends a frame, and when it is shown, see `Clip.frames`. left_out: what the file cannot keep, in words;
+    complete when it is closed."""
+
+    write: Callable[[Frame, int | None], None]
+    left_out: list[str]
+
+
+@contextmanager
+def clip_writer(
+    path: str | os.PathLike[str], geometry: Geometry, clip: Clip, crf: float | None = None
+) -> Iterator[ClipWriter]:
+    """Writes a video with other frames than `clip` and all else of it; the file appears when the block succeeds.
+
+    Args:
+        path: its suffix, one of `CLIP_TARGETS`, decides.
+        geometry: of the frames.
+        crf: see `VideoWriter`; not for raw files.
+
+    Raises:
+        UserError: frames that the format cannot hold, or a raw file whose name says another size.
+    """
+    if is_raw(path):
+        _check_name(path, geometry)
+        left_out = [*clip.beside.others, *(["rotation"] if clip.beside.matrix else [])]
+        with YUVWriter(path, geometry) as raw:
+            yield ClipWriter(lambda frame, _: raw.write(frame), [f"its {name}" for name in left_out])
+        return
+    rate = clip.rate or Fraction(RAW_RATE)
+    with VideoWriter(path, geometry, rate, clip.color, crf=crf, beside=clip.beside) as video:
+        yield ClipWriter(video.write, video.left_out)
+
+
+def _check_name(path: str | os.PathLike[str], geometry: Geometry) -> None:
+    try:
+        name = parse_name(path)
+    except UserError:
+        return  # a name that says nothing
+    if (name.width, name.height) != (geometry.width, geometry.height):
+        raise UserError(
+            f"{path}: the frames have {geometry.width}x{geometry.height} pixels now, which this name does not say; "
+            "give the result another one with -o"
+        )
