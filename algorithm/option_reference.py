@@ -42,6 +42,7 @@ TITLES = {
     "metric": "Metrics",
     "protocol": "Protocols of the tests",
     "window": "Windows of the clips of videos",
+    "degradation": "Degradations",
     "codec": "Codecs",
 }
 

@@ -4,6 +4,9 @@ A sample's randomness is a hash of its seed, not a generator with state: creatin
 than the whole crop, and a hash gives the same sample in any process and order.
 """
 
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
@@ -66,3 +69,37 @@ def random_symmetry(seed: int, flip: bool, rotate: bool) -> int:
 def random_between(seed: int, low: int, high: int) -> int:
     """A uniform integer low <= n <= high."""
     return low + (mix(seed, 2) * (high - low + 1) >> 64)
+
+
+def random_unit(seed: int) -> float:
+    """A uniform number 0 <= u < 1."""
+    return (mix(seed, 2) >> 11) * 2.0**-53
+
+
+class Dice:
+    """Random numbers out of a seed, one after the other, each a hash of the seed and of its place."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed, self._thrown = seed, 0
+
+    def number(self) -> int:
+        """A uniform 64-bit number, the seed of something else."""
+        self._thrown += 1
+        return mix(self._seed, self._thrown)
+
+    def unit(self) -> float:
+        """A uniform number 0 <= u < 1."""
+        return random_unit(self.number())
+
+    def within(self, low: float, high: float) -> float:
+        """A uniform number from low to high."""
+        return low + self.unit() * (high - low)
+
+    def between(self, low: int, high: int) -> int:
+        """A uniform integer low <= n <= high."""
+        return random_between(self.number(), low, high)
+
+    def pick(self, weights: Sequence[float]) -> int:
+        """The place of one of the weights, drawn in proportion to them; they are not all 0."""
+        sums = list(accumulate(weights))
+        return bisect_right(sums, self.unit() * sums[-1])

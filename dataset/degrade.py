@@ -1,37 +1,22 @@
 """Damaged images made on the fly from clean ones."""
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field, PositiveInt
+from pydantic import PositiveInt
 
 from powerqe.dataset.augment import Window, mix, random_between, random_symmetry, random_window
 from powerqe.dataset.images import check_patch, take_slice
+from powerqe.dataset.quality import Quality, read_quality
 from powerqe.dataset.samples import DATASETS, Draw, Sample
 from powerqe.dataset.sources import open_source
-from powerqe.utils.codecs import JPEG, Codec, check_quality
+from powerqe.utils.codecs import JPEG, Codec
 from powerqe.utils.codecs.jpeg_tables import quant_tables
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.io import oriented
-from powerqe.utils.options.components import Section, Slot, build, validate_component
+from powerqe.utils.options.components import Slot, build, validate_component
 
 _GRID = 16  # pixels; a JPEG unit with 4:2:0 chroma, and a multiple of all smaller ones
-
-
-class Range(Section):
-    """Qualities min <= q <= max, equally likely; but `share` of all samples have one of those in `often`."""
-
-    min: int
-    max: int
-    often: tuple[int, ...] = ()
-    share: Annotated[float, Field(ge=0, le=1)] = 0.75
-
-    def draw(self, seed: int) -> int:
-        """The quality of the sample with this seed."""
-        if self.often and random_between(mix(seed, 3), 1, 1_000_000) <= 1_000_000 * self.share:
-            return self.often[random_between(mix(seed, 4), 0, len(self.often) - 1)]
-        return random_between(seed, self.min, self.max)
 
 
 @DATASETS.register()
@@ -53,7 +38,8 @@ class DegradedImages:
         gt: folder or store of clean images.
         quality: one quality; or a list, then each image comes at each of them; or {min, max}, then
             training draws one for each sample, and whole images cannot be asked for. {min, max, often: [...],
-            share: p} draws one of `often` with probability p (0.75).
+            share: p} draws one of `often` with probability p (0.75), and {min, max, power: p}
+            low numbers more often if p > 1, min + (max - min) u^p of a uniform u.
         codec: {type: NAME, ...}, by default JPEG as OpenCV writes it.
         grid: where the codec's blocks begin in a training patch: where they do in the whole image, at the patch's
             corner, or both.
@@ -68,7 +54,7 @@ class DegradedImages:
         self,
         *,
         gt: str,
-        quality: int | list[int] | Range,
+        quality: Quality,
         codec: Annotated[Any, Slot("codec")] = {"type": "JPEG"},  # noqa: B006 - never changed
         grid: Literal["image", "patch", "mixed"] = "image",
         slice: tuple[int, int] | None = None,
@@ -123,29 +109,6 @@ class DegradedImages:
         if own_grid and self._grid != "mixed" and isinstance(self._codec, JPEG):
             sample["tables"] = quant_tables(quality, gt.shape[2])
         return sample
-
-
-def read_quality(codec: Codec, quality: Any) -> tuple[Range | None, list[int]]:
-    """The range, if it is one, and the qualities of the whole images (of a range one stands for all).
-
-    Raises:
-        UserError: a quality that the codec does not have, one twice, none, or an empty range.
-    """
-    if isinstance(quality, Mapping):
-        quality = Range(**quality)
-    if isinstance(quality, Range):
-        qualities = [quality.min, quality.max, *quality.often]
-    else:
-        qualities = [quality] if isinstance(quality, int) else list(quality)
-        if not qualities or len(set(qualities)) < len(qualities):
-            raise UserError(f"quality: found {qualities}, expected one or more different numbers")
-    for value in qualities:
-        check_quality(codec, value)
-    if not isinstance(quality, Range):
-        return None, qualities
-    if quality.min > quality.max:
-        raise UserError(f"quality: found min {quality.min} > max {quality.max}")
-    return quality, [quality.min]
 
 
 def on_grid(window: Window, height: int, width: int) -> tuple[Window, Window]:

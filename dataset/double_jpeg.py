@@ -6,8 +6,9 @@ import numpy as np
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from powerqe.dataset.augment import Window, mix, random_between, random_symmetry, random_window
-from powerqe.dataset.degrade import Range, on_grid, read_quality
+from powerqe.dataset.degrade import on_grid
 from powerqe.dataset.images import check_patch, take_slice
+from powerqe.dataset.quality import Quality, read_quality
 from powerqe.dataset.samples import DATASETS, Draw, Sample
 from powerqe.dataset.sources import open_source
 from powerqe.utils.codecs import JPEG, Codec
@@ -60,7 +61,7 @@ class DoubleJPEGImages:
         gt: str,
         qualities: list[tuple[int, int]] | None = None,
         shift: tuple[NonNegativeInt, NonNegativeInt] = (4, 4),
-        quality: int | list[int] | Range | None = None,
+        quality: Quality | None = None,
         double_share: Annotated[float, Field(ge=0, le=1)] = 0.5,
         codec: Annotated[Any, Slot("codec")] = {"type": "JPEG"},  # noqa: B006 - never changed
         slice: tuple[int, int] | None = None,
@@ -74,7 +75,7 @@ class DoubleJPEGImages:
         self._patch, self._flip, self._rotate, self._double_share = patch, flip, rotate, double_share
         self._codec: Codec = build(validate_component("codec", codec))
         self._recipes = _recipes(self._codec, qualities or [], shift)
-        self._range, self._qualities = (None, []) if quality is None else read_quality(self._codec, quality)
+        self._quality = None if quality is None else read_quality(self._codec, quality)
         self._gt = open_source(gt, color)
         self._stems = take_slice(self._gt.stems(), slice, gt)
 
@@ -101,16 +102,12 @@ class DoubleJPEGImages:
 
     def _draw(self, seed: int) -> _Recipe:
         """Whether once or twice, and how, each from a hash of its own."""
-        quality = self._draw_quality(mix(seed, 3))
+        assert self._quality is not None
+        quality = self._quality.draw(mix(seed, 3))
         if random_between(mix(seed, 4), 1, 1 << 32) > self._double_share * (1 << 32):
             return _Recipe(None, quality, (0, 0))
         rows, columns = (random_between(mix(seed, number), 0, LARGEST_SHIFT) for number in (5, 6))
-        return _Recipe(self._draw_quality(mix(seed, 7)), quality, (rows, columns))
-
-    def _draw_quality(self, seed: int) -> int:
-        if self._range is not None:
-            return self._range.draw(seed)
-        return self._qualities[random_between(seed, 0, len(self._qualities) - 1)]
+        return _Recipe(self._quality.draw(mix(seed, 7)), quality, (rows, columns))
 
     def _random(self, stem: str, recipe: _Recipe, seed: int) -> Sample:
         stored = self._gt.stored(stem)

@@ -22,9 +22,9 @@ Batch = dict[str, Any]
 def collate(samples: Sequence[Sample]) -> Batch:
     """Put samples together: images uint8 (N, C, H, W), clips (N, T, C, H, W), name and group lists, quality int64 (N,).
 
-    If the samples have them, tables float32 (N, 1 or 2, 8, 8), and the scale, a number, that they share; of videos
-    the list sequence, frame and peak int64 (N,). The images stay in HWC order in memory; `to_device` changes that
-    where it costs nothing.
+    If all samples have them, the images gt and clean, tables float32 (N, 1 or 2, 8, 8), and the scale, a number, that
+    they share; of videos the list sequence, frame and peak int64 (N,). The images stay in HWC order in memory;
+    `to_device` changes that where it costs nothing.
 
     Raises:
         UserError: images of different sizes.
@@ -36,9 +36,10 @@ def collate(samples: Sequence[Sample]) -> Batch:
     }
     for key in IMAGES:
         images = [image for sample in samples if (image := sample.get(key)) is not None]
-        if images:
+        if len(images) == len(samples):
             batch[key] = torch.from_numpy(_stack(images, batch["name"])).movedim(-1, -3)
-    if tables := [sample["tables"] for sample in samples if "tables" in sample]:
+    tables = [sample["tables"] for sample in samples if "tables" in sample]
+    if len(tables) == len(samples):  # a mixture may have some without
         batch["tables"] = torch.from_numpy(np.stack(tables))
     if "scale" in samples[0]:
         batch["scale"] = samples[0]["scale"]

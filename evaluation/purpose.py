@@ -23,8 +23,8 @@ def purpose_of(options: Mapping[str, Any]) -> Purpose:
     Args:
         options: a whole option tree as plain data, with dataset.train.
     """
-    data = options["dataset"]["train"]
-    codecs = data.get("codecs") or ([data] if "codec" in data else [])
+    data = _main_source(options["dataset"]["train"])
+    codecs = data.get("codecs") or ([data] if "codec" in data else _last_codec(data.get("chain", [])))
     scales = data.get("scale", 1)
     scale = max(scales) if isinstance(scales, list) else scales
     if codecs:  # of several the first
@@ -38,6 +38,22 @@ def purpose_of(options: Mapping[str, Any]) -> Purpose:
     elif scale > 1:
         task = "sr"
     return Purpose(task=task, color="y" if data.get("color") == "y" else "rgb", qualities=qualities, scale=scale)
+
+
+def _main_source(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The data set itself; of a mixture the source with the highest weight."""
+    sources = data.get("sources")
+    return _main_source(max(sources.values(), key=lambda source: source["weight"])) if sources else data
+
+
+def _last_codec(steps: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The last step of a chain that compresses, as DownSampledImages writes a codec; none if there is none."""
+    found = []
+    for step in steps:
+        if "quality" in step:
+            found = [{"codec": step.get("codec", {"type": "JPEG"}), "quality": step["quality"]}]
+        found = _last_codec(step.get("steps", [])) or found
+    return found
 
 
 def _compressed(data: Mapping[str, Any]) -> Qualities:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from powerqe.dataset.augment import Window, mix, random_between, random_symmetry, random_window
+from powerqe.dataset.augment import Dice, Window, mix, random_between, random_symmetry, random_window
 
 SEEDS = st.integers(0, 2**64 - 1)
 
@@ -52,3 +52,22 @@ def test_mix_depends_on_every_number_and_their_order(a, b):
     if a != b:
         assert mix(a, b) != mix(b, a)
         assert mix(a) != mix(b)
+
+
+def test_dice_are_uniform_and_depend_on_the_seed_only():
+    dice, again = Dice(7), Dice(7)
+    thrown = [dice.unit() for _ in range(2000)]
+    assert thrown == [again.unit() for _ in range(2000)]
+    assert np.histogram(thrown, 10, (0, 1))[0].min() > 150
+    assert thrown[:3] != [Dice(8).unit() for _ in range(3)]
+    assert {dice.between(2, 4) for _ in range(50)} == {2, 3, 4}
+    within = [dice.within(0.5, 2) for _ in range(500)]
+    assert 0.5 <= min(within) < 0.6
+    assert 1.9 < max(within) < 2
+
+
+def test_dice_pick_by_weight_and_never_a_weight_of_zero():
+    dice = Dice(1)
+    counts = np.bincount([dice.pick([0, 3, 0, 1, 0]) for _ in range(4000)], minlength=5)
+    assert counts[[0, 2, 4]].tolist() == [0, 0, 0]
+    assert counts[1] / 4000 == pytest.approx(0.75, abs=0.03)

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 from powerqe.dataset import Draw
-from powerqe.dataset.degrade import DegradedImages, Range
+from powerqe.dataset.degrade import DegradedImages
+from powerqe.dataset.quality import Range
 from powerqe.dataset.store import write_store
 from powerqe.utils.codecs import CODECS, JPEG
 from powerqe.utils.codecs.jpeg_tables import quant_tables

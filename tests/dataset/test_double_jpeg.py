@@ -3,8 +3,9 @@ import numpy as np
 import pytest
 
 from powerqe.dataset import Draw
-from powerqe.dataset.degrade import DegradedImages, Range
+from powerqe.dataset.degrade import DegradedImages
 from powerqe.dataset.double_jpeg import DoubleJPEGImages
+from powerqe.dataset.quality import Range
 from powerqe.dataset.store import write_store
 from powerqe.utils.codecs import JPEG
 from powerqe.utils.codecs.jpeg_tables import quant_tables

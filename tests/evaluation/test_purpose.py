@@ -28,6 +28,27 @@ def test_of_options(root, file, case, line):
     assert purpose_of(load_options(root / f"opts/{file}.yml", case).to_dict()).line() == line
 
 
+CHAIN = [
+    {"type": "Sequence", "steps": [{"type": "JPEG", "quality": 90}, {"type": "Resize"}]},
+    {"type": "JPEG", "quality": {"min": 5, "max": 100}},
+]
+WEBP = {"type": "Codec", "codec": {"type": "WebP"}, "quality": [20, 40]}
+
+
+@pytest.mark.parametrize(
+    ("data", "line"),
+    [
+        ({"type": "ChainedImages", "chain": CHAIN}, "For: jpeg, qf 5 to 100, rgb"),
+        ({"type": "ChainedImages", "chain": [*CHAIN, WEBP], "color": "y"}, "For: webp, qf 20 / 40, y"),
+        ({"type": "ChainedImages", "chain": [{"type": "Blur"}]}, "For: other, rgb"),
+    ],
+)
+def test_of_a_chain_the_last_codec_counts_and_of_a_mixture_the_highest_weight(data, line):
+    sources = {"few": {"type": "PairedImages", "lq": "bpg/qp42", "weight": 1}, "many": {**data, "weight": 3}}
+    for train in (data, {"type": "MixedImages", "sources": sources}):
+        assert purpose_of({"dataset": {"train": train}}).line() == line
+
+
 @pytest.mark.parametrize(
     ("data", "line"),
     [

@@ -53,6 +53,20 @@ class JPEG:
         return pillow.compress(image, "JPEG", quality=quality, subsampling=self._subsampling)
 
 
+def compress_with_tables(
+    image: np.ndarray, tables: np.ndarray, subsampling: Literal["4:2:0", "4:2:2", "4:4:4"]
+) -> tuple[np.ndarray, int]:
+    """Compress with any quantization tables, through Pillow; see `Codec.compress`.
+
+    Args:
+        image: uint8 (H, W, 3) RGB or (H, W, 1) gray.
+        tables: (2, 8, 8) whole steps 1 to 255 of luma and chroma, natural order; a gray image takes the first.
+        subsampling: of the chroma.
+    """
+    used = tables[: 1 if image.shape[2] == 1 else 2].reshape(-1, 64).astype(int).tolist()
+    return pillow.compress(image, "JPEG", qtables=used, subsampling=subsampling)
+
+
 def _encoded(stored: np.ndarray, image: np.ndarray, options: list[int]) -> np.ndarray:
     done, data = cv2.imencode(".jpg", stored, options)
     if not done:

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from powerqe.utils.codecs import JPEG
+from powerqe.utils.codecs.jpeg import compress_with_tables
+from powerqe.utils.codecs.jpeg_tables import quant_tables
 from powerqe.utils.image.io import list_images, read_image
 
 SHARED = Path(__file__).resolve().parents[3] / "../shared"
@@ -30,3 +32,16 @@ def test_live1_at_quality_10_has_the_published_psnr(psnr):
         pytest.skip("the LIVE1 pictures are not here")
     images = [read_image(path) for path in list_images(folder).values()]
     assert np.mean([psnr(JPEG().compress(image, 10)[0], image) for image in images]) == pytest.approx(25.69, abs=0.005)
+
+
+@pytest.mark.parametrize("subsampling", ["4:2:0", "4:2:2", "4:4:4"])
+def test_with_the_tables_of_a_quality_factor_the_picture_is_that_of_the_factor(picture, subsampling):
+    image = picture()
+    result, size = compress_with_tables(image, quant_tables(30, 3), subsampling)
+    expected = JPEG(subsampling=subsampling).compress(image, 30)
+    np.testing.assert_array_equal(result, expected[0])
+    assert size == expected[1]
+    np.testing.assert_array_equal(
+        compress_with_tables(image[..., :1], quant_tables(30, 3), subsampling)[0],
+        JPEG().compress(image[..., :1], 30)[0],
+    )
