@@ -8,12 +8,11 @@ from pydantic import PositiveInt
 from powerqe.dataset.augment import Dice, Window, mix, random_between, random_symmetry, random_window
 from powerqe.dataset.degradations.base import Action, Picture
 from powerqe.dataset.degradations.groups import Sequence, Steps
+from powerqe.dataset.degrade import GRID
 from powerqe.dataset.images import check_patch, take_slice
 from powerqe.dataset.samples import DATASETS, Draw, Sample
 from powerqe.dataset.sources import open_source
 from powerqe.utils.image.io import oriented
-
-_GRID = 16  # pixels; a JPEG unit with 4:2:0 chroma, and a multiple of all smaller ones
 
 
 @DATASETS.register()
@@ -36,7 +35,7 @@ class ChainedImages:
         gt: folder or store of clean images.
         chain: degradations {type: NAME, share: p, ...} in order.
         grid: where the blocks of the last codec begin in a training patch: anywhere, as in a patch of a whole
-            image; or at the patch's corner, which saves a third of the time.
+            image; or at the patch's corner.
         slice, patch, flip, rotate, color: see `dataset.images.PairedImages`.
 
     Raises:
@@ -79,13 +78,14 @@ class ChainedImages:
         """A patch of the picture that the action makes of a part of the image, large enough for it if there is."""
         stored = self._gt.stored(stem)
         check_patch(stored, patch, self._gt, stem)
-        side = action.needs(patch if self._own_grid else patch + _GRID - 1)
-        part = self._gt.converted(_part(seed, *stored.shape[:2], side).cut(stored), stem)
+        side = action.needs(patch if self._own_grid else patch + GRID - 1)
+        part = self._gt.converted(_part(seed, stored, side).cut(stored), stem)
         clean = oriented(part, random_symmetry(seed, self._flip, self._rotate))
         picture = action.apply(Picture(clean, clean), patch)
         window = Window(0, 0, patch, patch)
         if not self._own_grid:
-            window = random_window(mix(seed, 4), *picture.lq.shape[:2], patch)
+            height, width, _ = picture.lq.shape
+            window = random_window(mix(seed, 4), height, width, patch)
         return picture._replace(lq=window.cut(picture.lq), gt=window.cut(picture.gt))
 
     def _sample(self, stem: str, picture: Picture, *, own_grid: bool) -> Sample:
@@ -100,8 +100,9 @@ def _whole(action: Action, clean: np.ndarray) -> Picture:
     return action.apply(Picture(clean, clean), 1)
 
 
-def _part(seed: int, height: int, width: int, side: int) -> Window:
-    """A uniformly placed window of a height x width image, at most `side` high and wide."""
+def _part(seed: int, image: np.ndarray, side: int) -> Window:
+    """A uniformly placed window of an image, `side` high and wide as far as the image is."""
+    height, width, _ = image.shape
     rows, columns = min(side, height), min(side, width)
     top = random_between(mix(seed, 5), 0, height - rows)
     return Window(top, random_between(mix(seed, 6), 0, width - columns), rows, columns)

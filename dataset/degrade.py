@@ -16,7 +16,7 @@ from powerqe.utils.errors import UserError
 from powerqe.utils.image.io import oriented
 from powerqe.utils.options.components import Slot, build, validate_component
 
-_GRID = 16  # pixels; a JPEG unit with 4:2:0 chroma, and a multiple of all smaller ones
+GRID = 16  # pixels; a JPEG unit with 4:2:0 chroma, and a multiple of all smaller ones
 
 
 @DATASETS.register()
@@ -113,8 +113,8 @@ class DegradedImages:
 
 def on_grid(window: Window, height: int, width: int) -> tuple[Window, Window]:
     """The window grown to the grid of its height x width image, and the window as seen from there."""
-    top, left = window.top % _GRID, window.left % _GRID
-    bottom = min(-(-(window.top + window.height) // _GRID) * _GRID, height)
-    right = min(-(-(window.left + window.width) // _GRID) * _GRID, width)
+    top, left = window.top % GRID, window.left % GRID
+    bottom = min(-(-(window.top + window.height) // GRID) * GRID, height)
+    right = min(-(-(window.left + window.width) // GRID) * GRID, width)
     region = Window(window.top - top, window.left - left, bottom - window.top + top, right - window.left + left)
     return region, Window(top, left, window.height, window.width)

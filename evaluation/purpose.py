@@ -48,7 +48,7 @@ def _main_source(data: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _last_codec(steps: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The last step of a chain that compresses, as DownSampledImages writes a codec; none if there is none."""
-    found = []
+    found: list[Mapping[str, Any]] = []
     for step in steps:
         if "quality" in step:
             found = [{"codec": step.get("codec", {"type": "JPEG"}), "quality": step["quality"]}]

@@ -96,10 +96,11 @@ class VariedJPEG:
 def _weights(
     subsampling: Subsampling | list[Subsampling] | dict[Subsampling, float],
 ) -> dict[Subsampling, float]:
+    weights: dict[Subsampling, float]
     if isinstance(subsampling, dict):
         weights = subsampling
     else:
-        weights = dict.fromkeys([subsampling] if isinstance(subsampling, str) else subsampling, 1.0)
+        weights = dict.fromkeys(subsampling if isinstance(subsampling, list) else [subsampling], 1.0)
     if not any(weights.values()):
         raise UserError(f"subsampling: found {subsampling}, expected one or more with a weight above 0")
     return weights

@@ -122,3 +122,38 @@ def test_mistakes(gt):
         ChainedImages(gt=gt, chain=ONCE, patch=71)[Draw(0, 0)]
     with pytest.raises(UserError, match="slice"):
         ChainedImages(gt=gt, chain=ONCE, slice=(0, 4))
+
+
+EVERYTHING = [
+    {"type": "Blur", "sigma": [0.2, 1], "ratio": [0.5, 1], "share": 0.3},
+    {"type": "JPEG", "quality": {"min": 60, "max": 95}, "crop": 7, "share": 0.5},
+    {"type": "Resize", "factor": [0.2, 1.3], "share": 0.5},
+    {"type": "OneOf", "share": 0.5, "steps": [{"type": "GaussianNoise", "sigma": [1, 9]},
+                                              {"type": "PoissonNoise", "photons": [50, 500]}]},
+    {"type": "OneOf", "steps": [{"type": "JPEG", "quality": 20, "share": 0.7},
+                                {"type": "Codec", "codec": {"type": "WebP"}, "quality": [10, 40], "share": 0.2},
+                                {"type": "Codec", "codec": {"type": "VideoFrame"}, "quality": 35, "share": 0.1}]},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("grid", ["image", "patch"])
+@pytest.mark.parametrize("color", ["rgb", "y"])
+def test_all_steps_together_make_patches_of_one_size_out_of_the_seed(gt, grid, color):
+    options = {"gt": gt, "chain": EVERYTHING, "patch": 40, "grid": grid, "color": color, "flip": True, "rotate": True}
+    dataset, again = ChainedImages(**options), ChainedImages(**options)
+    for seed in range(40):
+        sample = dataset[Draw(seed % 3, seed)]
+        assert sample["lq"].shape == sample["gt"].shape == (40, 40, 3 if color == "rgb" else 1)
+        np.testing.assert_array_equal(sample["lq"], again[Draw(seed % 3, seed)]["lq"])
+        assert np.abs(sample["lq"].astype(int) - sample["gt"]).mean() < 40
+        assert sample["quality"] in (20, -1)
+
+
+def test_a_jpeg_after_resizing_is_of_the_resized_clean_image(gt):
+    dataset = ChainedImages(gt=gt, chain=[{"type": "Resize", "factor": [0.4, 0.9]}, *ONCE])
+    sizes = set()
+    for index in range(3):
+        sample = dataset[index]
+        sizes.add(sample["gt"].shape)
+        np.testing.assert_array_equal(sample["lq"], JPEG().compress(sample["gt"], 20)[0])
+    assert len(sizes) == 3

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import yaml
 
 from powerqe.dataset import Draw
 from powerqe.dataset.augment import mix
@@ -10,6 +11,7 @@ from powerqe.dataset.sampler import TrainSampler
 from powerqe.dataset.store import write_store
 from powerqe.utils.errors import UserError
 from powerqe.utils.options.components import build, validate_component
+from powerqe.utils.options.tree import TrainData
 
 
 def picture(seed):
@@ -107,3 +109,14 @@ def test_mistakes(sources, change, message):
         MixedImages(sources={**sources, "photos": {**sources["photos"], **change}})
     with pytest.raises(UserError, match="sources: found none"):
         MixedImages(sources={"photos": None})
+
+
+def test_the_example_of_the_documents(root):
+    text = (root / "docs/data.md").read_text(encoding="utf-8")
+    (block,) = (block for block in text.split("```yaml\n")[1:] if "MixedImages" in block)
+    train = validate_component("dataset", yaml.safe_load(block.partition("```")[0])["train"], TrainData)
+    photos, graphics = train.arguments["sources"].values()
+    assert (photos.weight, graphics.weight) == (3, 1)
+    assert [step.share for step in graphics.chain] == [0.15, 1]
+    assert graphics.chain[1].tables.share == 0.1
+    assert graphics.gt != photos.gt

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from powerqe.utils.codecs.base import CODECS, check_quality, too_large
-from powerqe.utils.codecs.ycbcr import from_i420, to_i420
+from powerqe.utils.codecs.ycbcr import from_i420, padded, to_i420
 from powerqe.utils.video.pyav import pyav
 
 _CTU = 64  # pixels; x265 takes smaller coding tree units in pictures below this size
@@ -74,7 +74,7 @@ class HEVC:
 
     def encode(self, image: np.ndarray, quality: int) -> bytes:
         """The bit stream (annex B of the standard) of an image, of its size after the padding."""
-        av, planes = _pyav(), to_i420(_padded(image))
+        av, planes = _pyav(), to_i420(padded(image, _CTU))
         encoder = av.CodecContext.create("libx265", "w")
         encoder.height, encoder.width = planes.shape[0] * 2 // 3, planes.shape[1]
         encoder.pix_fmt, encoder.time_base = "yuv420p", Fraction(1, 25)
@@ -95,12 +95,6 @@ def _decode(stream: bytes) -> np.ndarray:
     decoder.thread_count = 1
     (frame,) = (frame for item in (av.Packet(stream), None) for frame in decoder.decode(item))
     return frame.to_ndarray()
-
-
-def _padded(image: np.ndarray) -> np.ndarray:
-    height, width = (max(side + side % 2, _CTU) for side in image.shape[:2])
-    missing = ((0, height - image.shape[0]), (0, width - image.shape[1]), (0, 0))
-    return np.pad(image, missing, mode="edge")
 
 
 def _pyav() -> Any:

@@ -15,6 +15,13 @@ _TO_RGB = np.linalg.inv(_TO_YCBCR)
 _CENTER = 128
 
 
+def padded(image: np.ndarray, least: int) -> np.ndarray:
+    """An (H, W, C) image with the last pixels repeated to even sides of at least `least` pixels, itself even."""
+    height, width = (max(side + side % 2, least) for side in image.shape[:2])
+    missing = ((0, height - image.shape[0]), (0, width - image.shape[1]), (0, 0))
+    return np.pad(image, missing, mode="edge")
+
+
 def to_i420(image: np.ndarray) -> np.ndarray:
     """The planes of an image one below the other, as FFmpeg lays out yuv420p.
 

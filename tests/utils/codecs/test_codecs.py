@@ -17,6 +17,8 @@ SPECS = {
     "WebP": {"type": "WebP"},
     "AVIF": {"type": "AVIF", "speed": 9},
     "HEVC": {"type": "HEVC"},
+    "a frame of H.264": {"type": "VideoFrame"},
+    "the third of HEVC": {"type": "VideoFrame", "standard": "hevc", "frames": 3, "preset": "ultrafast"},
 }
 QUALITIES = {"qf": (1, 10, 40, 100), "qp": (51, 37, 22, 0)}  # from bad to good
 
@@ -29,7 +31,7 @@ def codec(request):
 
 
 def test_names():
-    assert CODECS.names() == ["AVIF", "BPG", "HEVC", "JPEG", "WebP"]
+    assert CODECS.names() == ["AVIF", "BPG", "HEVC", "JPEG", "VideoFrame", "WebP"]
 
 
 @pytest.mark.parametrize("channels", [1, 3])
