@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
@@ -130,7 +131,7 @@ def check_unchanged(path: Path, old: Mapping[str, Any], options: Options) -> lis
     Raises:
         UserError: naming what changed, unless train.load_state.if_allow_change is set.
     """
-    before, now = _flat(_essence(old)), _flat(_essence(options.to_dict()))
+    before, now = _flat(_essence(_with_defaults(old))), _flat(_essence(options.to_dict()))
     keys = [key for key in now | before if before.get(key) != now.get(key)]
     changes = "; ".join(f"{key} {before.get(key)!r} -> {now.get(key)!r}" for key in keys)
     if keys and not options.train.load_state.if_allow_change:
@@ -139,6 +140,15 @@ def check_unchanged(path: Path, old: Mapping[str, Any], options: Options) -> lis
             "or set train.load_state.if_allow_change=true"
         )
     return [f"options changed since {path}: {changes}"] if keys else []
+
+
+def _with_defaults(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Options of an earlier version, with what has become an option since at its default; as they are if they are not
+    options anymore."""
+    try:
+        return Options.model_validate(options).to_dict()
+    except (ValidationError, UserError):
+        return options
 
 
 _ESSENTIAL = ("niter", "real_bs_pg", "seed", "ema", "clip_grad", "amp")

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from powerqe.algorithm.experiment import Experiment, find_resume
+from powerqe.algorithm.experiment import Experiment, check_unchanged, find_resume
 from powerqe.algorithm.trainer import Trainer
 from powerqe.evaluation.tester import trained_network
 from powerqe.inference.tiled import Tiled
@@ -264,6 +264,16 @@ def test_changed_options_are_refused_on_resume_or_count_if_allowed(opt):
     options = load_options(opt, overrides=[*changed, "train.load_state.if_allow_change=true"])
     trainer = train(options, until=5, resume="auto")
     assert trainer.algorithm.optimizers["net"].param_groups[0]["lr"] == 0.5
+
+
+def test_an_option_that_an_earlier_version_did_not_have_is_no_change_at_its_default(opt):
+    options = load_options(opt)
+    old = options.to_dict()
+    del old["algorithm"]["optimizer"]["eps"]
+    assert check_unchanged(Path("old.pt"), old, options) == []
+    changed = load_options(opt, overrides=["algorithm.optimizer.eps=0.1"])
+    with pytest.raises(UserError, match=r"algorithm\.optimizer\.eps .*-> 0\.1"):
+        check_unchanged(Path("old.pt"), old, changed)
 
 
 def test_free_options_may_change_on_resume(opt):
