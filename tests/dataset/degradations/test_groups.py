@@ -35,6 +35,14 @@ def test_what_steps_need_adds_up():
     assert max(needs) == 64
 
 
+def test_what_is_needed_is_asked_of_the_last_step_first():
+    half, crop = {"type": "Resize", "factor": [0.5, 0.5]}, {"type": "JPEG", "quality": 10, "crop": 7}
+    after = {Sequence(steps=[half, crop]).draw(Dice(seed)).needs(50) for seed in range(99)}
+    before = {Sequence(steps=[crop, half]).draw(Dice(seed)).needs(50) for seed in range(99)}
+    assert after == set(range(100, 116, 2))
+    assert before == set(range(100, 108))
+
+
 def test_one_of_several_by_weight():
     drawn = qualities(OneOf(steps=[{**JPEGS[0], "share": 0.6}, {**JPEGS[1], "share": 0.2}, {**JPEGS[2], "share": 0}]))
     assert set(drawn) == {10, 20}
