@@ -110,8 +110,7 @@ class DRUNet(nn.Module):
             if qf is not None:
                 raise UserError("DRUNet: found qf, but the network has quality_map: false and cannot be told one")
             return f
-        level = severities("DRUNet", qf, f.new_full((f.shape[0], 1), _UNKNOWN))
-        return torch.cat((f, level[..., None, None].expand(-1, -1, *f.shape[-2:])), dim=1)
+        return torch.cat((f, severities("DRUNet", qf, torch.full_like(f[:, :1], _UNKNOWN))), dim=1)
 
 
 class _Block(nn.Module):

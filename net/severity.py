@@ -16,10 +16,10 @@ def severities(network: str, qf: Tensor | float | None, unknown: Tensor) -> Tens
         network: its name, in messages.
         qf: 0 ... 100, one for each image, (N,) or (N, 1), or one for all. None, or -1 or NaN for one of the images: it
             is not known.
-        unknown: (N, 1), what is taken then.
+        unknown: what is taken then, (N, 1), or a map (N, 1, H, W).
 
     Returns:
-        (N, 1), on the device and of the type of `unknown`.
+        As `unknown`.
 
     Raises:
         UserError: qf is not between 0 and 100, or there are not as many as images.
@@ -27,7 +27,7 @@ def severities(network: str, qf: Tensor | float | None, unknown: Tensor) -> Tens
     if qf is None:
         return unknown
     try:
-        factors = torch.as_tensor(qf, dtype=unknown.dtype, device=unknown.device).reshape(-1, 1)
+        factors = torch.as_tensor(qf, dtype=unknown.dtype, device=unknown.device).reshape(-1, *[1] * (unknown.ndim - 1))
     except (TypeError, ValueError):
         raise UserError(f"{network}: found qf {qf!r}, expected quality factors of 0 to 100") from None
     count, images = factors.shape[0], unknown.shape[0]

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from powerqe.algorithm.demo.work import Choice, Outcome, Studio, can_be_told, codecs, facts_of, offered
+from powerqe.algorithm.demo.work import Choice, Outcome, Studio, codecs, facts_of, offered
+from powerqe.algorithm.enhance.choose import can_be_told
 from powerqe.algorithm.tables import digits_of, number
 from powerqe.utils.columns import markdown
 from powerqe.utils.errors import UserError
