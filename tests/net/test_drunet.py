@@ -143,10 +143,8 @@ def test_starts_as_nearly_the_identity_where_the_input_is_added() -> None:
 @pytest.mark.parametrize("quality_map", [False, True])
 def test_bfloat16_in_channels_last_trains_and_adds_in_float32(half_size: bool, quality_map: bool) -> None:
     """What the image has beyond bfloat16's 8 bits is still there after the network."""
-    network = (
-        build(half_size=half_size, widths=(8, 16), quality_map=quality_map)
+    network = build(half_size=half_size, widths=(8, 16), quality_map=quality_map)
     network.to(memory_format=torch.channels_last).train()
-    )
     x = images().contiguous(memory_format=torch.channels_last)
     layouts = []
     for module in network.modules():
