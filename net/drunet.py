@@ -73,7 +73,8 @@ class DRUNet(nn.Module):
         self.m_tail = conv(widths[0], seen, 3, bias=bias)
         self._downs = [f"m_down{level}" for level, _ in levels]
         self._ups = [f"m_up{level}" for level, _ in reversed(levels)]
-        _initialize(self)
+        if residual:
+            _scale(self.m_tail, 0.01)
 
     def forward(self, x: Tensor, qf: Tensor | float | None = None) -> Tensor:
         """Restore images.
@@ -114,28 +115,19 @@ class DRUNet(nn.Module):
 
 
 class _Block(nn.Module):
-    """x + conv(ReLU(conv(x))), both 3x3."""
+    """x + conv(ReLU(conv(x))), both 3x3; nearly x at the start."""
 
     def __init__(self, features: int, bias: bool) -> None:
         super().__init__()
-        self.res = nn.Sequential(
-            conv(features, features, 3, bias=bias), nn.ReLU(inplace=True), conv(features, features, 3, bias=bias)
-        )
+        first, second = (conv(features, features, 3, bias=bias) for _ in range(2))
+        _scale(second, 0.2)
+        self.res = nn.Sequential(first, nn.ReLU(inplace=True), second)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.res(x)
 
 
 @torch.no_grad()
-def _initialize(network: DRUNet) -> None:
-    """Keep the variance of the input, add a little of it in residual blocks; no biases; with the input added to the
-    output start as nearly the identity."""
-    for name, module in network.named_modules():
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-            # Of the 2x2 weights of a transposed convolution each pixel meets one.
-            fan_in = module.in_channels * (module.kernel_size[0] ** 2 if isinstance(module, nn.Conv2d) else 1)
-            nn.init.normal_(module.weight, std=fan_in**-0.5 * (0.2 if name.endswith("res.2") else 1))
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-    if network.residual:
-        network.m_tail.weight.mul_(0.01)
+def _scale(layer: nn.Module, factor: float) -> None:
+    for parameter in layer.parameters():
+        parameter.mul_(factor)
