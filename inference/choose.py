@@ -101,6 +101,12 @@ def arguments_of(method: str) -> dict[str, Any]:
     return {parameter.name: parameter.default for parameter in parameters}
 
 
+def can_be_told(method: str) -> bool:
+    """Whether every network of a type can be told a quality factor: it estimates it otherwise. Of some types some can
+    (DRUNet with quality_map): those weights have to be named."""
+    return method in NETWORKS and "qf" in getattr(NETWORKS[method], "estimates", {})
+
+
 def _known() -> list[Entry]:
     """All that are on this machine."""
     return [known.entry for known in known_weights().values() if known.path.is_file()]
@@ -119,7 +125,7 @@ def _takes(entry: Entry, known: set[str], takes_qf: bool) -> bool:
     """Whether what is known is enough for a network, and it can be told a quality factor if it has to."""
     arguments = arguments_of(entry.method)
     needed = {name for name, default in arguments.items() if default is inspect.Parameter.empty}
-    return needed <= known and (not takes_qf or "qf" in arguments)
+    return needed <= known and (not takes_qf or can_be_told(entry.method))
 
 
 def _distance(entry: Entry, quality: int | None) -> int:

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from powerqe.inference.model import Model
+from powerqe.net.severity import UNKNOWN
 from powerqe.utils.codecs.jpeg_estimate import estimate_quality
-from powerqe.utils.codecs.jpeg_tables import quant_tables
+from powerqe.utils.codecs.jpeg_tables import nearest_quality, quant_tables
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.color import luma, luma_uint8
 from powerqe.utils.image.photo import Photo
@@ -21,6 +22,7 @@ from powerqe.utils.image.tensors import to_image
 _STUDIO = 255 / 219
 """By which a step of luma changes R, G and B, if the chroma stays (ITU-R BT.601-7, 2.5)."""
 _STRIP = 128
+_ESTIMATED = "no JPEG file: its pixels tell quality {}"
 
 
 @dataclass(frozen=True)
@@ -56,11 +58,12 @@ def enhance_photo(photo: Photo, model: Model, name: str) -> Enhanced:
     if model.takes_clips:
         raise UserError(f"{name}: {model.method} ({model.name}) is for videos; choose weights for images")
     notes = list(photo.notes)
-    tables = _tables(photo, model, name, notes)
+    tables, quality = _tables(photo, model, name, notes), _quality(photo, model, notes)
     if photo.format in ("JPEG", "MPO") and tables is None:
         photo = photo.upright()  # as test.py reads it; tables are of the blocks as they lie in the file
     seen = _seen(photo, model.channels)
-    result, estimates = model({"lq": seen} if tables is None else {"lq": seen, "tables": tables})
+    known = {"tables": tables, "quality": quality}
+    result, estimates = model({"lq": seen} | {key: value for key, value in known.items() if value is not None})
     pixels = _pixels(photo, result, seen, notes)
     alpha = photo.alpha if photo.alpha is None else _enlarged(photo.alpha, pixels)
     return Enhanced(replace(photo, pixels=pixels, alpha=alpha), photo, estimates, tuple(notes))
@@ -125,13 +128,32 @@ def _tables(photo: Photo, model: Model, name: str, notes: list[str]) -> Tensor |
         return None
     tables = photo.tables
     if tables is None:
-        quality = estimate_quality(photo.pixels) if photo.pixels.dtype == np.uint8 else None
+        quality = _estimated(photo)
         if quality is None:
             raise UserError(
                 f"{name}: {model.name} needs the tables of a JPEG file, and this is none and shows no trace of one; "
                 "leave --weights out, or take those of another network"
             )
         tables = quant_tables(quality, 3)
-        notes.append(f"no JPEG file: its pixels tell quality {quality}")
+        notes.append(_ESTIMATED.format(quality))
     wanted = 1 if model.channels == 1 else 2
     return torch.from_numpy(np.resize(tables, (wanted, 8, 8)))[None]  # gray through a model of colors: one table twice
+
+
+def _quality(photo: Photo, model: Model, notes: list[str]) -> Tensor | None:
+    """What a network of the quality factor is told, (1,): that of the file, else what its pixels tell, else -1."""
+    if not model.needs_quality:
+        return None
+    if photo.tables is not None:
+        quality = nearest_quality(photo.tables)[0]
+    elif (quality := _estimated(photo)) is not None:
+        notes.append(_ESTIMATED.format(quality))
+    else:
+        quality = UNKNOWN
+        notes.append("its quality factor is not known; --qf tells one")
+    return torch.tensor([quality])
+
+
+def _estimated(photo: Photo) -> int | None:
+    """The quality factor that the pixels tell, of 8 bits only."""
+    return estimate_quality(photo.pixels) if photo.pixels.dtype == np.uint8 else None

@@ -51,7 +51,8 @@ class Model:
 
     Attributes:
         name: of the weights. method: the network's type. parameters: how many it has. channels: 3, it takes RGB, or 1,
-        luma. needs_tables: the quantization tables of JPEG. estimates: what it says beside the image, in that order.
+        luma. needs_tables: the quantization tables of JPEG. needs_quality: the quality factor of the picture, -1 where
+        it is not known. estimates: what it says beside the image, in that order.
         window: which frames of a video it sees. takes_clips: it sees several at once, so it is for videos only.
         needs_peaks: some of them are the frames of peak quality.
 
@@ -67,12 +68,15 @@ class Model:
         self.channels = _channels(network_spec, weights)
         arguments = arguments_of(self.method)
         self.needs_tables = "tables" in arguments
-        if applying.qf is not None and "qf" not in arguments:
-            raise UserError(f"--qf: {self.method} ({weights}) cannot be told a quality factor, FBCNN can; leave it out")
         network = build_network(network_spec)
         told: dict[str, Any] = {**getattr(network, "applied", {})}
+        can_be_told = {*getattr(network, "estimates", {}), *getattr(network, "told", {})}
         if applying.qf is not None:
+            if "qf" not in can_be_told:
+                reason = f"{self.method} ({weights}) cannot be told a quality factor, FBCNN can; leave it out"
+                raise UserError(f"--qf: {reason}")
             told["qf"] = applying.qf
+        self.needs_quality = "qf" in getattr(network, "told", {}) and applying.qf is None
         load_weights(network, path)
         self.parameters = sum(parameter.numel() for parameter in network.parameters())
         network = network.to(applying.device).eval()
@@ -98,7 +102,7 @@ class Model:
 
         Args:
             batch: lq (1, C, H, W), of a network that takes clips (1, T, C, H, W), in [0, 1] and, if it needs them,
-                tables; on the CPU.
+                tables or quality (1,); on the CPU.
         """
         device = self._applying.device
         with torch.autocast(device.type, torch.bfloat16) if self._applying.amp else nullcontext():

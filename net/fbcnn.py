@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from powerqe.net.blocks import GlobalMean, ResidualBlock, check_skip, conv, to_multiple
 from powerqe.net.networks import NETWORKS
-from powerqe.utils.errors import UserError
+from powerqe.net.severity import severities
 
 
 @NETWORKS.register()
@@ -81,8 +81,8 @@ class FBCNN(nn.Module):
         Args:
             x: (N, in_channels, H, W) in [0, 1].
             qf: the quality factor, 0 ... 100, to restore for: one for each image (N, 1), or one for all,
-                (1, 1) or a number. A lower one removes more, artifacts and details. None, or NaN for one of the
-                images: the estimated one.
+                (1, 1) or a number. A lower one removes more, artifacts and details. None, or NaN or -1 for one of
+                the images: the estimated one.
 
         Returns:
             The images (N, out_channels, H, W), not clamped, and the estimated quality factors (N, 1).
@@ -98,7 +98,7 @@ class FBCNN(nn.Module):
             f = down(f)
         encoded = self.encoder(f)
         severity = self.estimator(encoded).float().sigmoid()  # 1 - QF / 100, which the network computes with
-        control = self.embedding(severity if qf is None else _severities(qf, severity))
+        control = self.embedding(severities("FBCNN", qf, severity))
         f = f + self.decoder(encoded)
         for up in self.ups:
             f = up(f, control) + skips.pop()
@@ -177,21 +177,6 @@ def _initialize(network: FBCNN) -> None:
 @torch.no_grad()
 def _scale(layer: nn.Module, factor: float) -> None:
     layer.get_parameter("weight").mul_(factor)
-
-
-def _severities(qf: Tensor | float, estimated: Tensor) -> Tensor:
-    """1 - QF / 100 of the given quality factors, (N, 1) as the estimated ones, which are taken where qf is NaN."""
-    try:
-        factors = torch.as_tensor(qf, dtype=torch.float32, device=estimated.device).reshape(-1, 1)
-    except (TypeError, ValueError):
-        raise UserError(f"FBCNN: found qf {qf!r}, expected quality factors of 0 to 100") from None
-    count, images = factors.shape[0], estimated.shape[0]
-    if count not in (1, images):
-        raise UserError(f"FBCNN: found {count} values of qf for {images} images, expected one or one for each")
-    # Who exports the network knows no values yet.
-    if not torch.compiler.is_exporting() and ((factors < 0) | (factors > 100)).any():
-        raise UserError(f"FBCNN: found qf {factors.flatten().tolist()}, expected quality factors of 0 to 100")
-    return torch.where(factors.isnan(), estimated, 1 - factors / 100)
 
 
 _UPSTREAM_NAMES = (

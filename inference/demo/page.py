@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from powerqe.inference.demo.processing import Choice, Outcome, Studio, can_be_told, codecs, facts_of, offered
+from powerqe.inference.choose import can_be_told
+from powerqe.inference.demo.processing import Choice, Outcome, Studio, codecs, facts_of, offered
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.write import write_photo
 from powerqe.utils.text_table import digits_of, markdown, number

@@ -10,11 +10,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from powerqe.inference.choose import Wish, arguments_of, choose
+from powerqe.inference.choose import Wish, choose
 from powerqe.inference.enhance_files import qualities
 from powerqe.inference.enhance_image import Enhanced, enhance_photo
 from powerqe.inference.model import Applying, Model
-from powerqe.net import NETWORKS
 from powerqe.net.weights.cards import Entry
 from powerqe.net.weights.index import known_weights
 from powerqe.utils.codecs import CODECS, Codec
@@ -178,11 +177,6 @@ def offered() -> dict[str, list[Entry]]:
         if known.path.is_file() and known.entry.task != "video":
             found.setdefault(known.entry.method, []).append(known.entry)
     return dict(sorted(found.items()))
-
-
-def can_be_told(method: str) -> bool:
-    """Whether a type of network can be told a quality factor."""
-    return method in NETWORKS and "qf" in arguments_of(method)
 
 
 @lru_cache(maxsize=1)

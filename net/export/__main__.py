@@ -2,8 +2,8 @@
 
 Pictures of any size, and any number of them, go through the file where the network allows. Before it is written,
 onnxruntime's results are compared with PyTorch's. Inputs have the names of the forward's arguments, outputs are image
-and, estimated_..., what the network says beside it. What the network may be told but estimates itself (FBCNN: qf) is
-an input that can be left out.
+and, estimated_..., what the network says beside it. What the network may be told but can do without (qf of FBCNN,
+DRUNet) is an input that can be left out.
 """
 
 import argparse

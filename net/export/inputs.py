@@ -1,7 +1,8 @@
 """What a network is called with while it is exported: tensors that become inputs of the file, and what is fixed in it.
 
 Inputs are the picture, what the forward requires beside it, and what the network estimates if it is not told
-(`estimates`, which is also an argument of the forward: the quality factor of FBCNN), NaN for "estimate it".
+(`estimates`, which is also an argument of the forward: the quality factor of FBCNN) or takes as unknown then (`told`:
+that of DRUNet); NaN says that it is not told.
 """
 
 import inspect
@@ -28,7 +29,7 @@ class Inputs:
 
     Attributes:
         fixed: arguments of the forward that are no inputs: what the caller sets, and what has to be set.
-        told: names of inputs that may be left out, because the network estimates them.
+        told: names of inputs that may be left out, because the network estimates them or does without.
     """
 
     network: nn.Module
@@ -53,7 +54,8 @@ class Inputs:
                     f"{type(network).__name__} takes no {name!r} that can be set{nearest(name, known)}; "
                     f"there is: {', '.join(known) or 'nothing'}"
                 )
-        told = [name for name in getattr(network, "estimates", {}) if name in known and name not in arguments]
+        names = [*getattr(network, "estimates", {}), *getattr(network, "told", {})]
+        told = [name for name in names if name in known and name not in arguments]
         return cls(network, {**needed, **arguments}, tuple(told))
 
     def example(self, batch: int, height: int, width: int) -> dict[str, Tensor]:

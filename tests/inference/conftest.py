@@ -20,6 +20,8 @@ SPECS: dict[str, dict[str, Any]] = {
     "arcnn": {"type": "ARCNN", "hidden_channels": [4, 4], "kernel_sizes": [3, 1, 3], "residual": True},
     "luma": {"type": "DnCNN", "in_channels": 1, "out_channels": 1, "num_features": 4, "depth": 3},
     "fbcnn": {"type": "FBCNN", "num_features": [4, 4, 4, 4], "num_blocks": 1, "hidden_features": 4, "residual": True},
+    "drunet": {"type": "DRUNet", "widths": [4, 4], "num_blocks": 1},
+    "blind": {"type": "DRUNet", "widths": [4, 4], "num_blocks": 1, "quality_map": False},
     "qgcn": {"type": "QGCN", "num_features": 4, "num_blocks": 2, "global_features": [2, 2, 2, 2], "hidden_features": 4},
     "twice": {"type": "EDSR", "scale": 2, "num_features": 4, "num_blocks": 1},
     "rgb": {"type": "DnCNN", "in_channels": 3, "out_channels": 3, "num_features": 4, "depth": 3},

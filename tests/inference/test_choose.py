@@ -16,6 +16,7 @@ ENTRIES = [
     entry("best10", "DnCNN", {10: 1.2}, (10,)),
     entry("some", "CBDNet", {10: 0.9, 20: 1.1, 30: 1.0}, (10, 20, 30)),
     entry("blind", "FBCNN", {10: 0.8, 20: 0.9, 30: 0.9}, (5, 95), span=True),
+    entry("some are told", "DRUNet", {10: 0.7, 20: 0.7, 30: 0.7}, (5, 95), span=True),
     entry("tables", "QGCN", {10: 1.0, 20: 1.0, 30: 1.0}, (5, 95), span=True),
     entry("gray", "FBCNN", {10: 1.1}, (5, 95), span=True, color="y"),
     entry("twice", "EDSR", {10: 9.0}, (10,), scale=2),

@@ -21,7 +21,7 @@ from powerqe.net import NETWORKS
 from powerqe.net.weights import find, spec
 from powerqe.utils.codecs import JPEG
 from powerqe.utils.errors import UserError
-from powerqe.utils.image.photo import Photo, decode_photo
+from powerqe.utils.image.photo import Photo, decode_photo, read_photo
 from powerqe.utils.options.tree import load_options
 from powerqe.utils.ranks import start_ranks
 
@@ -31,7 +31,7 @@ class Fixed(Model):
 
     def __init__(self, change, channels=3, needs_tables=False):
         self.name, self.channels, self.needs_tables, self.seen = "fixed", channels, needs_tables, []
-        self.takes_clips = False
+        self.takes_clips = self.needs_quality = False
         self._change = change
 
     def __call__(self, batch):
@@ -164,6 +164,35 @@ def test_quality_factor_is_told_and_estimated(weights, applying, image):
     assert list(enhance_photo(Photo(image()), estimated, "x").estimates) == ["qf"]
     with pytest.raises(UserError, match=r"--qf: ARCNN .* cannot be told a quality factor, FBCNN can"):
         Model(weights("arcnn"), applying(qf=20.0))
+
+
+def test_a_network_of_the_quality_is_told_what_the_file_or_its_pixels_say(weights, applying, jpeg, tmp_path):
+    """By the user, by the tables, by the pixels of a JPEG that is none any more, by nobody."""
+    path = weights("drunet")
+    (tmp_path / "a.jpg").write_bytes(jpeg(20, height=160, width=160))
+    photo = read_photo(tmp_path / "a.jpg")
+    model = Model(path, applying())
+
+    def told(photo, qf=None):
+        return enhance_photo(photo, model if qf is None else Model(path, applying(qf=qf)), "x")
+
+    by_user = [told(photo, qf).photo.pixels for qf in (20.0, 50.0)]
+    assert not np.array_equal(*by_user)
+    assert np.array_equal(told(photo).photo.pixels, by_user[0])
+    assert not told(photo).notes
+    decoded = told(Photo(photo.pixels))
+    assert np.array_equal(decoded.photo.pixels, by_user[0])
+    assert "its pixels tell quality 20" in decoded.notes[0]
+    noise = Photo(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
+    assert np.array_equal(told(noise).photo.pixels, told(noise, 50.0).photo.pixels)
+    assert "not known" in told(noise).notes[0]
+    assert not told(noise, 50.0).notes
+
+
+def test_a_blind_network_is_told_nothing(weights, applying, image):
+    assert not enhance_photo(Photo(image()), Model(weights("blind"), applying()), "x").notes
+    with pytest.raises(UserError, match=r"--qf: DRUNet .* cannot be told a quality factor"):
+        Model(weights("blind"), applying(qf=20.0))
 
 
 @pytest.mark.parametrize("options", [{"tile": "off"}, {"tile": 32}, {"self_ensemble": True}, {"amp": True}])

@@ -56,6 +56,21 @@ def test_arguments_that_the_options_take_from_the_sample():
         Forward(Needy(), arguments={"q": {"from": "qf"}})
 
 
+class Told(Needy):
+    """Should be told the qf that a sample has."""
+
+    told = {"qf": "quality"}  # noqa: RUF012
+
+
+def test_what_a_network_should_be_told_comes_from_the_batch_if_it_is_there():
+    known = {**BATCH, "quality": 30}
+    assert Forward(Told())(known)[1] == 30
+    assert Forward(Told())(BATCH)[1] is None
+    assert Forward(Told(), arguments={"qf": 10})(known)[1] == 10
+    assert Forward(Told(), arguments={"qf": {"from": "qf"}})(known)[1] == 5
+    assert Forward(Told())(known, qf=2)[1] == 2
+
+
 def test_the_dominant_quality_is_found_in_each_damaged_image():
     """Two compressions with shifted blocks, one compression, none."""
     gray = skimage.data.camera()[100:260, 100:292, None]

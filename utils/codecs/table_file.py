@@ -2,7 +2,7 @@
 
     {"tables": [{"count": 12, "luma": [64 steps], "chroma": [64 steps]}, ...]}
 
-The most frequent come first. Steps are in natural order, 1 to 255; a grey file's tables have no chroma.
+The most frequent come first. Steps are in natural order, 1 to 255; a gray file's tables have no chroma.
 """
 
 import json
@@ -35,7 +35,7 @@ class _File(Section):
 
 
 def read_table_file(path: str | os.PathLike[str]) -> list[np.ndarray]:
-    """The tables of a file, each float32 (2, 8, 8), luma and chroma in natural order; of a grey file luma twice.
+    """The tables of a file, each float32 (2, 8, 8), luma and chroma in natural order; of a gray file luma twice.
 
     Raises:
         UserError: no such file, or one of another kind.

@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 from skimage import data
 
-from powerqe.inference.demo.processing import Choice, Studio, can_be_told, codecs, facts_of, offered
+from powerqe.inference.choose import can_be_told
+from powerqe.inference.demo.processing import Choice, Studio, codecs, facts_of, offered
 from powerqe.inference.enhance_image import enhance_photo
 from powerqe.inference.model import Applying, Model
 from powerqe.net.weights import find
@@ -37,6 +38,7 @@ def test_offers_pictures_weights_by_method():
     assert all(entry.method == method for method, entries in found.items() for entry in entries)
     assert can_be_told("FBCNN")
     assert not can_be_told("QGCN")
+    assert not can_be_told("DRUNet")  # some can, some are blind
     assert not can_be_told("")
 
 

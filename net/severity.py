@@ -1,0 +1,40 @@
+"""How strong JPEG's damage is, as networks are told it: 1 - QF / 100."""
+
+import torch
+from torch import Tensor
+
+from powerqe.utils.errors import UserError
+
+UNKNOWN = -1
+"""The quality of a sample of which nobody knows it, see `powerqe.dataset.samples.Sample`."""
+
+
+def severities(network: str, qf: Tensor | float | None, unknown: Tensor) -> Tensor:
+    """(100 - QF) / 100 of the quality factors that a network is told.
+
+    Args:
+        network: its name, in messages.
+        qf: 0 ... 100, one for each image, (N,) or (N, 1), or one for all. None, or -1 or NaN for one of the images: it
+            is not known.
+        unknown: what is taken then, (N, 1), or a map (N, 1, H, W).
+
+    Returns:
+        As `unknown`.
+
+    Raises:
+        UserError: qf is not between 0 and 100, or there are not as many as images.
+    """
+    if qf is None:
+        return unknown
+    try:
+        factors = torch.as_tensor(qf, dtype=unknown.dtype, device=unknown.device).reshape(-1, *[1] * (unknown.ndim - 1))
+    except (TypeError, ValueError):
+        raise UserError(f"{network}: found qf {qf!r}, expected quality factors of 0 to 100") from None
+    count, images = factors.shape[0], unknown.shape[0]
+    if count not in (1, images):
+        raise UserError(f"{network}: found {count} values of qf for {images} images, expected one or one for each")
+    is_unknown = factors.isnan() | (factors == UNKNOWN)
+    # Who exports or compiles the network knows no values yet.
+    if not torch.compiler.is_compiling() and (((factors < 0) | (factors > 100)) & ~is_unknown).any():
+        raise UserError(f"{network}: found qf {factors.flatten().tolist()}, expected quality factors of 0 to 100")
+    return torch.where(is_unknown, unknown, 1 - factors / 100)
