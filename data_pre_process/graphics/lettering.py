@@ -1,5 +1,6 @@
 """Text on an image: how letters are rendered, and how lines fill a box."""
 
+from bisect import bisect_right
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -107,7 +108,7 @@ def wrap(text: str, pen: Pen, width: float) -> list[str]:
             lines.append(line)
         line = word
         while pen.width(line) > width and len(line) > 1:
-            fits = max(1, int(len(line) * width / pen.width(line)))
+            fits = max(1, bisect_right(range(len(line)), width, key=lambda count: pen.width(line[:count])) - 1)
             lines.append(line[:fits])
             line = line[fits:]
     return [*lines, line]
