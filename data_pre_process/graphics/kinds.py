@@ -38,9 +38,19 @@ KINDS: dict[str, Painter] = {
 }
 """What makes the images of a kind."""
 
-WEIGHTS: dict[str, float] = {"text": 4, "screen": 4, "mixed": 3, "drawing": 2, "plot": 2, "diagram": 2} | dict.fromkeys(
-    ("scan", "halftone", "gradient", "pixel-art", "pattern"), 1
-)
+WEIGHTS: dict[str, float] = {
+    "text": 4,
+    "screen": 4,
+    "mixed": 3,
+    "drawing": 2,
+    "plot": 2,
+    "diagram": 2,
+    "scan": 1,
+    "halftone": 1,
+    "gradient": 1,
+    "pixel-art": 1,
+    "pattern": 1,
+}
 """How many images of a kind there are in relation to others."""
 
 TRAIN_SEED, HELD_OUT_SEED = 0, 1
