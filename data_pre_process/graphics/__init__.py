@@ -1,0 +1,1 @@
+"""Synthetic images of what photographs lack: text, screens, drawings, plots, scans, dithering, patterns."""
