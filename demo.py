@@ -1,16 +1,9 @@
-"""Enhance pictures in a web page: python demo.py, then open the address that it prints."""
+"""Enhance images in a web page: `powerqe demo` as a script of the checkout."""
 
-import sys
+from powerqe.cli import script
+from powerqe.utils.launcher import leave
 
-from powerqe.inference.demo.server import parser, serve
-from powerqe.utils.errors import command
-
-
-@command
-def main() -> None:
-    """Serve the page until Ctrl-C."""
-    serve(parser().parse_args())
-
+main = script("demo")
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

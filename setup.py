@@ -43,7 +43,10 @@ class BuildOperators(build_ext):
 
 
 setup(
-    packages=["powerqe", *(f"powerqe.{name}" for name in find_packages(include=[f"{room}*" for room in ROOMS]))],
+    packages=[
+        *find_packages(include=["powerqe*"]),
+        *(f"powerqe.{name}" for name in find_packages(include=[f"{room}*" for room in ROOMS])),
+    ],
     package_dir={"powerqe": "powerqe"} | {f"powerqe.{room}": room for room in ROOMS},
     ext_modules=[Extension(f"{OPERATORS}.{library.name}", sources=[], optional=True) for library in BUILD.LIBRARIES],
     cmdclass={"build_ext": BuildOperators},

@@ -1,15 +1,8 @@
-"""The option reference in Markdown, made from the option models and the registries.
-
-    python -m powerqe.algorithm.option_reference docs/options.md
-
-replaces what stands between the markers `<!-- options -->` and `<!-- /options -->` of the file; without a
-file the reference is printed.
-"""
+"""The option reference in Markdown, made from the option models and the registries."""
 
 import inspect
 import re
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, get_args, get_origin
 
@@ -21,13 +14,11 @@ import powerqe.dataset
 import powerqe.net
 import powerqe.utils.codecs
 import powerqe.utils.metrics  # noqa: F401
-from powerqe.utils.errors import command
 from powerqe.utils.files import write_between
 from powerqe.utils.options.components import Component, Slot, shown
 from powerqe.utils.options.registry import REGISTRIES
 from powerqe.utils.options.tree import Options
 from powerqe.utils.options.type_names import field_in_words, in_words
-from powerqe.utils.parser import Parser
 
 START, END = "<!-- options -->", "<!-- /options -->"
 REQUIRED = "required"
@@ -188,23 +179,3 @@ def _description(annotation: Any) -> str:
     if get_origin(annotation) is not Annotated:
         return ""
     return next((mark.description for mark in annotation.__metadata__ if getattr(mark, "description", None)), "")
-
-
-@command
-def main(argv: Sequence[str] | None = None) -> None:
-    """Print the reference, or put it into a file."""
-    parser = Parser(
-        "Write the reference of all option keys, networks, data sets, losses and metrics, out of their code.",
-        examples=["python -m powerqe.algorithm.option_reference docs/options.md"],
-    )
-    parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help="Markdown file in which the part between "
-                        "its markers is written anew (default: print)")  # fmt: skip
-    path = parser.parse_args(argv).file
-    if path is None:
-        print(reference())
-    else:
-        update(path)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

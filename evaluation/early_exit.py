@@ -7,8 +7,7 @@ once per image; what another threshold would have chosen follows from the qualit
 """
 
 import csv
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,12 +20,11 @@ from powerqe.dataset.loader import Batch, eval_batches
 from powerqe.evaluation.evaluate import Metrics, Scores, mean
 from powerqe.evaluation.tester import trained_network
 from powerqe.net.rbqe import RBQE
-from powerqe.utils.errors import UserError, command
+from powerqe.utils.errors import UserError
 from powerqe.utils.files import atomic_path
 from powerqe.utils.log import progress_bar
 from powerqe.utils.options.components import validate_component
-from powerqe.utils.options.tree import Options, load_options
-from powerqe.utils.parser import Parser
+from powerqe.utils.options.tree import Options
 from powerqe.utils.ranks import start_ranks
 from powerqe.utils.text_table import markdown
 
@@ -139,28 +137,23 @@ class Journey:
         return [visit for visit in self.visits if visit.group == group]
 
 
-@command
-def main(argv: Sequence[str] | None = None) -> None:
-    """Measure, print and draw the cases of an option file."""
-    arguments = _parser().parse_args(argv)
-    if arguments.weights and len(arguments.weights) != len(arguments.case):
-        raise UserError(f"--weights: found {len(arguments.weights)} files for {len(arguments.case)} cases")
-    overrides = [[f"test.ckp_load_path={file}"] for file in arguments.weights] or [[]] * len(arguments.case)
-    experiments = [
-        load_options(arguments.opt, case, [*arguments.set, *override])
-        for case, override in zip(arguments.case, overrides, strict=True)
-    ]
+def compare_exits(experiments: Sequence[Options]) -> Iterator[str]:
+    """Measure experiments one after another, write their tables, and at last the figure of all; yields what was found.
+
+    Raises:
+        UserError: see `journey`.
+    """
     journeys = []
     for options in experiments:
         journeys.append(journey(options))
         text = journeys[-1].to_markdown()
         with atomic_path(options.folder / "exits.md") as path:
             path.write_text(text, encoding="utf-8")
-        print(text, flush=True)
-    picture = experiments[0].folder.parent / "trade_off.png"
-    draw(journeys, picture)
-    write_points(journeys, picture.with_suffix(".csv"))
-    print(f"see {picture} and {picture.with_suffix('.csv')}")
+        yield text
+    figure = experiments[0].folder.parent / "trade_off.png"
+    draw(journeys, figure)
+    write_points(journeys, figure.with_suffix(".csv"))
+    yield f"see {figure} and {figure.with_suffix('.csv')}"
 
 
 @torch.inference_mode()
@@ -232,27 +225,3 @@ def _curve(axis: Any, points: Sequence[Point], own: Point, what: str) -> None:
     axis.plot(own.threshold, getattr(own, what), "o", color="C3", label=f"{own.threshold:g}: {getattr(own, what):,.2f}")
     axis.legend(frameon=False, fontsize=8)
     axis.grid(alpha=0.3)
-
-
-def _parser() -> Parser:
-    parser = Parser(
-        __doc__,
-        examples=["python -m powerqe.evaluation.early_exit --opt opts/rbqe.yml --case bsds500-jpeg bsds500-hevc"],
-    )
-    add = parser.add_argument
-    add(
-        "--opt",
-        required=True,
-        metavar="FILE",
-        help="option file of a network with several exits, such as opts/rbqe.yml",
-    )
-    add("--case", required=True, nargs="+", metavar="NAME", help="cases of the file to draw, one column for each")
-    add("--weights", nargs="+", default=[], metavar="FILE", help="weights by path or name, one for each case (default: "
-        "the best checkpoint of its experiment)")  # fmt: skip
-    add("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="options that count instead of "
-        "those of the file, for example device=cpu")  # fmt: skip
-    return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -6,7 +6,6 @@ are found under the experiment's name. Train and test the experiment before.
 """
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,8 @@ from powerqe.evaluation.result_table import SPEED
 from powerqe.net import load_weights, save_weights
 from powerqe.net.weights.cards import Entry, facts_lines, read_figures
 from powerqe.net.weights.index import write_index
-from powerqe.utils.arguments import option_parser, parse_options
 from powerqe.utils.checkpoint import load_checkpoint
-from powerqe.utils.errors import UserError, command
+from powerqe.utils.errors import UserError
 from powerqe.utils.files import atomic_path, sha256_of
 from powerqe.utils.options.components import build
 from powerqe.utils.options.tree import Options
@@ -27,21 +25,6 @@ from powerqe.utils.text_table import markdown
 
 FOLDER = Path("weights")
 LICENSE = "Apache-2.0"
-
-
-@command
-def main() -> None:
-    """Publish the experiment of an option file's case."""
-    parser = option_parser(__doc__, ["python -m powerqe.evaluation.publish --opt opts/arcnn.yml --case bsds500-qf10"])
-    parser.add_argument(
-        "--url", metavar="URL", help="from where fetch gets the weights, if they are not kept with PowerQE"
-    )
-    arguments = parser.parse_args()
-    options = parse_options(arguments)
-    if options:
-        case = f" --case {arguments.case}" if arguments.case else ""
-        path = publish(options, f"--opt {arguments.opt}{case}", arguments.url)
-        print(f"{path} ({path.stat().st_size:,} bytes), its card {path.with_suffix('.md')} and its entry in the index")
 
 
 def publish(options: Options, arguments: str, url: str | None = None) -> Path:
@@ -140,7 +123,3 @@ def _images(data: dict[str, Any]) -> str:
     """Where a data set's pictures are, and which of them it used."""
     used = data.get("slice")
     return f"`{data['gt']}`" + (f" {used[0]} to {used[1] - 1}" if used else "")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

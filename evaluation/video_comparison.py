@@ -9,7 +9,6 @@ bits that enhancement saves at equal PSNR, in percent, with a minus.
 import json
 import math
 import re
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +18,8 @@ from powerqe.dataset.videos import by_number
 from powerqe.evaluation.evaluate import mean
 from powerqe.evaluation.result_table import floats
 from powerqe.evaluation.video_results import FORMAT
-from powerqe.utils.errors import UserError, command
-from powerqe.utils.files import atomic_path
+from powerqe.utils.errors import UserError
 from powerqe.utils.metrics.bd_rate import POINTS, RatePoint, bd_rate
-from powerqe.utils.parser import Parser
 from powerqe.utils.text_table import NOT_AVAILABLE, aligned, markdown, number
 
 TOLERANCE = 1e-4
@@ -128,17 +125,6 @@ class VideoTable:
                 found[video] = math.nan
                 notes.append(f"{entries[0].method}, {video}: {error}")
         return found
-
-
-@command
-def main(argv: list[str] | None = None) -> None:
-    """Read the reports, print the tables."""
-    arguments = _parser().parse_args(argv)
-    table = collect(arguments.experiments)
-    if arguments.markdown:
-        with atomic_path(arguments.markdown) as path:
-            path.write_text(table.to_markdown(), encoding="utf-8")
-    print(table.to_terminal())
 
 
 def collect(folders: Iterable[Path]) -> VideoTable:
@@ -248,17 +234,3 @@ def _order(key: tuple[str, str]) -> tuple[str, list[Any]]:
 
 def _percent(value: float) -> str:
     return NOT_AVAILABLE if math.isnan(value) else f"{value:+.2f}"
-
-
-def _parser() -> Parser:
-    parser = Parser(
-        __doc__, examples=["python -m powerqe.evaluation.video_comparison exp/mfqe-sample-qp37 exp/stdf-sample-qp37"]
-    )
-    parser.add_argument("experiments", nargs="+", type=Path, metavar="FOLDER", help="experiments that test.py has "
-                        "tested on videos, such as exp/stdf-sample-qp37")  # fmt: skip
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables into this Markdown file, too")
-    return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,53 +1,140 @@
-"""The one error class for mistakes a user can make, and how a command reports it."""
+"""What ends a command before it is done: a mistake of the user, a signal; and how it is said, in one line."""
 
+import contextlib
 import functools
 import os
+import signal
 import sys
+import threading
 import time
-from collections.abc import Callable
-from typing import ParamSpec
+import traceback
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any, ParamSpec
 
 P = ParamSpec("P")
 PATIENCE = 10.0
 """Seconds after which another rank than 0 reports its error."""
+DEBUG = "POWERQE_DEBUG"
+"""Environment variable; 1 shows the traceback behind an error, as the option --debug does."""
 
 
 class UserError(Exception):
     """A mistake of the user: the message is one line that says what, where and what to do."""
 
+    status = 2
 
-def command(main: Callable[P, None]) -> Callable[P, int]:
+
+class PartialFailureError(UserError):
+    """Some of many files failed, and the others are done."""
+
+    status = 1
+
+
+class Interrupted(KeyboardInterrupt):
+    """SIGINT or SIGTERM.
+
+    Attributes:
+        number: of the signal.
+        advice: what to do next, for the user; may be set by whoever lets it pass.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+        self.advice = ""
+
+
+def command(main: Callable[P, Any]) -> Callable[P, int]:
     """Wrap a command's main function so that it returns an exit status.
 
-    Returns 0 on success and 2 on a `UserError`, which is printed as one line `error: ...` without a
-    traceback. A full disk or a missing permission is the user's to mend too, so an `OSError` that got
-    this far is reported the same way. Every other exception is a defect and keeps its traceback.
+    Returns 0 on success, and 2 on a `UserError` (1 if only some of many files failed), which is printed as one line
+    `error: ...` without a traceback. A full disk or a missing permission is the user's to mend too, so an `OSError`
+    that got this far is reported the same way. SIGINT and SIGTERM, even if the process was started with them ignored,
+    end it by an exception, so that everything is cleaned up; the status is then 128 + number of the signal. Every other
+    exception is a defect and keeps its traceback, which errors have, too, if the environment variable `DEBUG` is 1.
     """
 
     @functools.wraps(main)
     def run(*args: P.args, **kwargs: P.kwargs) -> int:
         try:
-            main(*args, **kwargs)
+            with _interruptible():
+                main(*args, **kwargs)
         except UserError as error:
-            return _report(" ".join(str(error).split()))
+            return _report(error, " ".join(str(error).split()), error.status)
         except BrokenPipeError:  # the reader of our output (head, less) went away
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
         except OSError as error:
-            return _report(_describe(error))
+            return _report(error, _describe(error))
+        except KeyboardInterrupt as error:
+            return _interrupted(error)
         return 0
 
     return run
 
 
-def _report(message: str) -> int:
-    rank = os.environ.get("RANK", "0")
-    if rank != "0":
+@contextlib.contextmanager
+def resumable(advice: str = "run the same command again to go on") -> Iterator[None]:
+    """Work that an interruption leaves in a good state; the user is told what to do then."""
+    try:
+        yield
+    except Interrupted as error:
+        error.advice = advice
+        raise
+
+
+def show_traceback(error: BaseException) -> None:
+    """Print the traceback of an error and of what it came from, if the user wants to see it."""
+    if os.environ.get(DEBUG, "0") in ("", "0"):
+        return
+    cause: BaseException | None = error
+    while cause is not None:
+        cause.__suppress_context__ = False  # `raise UserError from None` hides what it came from
+        cause = cause.__cause__ or cause.__context__
+    traceback.print_exception(error)
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Raise `Interrupted` on the first SIGINT or SIGTERM. While it is cleaned up, SIGINT still works, SIGTERM waits."""
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise Interrupted(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    old = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+def _interrupted(error: KeyboardInterrupt) -> int:
+    show_traceback(error)
+    advice = error.advice if isinstance(error, Interrupted) else ""
+    if _rank() == "0":
+        print(f"interrupted{': ' * bool(advice)}{advice}", file=sys.stderr)
+    return 128 + (error.number if isinstance(error, Interrupted) else signal.SIGINT)
+
+
+def _report(error: Exception, message: str, status: int = 2) -> int:
+    show_traceback(error)
+    if (rank := _rank()) != "0":
         # Most mistakes are met by every rank. The launcher stops the others as soon as rank 0 has said it.
         time.sleep(PATIENCE)
         message = f"{message} (rank {rank})"
     print(f"error: {message}", file=sys.stderr)
-    return 2
+    return status
+
+
+def _rank() -> str:
+    return os.environ.get("RANK", "0")
 
 
 def _describe(error: OSError) -> str:

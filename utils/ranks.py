@@ -1,18 +1,17 @@
 """The processes of one run: who am I, on which device, and the few things ranks say to each other."""
 
-import logging
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 import torch.distributed as dist
 
 from powerqe.utils.errors import UserError
+from powerqe.utils.launcher import is_launched
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ def start_ranks(device: str = "auto") -> Iterator[Ranks]:
     """
     rank, local_rank, world_size = (_environment(name, default) for name, default in _LAUNCHER.items())
     ranks = Ranks(rank, local_rank, world_size, _device(device, local_rank))
-    if not _is_launched():
+    if not is_launched():
         yield ranks
         return
     try:
@@ -75,24 +74,6 @@ def start_ranks(device: str = "auto") -> Iterator[Ranks]:
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
-
-
-def leave(code: int | None) -> NoReturn:
-    """End the process with an exit status.
-
-    Ranks skip the interpreter's shutdown: a thread of gloo that lets go of a tensor during it aborts the process
-    ("terminate called without an active exception"), after all is done.
-    """
-    if not _is_launched():
-        sys.exit(code)
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code or 0)
-
-
-def _is_launched() -> bool:
-    return dist.is_torchelastic_launched() or "MASTER_PORT" in os.environ
 
 
 _LAUNCHER = {"RANK": 0, "LOCAL_RANK": 0, "WORLD_SIZE": 1}

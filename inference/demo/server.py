@@ -1,9 +1,9 @@
-"""The command line of demo.py, and the server of its page: on this machine only, if nothing else is said."""
+"""The server of the page: on this machine only, if nothing else is said."""
 
-import argparse
 import os
 import socket
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,67 +12,66 @@ from types import ModuleType
 from PIL import Image
 
 from powerqe.inference.demo.processing import Studio
-from powerqe.inference.enhance_arguments import add_device, applying, number
+from powerqe.inference.model import Applying
 from powerqe.utils.errors import UserError
 from powerqe.utils.log import start_log, stop_log
 from powerqe.utils.memory import keep_freed_memory
-from powerqe.utils.parser import Parser
 
-_LOCAL = "127.0.0.1"
+LOCAL = "127.0.0.1"
 _EXAMPLES = (("astronaut.png", 10), ("chelsea.png", 20), ("coffee.png", 10))
 """Photographs that scikit-image carries inside its package, and the JPEG quality at which they are shown."""
 
 
-def parser() -> argparse.ArgumentParser:
-    """The arguments, each with what it means."""
-    made = Parser("Enhance pictures in a web page, on this machine: drop one, compare before and after, download.")
-    add = made.add_argument
-    add("--weights", metavar="NAME|PATH", help="weights that the page begins with, by name (python -m powerqe.net.weights list "
-        "names all) or by path (default: for each picture those that suit it)")  # fmt: skip
-    add("--port", type=int, metavar="N", help="port of the page (default: the first free one from 7860 on)")
-    add("--host", default=_LOCAL, metavar="ADDRESS", help="address to listen at; 0.0.0.0 lets all machines of the "
-        "network use the page, which asks for no password (default: %(default)s, this machine only)")  # fmt: skip
-    add("--max-file", type=lambda text: number(text, 0.1, 1e4, "a number of MB"), default=32.0, metavar="MB",
-        help="largest file that is taken, in megabytes (default: %(default)g)")  # fmt: skip
-    add("--max-megapixels", type=lambda text: number(text, 1e-3, 1e3, "a number of megapixels"), default=24.0,
-        metavar="N", help="largest picture that is taken, in millions of pixels (default: %(default)g)")  # fmt: skip
-    add("--browser", action="store_true", help="open the page in a browser once it is there")
-    add_device(made)
-    made.set_defaults(tile="auto", qf=None, self_ensemble=False)
-    return made
+def serve(
+    settings: Applying,
+    *,
+    weights: str | None = None,
+    host: str = LOCAL,
+    port: int | None = None,
+    max_file: float = 32.0,
+    max_megapixels: float = 24.0,
+    browser: bool = False,
+) -> None:
+    """Serve the page until an exception, such as that of a signal, ends it; what was sent and made is removed then.
 
-
-def serve(arguments: argparse.Namespace) -> None:
-    """Serve the page until Ctrl-C.
+    Args:
+        settings: how networks are applied.
+        weights: those that the page begins with; None: for each image those that suit it.
+        host: the address to listen at.
+        port: None: the first free one from 7860 on.
+        max_file: largest file that is accepted, in megabytes.
+        max_megapixels: largest image that is accepted, in millions of pixels.
+        browser: open the page in a browser.
 
     Raises:
-        UserError: gradio is not installed, no such device, or the port is in use.
+        UserError: gradio is not installed, no such weights, or the port is in use.
     """
-    _check_free(arguments.host, arguments.port)
+    _check_free(host, port)
     with _folder() as folder:
         gr = _gradio()
         from powerqe.inference.demo.page import CSS, build_page
 
-        studio = Studio(applying(arguments), arguments.max_megapixels, arguments.weights)
+        studio = Studio(settings, max_megapixels, weights)
         page = build_page(studio, folder / "results", _examples(folder / "examples"))
         start_log(None, timed=False)
         keep_freed_memory()
-        _, local, _ = page.queue(max_size=16, api_open=False).launch(
-            server_name=arguments.host,
-            server_port=arguments.port,
-            inbrowser=arguments.browser,
-            max_file_size=int(arguments.max_file * 1e6),
-            theme=gr.themes.Soft(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
-            css=CSS,
-            quiet=True,
-            share=False,
-            ssr_mode=False,
-            footer_links=[],
-            prevent_thread_lock=True,
-        )
-        print(f"PowerQE is at {local} (Ctrl-C stops it)", flush=True)
         try:
-            page.block_thread()
+            _, local, _ = page.queue(max_size=16, api_open=False).launch(
+                server_name=host,
+                server_port=port,
+                inbrowser=browser,
+                max_file_size=int(max_file * 1e6),
+                theme=gr.themes.Soft(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
+                css=CSS,
+                quiet=True,
+                share=False,
+                ssr_mode=False,
+                footer_links=[],
+                prevent_thread_lock=True,
+            )
+            print(f"PowerQE is at {local} (Ctrl-C stops it)", flush=True)
+            while True:  # the server has a thread of its own
+                time.sleep(3600)
         finally:
             page.close(verbose=False)
             stop_log()
@@ -91,7 +90,7 @@ def _gradio() -> ModuleType:
     try:
         import gradio
     except ImportError as error:
-        raise UserError(f"demo.py needs gradio ({error}); install it: pip install 'powerqe[demo]'") from None
+        raise UserError(f"the demo needs gradio ({error}); install it: pip install 'powerqe[demo]'") from None
     return gradio
 
 

@@ -1,0 +1,71 @@
+"""The report of experiments: an HTML page, and its tables beside it as Markdown and LaTeX."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from powerqe.evaluation import video_comparison
+from powerqe.evaluation.report.page import to_html
+from powerqe.evaluation.report.reader import RESULTS, Comparison, collect
+from powerqe.evaluation.report.summary import grid_to_latex, to_latex, to_markdown
+from powerqe.evaluation.video_comparison import VideoTable
+from powerqe.utils.errors import UserError
+from powerqe.utils.files import atomic_path
+
+VIDEO_REPORT = "report.json"
+
+
+def build_report(experiments: Sequence[Path], page: Path, title: str, metrics: Sequence[str] = ()) -> list[str]:
+    """Read the results of experiments, write the page and the tables.
+
+    Args:
+        experiments: folders with the results of tests on images, on videos, or on both.
+        page: ends in .html; what is beside it has the endings .md and .tex.
+        metrics: names of those that are compared; none: all.
+
+    Returns:
+        Notes on what could not be compared.
+
+    Raises:
+        UserError: no results, results that do not belong together, or a page of another ending.
+    """
+    if page.suffix.lower() not in (".html", ".htm"):
+        raise UserError(f"-o: {page} must end in .html; .md and .tex are written beside it")
+    images, videos = _read(experiments, metrics)
+    html, notes = to_html(title, images, videos)
+    texts = {page: html, page.with_suffix(".md"): _markdown(title, images, videos, notes)}
+    texts[page.with_suffix(".tex")] = _latex(images, videos, notes)
+    for path, text in texts.items():
+        with atomic_path(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    return notes
+
+
+def _read(folders: Sequence[Path], metrics: Sequence[str]) -> tuple[Comparison | None, VideoTable | None]:
+    """Tests on images and on videos; a folder may have both."""
+    of_images = [folder for folder in folders if (folder / RESULTS).is_file()]
+    of_videos = [folder for folder in folders if (folder / VIDEO_REPORT).is_file()]
+    for folder in folders:
+        if folder not in of_images and folder not in of_videos:
+            what = f"{folder} has no {RESULTS}" if folder.is_dir() else f"there is no folder {folder}"
+            raise UserError(
+                f"{what}; give folders of experiments that test.py has tested, such as exp/arcnn-div2k-qf10"
+            )
+    return (
+        collect(of_images, metrics) if of_images else None,
+        video_comparison.collect(dict.fromkeys(of_videos)) if of_videos else None,
+    )
+
+
+def _markdown(title: str, images: Comparison | None, videos: VideoTable | None, notes: Sequence[str]) -> str:
+    parts = [f"# {title}\n"]
+    parts += [to_markdown(images, notes)] if images else []
+    parts += [videos.to_markdown()] if videos else []
+    return "\n".join(parts)
+
+
+def _latex(images: Comparison | None, videos: VideoTable | None, notes: Sequence[str]) -> str:
+    parts = [to_latex(images, notes)] if images else []
+    if videos:
+        parts += [grid_to_latex(title, grid) for title, grid in videos.blocks()]
+        parts += [grid_to_latex(title, grid) for title, grid, _ in videos.bd_rates()]
+    return "\n".join(parts)

@@ -1,0 +1,87 @@
+"""Published weights as people read them: a table of all, and everything about one."""
+
+from pathlib import Path
+
+from powerqe.net.weights.cards import Entry
+from powerqe.net.weights.index import FILE, Known
+from powerqe.utils.errors import UserError
+from powerqe.utils.files import write_between
+from powerqe.utils.text_table import aligned, markdown
+
+MARKS = ("<!-- weights -->", "<!-- /weights -->")
+"""Lines between which docs/weights.md has the table."""
+_MAIN = "PSNR"
+_HEADER = ["name", "method", "task", "color", "qualities", "parameters", "size", "", "gain"]
+
+
+def listing(known: list[Known]) -> str:
+    """A table for the terminal.
+
+    Raises:
+        UserError: there is nothing to list.
+    """
+    if not known:
+        raise UserError(f"no weights/{FILE} here and beside PowerQE; run this where weights/ is, or name it: --folder")
+    return "\n".join(aligned([_HEADER, *map(_row, known)], 5))
+
+
+def table(known: list[Known]) -> str:
+    """The same as Markdown, for docs/weights.md."""
+    rows = [_HEADER, *([f"[{name}](../weights/{name}.md)", *cells] for name, *cells in map(_row, known))]
+    return markdown([row[:7] + row[8:] for row in rows], 5).rstrip()  # without «not here»
+
+
+def write_table(known: list[Known], path: Path) -> str:
+    """Write the table between the marks of a Markdown file; what was done, in a line; raises as `write_between`."""
+    write_between(path, *MARKS, table(known))
+    return f"{path}: {len(known)} weights"
+
+
+def description(known: Known) -> str:
+    """Everything about some weights, a line each, and the table of their figures."""
+    entry, path = known
+    facts = {
+        "name": entry.name,
+        "method": entry.method,
+        "for": entry.line().removeprefix("For: "),
+        "parameters": f"{entry.parameters:,}",
+        "trained on": entry.training,
+        "file": f"{path}{'' if path.is_file() else ' (not here)'}",
+        "size": f"{entry.bytes:,} bytes",
+        "SHA-256": entry.sha256,
+        "license": entry.license,
+        "download": entry.url or "-",
+        "card": str(path.with_suffix(".md")),
+    }
+    rows = [
+        [figure.set, figure.quality, figure.metric, figure.convention or "-", _number(figure.before, figure.unit),
+         _number(figure.after, figure.unit), _number(figure.gain, figure.unit, "+")]
+        for figure in entry.figures
+    ]  # fmt: skip
+    lines = [f"{name:<12}{fact}" for name, fact in facts.items()]
+    return "\n".join([*lines, "", *aligned([["set", "quality", "metric", "of", "before", "after", "gain"], *rows], 4)])
+
+
+def _row(known: Known) -> list[str]:
+    entry = known.entry
+    qualities = " ".join([*([f"x{entry.scale}"] if entry.scale > 1 else []), str(entry.qualities or "")]).strip()
+    size = f"{entry.bytes / 1e6:.1f} MB"
+    here = "" if known.path.is_file() else "not here"
+    return [entry.name, entry.method, entry.task, entry.color, qualities or "-", f"{entry.parameters:,}", size, here,
+            _gain(entry)]  # fmt: skip
+
+
+def _gain(entry: Entry) -> str:
+    """Of PSNR, or of the first metric, on the first test set: from the smallest to the largest over its qualities."""
+    metrics = [figure.metric for figure in entry.figures]
+    metric = _MAIN if _MAIN in metrics else next(iter(metrics), None)
+    found = [figure for figure in entry.figures if figure.metric == metric]
+    gains = [figure.gain for figure in found if figure.set == found[0].set]
+    if not gains:
+        return "-"
+    ends = dict.fromkeys(_number(end, found[0].unit, "+", 2) for end in (min(gains), max(gains)))
+    return f"{' to '.join(ends)}{' dB' if found[0].unit else ''} {metric} {found[0].set}"
+
+
+def _number(value: float | None, unit: str, sign: str = "", digits: int = 3) -> str:
+    return "-" if value is None else f"{value:{sign}.{digits if unit else 4}f}"

@@ -1,0 +1,49 @@
+"""--opt, --case, --set: which options a training, a test or a publication takes."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from powerqe.utils.options.tree import Options
+
+
+def add_option_file(parser: argparse.ArgumentParser) -> None:
+    """Add --opt, --case, --set and --print-options."""
+    parser.add_argument(
+        "--opt",
+        required=True,
+        metavar="FILE",
+        help="option file, for example opts/arcnn.yml; docs/options.md explains it",
+    )
+    parser.add_argument(
+        "--case",
+        metavar="NAME",
+        help="which of the file's cases, for example div2k-qf10; not needed if it has only one",
+    )
+    add_set(parser)
+    parser.add_argument("--print-options", action="store_true", help="print all resolved options as YAML, and stop")
+    # torch.distributed.launch passes the local rank as an argument; it is read from the environment instead.
+    parser.add_argument("--local-rank", "--local_rank", type=int, default=0, help=argparse.SUPPRESS)
+
+
+def add_set(parser: argparse.ArgumentParser) -> None:
+    """Add --set."""
+    parser.add_argument(
+        "--set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override options of the file, for example train.niter=1000 dataset.train.bs_pg=4",
+    )
+
+
+def read_options(args: argparse.Namespace) -> "Options | None":
+    """The resolved options; None after printing them for --print-options."""
+    from powerqe.utils.options.tree import load_options
+
+    options = load_options(args.opt, args.case, args.set)
+    if args.print_options:
+        print(options.to_yaml(), end="")
+        return None
+    return options

@@ -1,0 +1,50 @@
+"""What an argument may be, beyond the types of Python: each function is the `type` of `add_argument`."""
+
+import argparse
+import re
+from collections.abc import Callable
+
+
+def number(low: float, high: float, what: str) -> Callable[[str], float]:
+    """A number in a range; `what` says it to the user."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"found {text!r}, expected {what}")
+        return value
+
+    return parse
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number of at least 1")
+    return int(text)
+
+
+def natural(text: str) -> int:
+    """A whole number of at least 0."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number from 0")
+    return int(text)
+
+
+def numbers(text: str) -> list[int]:
+    """One whole number or several, separated by commas; each once."""
+    try:
+        return list(dict.fromkeys(int(part) for part in text.split(",")))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected whole numbers such as 10 or 10,20,30") from None
+
+
+def width_and_height(text: str) -> tuple[int, int]:
+    """WIDTHxHEIGHT, in pixels."""
+    found = re.fullmatch(r"([1-9]\d{0,8})[xX]([1-9]\d{0,8})", text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected WIDTHxHEIGHT such as 640x480")
+    return int(found[1]), int(found[2])

@@ -1,0 +1,1 @@
+"""The commands of `powerqe data`: they make the data that trainings and tests read."""

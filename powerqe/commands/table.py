@@ -1,0 +1,71 @@
+"""What networks cost: parameters, multiply-accumulates, receptive field, time and memory."""
+
+import argparse
+from pathlib import Path
+
+from powerqe.arguments.inference import add_device, chosen_device
+from powerqe.arguments.types import positive, width_and_height
+from powerqe.utils.errors import UserError
+
+COLUMNS = ("network", "configuration", "picture", "parameters", "macs", "field", "ms", "memory")
+_SMALLEST, _LARGEST = 8, 16384
+EXAMPLES = (
+    "%(prog)s                                 all networks, with the defaults of their constructors",
+    "%(prog)s --weights --sort macs           all published weights, the cheapest first",
+    "%(prog)s FBCNN dncnn-bsds500-qf10        types of networks, and weights by name or path",
+    "%(prog)s '{type: EDSR, num_features: 256, num_blocks: 32}'    a network as in an option file",
+    "%(prog)s --size 3840x2160 --no-time      what a frame of 4K takes; needs no memory itself",
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Networks, how they are measured, and where the table goes."""
+    add = parser.add_argument
+    add("networks", nargs="*", metavar="NETWORK", help="types of networks, weights by name (`powerqe weights list` "
+        "lists them) or path, or networks as option files write them (default: every type)")  # fmt: skip
+    add("--weights", action="store_true", help="all published weights that are here, each with its own configuration")
+    add("--size", type=width_and_height, default=(256, 256), metavar="WxH", help="width and height of the image in "
+        "pixels; of super-resolution that of the small one (default: 256x256)")  # fmt: skip
+    add_device(parser, "where networks are timed; OMP_NUM_THREADS=1 before the command gives one thread of a CPU")
+    add("--repeat", type=positive, metavar="N", help="time each network N times, after one run that warms up (default: "
+        "as often as fits into a second)")  # fmt: skip
+    add("--no-time", dest="time", action="store_false", help="time nothing and compute no images: what remains is "
+        "the same on every machine, and large sizes need no memory")  # fmt: skip
+    add("--sort", choices=COLUMNS, metavar="COLUMN", help=f"sort by {', '.join(COLUMNS)}, smallest first "
+        "(default: as they are named; all networks by name)")  # fmt: skip
+    add("--markdown", type=Path, metavar="FILE", help="write the table there, too, as a page of Markdown")
+    add("--json", type=Path, metavar="FILE", help="write the figures there, too, as bytes, pixels and milliseconds")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Measure what is named, print the table and write it where that is wanted, too."""
+    width, height = args.size
+    if not all(_SMALLEST <= side <= _LARGEST for side in (width, height)):
+        raise UserError(f"--size: found {width}x{height}, expected sides of {_SMALLEST} to {_LARGEST} pixels")
+
+    from powerqe.net.table.asked import asked, every_network, every_weights, without_defaults
+    from powerqe.net.table.layout import ordered, to_json, to_markdown, to_text
+    from powerqe.net.table.rows import Conditions, measured
+    from powerqe.utils.log import progress_bar
+
+    conditions = Conditions(height, width, chosen_device(args.device), args.time, args.repeat)
+    networks = [*asked(args.networks), *(every_weights() if args.weights else [])]
+    missing = [] if networks else without_defaults()
+    rows = []
+    with progress_bar(None, None, len(networks or every_network()), is_main=True, leave=False) as bar:
+        for each in networks or every_network():
+            bar.set_description_str(f"{each.spec['type']} {each.configuration}")
+            rows.append(measured(each, conditions))
+            bar.update()
+    rows = ordered(rows, args.sort) if args.sort else rows
+    print(to_text(rows, conditions, missing))
+    _write(args.markdown, to_markdown(rows, conditions, missing, args.command_line))
+    _write(args.json, to_json(rows, conditions))
+
+
+def _write(path: Path | None, text: str) -> None:
+    from powerqe.utils.files import atomic_path
+
+    if path is not None:
+        with atomic_path(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,31 @@
+"""Test the network of an option file. Enhanced images and tables of results go to exp/<option file>-<case>/."""
+
+import argparse
+
+from powerqe.arguments.option_file import add_option_file, read_options
+
+EXAMPLES = (
+    "%(prog)s --opt opts/arcnn.yml --case div2k-qf10",
+    "%(prog)s --opt opts/dncnn.yml --case bsds500-qf10 --set test.ckp_load_path=dncnn-bsds500-qf10",
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """--opt and the like."""
+    add_option_file(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Load the options, start the ranks, hand over to the tester."""
+    options = read_options(args)
+    if options is None:
+        return
+    from powerqe.evaluation.tester import test
+    from powerqe.utils.log import start_log
+    from powerqe.utils.ranks import start_ranks
+
+    with start_ranks(options.device) as ranks:
+        start_log(None, ranks.is_main)
+        table = test(options, ranks)
+        if ranks.is_main:
+            print(table.to_terminal())

@@ -1,0 +1,47 @@
+"""Train the network of an option file. Checkpoints, log and TensorBoard curves go to exp/<option file>-<case>/."""
+
+import argparse
+
+from powerqe.arguments.option_file import add_option_file, read_options
+
+EXAMPLES = (
+    "%(prog)s --opt opts/arcnn.yml --case div2k-qf10",
+    "%(prog)s --opt opts/arcnn.yml --case div2k-qf10 --resume auto --set train.niter=1000",
+    "torchrun --nproc_per_node=2 train.py --opt opts/arcnn.yml --case div2k-qf10    on two GPUs; docs/multi_node.md",
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """--opt and the like, --resume, --dry-run."""
+    add_option_file(parser)
+    resume_help = "auto: resume from the newest valid checkpoint, if there is one; never: start anew (default: never)"
+    parser.add_argument("--resume", choices=["auto", "never"], default="never", help=resume_help)
+    dry_help = "try it: build everything, do two training steps and one validation image, write nothing"
+    parser.add_argument("--dry-run", action="store_true", help=dry_help)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Load the options, start the ranks, hand over to the trainer."""
+    options = read_options(args)
+    if options is None:
+        return
+    from powerqe.algorithm.experiment import Experiment, archive, find_resume
+    from powerqe.algorithm.trainer import Trainer
+    from powerqe.utils.log import logger, start_log
+    from powerqe.utils.ranks import start_ranks
+
+    with start_ranks(options.device) as ranks:
+        start_log(None, ranks.is_main)
+        if args.dry_run:
+            Trainer(options, ranks).dry_run()
+            return
+        resume = find_resume(options, args.resume)
+        trainer = Trainer(options, ranks, resumes=resume is not None)
+        if resume:
+            trainer.load_state(resume.state)
+        elif ranks.is_main:
+            archive(options.folder)
+        start_log(options.folder / "train.log", ranks.is_main)
+        for note in resume.notes if resume else []:
+            logger.info(note)
+        trainer.run(Experiment(options, trainer.step, ranks.is_main))
