@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 import torch
 
-from powerqe.data_pre_process.main_quickstart_data import TEST, TRAIN, VALIDATION
+from powerqe.data_pre_process.quickstart import TEST, TRAIN, VALIDATION
 from powerqe.dataset.store import write_store
 from powerqe.utils.codecs import JPEG
 from powerqe.utils.errors import UserError

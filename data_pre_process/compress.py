@@ -1,4 +1,4 @@
-"""The command that every image codec's script is: data/SOURCE -> data/TARGET/<quality name><quality>."""
+"""Compressing folders of images: data/SOURCE -> data/TARGET/<quality name><quality>."""
 
 import argparse
 import errno
@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -24,52 +23,24 @@ SIZES = "sizes.jsonl"
 """The file beside the decoded images that has the size of each bit stream, one JSON object per line."""
 
 
-def compress(kind: type[Any], argv: Sequence[str] | None = None, **options: str) -> None:
-    """Parse the command line and compress a folder of images at each of its qualities.
+def compress(codec: Codec, qualities: Sequence[int], args: argparse.Namespace) -> None:
+    """Compress a folder of images at each of several qualities.
 
     Args:
-        kind: class of the codec.
-        argv: the command line; None: that of the process.
-        options: arguments of the codec that the command line has after the source folder, with their help texts.
+        args: the command line: data_root, source, target, and see `driver.make_files`.
 
     Raises:
-        UserError: a mistake on the command line, a missing folder or program, or bad images.
+        UserError: no such quality, a missing folder, or bad images.
     """
-    name, quality, (low, high) = kind.__name__, kind.quality_name, kind.quality_range
-    parser = driver.parser(
-        f"Compress the images of a folder with {name}; the decoded images are saved as PNG files.",
-        _examples(name, options, low, high),
-    )
-    parser.add_argument("source", help="folder of images, inside the data folder, for example div2k/raw_ds_2")
-    for option, text in options.items():
-        parser.add_argument(option, help=text)
-    parser.add_argument(
-        "quality",
-        type=numbers,
-        help=f"{quality.upper()}, {low} to {high}; several are separated by commas, for example 10,20,30",
-    )
-    parser.add_argument(
-        "target",
-        help=f"folder, inside the data folder, that gets one folder {quality}<{quality.upper()}> for each quality",
-    )
-    driver.add_nworker(parser)
-    args = parser.parse_args(argv)
-    codec: Codec = kind(**{option: getattr(args, option) for option in options})
     images = list_images(args.data_root / args.source)
     jobs = []
-    for value in [check_quality(codec, value) for value in args.quality]:
-        target = args.data_root / args.target / f"{quality}{value}"
+    for value in [check_quality(codec, value) for value in qualities]:
+        target = args.data_root / args.target / f"{codec.quality_name}{value}"
         jobs += [
             driver.Job(path, target / f"{stem}.png", partial(_decoded, codec, value, target / SIZES, stem))
             for stem, path in images.items()
         ]
     driver.convert(jobs, args)
-
-
-def _examples(name: str, options: dict[str, str], low: int, high: int) -> list[str]:
-    """One command line, with a quality in the middle of the range."""
-    words = ["python", f"main_compress_{name.lower()}.py", "div2k/raw_ds_2", *(name.upper() for name in options)]
-    return [" ".join([*words, str((low + high) // 2), f"div2k/{name.lower()}_ds_2"])]
 
 
 def quality_folders(folder: Path) -> list[Path]:
@@ -79,7 +50,7 @@ def quality_folders(folder: Path) -> list[Path]:
         UserError: no such folder, or none of a quality in it.
     """
     if not folder.is_dir():
-        raise UserError(f"no folder {folder}; compress the images first, for example with main_compress_jpeg.py")
+        raise UserError(f"no folder {folder}; compress the images first, for example with `powerqe data compress-jpeg`")
     found = {path: _QUALITY.fullmatch(path.name) for path in folder.iterdir() if path.is_dir()}
     numbers = {path: (match[1], int(match[2])) for path, match in found.items() if match}
     if not numbers:
@@ -118,11 +89,3 @@ def _append(path: Path, line: str) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
     finally:
         os.close(descriptor)
-
-
-def numbers(text: str) -> list[int]:
-    """The type of an argument that is one whole number or several, separated by commas."""
-    try:
-        return list(dict.fromkeys(int(part) for part in text.split(",")))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected whole numbers such as 10 or 10,20,30") from None

@@ -1,9 +1,8 @@
-"""What all scripts of this folder share: their arguments, and the making of many files at once."""
+"""Making many files at once, in several processes, so that it can be interrupted and resumed."""
 
 import argparse
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -18,11 +17,8 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from tqdm import tqdm
 
-from powerqe.utils.errors import UserError
+from powerqe.utils.errors import PartialFailureError, UserError, resumable
 from powerqe.utils.image.io import list_images, read_image, write_image
-from powerqe.utils.parser import Parser
-
-DATA_ROOT = Path(__file__).resolve().parents[1] / "data"
 
 T = TypeVar("T")
 Change = Callable[[np.ndarray], np.ndarray]
@@ -54,52 +50,6 @@ class FileJob(NamedTuple):
 def is_up_to_date(target: Path, source: Path) -> bool:
     """Whether `target` is there and no older than `source`, so that it need not be made again."""
     return target.exists() and target.stat().st_mtime_ns >= source.stat().st_mtime_ns
-
-
-# --------------------------------------------------------------------------- arguments
-
-
-def parser(description: str, examples: Sequence[str] = ()) -> Parser:
-    """A parser with the arguments that all scripts have; see `Parser`."""
-    parser = Parser(description, examples=examples)
-    add_data_root(parser)
-    parser.add_argument("--force", action="store_true", help="make again what is there already")
-    parser.add_argument("--quiet", action="store_true", help="say nothing but errors")
-    return parser
-
-
-def add_data_root(parser: argparse.ArgumentParser) -> None:
-    """Add the argument --data-root."""
-    parser.add_argument(
-        "--data-root",
-        type=Path,
-        metavar="FOLDER",
-        default=DATA_ROOT,
-        help="folder of all data sets (default: data/ of the repository)",
-    )
-
-
-def add_nworker(parser: argparse.ArgumentParser, unit: str = "image") -> None:
-    """Add the argument --nworker."""
-    parser.add_argument(
-        "--nworker",
-        type=positive,
-        metavar="N",
-        default=_cores(),
-        help=f"{unit}s converted at once (default: all cores, here %(default)s)",
-    )
-
-
-def positive(text: str) -> int:
-    """The type of an argument that is a whole number of at least 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number of at least 1")
-    return int(text)
-
-
-def _cores() -> int:
-    """Cores that this process may use; fewer than the machine has in a container or a batch job."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 # --------------------------------------------------------------------------- conversion
@@ -134,17 +84,19 @@ def make_files(jobs: Sequence[FileJob], args: argparse.Namespace, unit: str = "i
         unit: what a file is, in the words of the user.
 
     Raises:
-        UserError: files that could not be made, by name, after all others were.
+        PartialFailureError: some files could not be made; they are named, and all others were made.
+        UserError: none could be made.
     """
     todo = [job for job in jobs if args.force or not job.done]
     failures = []
-    with stoppable(), _pool(args.nworker) as pool:
+    with resumable(), _pool(args.nworker) as pool:
         runs = [pool.submit(_do, job) for job in todo]
         for run in progress(as_completed(runs), args, len(runs), unit):
             if failure := run.result():
                 failures.append(failure)
     if failures:
-        raise UserError(_summary(sorted(failures), len(jobs), unit))
+        kind = PartialFailureError if len(failures) < len(jobs) else UserError
+        raise kind(_summary(sorted(failures), len(jobs), unit))
     folders = dict.fromkeys(str(job.target.parent) for job in jobs)
     report(f"{', '.join(folders)}: {len(todo)} {unit}s made, {len(jobs) - len(todo)} were there", args)
 
@@ -160,22 +112,6 @@ def report(message: str, args: argparse.Namespace) -> None:
     """Say what was done, unless the user wants silence."""
     if not args.quiet:
         print(message)
-
-
-@contextmanager
-def stoppable() -> Iterator[None]:
-    """Turn Ctrl-C and SIGTERM into an orderly exit inside the block: clean-ups run, no traceback."""
-
-    def stop(number: int, _frame: Any) -> None:
-        print("interrupted: run the same command again to go on", file=sys.stderr)
-        sys.exit(128 + number)
-
-    old = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
 
 
 def _convert(job: Job) -> None:

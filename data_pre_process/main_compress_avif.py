@@ -1,20 +1,12 @@
-"""Compress images with AVIF (4:2:0): data/SOURCE -> data/TARGET/qf<QF>."""
-
-import sys
-from collections.abc import Sequence
+"""`powerqe data compress-avif` as a script of the checkout."""
 
 if not __package__:
     import run_from_checkout  # noqa: F401
 
-from powerqe.data_pre_process.compress import compress
-from powerqe.utils.codecs.avif import AVIF
-from powerqe.utils.errors import command
+from powerqe.cli import script
+from powerqe.utils.launcher import leave
 
-
-@command
-def main(argv: Sequence[str] | None = None) -> None:
-    compress(AVIF, argv)
-
+main = script("data", "compress-avif")
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

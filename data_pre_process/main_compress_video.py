@@ -1,101 +1,12 @@
-"""Compress raw sequences: data/SOURCE -> data/TARGET/qp<QP>, each with a description of its frames.
-
-HEVC, H.264 and AV1 come out of PyAV; hm is the reference encoder of HEVC, a program of yours. It made the data of the
-papers, where every eighth (or fourth) frame is coded much better than those between; x265 codes like that with a
-pattern: the same idea, other figures.
-"""
-
-import argparse
-import sys
-from collections.abc import Sequence
-from pathlib import Path
+"""`powerqe data compress-video` as a script of the checkout."""
 
 if not __package__:
     import run_from_checkout  # noqa: F401
 
-from powerqe.data_pre_process import driver
-from powerqe.data_pre_process.compress import numbers
-from powerqe.data_pre_process.compress_video import Coding
-from powerqe.utils.codecs.hm import HM
-from powerqe.utils.codecs.qp_patterns import PATTERNS
-from powerqe.utils.codecs.video import LIBRARIES, LibraryCodec, SequenceCodec
-from powerqe.utils.errors import UserError, command
+from powerqe.cli import script
+from powerqe.utils.launcher import leave
 
-_PATTERN = {"hevc": "ldp-hm18"}
-
-
-@command
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = driver.parser(
-        "Compress the raw sequences of a folder; the decoded ones are saved under the same names.",
-        ["python main_compress_video.py mine/raw hevc 22,27,32,37,42 mine/x265_ldp"],
-    )
-    parser.add_argument("source", help="folder of .yuv files, inside the data folder, for example mfqev2/test/raw")
-    parser.add_argument(
-        "codec",
-        choices=(*LIBRARIES, "hm"),
-        help="encoder: x265 (hevc), x264 (h264), SVT-AV1 (av1) or an HM of yours (hm)",
-    )
-    parser.add_argument("quality", type=numbers, help="QP; several are separated by commas: 22,27,32,37,42")
-    parser.add_argument("target", help="folder, inside the data folder, that gets one folder qp<QP> for each QP")
-    parser.add_argument(
-        "--pattern",
-        choices=PATTERNS,
-        help="how QP changes from frame to frame in HEVC: not at all (flat), or as in the HM (default: ldp-hm18 with "
-        "hevc, else flat)",
-    )
-    parser.add_argument(
-        "--preset",
-        metavar="NAME",
-        help="how long the encoder searches: ultrafast to placebo with x265 and x264, 13 to 0 with SVT-AV1 (default: "
-        "the encoder's own)",
-    )
-    parser.add_argument(
-        "--max-frames",
-        type=driver.positive,
-        metavar="N",
-        default=300,
-        help="compress the first N frames of each sequence (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--chroma",
-        choices=("420", "444"),
-        default="420",
-        help="sampling of the chroma in all sequences (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--depth", type=int, choices=(8, 10), default=8, help="bits of a sample in all sequences (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--hm-encoder", metavar="PROGRAM", help="encoder program of the HM (default: $HM_ENCODER, or TAppEncoderStatic)"
-    )
-    parser.add_argument(
-        "--hm-config",
-        type=Path,
-        metavar="FILE",
-        help="configuration file for the HM, such as encoder_lowdelay_P_main.cfg",
-    )
-    parser.add_argument(
-        "--keep-stream", action="store_true", help="save also the bit streams, beside the decoded sequences"
-    )
-    driver.add_nworker(parser, "sequence")
-    args = parser.parse_args(argv)
-    coding = Coding(_codec(args), args.max_frames, args.chroma, args.depth, args.keep_stream)
-    source, target = args.data_root / args.source, args.data_root / args.target
-    driver.make_files([job for qp in args.quality for job in coding.jobs(source, target, qp)], args, "sequence")
-
-
-def _codec(args: argparse.Namespace) -> SequenceCodec:
-    if args.codec == "hm":
-        if args.hm_config is None:
-            raise UserError("hm needs a configuration file: --hm-config encoder_lowdelay_P_main.cfg")
-        if args.pattern or args.preset:
-            raise UserError("hm takes --pattern and --preset from its configuration file: change it, not them")
-        return HM(args.hm_config, args.hm_encoder)
-    if args.hm_config or args.hm_encoder:
-        raise UserError(f"--hm-config and --hm-encoder are for hm, not for {args.codec}")
-    return LibraryCodec(args.codec, args.preset, args.pattern or _PATTERN.get(args.codec, "flat"))
-
+main = script("data", "compress-video")
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -1,20 +1,12 @@
-"""Compress images with lossy WebP: data/SOURCE -> data/TARGET/qf<QF>."""
-
-import sys
-from collections.abc import Sequence
+"""`powerqe data compress-webp` as a script of the checkout."""
 
 if not __package__:
     import run_from_checkout  # noqa: F401
 
-from powerqe.data_pre_process.compress import compress
-from powerqe.utils.codecs.webp import WebP
-from powerqe.utils.errors import command
+from powerqe.cli import script
+from powerqe.utils.launcher import leave
 
-
-@command
-def main(argv: Sequence[str] | None = None) -> None:
-    compress(WebP, argv)
-
+main = script("data", "compress-webp")
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

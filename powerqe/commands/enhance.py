@@ -67,15 +67,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Find the files, enhance one after another, say what became of each."""
-    from tqdm import tqdm
-
-    from powerqe.inference.enhance_files import Models, enhance_files
     from powerqe.inference.jobs import check_crf, find_jobs, make_folder
-    from powerqe.utils.log import progress_bar, start_log
-    from powerqe.utils.memory import keep_freed_memory
 
     jobs = find_jobs(args.inputs, args.output, args.format)
     check_crf(jobs, args.crf)
+
+    from tqdm import tqdm
+
+    from powerqe.inference.enhance_files import Models, enhance_files
+    from powerqe.utils.log import progress_bar, start_log
+    from powerqe.utils.memory import keep_freed_memory
+
     models = Models(args.weights, inference_settings(args), args.pqf_period)
     models.check(jobs)
     make_folder(args.output)

@@ -42,7 +42,7 @@ def data(tmp_path: Path) -> Path:
 def checkout(tmp_path: Path) -> Path:
     """A copy of what the scripts need: they find their modules and data/ there, installed or not."""
     root = tmp_path / "checkout"
-    for package in ("algorithm", "data_pre_process", "dataset", "net", "utils"):
+    for package in ("data_pre_process", "dataset", "evaluation", "inference", "net", "powerqe", "utils"):
         shutil.copytree(REPOSITORY / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
     fill(root / "data/div2k/raw")
     return root

@@ -105,7 +105,7 @@ def test_bad_videos_are_named_and_hinder_no_other(videos, capsys):
     whole = (videos / "video/two.mp4").read_bytes()
     (videos / "video/cut.mp4").write_bytes(whole[: len(whole) // 2])
     (videos / "video/text.mp4").write_bytes(b"no video")
-    assert convert(videos, "video", "raw") == 2
+    assert convert(videos, "video", "raw") == 1
     error = capsys.readouterr().err
     assert error.startswith("error: 2 of 4 videos failed: ")
     assert error.count("\n") == 1

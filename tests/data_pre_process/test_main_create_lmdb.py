@@ -37,7 +37,7 @@ def test_it_is_made_again_only_when_the_folder_changed(data, capsys):
     def made() -> bool:
         before = file.stat().st_ino if file.exists() else None
         assert create(data) == 0
-        return file.stat().st_ino != before or "was there" not in capsys.readouterr().out
+        return file.stat().st_ino != before or "exists already" not in capsys.readouterr().out
 
     assert made()
     assert not made()

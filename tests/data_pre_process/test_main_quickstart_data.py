@@ -3,7 +3,8 @@
 import numpy as np
 from skimage import data as skimage_data
 
-from powerqe.data_pre_process.main_quickstart_data import TEST, TRAIN, main
+from powerqe.data_pre_process.main_quickstart_data import main
+from powerqe.data_pre_process.quickstart import TEST, TRAIN
 from powerqe.utils.image.io import list_images, read_image
 
 

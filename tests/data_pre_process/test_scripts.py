@@ -74,7 +74,7 @@ def test_the_command_lines_of_the_readme(checkout, shell):
         ("main_create_video_lmdb", ["div2k", "--layout", "stdf"], "no video has 7 frames"),
         ("main_create_video_lmdb", ["div2k", "--layout", "stdf", "--color", "rgb"], "keeps luma as PNG files"),
         ("main_create_video_lmdb", ["div2k", "--gt"], "--gt is for --layout stdf"),
-        ("main_create_video_lmdb", ["div2k", "--size", "64"], "found '', expected a whole number of at least 1"),
+        ("main_create_video_lmdb", ["div2k", "--size", "64"], "found '64', expected WIDTHxHEIGHT"),
         ("main_create_video_lmdb", ["div2k", "--list", "no/list.txt"], "cannot read no/list.txt"),
     ],
 )
