@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from docs import before_after
-from powerqe.net.weights.__main__ import table
 from powerqe.net.weights.index import known_weights
+from powerqe.net.weights.listing import table
 from powerqe.utils.video.container import VideoWriter
 from powerqe.utils.video.yuv import Geometry, from_rgb
 

@@ -1,6 +1,7 @@
 """--opt, --case, --set: which options a training, a test or a publication takes."""
 
 import argparse
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -40,10 +41,16 @@ def add_set(parser: argparse.ArgumentParser) -> None:
 
 def read_options(args: argparse.Namespace) -> "Options | None":
     """The resolved options; None after printing them for --print-options."""
-    from powerqe.utils.options.tree import load_options
-
-    options = load_options(args.opt, args.case, args.set)
+    options = resolved(args.opt, args.case, args.set)
     if args.print_options:
         print(options.to_yaml(), end="")
         return None
     return options
+
+
+def resolved(file: str, case: str | None, overrides: Sequence[str]) -> "Options":
+    """The options of a case, with overrides; raises as `load_options`."""
+    import powerqe.algorithm  # noqa: F401 - now every component that options may name is registered
+    from powerqe.utils.options.tree import load_options
+
+    return load_options(file, case, overrides)

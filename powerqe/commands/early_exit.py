@@ -8,7 +8,7 @@ image; what another threshold would have chosen follows from the qualities at al
 
 import argparse
 
-from powerqe.arguments.option_file import add_set
+from powerqe.arguments.option_file import add_set, resolved
 from powerqe.utils.errors import UserError
 
 EXAMPLES = ("%(prog)s --opt opts/rbqe.yml --case bsds500-jpeg bsds500-hevc",)
@@ -31,12 +31,10 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(f"--weights: found {len(args.weights)} files for {len(args.case)} cases")
 
     from powerqe.evaluation.early_exit import compare_exits
-    from powerqe.utils.options.tree import load_options
 
     overrides = [[f"test.ckp_load_path={file}"] for file in args.weights] or [[]] * len(args.case)
     experiments = [
-        load_options(args.opt, case, [*args.set, *override])
-        for case, override in zip(args.case, overrides, strict=True)
+        resolved(args.opt, case, [*args.set, *override]) for case, override in zip(args.case, overrides, strict=True)
     ]
     for text in compare_exits(experiments):
         print(text, flush=True)

@@ -17,12 +17,8 @@ def test_committed_reference_is_up_to_date(root: Path, tmp_path: Path) -> None:
     committed = (root / "docs/options.md").read_text(encoding="utf-8")
     copy = tmp_path / "options.md"
     copy.write_text(committed, encoding="utf-8")
-    subprocess.run(
-        [sys.executable, "-m", "powerqe.algorithm.option_reference", copy], cwd=root, check=True, timeout=600
-    )
-    assert copy.read_text(encoding="utf-8") == committed, (
-        "run: python -m powerqe.algorithm.option_reference docs/options.md"
-    )
+    subprocess.run([sys.executable, "-m", "powerqe", "options", copy], cwd=root, check=True, timeout=600)
+    assert copy.read_text(encoding="utf-8") == committed, "run: powerqe options docs/options.md"
 
 
 def test_every_kind_has_its_chapter() -> None:

@@ -9,15 +9,17 @@ import torch
 import yaml
 from PIL import Image
 
-from powerqe.algorithm import trade_off
+from powerqe.cli import script
 from powerqe.dataset import build_dataset
 from powerqe.dataset.loader import eval_batches
+from powerqe.evaluation import early_exit
 from powerqe.evaluation.early_exit import Visit
 from powerqe.net import build_network, load_weights, save_weights
 from powerqe.net.rbqe import RBQE
 from powerqe.utils.options.tree import load_options
 
 QUALITIES = (10, 60)
+main = script("early-exit")
 
 
 @pytest.fixture
@@ -51,7 +53,7 @@ def opt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run(opt: Path, *more: str, cases: tuple[str, ...] = ("a",)) -> int:
     weights = ["--weights", *["w.safetensors"] * len(cases)]
-    return trade_off.main(["--opt", str(opt), "--case", *cases, *weights, *more])
+    return main(["--opt", str(opt), "--case", *cases, *weights, *more])
 
 
 def table(path: str) -> dict[str, list[str]]:
@@ -66,7 +68,7 @@ def psnr(result: torch.Tensor, target: torch.Tensor) -> float:
 
 def middle_threshold(opt: Path) -> float:
     """A threshold that sends the images to different exits."""
-    journey = trade_off.journey(load_options(str(opt), "a", ["test.ckp_load_path=w.safetensors"]))
+    journey = early_exit.journey(load_options(str(opt), "a", ["test.ckp_load_path=w.safetensors"]))
     scores = sorted(visit.qualities[0] for visit in journey.visits)
     return (scores[2] + scores[3]) / 2
 
@@ -136,7 +138,7 @@ def test_mistakes_are_one_line(opt: Path, capsys: pytest.CaptureFixture[str]) ->
         ([*line, "blind", "--weights", "w.safetensors"], "dataset.test.ramps has no ground truth"),
         ([*line, "a"], "ckp-best.pt"),
     ):  # fmt: skip
-        assert trade_off.main(arguments) != 0
+        assert main(arguments) != 0
         error = capsys.readouterr().err
         assert message in error
         assert error.count("\n") == 1

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from powerqe.cli import script
 from powerqe.evaluation.evaluate import Metrics
-from powerqe.evaluation.video_comparison import collect, main, method_of
+from powerqe.evaluation.video_comparison import collect, method_of
 from powerqe.evaluation.video_progress import FrameScores
 from powerqe.evaluation.video_results import VideoReport, write_report
 from powerqe.evaluation.video_scores import VideoScores
@@ -15,6 +16,7 @@ from powerqe.utils.metrics.bd_rate import RatePoint, bd_rate
 from powerqe.utils.options.components import validate_component
 from powerqe.utils.video.frame_records import FrameInfo
 
+main = script("compare-videos")
 QUALITIES = {22: 40.0, 27: 37.0, 32: 34.5, 37: 31.0}
 BITS = {22: 8000, 27: 4100, 32: 2000, 37: 900}
 

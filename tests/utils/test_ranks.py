@@ -1,7 +1,4 @@
-import os
 import random
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -43,19 +40,6 @@ def test_only_rank_zero_is_main():
 
 def draw() -> tuple:
     return random.random(), float(np.random.rand()), float(np.random.randn()), float(torch.rand(()))  # noqa: NPY002
-
-
-@pytest.mark.parametrize(("launched", "said"), [(True, "work done\n"), (False, "work done\nshutdown\n")])
-@pytest.mark.parametrize("code", [0, 2, None])
-def test_ranks_end_with_their_status_and_without_shutdown(root, launched, said, code):
-    script = (
-        "import atexit; from powerqe.utils.ranks import leave; atexit.register(print, 'shutdown');"
-        f"print('work done'); leave({code})"
-    )
-    environment = {name: value for name, value in os.environ.items() if name not in LAUNCHER}
-    environment |= {"PYTHONPATH": str(root)} | ({"MASTER_PORT": "1"} if launched else {})
-    result = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
-    assert (result.returncode, result.stdout) == (code or 0, said), result.stderr
 
 
 def test_generators_go_on_where_they_were(tmp_path):

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from powerqe.cli import script
 from powerqe.evaluation.evaluate import Metrics
-from powerqe.evaluation.report.__main__ import main
 from powerqe.evaluation.video_progress import FrameScores
 from powerqe.evaluation.video_results import VideoReport, write_report
 from powerqe.evaluation.video_scores import VideoScores
 from powerqe.utils.options.components import validate_component
+
+main = script("report")
 
 
 def test_from_two_tests_to_page_and_tables(tested, capsys):

@@ -14,7 +14,7 @@ import powerqe.algorithm
 import powerqe.dataset
 import powerqe.net
 import powerqe.utils.metrics  # noqa: F401
-from powerqe.utils.arguments import option_parser, parse_options
+from powerqe.cli import main
 from powerqe.utils.errors import UserError
 from powerqe.utils.options.tree import Options, load_options, merge
 
@@ -315,17 +315,16 @@ def test_print_options_prints_a_whole_option_file(write: Write, capsys: pytest.C
         "--set",
         "device=cpu",
     ]
-    assert parse_options(option_parser(None).parse_args(line)) is None
+    assert main(["train", *line]) == 0
     printed = capsys.readouterr().out
     options = load_options(write(printed))
     assert (options.name, options.train.niter, options.train.seed, options.device) == ("n", 6, 1, "cpu")
 
 
 @pytest.mark.parametrize("spelling", ["--local-rank", "--local_rank"])
-def test_launcher_may_pass_the_local_rank(write: Write, spelling: str) -> None:
-    options = parse_options(option_parser(None).parse_args(["--opt", str(write()), f"{spelling}=1"]))
-    assert options is not None
-    assert options.name == "x-a"
+def test_launcher_may_pass_the_local_rank(write: Write, spelling: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["test", "--opt", str(write()), f"{spelling}=1", "--print-options"]) == 0
+    assert "name: x-a" in capsys.readouterr().out
 
 
 # ------------------------------------------------------------------ properties

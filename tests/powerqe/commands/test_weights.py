@@ -1,10 +1,9 @@
-"""python -m powerqe.net.weights as a user runs it."""
+"""powerqe weights as a user runs it."""
 
 import functools
 import http.server
 import os
 import re
-import runpy
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from threading import Thread
 
 import pytest
 
+from powerqe import cli
 from powerqe.net.weights.cards import read_card
 from powerqe.net.weights.index import write_index
 from powerqe.utils.files import sha256_of
@@ -63,18 +63,11 @@ Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def command(monkeypatch, capsys) -> Command:
+def command(capsys) -> Command:
     """Run the command in this process; exit status, output, errors."""
 
     def command(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["powerqe.net.weights", *arguments])
-        monkeypatch.delitem(
-            sys.modules, "powerqe.net.weights.__main__", raising=False
-        )  # or runpy warns of a second copy
-        with pytest.raises(SystemExit) as stopped:
-            runpy.run_module("powerqe.net.weights", run_name="__main__")
-        assert isinstance(stopped.value.code, int)
-        return (stopped.value.code, *capsys.readouterr())
+        return (cli.main(["weights", *arguments]), *capsys.readouterr())
 
     return command
 
@@ -259,8 +252,8 @@ def test_index_is_made_anew(folder, command):
     assert read_card(folder / "one.md").qualities is not None
 
 
-def test_as_a_module_it_says_nothing_of_its_own(folder, root):
-    command = [sys.executable, "-W", "error::RuntimeWarning", "-m", "powerqe.net.weights", "index"]
+def test_in_a_checkout_without_an_installation(folder, root):
+    command = [sys.executable, "-W", "error::RuntimeWarning", "-m", "powerqe", "weights", "index"]
     environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=folder.parent, env=environment, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout, done.stderr) == (0, "weights/index.json: 2 weights\n", "")

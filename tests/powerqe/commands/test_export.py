@@ -1,9 +1,8 @@
-"""python -m powerqe.net.export as a user runs it."""
+"""powerqe export as a user runs it."""
 
 import contextlib
 import io
 import json
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,8 +16,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from powerqe.cli import main
+from powerqe.commands.export import EXAMPLES
 from powerqe.net import build_network, load_weights, save_weights
-from powerqe.net.export.__main__ import _EPILOG, main
 
 Run = Callable[..., tuple[int, str, str]]
 TINY = {"type": "ARCNN", "hidden_channels": [4, 4], "kernel_sizes": [3, 1, 3], "residual": True}
@@ -40,9 +40,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
     def run(*arguments: str) -> tuple[int, str, str]:
         out, err = io.StringIO(), io.StringIO()
-        monkeypatch.setattr(sys, "argv", ["powerqe.net.export", *arguments])
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            code = main()
+            code = main(["export", *arguments])
         return code, out.getvalue(), err.getvalue()
 
     return run
@@ -63,7 +62,7 @@ def test_end_to_end(run: Run, tmp_path: Path) -> None:
 
     code, _, err = run("tiny.safetensors")
     assert code == 2
-    assert "tiny.onnx is there already" in err
+    assert "tiny.onnx exists already" in err
     assert "--force" in err
     assert run("tiny.safetensors", "--force", "--size", "9x7")[0] == 0
     assert [axis.dim_value for axis in onnx.load("tiny.onnx").graph.input[0].type.tensor_type.shape.dim][2:] == [7, 9]
@@ -73,8 +72,7 @@ def test_the_lines_of_the_help_run(run: Run, tmp_path: Path, monkeypatch: pytest
     run("tiny.safetensors", "-o", "dncnn-bsds500-qf10.onnx")
     picture = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8), (0, 0), 2)
     cv2.imwrite("photo.jpg", picture)
-    lines = re.findall(r"^  (?!python)(.*)$", _EPILOG.partition("to run the file")[2], re.MULTILINE)
-    exec("\n".join(lines))
+    exec("\n".join(EXAMPLES[EXAMPLES.index("") + 2 :]))
     network = build_network(TINY).eval()
     load_weights(network, "tiny.safetensors")
     decoded = cv2.cvtColor(cv2.imread("photo.jpg"), cv2.COLOR_BGR2RGB)
@@ -122,7 +120,7 @@ def test_arguments_of_the_forward(run: Run, tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (("no-such",), "no weights file or name no-such"),
-        (("fbcnn-bsds500-color",), "did you mean 'fbcnn-bsds500-color'"),
+        (("fbcnn-bsds500-colr",), "did you mean 'fbcnn-bsds500-color'"),
         (("gone/tiny.pt",), "no weights file gone/tiny.pt"),
         (("tiny.safetensors", "-o", "."), "is a folder"),
         (("tiny.safetensors", "-o", "tiny.safetensors/x.onnx"), "nothing can be written in"),

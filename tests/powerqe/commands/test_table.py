@@ -2,23 +2,21 @@
 
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+from powerqe.cli import main
 from powerqe.net import build_network
-from powerqe.net.table.__main__ import main
 
 
 @pytest.fixture
-def table(monkeypatch, capsys):
-    """Runs `python -m powerqe.net.table ARGUMENTS`; exit status, and the lines of output and of errors."""
+def table(capsys):
+    """Runs `powerqe table ARGUMENTS`; exit status, and the lines of output and of errors."""
 
     def run(*arguments: str) -> tuple[int, list[str], list[str]]:
-        monkeypatch.setattr(sys, "argv", ["__main__.py", *arguments])
-        status = main()
+        status = main(["table", *arguments])
         captured = capsys.readouterr()
         return status, captured.out.splitlines(), captured.err.splitlines()
 
@@ -67,7 +65,7 @@ def test_files(table, tmp_path: Path) -> None:
     assert re.match(r"# What the networks cost\n\n[^\n]*\.\n\nPictures of 256x256", text)
     assert "| network | configuration | picture | parameters | kMACs/pixel | field | MiB |\n" in text
     assert "| ARCNN | default | RGB | 20,099 | 20.0 | 13 | 24.0 |\n" in text
-    assert "python -m powerqe.net.table ARCNN MFQE" in text
+    assert "`powerqe table ARCNN MFQE --no-time" in text
     data = json.loads(figures.read_text())
     assert data["measured"]["size"] == "256x256"
     assert [row["sight"] for row in data["networks"]] == ["", "motion"]
@@ -78,13 +76,13 @@ def test_files(table, tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["DNCN"], "did you mean 'DnCNN'?"),
-        (["--size", "256"], "--size: found 256, expected WIDTHxHEIGHT"),
+        (["--size", "256"], "--size: found '256', expected WIDTHxHEIGHT"),
         (["--size", "4x256"], "--size: found 4x256"),
         (["--size", "256x99999"], "8 to 16384 pixels"),
-        (["--size", "1e9x12"], "--size: found 1e9x12"),
-        (["--repeat", "0"], "--repeat: found 0"),
-        (["--repeat", "few"], "--repeat: found few"),
-        (["--device", "cuda"], "--device cuda: no GPU"),
+        (["--size", "1e9x12"], "--size: found '1e9x12'"),
+        (["--repeat", "0"], "--repeat: found '0'"),
+        (["--repeat", "few"], "--repeat: found 'few'"),
+        (["--device", "cuda"], "--device cuda: "),
     ],
 )
 def test_mistakes_are_one_line(table, monkeypatch, arguments: list[str], message: str) -> None:
