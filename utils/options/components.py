@@ -16,6 +16,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     ValidationError,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
@@ -223,3 +224,13 @@ class Slot:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(self.validate)
+
+    def __get_pydantic_json_schema__(self, _schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Any entry of the registry with its arguments; by their names, if they are named. `type` is left open."""
+        models = {name: _component_model(self.kind, self.base, name) for name in REGISTRIES[self.kind].names()}
+        schemas = {name: handler(model.__pydantic_core_schema__) for name, model in models.items()}
+        if not self.named:
+            return {"anyOf": list(schemas.values())}
+        nullable = {name: {"anyOf": [schema, {"type": "null"}]} for name, schema in schemas.items()}
+        others = {"anyOf": [*schemas.values(), {"type": "null"}]}
+        return {"type": "object", "properties": nullable, "additionalProperties": others}

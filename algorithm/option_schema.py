@@ -1,0 +1,84 @@
+"""The JSON schema of option files (draft 2020-12), by which editors complete keys, explain them and mark mistakes.
+
+It is pydantic's schema of the option models, for files: nothing is required, as cases complete the defaults, and a
+component without `type` is one of any type that has these keys.
+"""
+
+from typing import Any
+
+import powerqe.algorithm  # noqa: F401 - makes the registries known
+from powerqe.algorithm.option_reference import argument_rows
+from powerqe.utils.options.registry import REGISTRIES
+from powerqe.utils.options.tree import Options
+
+Schema = dict[str, Any]
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def option_file_schema() -> Schema:
+    """Of a whole option file: `defaults` and `cases`."""
+    options = Options.model_json_schema()
+    definitions: Schema = options.pop("$defs")
+    data, test = (definitions[name]["properties"] for name in ("DataOptions", "TestOptions"))
+    data["test"] = {"anyOf": [data["test"], *data["val"]["anyOf"]]}  # a single set is the set called test
+    test["protocol"]["anyOf"].append({"enum": REGISTRIES["protocol"].names()})  # its name is enough
+    like = {"type": "string", "description": "name of another case, whose changes come first"}
+    definitions["Options"] = options
+    definitions["Case"] = {**options, "properties": {**options["properties"], "like": like}}
+    components: Schema = {}
+    made = {name: _for_files(schema, components) for name, schema in definitions.items()}
+    case = {"anyOf": [{"$ref": "#/$defs/Case"}, {"type": "null"}]}
+    return {
+        "$schema": _DIALECT,
+        "title": "PowerQE option file",
+        "type": "object",
+        "properties": {
+            "defaults": {
+                "anyOf": [{"$ref": "#/$defs/Options"}, {"type": "null"}],
+                "description": "a whole option tree",
+            },
+            "cases": {
+                "type": "object",
+                "additionalProperties": case,
+                "minProperties": 1,
+                "description": "experiments by name, each with what it changes in the defaults",
+            },
+        },
+        "required": ["defaults", "cases"],
+        "additionalProperties": False,
+        "$defs": made | dict(sorted(components.items())),
+    }
+
+
+def _for_files(node: Any, components: Schema) -> Any:
+    """A part of the schema without what holds for resolved options only; components become references."""
+    if isinstance(node, list):
+        return [_for_files(each, components) for each in node]
+    if not isinstance(node, dict):
+        return node
+    if ":" in (title := str(node.get("title", ""))):
+        return _reference(title, node, components)
+    kept = {key: value for key, value in node.items() if key != "required" and not _is_title(key, value)}
+    return {key: _for_files(value, components) for key, value in kept.items()}
+
+
+def _is_title(key: str, value: Any) -> bool:
+    """Whether it is what pydantic makes of the name of a field, which says nothing new."""
+    return key == "title" and isinstance(value, str)
+
+
+def _reference(title: str, node: Schema, components: Schema) -> Schema:
+    """A reference to a component `kind:NAME`, which is defined when it is first met."""
+    kind, _, name = title.partition(":")
+    meanings = {row.key: row.meaning for row in argument_rows(kind, name)}
+    added = sorted(set(node["properties"]) - {"type", *meanings})  # keys of the place, such as bs_pg of training data
+    place = "+".join([title, *added])
+    if place not in components:
+        components[place] = {}  # a network in a network would come back here
+        properties = _for_files(node["properties"], components)
+        for key, schema in properties.items():
+            if meanings.get(key) and "description" not in schema:
+                schema["description"] = meanings[key]
+        properties["type"] = {"const": name}
+        components[place] = {"type": "object", "properties": properties, "additionalProperties": False}
+    return {"$ref": f"#/$defs/{place}"}
