@@ -1,5 +1,6 @@
 """Samples to batches to the device. Images stay uint8 until they are there."""
 
+import signal
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -177,6 +178,9 @@ def _as_it_is(batch: Any) -> Any:
 
 
 def _start_worker(_worker: int) -> None:
+    # A terminal or a batch system signals the whole group; only the main process decides what that means.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)
     use_one_thread()
 

@@ -7,7 +7,10 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Timer
 
 import cv2
 import numpy as np
@@ -25,9 +28,33 @@ run, until = trainer.Trainer.run, int(sys.argv.pop(1))
 trainer.Trainer.run = lambda self, experiment: run(self, experiment, until)
 sys.path.insert(0, sys.argv.pop(1))
 import train
-from powerqe.utils.ranks import leave
+from powerqe.utils.launcher import leave
 leave(train.main())
 """
+
+
+@contextmanager
+def started(command: list[object], folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """A training in a process group of its own, with SIGINT ignored; killed at the end, whatever becomes of it."""
+    ignore = "trap '' INT; exec \"$@\""
+    process = subprocess.Popen(
+        ["bash", "-c", ignore, "bash", *map(str, command)],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    guard = Timer(240, os.killpg, (process.pid, signal.SIGKILL))
+    guard.start()
+    with process:
+        try:
+            yield process
+        finally:
+            guard.cancel()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 @pytest.fixture
@@ -176,17 +203,18 @@ def test_old_launchers_pass_the_local_rank(run, opt, argument):
     assert run("train.py", "--opt", opt, "--print-options", argument).returncode == 0
 
 
+@pytest.mark.parametrize("whole_group", [False, True], ids=["alone", "with-its-workers"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_saves_and_the_training_can_go_on(run, opt, pairs, root, number):
-    endless = ["--set", "train.niter=1e6", "train.inter_print=1", "train.inter_val=1e6"]
+def test_a_signal_saves_and_the_training_can_go_on(run, opt, pairs, root, number, whole_group):
+    """Started in the background, where SIGINT is ignored; a terminal sends signals to loader processes, too."""
+    endless = ["--set", "train.niter=1e6", "train.inter_print=1", "train.inter_val=1e6", "dataset.train.nworker_pg=2"]
     command = [sys.executable, root / "train.py", "--opt", opt, *endless]
-    variables = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(command, cwd=pairs, env=variables, stdout=subprocess.PIPE, text=True) as process:
+    with started(command, pairs) as process:
         assert process.stdout is not None
-        while "iter 3/" not in process.stdout.readline():
-            pass
-        process.send_signal(number)
-        rest = process.stdout.read()
+        while "iter 3/" not in (line := process.stdout.readline()):
+            assert line
+        (os.killpg if whole_group else os.kill)(process.pid, number)
+        rest, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "stopped by a signal" in rest
     step = load_checkpoint(pairs / "exp/tiny-c/ckp-last.pt")["iter"]
@@ -210,11 +238,15 @@ def test_kill_9_while_saving_leaves_a_checkpoint_to_go_on_from(run, opt, pairs, 
     process = subprocess.Popen(
         command, cwd=pairs, stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"}
     )
-    while not (pairs / "exp/tiny-c/ckp-5.pt").exists():
-        time.sleep(0.01)
-        assert process.poll() is None
-    process.kill()
-    process.wait()
+    end = time.monotonic() + 120
+    try:
+        while not (pairs / "exp/tiny-c/ckp-5.pt").exists():
+            time.sleep(0.01)
+            assert process.poll() is None
+            assert time.monotonic() < end
+    finally:
+        process.kill()
+        process.wait(60)
     step = load_checkpoint(pairs / "exp/tiny-c/ckp-last.pt")["iter"]
     goal = ["--set", f"train.niter={step + 2}", "train.inter_val=1", "train.load_state.if_allow_change=true"]
     result = run("train.py", "--opt", opt, "--resume", "auto", *goal)
