@@ -3,10 +3,9 @@
 import contextlib
 import io
 import json
-import os
 import re
 import shutil
-import subprocess
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from skimage import data
 from powerqe.inference.demo.processing import Choice, Studio
 from powerqe.inference.model import Applying
 from powerqe.utils.image.photo import read_photo
+from tests.processes import in_background
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 CLEAN = data.astronaut()[:128, 144:304]
@@ -38,25 +38,35 @@ def pictures(tmp_path_factory) -> Path:
 
 
 @contextlib.contextmanager
-def served(root: Path, folder: Path, *arguments: str) -> Iterator[tuple[str, Path]]:
-    """`python demo.py`: its address, and the folder in which its temporary one lies."""
-    command = [sys.executable, "demo.py", "--device", "cpu", *arguments]
-    environment = {**os.environ, "TMPDIR": str(folder), "OMP_NUM_THREADS": "1"}
+def served(root: Path, folder: Path, *arguments: str, number: int = signal.SIGTERM) -> Iterator[tuple[str, Path]]:
+    """`python demo.py` in the background: its address, and the folder in which its temporary one lies.
+
+    At the end it is stopped by a signal.
+    """
     log = folder / "stderr"
-    with log.open("w") as errors, subprocess.Popen(
-        command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True
+    command = [sys.executable, "demo.py", "--device", "cpu", *arguments]
+    with log.open("w") as errors, in_background(
+        command, root, errors=errors, seconds=900, TMPDIR=str(folder)
     ) as process:  # fmt: skip
         assert process.stdout is not None
         line = process.stdout.readline()
         found = re.fullmatch(r"PowerQE is at (http://127\.0\.0\.1:\d+)/ \(Ctrl-C stops it\)\n", line)
         assert found, line + log.read_text()
         yield found[1], folder
-        process.send_signal(2)
-        assert process.wait(30) == 0
+        process.send_signal(number)
+        assert process.wait(30) == 128 + number
     assert not list(folder.glob("powerqe-demo-*"))  # all that was sent and made is gone
     failures = [line for line in log.read_text().splitlines() if re.match(r"\w[\w.]*(Error|Exception)\b", line)]
     assert len(failures) <= 1  # of the made-up request; no traceback, whatever was sent through the page
     assert all(line.startswith("gradio.exceptions.InvalidPathError: Cannot move ") for line in failures)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_it_and_nothing_stays(root, tmp_path, number):
+    pytest.importorskip("gradio", reason="the page needs the extra [demo]")
+    with served(root, tmp_path, number=number) as (address, _):
+        assert httpx.get(address).status_code == 200
+        assert list(tmp_path.glob("powerqe-demo-*"))
 
 
 @pytest.fixture(scope="module")
@@ -327,4 +337,4 @@ def test_without_gradio(run, tmp_path):
     (tmp_path / "gradio.py").write_text("raise ImportError('not here')")
     done = run("demo.py", PYTHONPATH=str(tmp_path))
     assert done.returncode == 2
-    assert done.stderr == "error: demo.py needs gradio (not here); install it: pip install 'powerqe[demo]'\n"
+    assert done.stderr == "error: the demo needs gradio (not here); install it: pip install 'powerqe[demo]'\n"

@@ -7,10 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Timer
 
 import cv2
 import numpy as np
@@ -19,6 +16,7 @@ import torch
 import yaml
 
 from powerqe.utils.checkpoint import load_checkpoint
+from tests.processes import in_background
 
 TWO_RANKS = ("-m", "torch.distributed.run", "--nproc_per_node=2")
 STOP_AFTER = """
@@ -31,30 +29,6 @@ import train
 from powerqe.utils.launcher import leave
 leave(train.main())
 """
-
-
-@contextmanager
-def started(command: list[object], folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """A training in a process group of its own, with SIGINT ignored; killed at the end, whatever becomes of it."""
-    ignore = "trap '' INT; exec \"$@\""
-    process = subprocess.Popen(
-        ["bash", "-c", ignore, "bash", *map(str, command)],
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    guard = Timer(240, os.killpg, (process.pid, signal.SIGKILL))
-    guard.start()
-    with process:
-        try:
-            yield process
-        finally:
-            guard.cancel()
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
 
 
 @pytest.fixture
@@ -209,7 +183,7 @@ def test_a_signal_saves_and_the_training_can_go_on(run, opt, pairs, root, number
     """Started in the background, where SIGINT is ignored; a terminal sends signals to loader processes, too."""
     endless = ["--set", "train.niter=1e6", "train.inter_print=1", "train.inter_val=1e6", "dataset.train.nworker_pg=2"]
     command = [sys.executable, root / "train.py", "--opt", opt, *endless]
-    with started(command, pairs) as process:
+    with in_background(command, pairs) as process:
         assert process.stdout is not None
         while "iter 3/" not in (line := process.stdout.readline()):
             assert line
