@@ -105,7 +105,7 @@ def list_sequences(folder: Path) -> list[Path]:
     except OSError as error:
         raise UserError(f"cannot read the folder {folder}: {error.strerror}; check the path") from None
     if not paths:
-        raise UserError(f"no sequence <Name>_<W>x<H>_<Frames>.yuv in {folder}; main_convert_video.py makes them")
+        raise UserError(f"no sequence <Name>_<W>x<H>_<Frames>.yuv in {folder}; `powerqe data convert-video` makes them")
     return paths
 
 

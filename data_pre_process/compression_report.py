@@ -1,6 +1,6 @@
 """What compression did: PSNR, SSIM and bits per pixel of compressed folders against their source, as a table.
 
-The scores are those that `powerqe test` gives as the baseline: PairedImages, and the same metrics with the same options.
+The scores are the baseline of `powerqe test`: PairedImages, and the same metrics with the same options.
 """
 
 import argparse

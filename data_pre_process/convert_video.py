@@ -30,8 +30,8 @@ class Conversion:
     """What to do with every video.
 
     suffix: of what is made. region: part of the frames that is kept, first of all. down, method: see
-    `powerqe.utils.video.planes.shrink`. start, max_frames: which frames. chroma, depth: of .yuv files, and what videos are converted
-    to; None: 4:2:0 with 8 bit, and what the videos have. fps: of .yuv files.
+    `powerqe.utils.video.planes.shrink`. start, max_frames: which frames. chroma, depth: of .yuv files, and what videos
+    are converted to; None: 4:2:0 with 8 bit, and what the videos have. fps: of .yuv files.
     """
 
     suffix: str = ".yuv"

@@ -120,8 +120,8 @@ class PeakFrames:
 
     Args:
         source: what tells the peaks: "qp": frames with a lower QP than their neighbors, from the file
-            `<stem>.frames.json` that main_compress_video.py writes; "psnr": frames with a higher luma PSNR, from that
-            file or else computed with gt, for which all videos are read at the start; "file": 0 or 1 for each
+            `<stem>.frames.json` that `powerqe data compress-video` writes; "psnr": frames with a higher luma PSNR, from
+            that file or else computed with gt, for which all videos are read at the start; "file": 0 or 1 for each
             frame in a .npy, .txt or .json file; "period": a pattern that is repeated. Of frames that are equally good
             the first is the peak; at an end one neighbor is enough.
         path: folder of the files that tell it; null: beside the videos of lq.

@@ -1,4 +1,4 @@
-"""Draw the picture at the top of the README: a photograph as a poor JPEG, and what enhance.py makes of it.
+"""Draw the picture at the top of the README: a photograph as a poor JPEG, and what `powerqe enhance` makes of it.
 
 The photograph is `coffee` out of scikit-image (Rachel Michetti, CC0).
 """

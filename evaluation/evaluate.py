@@ -257,7 +257,7 @@ def enlargement(image: Tensor, larger: Tensor) -> int:
 
 
 def enlarged(image: Tensor, factor: int) -> Tensor:
-    """(N, C, H, W) in [0, 1] enlarged as super-resolution papers do it for comparison, see `powerqe.utils.image.resize.imresize`."""
+    """(N, C, H, W) in [0, 1] enlarged as super-resolution papers do it for comparison, see utils/image/resize.py."""
     if factor == 1:
         return image
     return torch.stack([to_tensor(imresize(to_image(one), factor)) for one in image]).to(image.device)

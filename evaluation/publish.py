@@ -32,8 +32,8 @@ def publish(options: Options, arguments: str, url: str | None = None) -> Path:
 
     Args:
         options: of the experiment.
-        arguments: with which train.py and test.py were called, for the card.
-        url: from which `python -m powerqe.net.weights fetch` gets the file where it is not.
+        arguments: of `powerqe train` and `powerqe test`, for the card.
+        url: from which `powerqe weights fetch` gets the file where it is not.
 
     Raises:
         UserError: the experiment has not been trained or not been tested, or another card is damaged.
@@ -70,7 +70,7 @@ def _results(folder: Path) -> dict[str, Any]:
     found = [path for name in ("results.json", "report.json") if (path := folder / name).is_file()]
     if not found:
         raise UserError(
-            f"no {folder / 'results.json'}: run test.py on this experiment first, the card tells its figures"
+            f"no {folder / 'results.json'}: run `powerqe test` on this experiment first, the card tells its figures"
         )
     return json.loads(max(found, key=lambda path: path.stat().st_mtime_ns).read_text(encoding="utf-8"))
 

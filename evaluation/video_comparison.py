@@ -152,7 +152,7 @@ def collect(folders: Iterable[Path]) -> VideoTable:
 def _entries(folder: Path) -> Iterator[Entry]:
     path = folder / "report.json"
     if not path.is_file():
-        raise UserError(f"no {path}: give folders of experiments that test.py has tested on videos")
+        raise UserError(f"no {path}: give folders of experiments that `powerqe test` has tested on videos")
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         if data["format"] != FORMAT:

@@ -1,6 +1,6 @@
 """One picture through one model: which pixels it gets, and what becomes of all the others.
 
-A picture of 8 bits that suits the model goes through it exactly as test.py takes it: the pixels are the same.
+A picture of 8 bits that suits the model goes through it exactly as `powerqe test` takes it: the pixels are the same.
 """
 
 from dataclasses import dataclass, field, replace
@@ -60,7 +60,7 @@ def enhance_photo(photo: Photo, model: Model, name: str) -> Enhanced:
     notes = list(photo.notes)
     tables, quality = _tables(photo, model, name, notes), _quality(photo, model, notes)
     if photo.format in ("JPEG", "MPO") and tables is None:
-        photo = photo.upright()  # as test.py reads it; tables are of the blocks as they lie in the file
+        photo = photo.upright()  # as `powerqe test` reads it; tables are of the blocks as they lie in the file
     seen = _seen(photo, model.channels)
     known = {"tables": tables, "quality": quality}
     result, estimates = model({"lq": seen} | {key: value for key, value in known.items() if value is not None})

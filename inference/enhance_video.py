@@ -1,6 +1,6 @@
 """One video through one model, frame after frame: reading, the network and writing at the same time.
 
-In memory are the frames of a window and a few that wait, never the whole video. The pixels are those of test.py.
+In memory are the frames of a window and a few that wait, never the whole video. The pixels are those of `powerqe test`.
 """
 
 from collections.abc import Callable, Iterator
@@ -169,8 +169,8 @@ def _check(clip: Clip, model: Model, peaks: np.ndarray | None) -> None:
     if model.needs_peaks and peaks is None:
         raise UserError(
             f"{model.name} needs to know the frames of peak quality: from {frames_path(clip.path).name} beside the "
-            "video, as main_compress_video.py writes it with a pattern of QPs, or by --pqf-period N, if it is every "
-            "N-th frame from the first on"
+            "video, as `powerqe data compress-video` writes it with a pattern of QPs, or by --pqf-period N, if it is "
+            "every N-th frame from the first on"
         )
 
 

@@ -58,8 +58,8 @@ class SelfEnsemble:
 
 
 def oriented(picture: Tensor, symmetry: int) -> Tensor:
-    """One of the eight orientations of (..., H, W), numbered as in powerqe.utils.image.io: bit 1 mirrors left-right, then
-    bit 2 up-down, then bit 4 swaps rows and columns."""
+    """One of the eight orientations of (..., H, W), numbered as in powerqe.utils.image.io: bit 1 mirrors left-right,
+    then bit 2 up-down, then bit 4 swaps rows and columns."""
     flipped = picture.flip([axis for axis, bit in ((-1, 1), (-2, 2)) if symmetry & bit])
     return flipped.transpose(-2, -1).contiguous() if symmetry & 4 else flipped
 

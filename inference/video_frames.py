@@ -25,7 +25,7 @@ class Pixels(NamedTuple):
     """Which pixels of a frame a network sees, and a frame with what it makes of them.
 
     A network of luma gets that, and the chroma stays as it was. A network of RGB gets colors as the data sets convert
-    them, so that its pixels are those of test.py.
+    them, so that its pixels are those of `powerqe test`.
 
     Attributes:
         channels: 1 or 3, of the network. depth: bits of the frames that are made; of those that come, if they have

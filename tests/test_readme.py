@@ -22,6 +22,8 @@ SHORT = (
     " train.real_bs_pg=1 dataset.val.slice=[700,702] dataset.test.div2k.slice=[800,802]"
 )
 NOT_HERE = "make "  # these targets install and run the tests, this one among them
+COMMAND = 'powerqe() { python -m powerqe "$@"; }\n'
+"""Whether or not the environment of the tests has it: the copy is not installed."""
 DOCUMENTS = ("README.md", "docs/data.md", "docs/weights.md")
 """Whose commands are run, one after another."""
 
@@ -60,7 +62,7 @@ def copy(tmp_path_factory) -> Path:
 def test_every_command_works(copy, root):
     texts = [(root / document).read_text() for document in DOCUMENTS]
     commands = [block for text in texts for block in blocks(text) if not block.startswith(NOT_HERE)]
-    script = "\n".join(shortened(line) for block in commands for line in block.splitlines())
+    script = COMMAND + "\n".join(shortened(line) for block in commands for line in block.splitlines())
     assert script.count("train.py") >= 4
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     result = subprocess.run(

@@ -29,7 +29,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def _program() -> str:
-    """As it was called: train.py, or python -m powerqe.evaluation.publish."""
+    """As it was called: script.py, or python -m package.module."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     if spec is None:
         return Path(sys.argv[0]).name

@@ -1,1 +1,1 @@
-"""One page that compares experiments: what `python -m powerqe.evaluation.report` does."""
+"""One page that compares experiments: what `powerqe report` does."""

@@ -48,7 +48,7 @@ def _read(folders: Sequence[Path], metrics: Sequence[str]) -> tuple[Comparison |
         if folder not in of_images and folder not in of_videos:
             what = f"{folder} has no {RESULTS}" if folder.is_dir() else f"there is no folder {folder}"
             raise UserError(
-                f"{what}; give folders of experiments that test.py has tested, such as exp/arcnn-div2k-qf10"
+                f"{what}; give folders of experiments that `powerqe test` has tested, such as exp/arcnn-div2k-qf10"
             )
     return (
         collect(of_images, metrics) if of_images else None,

@@ -1,7 +1,7 @@
 """Pictures of a report: crops of the best, the median and the worst image, of all methods side by side.
 
-The enhanced pictures are those that test.py saved. The compressed and the original ones are read from the data set,
-which is made again from the options that stand in results.json: that is one way for folders, stores and pictures that
+The enhanced images are those that `powerqe test` saved. The compressed and the original ones are read from the data
+set, which is made again from the options that stand in results.json: that is one way for folders, stores and pictures that
 are compressed on the fly.
 """
 

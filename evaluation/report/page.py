@@ -70,7 +70,7 @@ def to_html(title: str, images: Comparison | None, videos: VideoTable | None) ->
 </header>
 <main>
 {"".join(map(str, sections))}</main>
-<footer>Made by PowerQE: <code>python -m powerqe.evaluation.report</code></footer>
+<footer>Made by PowerQE: <code>powerqe report</code></footer>
 <script>
 {script}</script>
 </body>

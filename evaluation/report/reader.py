@@ -206,7 +206,7 @@ def _entries(folder: Path) -> Iterator[Entry]:
             places[each["set"]] += 1
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"
-        raise UserError(f"{path} is not what test.py of this version writes ({reason}); test again") from None
+        raise UserError(f"{path} is not what `powerqe test` of this version writes ({reason}); test again") from None
     one_quality = len({group for _, group in means}) == 1
     for (name, group), found in images.items():
         mean = means[name, group]

@@ -1,1 +1,1 @@
-"""The web page of demo.py: what it does with a picture (work.py), and the page itself (page.py)."""
+"""The web page of `powerqe demo`: what it does with a picture (work.py), and the page itself (page.py)."""

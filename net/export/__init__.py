@@ -1,4 +1,4 @@
-"""Networks as ONNX files, for programs without PyTorch: `python -m powerqe.net.export NAME`."""
+"""Networks as ONNX files, for programs without PyTorch: `powerqe export NAME`."""
 
 from powerqe.net.export.onnx_file import OnnxFile, export, one_size
 

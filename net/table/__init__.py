@@ -1,1 +1,1 @@
-"""What every network costs, as a table: python -m powerqe.net.table."""
+"""What every network costs, as a table: powerqe table."""

@@ -43,7 +43,7 @@ def every_weights() -> list[Asked]:
     """
     found = [Asked(name, spec(path)) for name, (_, path) in known_weights().items() if path.is_file()]
     if not found:
-        raise UserError("--weights: no published weights are here; see python -m powerqe.net.weights list")
+        raise UserError("--weights: no published weights are here; see powerqe weights list")
     return found
 
 
@@ -65,7 +65,7 @@ def _asked(name: str) -> Asked:
     known = known_weights()
     if not Path(name).is_file() and Path(name).stem not in known:
         near = nearest(name, [*NETWORKS.names(), *known])
-        raise UserError(f"no network, and no weights file or name {name}{near}; python -m powerqe.net.weights list shows the "
+        raise UserError(f"no network, and no weights file or name {name}{near}; powerqe weights list shows the "
                         f"weights, the networks are {', '.join(NETWORKS.names())}")  # fmt: skip
     path = find(name)
     return Asked(path.stem, spec(path))

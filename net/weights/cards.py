@@ -1,4 +1,4 @@
-"""What is known of published weights: their card `weights/NAME.md`, which `python -m powerqe.evaluation.publish` writes.
+"""What is known of published weights: their card `weights/NAME.md`, which `powerqe publish` writes.
 
 The card is for people, and the one place where all of it stands: the index is read out of the cards. What is read are
 the lines at the top, the table of figures, and where the training data were; the rest is free text.
@@ -137,7 +137,7 @@ def read_card(path: Path) -> Entry:
     """What a card says.
 
     Raises:
-        UserError: a line that a card has is not there or not as `python -m powerqe.evaluation.publish` writes it.
+        UserError: a line that a card has is not there or not as `powerqe publish` writes it.
     """
     text = path.read_text(encoding="utf-8")
     facts = _line(_FACTS, text, path, "METHOD, N parameters, N bytes. License: NAME.")

@@ -1,6 +1,6 @@
 """Published weights by name: `weights/index.json`, which is read out of the cards beside it.
 
-There are two folders `weights/`: that of the working folder, into which `python -m powerqe.evaluation.publish` writes, and that
+There are two folders `weights/`: that of the working folder, into which `powerqe publish` writes, and that
 of PowerQE's own checkout. An installed package has no weights with it; it finds those of the folder in which it runs.
 """
 
@@ -59,7 +59,7 @@ def lookup(name: str, folder: str | os.PathLike[str] | None = None) -> Known:
     found = known.get(name.removesuffix(_SUFFIX))
     if found is None:
         near = nearest(name.removesuffix(_SUFFIX), known, most=3)
-        raise UserError(f"no weights file or name {name}{near}; python -m powerqe.net.weights list shows all names")
+        raise UserError(f"no weights file or name {name}{near}; powerqe weights list shows all names")
     return found
 
 
@@ -83,9 +83,7 @@ def find(name_or_path: str | os.PathLike[str], folder: str | os.PathLike[str] | 
     entry, path = lookup(path.name, folder)
     if not path.is_file():
         source = "" if entry.url else " --from FOLDER"
-        raise UserError(
-            f"the weights {entry.name} are not here yet: python -m powerqe.net.weights fetch {entry.name}{source}"
-        )
+        raise UserError(f"the weights {entry.name} are not here yet: powerqe weights fetch {entry.name}{source}")
     if sha256_of(path) != entry.sha256:
         raise UserError(f"{path} is not the file that {FILE} tells of (SHA-256 differs): it is damaged, or its card is "
                         f"old; fetch {entry.name} anew, or name the file by its path")  # fmt: skip
@@ -133,4 +131,4 @@ def _read(path: Path) -> list[Entry]:
         return [Entry.model_validate(entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
     except (ValueError, TypeError, UserError) as error:  # ValidationError is a ValueError
         reason = explain(error) if isinstance(error, ValidationError) else "no valid JSON"
-        raise UserError(f"{path} is damaged ({reason}); make it anew: python -m powerqe.net.weights index") from None
+        raise UserError(f"{path} is damaged ({reason}); make it anew: powerqe weights index") from None

@@ -138,9 +138,7 @@ def spec(path: str | Path) -> dict[str, Any]:
         return dict(load_checkpoint(path)["options"]["network"])
     told = read_metadata(path).get("network")
     if told is None:
-        raise UserError(
-            f"{path} does not tell its network; give a file written by python -m powerqe.evaluation.publish"
-        )
+        raise UserError(f"{path} does not tell its network; give a file written by powerqe publish")
     return json.loads(told)
 
 

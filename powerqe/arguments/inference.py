@@ -24,7 +24,7 @@ def add_inference(parser: argparse.ArgumentParser) -> None:
     """Add --device, --memory and --amp."""
     add_device(parser)
     add = parser.add_argument
-    add("--memory", type=_gib, metavar="GIB", help="memory for the feature maps of the network, in GiB; the images come "
+    add("--memory", type=_gib, metavar="GIB", help="memory for the feature maps of the network, in GiB; images come "
         "on top, 35 bytes for each pixel of the largest, and the frames of a video that the network sees at once and "
         "some 10 more (default: half of what is free on the device)")  # fmt: skip
     add("--amp", action="store_true", help="compute in bfloat16: faster on GPUs, pixels may differ by one step or two")

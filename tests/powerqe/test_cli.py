@@ -51,8 +51,8 @@ sys.exit(cli.main(["table"]))
 
 
 def test_help_version_and_mistakes_need_no_torch(root: Path) -> None:
-    scripts = [*(f"{name}.py" for name in ("train", "test", "enhance", "demo")),
-               *(f"data_pre_process/{path.name}" for path in (root / "data_pre_process").glob("main_*.py"))]  # fmt: skip
+    scripts = ["train.py", "test.py", "enhance.py", "demo.py"]
+    scripts += [f"data_pre_process/{path.name}" for path in (root / "data_pre_process").glob("main_*.py")]
     words = json.dumps([[], ["data"], *WORDS])
     program = [sys.executable, "-c", WITHOUT_TORCH, str(root), words, json.dumps(scripts)]
     done = subprocess.run(program, cwd=root, capture_output=True, text=True, timeout=120)

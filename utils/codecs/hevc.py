@@ -35,7 +35,7 @@ class HEVC:
     """One HEVC intra picture (ITU-T H.265, Main Still Picture profile, 8 bit, 4:2:0), coded by x265.
 
     The quantization parameter is the same everywhere in the picture, with deblocking and SAO as x265 has them.
-    Colors are full-range BT.601 YCbCr (see `powerqe.utils.codecs.ycbcr`), as in BPG; a gray image is the luma. Sides are
+    Colors are full-range BT.601 YCbCr (see utils/codecs/ycbcr.py), as in BPG; a gray image is the luma. Sides are
     padded to even numbers and at least 64 by repeating the last pixels, and cut again.
 
     Figures are not those of BPG or HM at equal QP and belong into a column of their own: bpgenc by its

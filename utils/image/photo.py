@@ -130,7 +130,7 @@ def _opened(data: bytes, name: str) -> Image.Image:
         return Image.open(io.BytesIO(data))
     except UnidentifiedImageError:
         if Path(name).suffix.lower() in (*VIDEO_SUFFIXES, ".yuv"):
-            raise UserError(f"{name}: a video, expected a picture; python enhance.py takes videos, too") from None
+            raise UserError(f"{name}: a video, expected a picture; powerqe enhance takes videos, too") from None
         raise UserError(f"{name}: no picture, or of a format that is not known here; replace or convert it") from None
 
 

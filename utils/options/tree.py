@@ -56,13 +56,14 @@ class DataOptions(Section):
     """The three data sets."""
 
     train: Annotated[TrainData, Slot("dataset", TrainData)] | None = Field(
-        default=None, description="what train.py learns from"
+        default=None, description="what `powerqe train` learns from"
     )
     val: Annotated[Component, Slot("dataset")] | None = Field(
         default=None, description="judged every inter_val iterations; null: no"
     )
     test: Annotated[dict[str, Component], Slot("dataset", named=True)] = Field(
-        default_factory=dict, description="what test.py judges; a single {type: NAME, ...} is the set called test"
+        default_factory=dict,
+        description="what is tested; a single {type: NAME, ...} is the set called test",
     )
 
     _name_test_set = field_validator("test", mode="before")(_test_sets)
@@ -86,7 +87,7 @@ class WarmStart(Section):
 
     ckp_load_path: Annotated[
         str | None,
-        Field(description="weights to start from: any file or name that test.py could test; null: random ones"),
+        Field(description="weights to start from: any file or name that `powerqe test` could test; null: random ones"),
     ] = None
     skip: Annotated[
         tuple[str, ...],
@@ -196,7 +197,7 @@ class ValOptions(Applied):
 
 
 class TestOptions(Applied):
-    """test.py."""
+    """Testing, by `powerqe test`."""
 
     protocol: Annotated[Component, Slot("protocol")] | None = Field(
         default=None,
@@ -208,7 +209,7 @@ class TestOptions(Applied):
     if_save_im: Annotated[bool, Field(description="save the enhanced images in test_im_enhanced/, or videos")] = True
     ckp_load_path: str | None = Field(
         default=None,
-        description="weights to test, file or name (python -m powerqe.net.weights list); null: its ckp-best.pt",
+        description="weights to test, file or name (powerqe weights list); null: its ckp-best.pt",
     )
     peaks_ckp_load_path: str | None = Field(
         default=None, description="of videos: weights for PQFs, as MFQE 2.0 has two models; null: those of all frames"
@@ -256,11 +257,11 @@ class Options(Section):
     network: Annotated[Component, Slot("network"), Field(description="what is trained and tested")]
     dataset: DataOptions = Field(default_factory=DataOptions, description="the data sets")
     algorithm: Annotated[Component, Slot("algorithm")] | None = Field(
-        default=None, description="how it is trained; needed by train.py"
+        default=None, description="how it is trained; needed by `powerqe train`"
     )
     train: TrainOptions = Field(default_factory=TrainOptions, description="the training loop")
     val: ValOptions = Field(default_factory=ValOptions, description="validation during training")
-    test: TestOptions = Field(default_factory=TestOptions, description="test.py")
+    test: TestOptions = Field(default_factory=TestOptions, description="testing")
 
     @property
     def folder(self) -> Path:

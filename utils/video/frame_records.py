@@ -53,7 +53,7 @@ def read_record(path: str | os.PathLike[str]) -> tuple[dict[str, Any], list[Fram
         record = json.loads(Path(path).read_text(encoding="utf-8"))
         frames = [_info(frame) for frame in record.pop("frames")]
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}; main_compress_video.py writes it") from None
+        raise UserError(f"cannot read {path}: {error.strerror}; `powerqe data compress-video` writes it") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} does not describe frames ({type(error).__name__}: {error}); make it again") from None
     if not frames or [frame.poc for frame in frames] != list(range(len(frames))):

@@ -25,7 +25,8 @@ For: jpeg, qf 10 / 20, rgb
 
 ## Figures
 
-| set | quality | image | images | PSNR [dB] (RGB, uint8) lq | PSNR [dB] (RGB, uint8) enhanced | PSNR [dB] (RGB, uint8) difference |
+| set | quality | image | images | PSNR [dB] (RGB, uint8) lq | PSNR [dB] (RGB, uint8) enhanced \
+| PSNR [dB] (RGB, uint8) difference |
 | --- | --- | --- | --- | --- | --- | --- |
 | live1 | qf10 | mean | 29 | 25.693 | 26.652 | +0.960 |
 

@@ -1,4 +1,4 @@
-"""net/weights/tensorflow_checkpoint.py on what TensorFlow 2.21's Saver wrote, on damage, and on other forms of the format.
+"""net/weights/tensorflow_checkpoint.py on what TensorFlow 2.21's Saver wrote, on damage, and on other forms.
 
 tests/data/tensorflow/tiny.ckpt-37 holds variables of several types, Adam's slots and a variable of text; tiny.npz what
 TensorFlow itself said of all of them but the text.
