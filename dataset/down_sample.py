@@ -49,7 +49,8 @@ class DownSampledImages:
     With `codecs`, lq is compressed, too, and the sample has the small image before that as `clean`; each image comes
     at each quality of each codec, in training, too. What is compressed for a training patch are the blocks of the
     grid of JPEG that it touches, see `powerqe.dataset.degrade.DegradedImages`: with JPEG it has the pixels of the
-    compressed whole image, but for the chroma at the edges of these blocks; WebP and other codecs code that region anew.
+    compressed whole image, but for the chroma at the edges of these blocks; WebP and other codecs code that
+    region anew.
 
     Args:
         gt: folder or store of clean images.

@@ -153,7 +153,8 @@ def _set_debug(args: Any) -> None:
 
 
 def _module(words: Sequence[str]) -> Command:
-    path = ".".join(word.replace("-", "_") for word in words)
+    *groups, name = (word.replace("-", "_") for word in words)
+    path = ".".join([*("data_pre_process" if group == "data" else group for group in groups), name])
     return importlib.import_module(f"powerqe.commands.{path}")  # type: ignore[return-value]
 
 

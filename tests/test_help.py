@@ -83,9 +83,12 @@ def test_all_are_found() -> None:
 
 
 def test_commands_are_the_modules_of_their_folders() -> None:
-    for folder, listed in ((ROOT / "powerqe/commands", cli.COMMANDS), (ROOT / "powerqe/commands/data", cli.DATA)):
-        modules = {path.stem for path in folder.glob("[a-z]*")} - {"__pycache__"}
-        assert modules == {name.replace("-", "_") for name in listed}
+    for folder, listed in (
+        (ROOT / "powerqe/commands", cli.COMMANDS),
+        (ROOT / "powerqe/commands/data_pre_process", cli.DATA),
+    ):
+        modules = {path.stem for path in folder.glob("[a-z]*.py")}
+        assert modules == {name.replace("-", "_") for name in listed if name != "data"}
 
 
 @pytest.mark.parametrize("name", [*COMMANDS, *SCRIPTS], ids=str)

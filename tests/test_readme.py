@@ -40,7 +40,11 @@ def shortened(command: str) -> str:
 def copy(tmp_path_factory) -> Path:
     """The project without its data, with 900 small pictures as data/div2k/raw, a photo.jpg, holidays/ and clip.mp4."""
     root, copy = Path(__file__).resolve().parents[1], tmp_path_factory.mktemp("readme") / "powerqe"
-    skip = shutil.ignore_patterns(".git", ".venv", "data", "exp", ".*_cache", "__pycache__", "tests", "weights")
+    left_out = {".git", ".venv", "build", "data", "exp", "tests", "weights"}
+
+    def skip(folder: str, names: list[str]) -> set[str]:
+        return (left_out if Path(folder) == root else set()) | {name for name in names if name.endswith("cache__")}
+
     shutil.copytree(root, copy, ignore=skip)
     raw = copy / "data/div2k/raw"
     raw.mkdir(parents=True)

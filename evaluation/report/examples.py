@@ -1,8 +1,8 @@
 """Pictures of a report: crops of the best, the median and the worst image, of all methods side by side.
 
 The enhanced images are those that `powerqe test` saved. The compressed and the original ones are read from the data
-set, which is made again from the options that stand in results.json: that is one way for folders, stores and pictures that
-are compressed on the fly.
+set, which is made again from the options that stand in results.json: that is one way for folders, stores and images
+that are compressed on the fly.
 """
 
 import base64

@@ -1,10 +1,10 @@
 """Modules of a network that see more than a fixed surrounding of a pixel.
 
 Those that look at the whole picture are `powerqe.net.blocks.GlobalMean` and those whose class says
-`sees_whole_picture = True`: their tensors of four dimensions are maps of the picture, and what they return is either such a map, of the size of
-their first input, or the same for every part of the picture. Those that sample the picture at no fixed distance say
-`follows_motion = True`. Who applies or measures a network replaces their forward for a while; the network knows
-nothing of it.
+`sees_whole_picture = True`: their tensors of four dimensions are maps of the picture, and what they return is either
+such a map, of the size of their first input, or the same for every part of the picture. Those that sample the picture
+at no fixed distance say `follows_motion = True`. Who applies or measures a network replaces their forward for a
+while; the network knows nothing of it.
 """
 
 from collections.abc import Callable, Iterator, Sequence

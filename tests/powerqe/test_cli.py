@@ -12,7 +12,7 @@ import pytest
 
 from powerqe import __version__, cli
 from powerqe.commands import export, table
-from powerqe.commands.data import compress_video, convert_video, down_sample
+from powerqe.commands.data_pre_process import compress_video, convert_video, down_sample
 from powerqe.utils.errors import DEBUG, command
 
 WORDS = [*((name,) for name in cli.COMMANDS if name != "data"), *(("data", name) for name in cli.DATA)]

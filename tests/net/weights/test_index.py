@@ -111,9 +111,9 @@ def test_a_path_that_exists_counts_before_a_name(here):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("tiny-on", r"no weights file or name tiny-on \(did you mean 'tiny-on?e?'.*powerqe.net.weights list"),
+        ("tiny-on", r"no weights file or name tiny-on \(did you mean 'tiny-on?e?'.*powerqe weights list"),
         ("tiny-tow.safetensors", r"did you mean 'tiny-two'"),
-        ("nothing-like-it", r"nothing-like-it; python -m net\.weights list"),
+        ("nothing-like-it", "nothing-like-it; powerqe weights list"),
         ("exp/none/ckp-best.pt", r"^no weights file exp/none/ckp-best\.pt$"),
         ("weights/tiny-on.safetensors", r"^no weights file weights/tiny-on\.safetensors$"),
         ("/tiny-one", r"^no weights file /tiny-one$"),
@@ -147,7 +147,7 @@ def test_the_working_folders_weights_count_before_the_shipped(here):
 def test_weights_that_are_not_here_are_not_downloaded_unasked(here, url, command):
     publish(here / "weights", "tiny-one", url).unlink()
     write_index("weights")
-    with pytest.raises(UserError, match=f"tiny-one are not here yet: python -m powerqe.net.weights {command}"):
+    with pytest.raises(UserError, match=f"tiny-one are not here yet: powerqe weights {command}"):
         find("tiny-one")
     with pytest.raises(UserError, match="not here yet"):
         load_weights(build_network(TINY), "tiny-one")
@@ -202,7 +202,7 @@ def test_a_folders_own_readme_is_no_card(here):
 @pytest.mark.parametrize("text", ["[{", '[{"name": "a"}]', "[3]", "3", '{"a": 3}'])
 def test_a_damaged_index_is_refused(tmp_path, text):
     (tmp_path / "index.json").write_text(text)
-    with pytest.raises(UserError, match=rf"{re.escape(str(tmp_path))}/index.json is damaged .*net\.weights index"):
+    with pytest.raises(UserError, match=rf"{re.escape(str(tmp_path))}/index.json is damaged .*powerqe weights index"):
         entries(tmp_path)
 
 

@@ -16,9 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Data set, ratio and method."""
     add_data_arguments(parser)
     parser.add_argument("name", help="data set: a folder of the data folder, for example div2k")
-    parser.add_argument(
-        "ratio", type=positive, help="how many times height and width are reduced, for example 2"
-    )
+    parser.add_argument("ratio", type=positive, help="how many times height and width are reduced, for example 2")
     parser.add_argument(
         "--method",
         choices=METHODS,
