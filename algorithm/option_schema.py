@@ -8,6 +8,7 @@ from typing import Any
 
 import powerqe.algorithm  # noqa: F401 - makes the registries known
 from powerqe.algorithm.option_reference import argument_rows
+from powerqe.utils.options.components import Slot
 from powerqe.utils.options.registry import REGISTRIES
 from powerqe.utils.options.tree import Options
 
@@ -56,29 +57,37 @@ def _for_files(node: Any, components: Schema) -> Any:
         return [_for_files(each, components) for each in node]
     if not isinstance(node, dict):
         return node
-    if ":" in (title := str(node.get("title", ""))):
-        return _reference(title, node, components)
-    kept = {key: value for key, value in node.items() if key != "required" and not _is_title(key, value)}
-    return {key: _for_files(value, components) for key, value in kept.items()}
+    if "slot" in node:
+        slot = node["slot"]
+        return {key: value for key, value in node.items() if key != "slot"} | _slot(slot, components)
+    # Titles are what pydantic makes of the names of fields; an option that is called title has a schema.
+    left_out = {key for key in ("title", "required") if not isinstance(node.get(key), dict)}
+    return {key: _for_files(value, components) for key, value in node.items() if key not in left_out}
 
 
-def _is_title(key: str, value: Any) -> bool:
-    """Whether it is what pydantic makes of the name of a field, which says nothing new."""
-    return key == "title" and isinstance(value, str)
+def _slot(slot: Slot, components: Schema) -> Schema:
+    """A component of any type; in a mapping of named ones the name is the type, too, and null takes one away."""
+    references = {name: _reference(slot, name, components) for name in REGISTRIES[slot.kind].names()}
+    if not slot.named:
+        return {"anyOf": list(references.values())}
+    null = {"type": "null"}
+    named = {name: {"anyOf": [reference, null]} for name, reference in references.items()}
+    return {"type": "object", "properties": named, "additionalProperties": {"anyOf": [*references.values(), null]}}
 
 
-def _reference(title: str, node: Schema, components: Schema) -> Schema:
-    """A reference to a component `kind:NAME`, which is defined when it is first met."""
-    kind, _, name = title.partition(":")
-    meanings = {row.key: row.meaning for row in argument_rows(kind, name)}
-    added = sorted(set(node["properties"]) - {"type", *meanings})  # keys of the place, such as bs_pg of training data
-    place = "+".join([title, *added])
+def _reference(slot: Slot, name: str, components: Schema) -> Schema:
+    """A reference to a component, which is defined when it is first met; as `kind:NAME`, and the keys of its place."""
+    added = [key for key in slot.base.model_fields if key != "type"]  # such as bs_pg of training data
+    place = "+".join([f"{slot.kind}:{name}", *added])
     if place not in components:
-        components[place] = {}  # a network in a network would come back here
-        properties = _for_files(node["properties"], components)
+        components[place] = {}  # it may hold itself
+        model = slot.model(name).model_json_schema()
+        components.update(_for_files(model.pop("$defs", {}), components))
+        meanings = {row.key: row.meaning for row in argument_rows(slot.kind, name)}
+        properties = _for_files(model["properties"], components)
         for key, schema in properties.items():
-            if meanings.get(key) and "description" not in schema:
-                schema["description"] = meanings[key]
+            if meanings.get(key):
+                schema.setdefault("description", meanings[key])
         properties["type"] = {"const": name}
         components[place] = {"type": "object", "properties": properties, "additionalProperties": False}
     return {"$ref": f"#/$defs/{place}"}

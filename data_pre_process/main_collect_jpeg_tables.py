@@ -1,102 +1,12 @@
-"""Collect the quantization tables of JPEG files: data/SOURCE -> data/TARGET, a file of the different ones.
-
-Cameras, programs and services have tables of their own. {type: JPEG, tables: {file: ...}} in the chain of
-ChainedImages compresses with those of such a file.
-"""
-
-import argparse
-import sys
-from collections import Counter
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-
-import numpy as np
+"""`powerqe data collect-jpeg-tables` as a script of the checkout."""
 
 if not __package__:
     import run_from_checkout  # noqa: F401
 
-from powerqe.data_pre_process import driver
-from powerqe.utils.codecs.jpeg_tables import nearest_quality, quant_tables, read_tables
-from powerqe.utils.codecs.table_file import write_table_file
-from powerqe.utils.errors import UserError, command
+from powerqe.cli import script
+from powerqe.utils.launcher import leave
 
-SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif")
-_BASELINE = 255  # the largest step of a baseline file
-
-
-@command
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = driver.parser(
-        "Collect the different quantization tables of the JPEG files in data/SOURCE and below in the JSON file\n"
-        "data/TARGET, the most frequent first, with how many files have them.",
-        ["python main_collect_jpeg_tables.py my_photos jpeg_tables.json"],
-    )
-    driver.add_nworker(parser)
-    parser.add_argument("source", help="folder of JPEG files, inside the data folder, for example my_photos")
-    parser.add_argument("target", help="file to write, inside the data folder, for example jpeg_tables.json")
-    parser.add_argument(
-        "--least",
-        type=driver.positive,
-        default=1,
-        metavar="N",
-        help="leave out tables that fewer than N files have (default: %(default)s)",
-    )
-    parser.add_argument("--libjpeg", action="store_true", help="take tables of libjpeg's quality factors, too, which "
-                        "{quality: ...} makes anyway")  # fmt: skip
-    args = parser.parse_args(argv)
-    target = args.data_root / args.target
-    if target.exists() and not args.force:
-        raise UserError(f"{target} exists already; use --force to overwrite")
-    collect(args.data_root / args.source, target, args)
-
-
-def collect(folder: Path, target: Path, args: argparse.Namespace) -> None:
-    """Write the file of the tables. Bad files hinder no other ones, and are told at the end.
-
-    Raises:
-        UserError: no such folder, no JPEG file in it, or none with tables that are asked for.
-    """
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    if not paths:
-        raise UserError(f"no JPEG file in {folder}; they are called *{' *'.join(SUFFIXES)}")
-    counts, failures = Counter[bytes](), []
-    with driver.stoppable(), ThreadPoolExecutor(args.nworker) as pool:
-        for found in driver.progress(pool.map(_tables_of, paths), args, len(paths)):
-            if isinstance(found, bytes):
-                counts[found] += 1
-            else:
-                failures.append(found)
-    chosen = {steps: count for steps, count in counts.items() if count >= args.least}
-    if not args.libjpeg:
-        chosen = {steps: count for steps, count in chosen.items() if not _is_libjpeg(steps)}
-    if chosen:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_table_file(target, chosen)
-    told = f"{len(counts)} different tables in {len(paths) - len(failures)} of {len(paths)} files, {len(chosen)} taken"
-    if failures:
-        told += f"; left out: {'; '.join(failures[:3])}" + (f"; and {len(failures) - 3} more" * (len(failures) > 3))
-    if not chosen:
-        raise UserError(f"{folder}: {told}; --libjpeg takes those of libjpeg's quality factors, too")
-    driver.report(f"{target}: {told}", args)
-
-
-def _tables_of(path: Path) -> bytes | str:
-    """The steps of a file, see `write_table_file`; or what is wrong with it."""
-    try:
-        tables = read_tables(path)
-    except UserError as error:
-        return str(error)
-    if tables.max() > _BASELINE:
-        return f"{path}: steps above {_BASELINE}, which baseline JPEG does not have"
-    return tables.astype(np.uint8).tobytes()
-
-
-def _is_libjpeg(steps: bytes) -> bool:
-    tables = np.frombuffer(steps, np.uint8).reshape(-1, 8, 8).astype(np.float32)
-    quality, same = nearest_quality(tables)
-    return same and bool((quant_tables(quality, 3)[: len(tables)] == tables).all())
-
+main = script("data", "collect-jpeg-tables")
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

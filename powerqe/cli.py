@@ -45,6 +45,7 @@ DATA = {
     "compress-avif": "compress images with AVIF",
     "combine-im": "gather all qualities of a codec in one folder, for blind training",
     "create-lmdb": "pack a folder of images in an LMDB store",
+    "collect-jpeg-tables": "collect the quantization tables of JPEG files, for training on them",
     "report": "PSNR, SSIM and bits per pixel of compressed images",
     "convert-video": "convert videos to raw sequences, or back",
     "compress-video": "compress raw sequences with HEVC, H.264, AV1 or the HM",

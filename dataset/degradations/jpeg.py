@@ -59,7 +59,7 @@ class VariedJPEG:
         subsampling: of the chroma: one, a list of equally likely ones, or a mapping of them to weights, such as
             {"4:2:0": 0.7, "4:4:4": 0.3}. YAML wants the quotes.
         tables: {file: FILE, share: p}: p of the samples (1) have, instead of a quality factor, one of the tables in
-            a file of main_collect_jpeg_tables.py, all equally likely; their quality is -1.
+            a file of `powerqe data collect-jpeg-tables`, all equally likely; their quality is -1.
         crop: rows and columns that are cut off at the top and at the left afterwards, both drawn from 0 to this.
 
     Raises:

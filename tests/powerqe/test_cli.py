@@ -130,7 +130,9 @@ def test_image_codecs_are_those_of_the_registry() -> None:
             known[codec.name] = (codec.quality, (codec.low, codec.high))
             assert {option for option, _ in codec.options} <= set(CODECS.signature(codec.name))
             assert name == f"compress-{codec.name.lower()}"
-    assert known == {name: (CODECS[name].quality_name, CODECS[name].quality_range) for name in CODECS.names()}
+    ranges = {name: (CODECS[name].quality_name, CODECS[name].quality_range) for name in CODECS.names()}
+    del ranges["VideoFrame"]  # of clips of one frame, for training only
+    assert known == ranges
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")

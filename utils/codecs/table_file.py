@@ -1,4 +1,4 @@
-"""A file of JPEG quantization tables that were found in the world: JSON, written by main_collect_jpeg_tables.py.
+"""A file of JPEG quantization tables that were found in the world: JSON, written by `powerqe data collect-jpeg-tables`.
 
     {"tables": [{"count": 12, "luma": [64 steps], "chroma": [64 steps]}, ...]}
 
@@ -43,13 +43,15 @@ def read_table_file(path: str | os.PathLike[str]) -> list[np.ndarray]:
     try:
         content = json.loads(Path(path).read_bytes())
     except OSError as error:
-        raise UserError(f"cannot read the tables {path}: {error.strerror}; see main_collect_jpeg_tables.py") from None
+        raise UserError(
+            f"cannot read the tables {path}: {error.strerror}; see `powerqe data collect-jpeg-tables`"
+        ) from None
     except ValueError:
-        raise UserError(f"{path}: no JSON file; main_collect_jpeg_tables.py makes files of tables") from None
+        raise UserError(f"{path}: no JSON file; `powerqe data collect-jpeg-tables` makes files of tables") from None
     try:
         return [tables.array() for tables in _File.model_validate(content).tables]
     except ValidationError as error:
-        raise UserError(f"{path}: {explain(error)}; main_collect_jpeg_tables.py makes files of tables") from None
+        raise UserError(f"{path}: {explain(error)}; `powerqe data collect-jpeg-tables` makes files of tables") from None
 
 
 def write_table_file(path: str | os.PathLike[str], counts: Mapping[bytes, int]) -> None:

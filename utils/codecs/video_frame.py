@@ -20,8 +20,8 @@ _LEAST = 66  # pixels; x265 wants two columns of coding tree units of 64
 class VideoFrame:
     """The last of a few frames of a video: an intra picture, then P pictures of the same QP, 8 bit, 4:2:0.
 
-    The encoders and their settings are those of main_compress_video.py. The frames before are the image as it slides
-    into its place. Colors are full-range BT.601 YCbCr; sides are padded as for `HEVC`.
+    The encoders and their settings are those of `powerqe data compress-video`. The frames before are the image as it
+    slides into its place. Colors are full-range BT.601 YCbCr; sides are padded as for `HEVC`.
 
     Args:
         standard: of the video.

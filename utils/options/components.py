@@ -225,12 +225,10 @@ class Slot:
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(self.validate)
 
-    def __get_pydantic_json_schema__(self, _schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """Any entry of the registry with its arguments; by their names, if they are named. `type` is left open."""
-        models = {name: _component_model(self.kind, self.base, name) for name in REGISTRIES[self.kind].names()}
-        schemas = {name: handler(model.__pydantic_core_schema__) for name, model in models.items()}
-        if not self.named:
-            return {"anyOf": list(schemas.values())}
-        nullable = {name: {"anyOf": [schema, {"type": "null"}]} for name, schema in schemas.items()}
-        others = {"anyOf": [*schemas.values(), {"type": "null"}]}
-        return {"type": "object", "properties": nullable, "additionalProperties": others}
+    def __get_pydantic_json_schema__(self, _schema: CoreSchema, _handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """The slot itself, for algorithm/option_schema.py: components may hold others of their own kind."""
+        return {"slot": self}
+
+    def model(self, name: str) -> type[Component]:
+        """What the component `name` is in this slot; raises `UserError` if there is none."""
+        return _component_model(self.kind, self.base, name)

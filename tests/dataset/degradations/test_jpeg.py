@@ -64,5 +64,5 @@ def test_mistakes(tmp_path):
     for nothing in ([], {"4:2:0": 0}):
         with pytest.raises(UserError, match="subsampling"):
             VariedJPEG(quality=30, subsampling=nothing)  # type: ignore[arg-type]
-    with pytest.raises(UserError, match="main_collect_jpeg_tables"):
+    with pytest.raises(UserError, match="collect-jpeg-tables"):
         VariedJPEG(quality=30, tables=OtherTables(file=str(tmp_path / "none.json")))

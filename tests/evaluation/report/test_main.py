@@ -1,4 +1,4 @@
-"""python -m powerqe.evaluation.report: from tests to the files, and what a user can do wrong."""
+"""powerqe report: from tests to the files, and what a user can do wrong."""
 
 import json
 from pathlib import Path
