@@ -71,7 +71,7 @@ def test_needs_a_training_and_a_test(options):
 
 
 def test_needs_a_test(options, trained):
-    with pytest.raises(UserError, match=r"results\.json: run test\.py"):
+    with pytest.raises(UserError, match=r"results\.json: run `powerqe test`"):
         publish(options, "")
 
 

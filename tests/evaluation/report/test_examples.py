@@ -80,7 +80,7 @@ def test_pictures_that_were_not_saved_or_are_gone(tested, pairs):
     found, notes = strips(collect(folders), "some")
     assert [tile.name for tile in found[0].tiles] == ["compressed", "a-c", "original"]
     assert len(notes) == 3
-    assert "no crop of b-c; test.py did not save it (test.if_save_im)" in notes[0]
+    assert "no crop of b-c; `powerqe test` did not save it (test.if_save_im)" in notes[0]
     for file in (pairs / "exp/a-c/test_im_enhanced/some").iterdir():
         file.unlink()
     _, notes = strips(collect(folders), "some")

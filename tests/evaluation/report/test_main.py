@@ -67,7 +67,7 @@ def test_videos_have_their_tables(experiment, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["exp/nothing"], "there is no folder exp/nothing; give folders of experiments that test.py has tested"),
+        (["exp/nothing"], "there is no folder exp/nothing; give folders of experiments that `powerqe test` has tested"),
         (["exp"], "exp has no results.json; give folders"),
         (["exp/a", "-o", "report.pdf"], "-o: report.pdf must end in .html"),
         (["exp/a", "--metric", "LPIPS"], "--metric: no experiment has LPIPS; they have PSNR"),
