@@ -142,7 +142,8 @@ class VideoReader:
         self.converted = None if keep else context.pix_fmt
         self.rate = Fraction(self._stream.average_rate or self._stream.guessed_rate or 25)
         self.color = _BT601 if context.format.is_rgb else _color(context)
-        self.beside = Beside(self._stream.time_base, self._stream.sample_aspect_ratio, None, self.path,
+        aspect = self._stream.sample_aspect_ratio  # unknown: None, of PyAV 19 zero
+        self.beside = Beside(Fraction(self._stream.time_base), Fraction(aspect) if aspect else None, None, self.path,
                              other_streams(self._container))  # fmt: skip
 
     def _pictures(self) -> Iterator[Any]:
@@ -316,8 +317,8 @@ def _options(encoder: str, geometry: Geometry, crf: float | None) -> dict[str, s
 
 def _matrix(picture: Any) -> tuple[int, ...] | None:
     """How players are to turn the frames, as FFmpeg stores it (libavutil/display.h)."""
-    found = next((bytes(data) for data in picture.side_data if data.type.name == "DISPLAYMATRIX"), None)
-    return None if found is None else struct.unpack("=9i", found)
+    found = picture.side_data.get("DISPLAYMATRIX")
+    return None if found is None else struct.unpack("=9i", bytes(found))
 
 
 def _nearest(format: Any) -> tuple[Chroma, Depth]:

@@ -75,8 +75,8 @@ def test_the_qp_is_the_quality(sequence, name):
 
 @pytest.mark.parametrize(("pattern", "peaks"), [("ldp-hm18", [0, 8, 16]), ("ldp-hm16", [0, 4, 8, 12, 16])])
 def test_a_hierarchy_shows_in_bits_and_psnr(sequence, pattern, peaks):
-    path = sequence(count=18)
-    frames, *_ = compress(LibraryCodec("hevc", pattern=pattern), path, 32)
+    path = sequence(count=18, width=128, height=128)
+    frames, *_ = compress(LibraryCodec("hevc", pattern=pattern), path, 26)
     best = [frame for frame in frames if frame.poc in peaks]
     for frame in best[1:]:
         before, after = frames[frame.poc - 1], frames[frame.poc + 1]
@@ -84,7 +84,7 @@ def test_a_hierarchy_shows_in_bits_and_psnr(sequence, pattern, peaks):
         assert frame.qp < min(before.qp, after.qp)
     other = [frame for frame in frames[2:] if frame.poc not in peaks]  # the first after the I picture is special
     assert np.mean([frame.bits for frame in best[1:]]) > 1.1 * np.mean([frame.bits for frame in other])
-    flat, *_ = compress(LibraryCodec("hevc"), path, 32)
+    flat, *_ = compress(LibraryCodec("hevc"), path, 26)
     spread = [np.std([frame.psnr_y for frame in some[1:]]) for some in (frames, flat)]
     assert spread[0] > 2 * spread[1]
 
@@ -164,7 +164,7 @@ def test_parameters_say_all(sequence):
 
 
 def test_the_version_is_that_of_the_stream(sequence):
-    source = YUVReader(sequence())
+    source = YUVReader(sequence(width=128, height=64))  # SVT-AV1 2 takes nothing smaller
     for name, start in {"hevc": "x265 (build ", "h264": "x264 core ", "av1": "svtav1, "}.items():
         version = LibraryCodec(name).compress(source, 1, 37, *(source.path.with_name(part) for part in "ab"))[1]
         assert version.startswith(start)

@@ -112,7 +112,8 @@ def test_times_are_kept_and_made_to_rise(tmp_path, frames):
     with VideoReader(path) as video:
         times = [time * video.beside.time_base * 600 for _, time in video.timed()]
         assert times == [0, 20, 50, 51, 80, 130]
-        assert video.beside[1:3] == beside[1:3]
+        can_turn = hasattr(av.video.stream.VideoStream, "set_display_matrix")  # since PyAV 17
+        assert video.beside[1:3] == (beside.aspect, beside.matrix if can_turn else None)
 
 
 def test_odd_sides_become_444_where_that_is_wanted(tmp_path):
