@@ -3,6 +3,7 @@
 import argparse
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -138,7 +139,9 @@ def _summary(failures: list[str], total: int, unit: str) -> str:
 # --------------------------------------------------------------------------- worker processes
 
 _working = threading.Lock()  # held in a worker while it has a file in the making
-_stop = RawValue("b", 0)  # in a worker: shared with the main process, which says by it that the run is interrupted
+_stop = RawValue("b", 0)  # in a worker: shared with the main process, which sets one of these
+_INTERRUPTED, _BROKEN = 1, 2  # finish, and the main process ends all; leave, for it waits until all have left
+_MOST_ON_WINDOWS = 61  # worker processes that a pool can wait for there
 _PATIENCE = 0.2  # seconds between two looks at it
 
 
@@ -154,13 +157,15 @@ def _pool(nworker: int) -> Iterator[ProcessPoolExecutor]:
         UserError: a worker is gone, which both asking for work and for its result tell.
     """
     stop = RawValue("b", 0)
+    nworker = min(nworker, _MOST_ON_WINDOWS) if sys.platform == "win32" else nworker
     pool = ProcessPoolExecutor(nworker, initializer=_start_worker, initargs=(stop,))
     try:
         yield pool
     except BrokenProcessPool:
+        stop.value = _BROKEN
         raise UserError("a worker process was killed, probably for lack of memory; use a smaller --nworker") from None
     except BaseException:
-        stop.value = 1
+        stop.value = _INTERRUPTED
         raise
     finally:
         pool.shutdown(cancel_futures=True)
@@ -181,10 +186,11 @@ def _watch() -> None:
     assert parent is not None
     while parent.is_alive() and not _stop.value:
         parent.join(_PATIENCE)
-    _stop.value = 1
+    _stop.value = _stop.value or _INTERRUPTED
     if hasattr(signal, "pthread_kill"):  # not on Windows; it wakes the main thread from waiting for a program, too
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
-    parent.join()
+    if _stop.value != _BROKEN:
+        parent.join()
     with _working:
         os._exit(1)
 

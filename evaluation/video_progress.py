@@ -5,7 +5,6 @@ Two working files: `<video>.jsonl` begins with the fingerprint of the test, then
 line says so. Without that line nothing is taken to be finished.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -14,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, NamedTuple
 
-from powerqe.utils.errors import UserError
+from powerqe.utils.file_lock import only_process
 from powerqe.utils.log import logger
 from powerqe.utils.video.yuv import Frame, Geometry
 
@@ -74,8 +73,12 @@ class VideoWork:
 
     def __enter__(self) -> "VideoWork":
         self._lines_path.parent.mkdir(parents=True, exist_ok=True)
+        self._claim = only_process(
+            self._lines_path,
+            f"another process is testing {self._lines_path.stem} ({self._lines_path}); wait for it, or set another name",
+        )
+        self._claim.__enter__()
         self._lines = self._lines_path.open("a+b")
-        self._lock()
         ends = self._read()
         if not self.is_finished:
             if self._saved:
@@ -117,18 +120,7 @@ class VideoWork:
         for file in (self._lines, self._raw):
             if file:
                 file.close()
-
-    def _lock(self) -> None:
-        try:
-            fcntl.flock(self._lines, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._lines.close()
-            raise UserError(
-                f"another process is testing {self._lines_path.stem} ({self._lines_path}); wait for it, or set "
-                "another name"
-            ) from None
-        except OSError:
-            pass  # a file system without locks
+        self._claim.__exit__(kind, error, traceback)
 
     def _read(self) -> list[int]:
         """Take over what is sound; returns where the header and each row end, nothing if all begins anew."""

@@ -1,6 +1,5 @@
 """Downloading a file of known content: whole and right, or not there."""
 
-import fcntl
 import http.client
 import os
 import urllib.error
@@ -13,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from powerqe.utils.errors import UserError
+from powerqe.utils.file_lock import only_process
 from powerqe.utils.files import atomic_path, sha256_of
 from powerqe.utils.log import progress_bar
 
@@ -66,14 +66,9 @@ def _claimed(part: Path, size: int) -> Iterator[Path]:
     """What came so far, for this process alone; removed if that is nothing."""
     with _writing(part, size):
         part.parent.mkdir(parents=True, exist_ok=True)
-        file = part.open("ab")
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"another process is downloading {part}; wait for it") from None
-        except OSError:
-            pass  # a file system without locks
+    with only_process(part, f"another process is downloading {part}; wait for it"):
+        with _writing(part, size):
+            part.touch()
         try:
             yield part
         finally:

@@ -86,7 +86,14 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
 
 
 def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+    """Put a file or a folder on the disk. Windows opens no folder, and syncs only what it has opened for writing."""
+    is_folder = path.is_dir()
+    try:
+        descriptor = os.open(path, os.O_RDWR if os.name == "nt" and not is_folder else os.O_RDONLY)
+    except PermissionError:
+        if is_folder:
+            return
+        raise
     try:
         os.fsync(descriptor)
     finally:

@@ -1,7 +1,8 @@
 """Published weights by name: `weights/index.json`, which is read out of the cards beside it.
 
-There are two folders `weights/`: that of the working folder, into which `powerqe publish` writes, and that
-of PowerQE's own checkout. An installed package has no weights with it; it finds those of the folder in which it runs.
+They are looked for in the weights/ that come with PowerQE (a wheel has those that enhance.py chooses by itself), in the
+folder of downloads (`powerqe.utils.places.weights_store`), and in weights/ of the working folder, into which
+`powerqe publish` writes.
 """
 
 import json
@@ -17,10 +18,10 @@ from powerqe.utils.errors import UserError
 from powerqe.utils.files import atomic_path, sha256_of
 from powerqe.utils.options.components import explain
 from powerqe.utils.options.registry import nearest
+from powerqe.utils.places import WEIGHTS, weights_store
 
 FILE = "index.json"
 _SUFFIX = ".safetensors"
-_SHIPPED = Path(__file__).resolve().parents[2] / "weights"
 
 
 class Known(NamedTuple):
@@ -34,7 +35,7 @@ def entries(folder: str | os.PathLike[str] | None = None) -> tuple[Entry, ...]:
     """All published weights, by name.
 
     Args:
-        folder: where index.json is; None: `weights/` of the working folder and of PowerQE.
+        folder: where index.json is; None: all of the above.
 
     Raises:
         UserError: an index that is damaged.
@@ -44,8 +45,12 @@ def entries(folder: str | os.PathLike[str] | None = None) -> tuple[Entry, ...]:
 
 def known_weights(folder: str | os.PathLike[str] | None = None) -> dict[str, Known]:
     """Name -> entry and path, sorted by name. Of one name the working folder's counts. Raises as `entries`."""
-    folders = [_SHIPPED, Path("weights")] if folder is None else [Path(folder)]
-    known = {entry.name: Known(entry, place / entry.file) for place in folders for entry in _read(place / FILE)}
+    folders = [WEIGHTS, weights_store(), Path("weights")] if folder is None else [Path(folder)]
+    known = {
+        entry.name: Known(entry, _path(entry.file, place, folders))
+        for place in folders
+        for entry in _read(place / FILE)
+    }
     return dict(sorted(known.items()))
 
 
@@ -69,7 +74,7 @@ def find(name_or_path: str | os.PathLike[str], folder: str | os.PathLike[str] | 
     Nothing is downloaded.
 
     Args:
-        folder: where index.json is; None: `weights/` of the working folder and of PowerQE.
+        folder: where index.json is; None: all of the above.
 
     Raises:
         UserError: no such file or name, with the nearest names; or the named weights have to be fetched first; or the
@@ -122,6 +127,13 @@ def _value_text(value: Any) -> str:
     if isinstance(value, list) and value:
         return "[\n   " + ",\n   ".join(json.dumps(part, ensure_ascii=False) for part in value) + "\n  ]"
     return json.dumps(value, ensure_ascii=False)
+
+
+def _path(file: str, place: Path, folders: list[Path]) -> Path:
+    """Where a file is: beside its index, or in another of the folders. If in none, where it would be."""
+    there = (folder / file for folder in (place, *folders) if (folder / file).is_file())
+    is_ours = place == WEIGHTS and len(folders) > 1
+    return next(there, (weights_store() if is_ours else place) / file)
 
 
 def _read(path: Path) -> list[Entry]:

@@ -5,9 +5,7 @@ import os
 from pathlib import Path
 
 from powerqe.arguments.types import positive
-
-_REPOSITORY = Path(__file__).resolve().parents[2]
-DATA_ROOT = _REPOSITORY / "data" if (_REPOSITORY / "data_pre_process").is_dir() else Path("data")
+from powerqe.utils.places import data_root
 
 
 def add_data_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +21,7 @@ def add_data_root(parser: argparse.ArgumentParser) -> None:
         "--data-root",
         type=Path,
         metavar="FOLDER",
-        default=DATA_ROOT,
+        default=data_root(),
         help="folder of all data sets (default: data/ of the checkout, or data/ here)",
     )
 

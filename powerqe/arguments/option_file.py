@@ -14,7 +14,7 @@ def add_option_file(parser: argparse.ArgumentParser) -> None:
         "--opt",
         required=True,
         metavar="FILE",
-        help="option file, for example opts/arcnn.yml; docs/options.md explains it",
+        help="option file, for example opts/arcnn.yml, or the name of one of them, arcnn; docs/options.md explains it",
     )
     parser.add_argument(
         "--case",

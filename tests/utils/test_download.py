@@ -1,6 +1,5 @@
 """utils/download.py against a real server on this machine that can break off, lie, and refuse."""
 
-import fcntl
 import hashlib
 import os
 import socket
@@ -17,6 +16,7 @@ import pytest
 from powerqe.utils import download as module
 from powerqe.utils.download import download
 from powerqe.utils.errors import UserError
+from powerqe.utils.file_lock import only_process
 from powerqe.utils.files import sha256_of
 
 CONTENT = bytes(range(256)) * 1000
@@ -256,8 +256,7 @@ def test_no_folder_can_be_made(server, tmp_path):
 
 def test_two_at_once(server, tmp_path):
     part = tmp_path / f".file.bin.{SHA256[:12]}.part"
-    with part.open("ab") as other:
-        fcntl.flock(other, fcntl.LOCK_EX)
+    with only_process(part, ""):
         refused(server, tmp_path / "file.bin", "another process is downloading")
     assert server.asked == []
 

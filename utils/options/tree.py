@@ -5,7 +5,6 @@ it changes (against another case where it says `like: NAME`). Everything is vali
 utils/options/components.py) before anything is built.
 """
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,7 +19,6 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from yaml.composer import ComposerError
 
 import powerqe.utils.metrics.protocols  # noqa: F401 - makes its registry known
 from powerqe.utils.errors import UserError
@@ -34,6 +32,7 @@ from powerqe.utils.options.components import (
     shown,
     validate_component,
 )
+from powerqe.utils.options.option_file import StrictLoader, find_option_file, read_option_file
 from powerqe.utils.options.registry import nearest
 
 
@@ -297,15 +296,15 @@ def load_options(path: str | Path, case: str | None = None, overrides: list[str]
     """Read one case of an option file.
 
     Args:
-        path: the YAML file.
+        path: the YAML file, or the name of one of PowerQE's own, such as arcnn.
         case: its case; may be left out when the file has only one.
         overrides: `a.b=value` each, the value in YAML.
 
     Raises:
         UserError: naming file, case, key path, what was found and what is allowed.
     """
-    path = Path(path)
-    file = _read_yaml(path)
+    path = find_option_file(path)
+    file = read_option_file(path)
     cases = file["cases"]
     if case is None:
         if len(cases) != 1:
@@ -348,61 +347,12 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any], name: str = "") -
     return merged
 
 
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses a key written twice and knows true / false only under these names."""
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        node = super().compose_mapping_node(anchor)
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise ComposerError(None, None, f"key {key!r} stands twice", node.start_mark)
-        return node
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile("^(true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        near = nearest(path.name, [p.name for p in path.parent.glob("*.y*ml")])
-        raise UserError(f"no option file {path}{near}; give one with --opt")
-    try:
-        file = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(file, dict) or set(file) != {"defaults", "cases"}:
-        found = list(file) if isinstance(file, dict) else type(file).__name__
-        raise UserError(f"{path}: found {found} at the top, expected the keys defaults and cases")
-    _check_mappings(path, file)
-    return file
-
-
-def _check_mappings(path: Path, file: dict[str, Any]) -> None:
-    """The parts that are merged before anything is validated must be mappings, and cases have names."""
-    if not isinstance(file["cases"], dict) or not file["cases"]:
-        raise UserError(f"{path}: cases: found {shown(file['cases'])}, expected a mapping with at least one case")
-    for name, changes in file["cases"].items():
-        if not isinstance(name, str):
-            raise UserError(f"{path}: cases: found the name {shown(name)}, expected text; put it in quotes")
-        if not isinstance(changes, dict | None):
-            raise UserError(f"{path}, case {name}: found {shown(changes)}, expected a mapping of what it changes")
-    if not isinstance(file["defaults"], dict | None):
-        raise UserError(f"{path}: defaults: found {shown(file['defaults'])}, expected a mapping with all options")
-
-
 def _parse_override(text: str) -> dict[str, Any]:
     keys, equals, value = text.partition("=")
     if not equals or not all(keys.split(".")):
         raise UserError(f"--set {text}: expected key.path=value")
     try:
-        tree = yaml.load(value, _Loader)
+        tree = yaml.load(value, StrictLoader)
     except yaml.YAMLError as error:
         raise UserError(f"--set {text}: the value is no valid YAML: {' '.join(str(error).split())}") from None
     for key in reversed(keys.split(".")):

@@ -1,0 +1,81 @@
+"""Option files as they stand on the disk: found by path or name, read as YAML, with the two keys they must have."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from yaml.composer import ComposerError
+
+from powerqe.utils.errors import UserError
+from powerqe.utils.options.components import shown
+from powerqe.utils.options.registry import nearest
+from powerqe.utils.places import OPTS
+
+
+class StrictLoader(yaml.SafeLoader):
+    """SafeLoader that refuses a key written twice and knows true / false only under these names."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise ComposerError(None, None, f"key {key!r} stands twice", node.start_mark)
+        return node
+
+
+StrictLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile("^(true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+
+
+def find_option_file(name: str | Path) -> Path:
+    """The file that is there, or PowerQE's own of this name (arcnn, arcnn.yml, opts/arcnn.yml).
+
+    Raises:
+        UserError: there is neither, with the nearest name.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    may_be_ours = path.suffix in ("", ".yml") and path.parent in (Path(), Path("opts"))
+    if may_be_ours and (own := OPTS / f"{path.stem}.yml").is_file():
+        return own
+    known = [*path.parent.glob("*.y*ml"), *(OPTS.glob("*.yml") if may_be_ours else ())]
+    near = nearest(path.name, [file.name if path.suffix else file.stem for file in known])
+    raise UserError(f"no option file {path}{near}; give one with --opt")
+
+
+def read_option_file(path: Path) -> dict[str, Any]:
+    """Its keys `defaults`, a mapping or None, and `cases`, mappings or None by name.
+
+    Raises:
+        UserError: it is no such file.
+    """
+    try:
+        file = yaml.load(path.read_text(encoding="utf-8"), StrictLoader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(file, dict) or set(file) != {"defaults", "cases"}:
+        found = list(file) if isinstance(file, dict) else type(file).__name__
+        raise UserError(f"{path}: found {found} at the top, expected the keys defaults and cases")
+    _check_mappings(path, file)
+    return file
+
+
+def _check_mappings(path: Path, file: dict[str, Any]) -> None:
+    """The parts that are merged before anything is validated must be mappings, and cases have names."""
+    if not isinstance(file["cases"], dict) or not file["cases"]:
+        raise UserError(f"{path}: cases: found {shown(file['cases'])}, expected a mapping with at least one case")
+    for name, changes in file["cases"].items():
+        if not isinstance(name, str):
+            raise UserError(f"{path}: cases: found the name {shown(name)}, expected text; put it in quotes")
+        if not isinstance(changes, dict | None):
+            raise UserError(f"{path}, case {name}: found {shown(changes)}, expected a mapping of what it changes")
+    if not isinstance(file["defaults"], dict | None):
+        raise UserError(f"{path}: defaults: found {shown(file['defaults'])}, expected a mapping with all options")

@@ -1,0 +1,43 @@
+"""Where PowerQE's own files are, and where it puts what it downloads.
+
+In a checkout opts/ and weights/ stand beside this folder, in an installed package they are inside `powerqe`, and so
+beside this folder, too.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+HOME = Path(__file__).resolve().parents[1]
+"""The checkout, or the installed package."""
+IS_CHECKOUT = (HOME / "setup.py").is_file()
+OPTS = HOME / "opts"
+WEIGHTS = HOME / "weights"
+WEIGHTS_VARIABLE = "POWERQE_WEIGHTS"
+"""Environment variable: a folder with weights, into which fetch puts them."""
+
+
+def data_root() -> Path:
+    """The folder of all data sets: data/ of the checkout, or of the working folder."""
+    return HOME / "data" if IS_CHECKOUT else Path("data")
+
+
+def weights_store() -> Path:
+    """Where downloaded weights go: `POWERQE_WEIGHTS`, else weights/ of the checkout, else the user's cache."""
+    if named := os.environ.get(WEIGHTS_VARIABLE):
+        return Path(named)
+    return WEIGHTS if IS_CHECKOUT else user_cache() / "weights"
+
+
+def user_cache() -> Path:
+    """PowerQE's folder in the user's cache, which may not exist yet.
+
+    By the custom of the system: %LOCALAPPDATA%, ~/Library/Caches, $XDG_CACHE_HOME or ~/.cache.
+    """
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "powerqe"
