@@ -1,4 +1,4 @@
-"""All metadata is in pyproject.toml; what is here compiles the operators, as far as the machine allows.
+"""All metadata is in pyproject.toml; here is what goes into a wheel, and what compiles the operators, if they can be.
 
 PyTorch has to be there already, and visible to the build: pip install --no-build-isolation -e .
 """
@@ -13,6 +13,16 @@ from setuptools.command.build_ext import build_ext
 OPERATORS = "powerqe.net.ops.dcn"
 ROOMS = ["algorithm", "data_pre_process", "dataset", "evaluation", "inference", "net", "utils"]
 """Folders of the checkout that are packages of powerqe."""
+WEIGHTS = Path(__file__).parent.joinpath("weights/in_wheel.txt").read_text(encoding="utf-8").split()
+"""Those that `powerqe enhance` chooses by itself (inference/packaged.py); others are fetched."""
+DATA = {
+    "powerqe": ["py.typed"],
+    "powerqe.evaluation.report": ["style.css", "page.js"],
+    "powerqe.net.ops.dcn": ["build.sh", "src/*"],
+    "powerqe.opts": ["*.yml"],
+    "powerqe.weights": ["index.json", "in_wheel.txt", *(f"{name}.*" for name in WEIGHTS)],
+}
+"""Files of packages beside their modules."""
 
 
 def _load_build() -> ModuleType:
@@ -46,8 +56,11 @@ setup(
     packages=[
         *find_packages(include=["powerqe*"]),
         *(f"powerqe.{name}" for name in find_packages(include=[f"{room}*" for room in ROOMS])),
+        "powerqe.opts",
+        "powerqe.weights",
     ],
-    package_dir={"powerqe": "powerqe"} | {f"powerqe.{room}": room for room in ROOMS},
+    package_dir={"powerqe": "powerqe"} | {f"powerqe.{folder}": folder for folder in (*ROOMS, "opts", "weights")},
+    package_data=DATA,
     ext_modules=[Extension(f"{OPERATORS}.{library.name}", sources=[], optional=True) for library in BUILD.LIBRARIES],
     cmdclass={"build_ext": BuildOperators},
 )

@@ -15,8 +15,8 @@ from powerqe.utils.errors import UserError
 PEAKS = "peaks"
 """What the class of a network says (`window`) that sees the frames of peak quality around a frame."""
 _VIDEO = "video"
-_TASKS = {"JPEG": "jpeg", "MPO": "jpeg", "WEBP": "webp", "AVIF": "avif", "HEVC": "hevc", "BPG": "bpg"}
-"""What damaged a picture of this format."""
+TASKS = {"JPEG": "jpeg", "MPO": "jpeg", "WEBP": "webp", "AVIF": "avif", "HEVC": "hevc", "BPG": "bpg"}
+"""By the format of a file: what damaged its image."""
 _NEAR = 2
 """Quality factors by which a picture may differ from those that a network was trained for."""
 
@@ -47,7 +47,7 @@ def choose(wish: Wish, entries: Iterable[Entry] | None = None) -> tuple[Entry, s
     """
     entries = _known() if entries is None else entries
     usable = [entry for entry in entries if _is_usable(entry, wish)]
-    task = _TASKS.get(wish.format, "")
+    task = TASKS.get(wish.format, "")
     remark = ""
     if not any(entry.task == task for entry in usable):
         what = f"a {wish.format} file" if wish.format else "such a picture"
