@@ -82,6 +82,17 @@ def test_a_wheel_is_small_and_has_what_it_should(wheel, root):
     assert options | modules | {"powerqe/py.typed", "powerqe/net/ops/dcn/src/operators.cpp"} <= names
 
 
+@pytest.mark.skipif(os.name == "nt", reason="the stand-in of a compiler is a shell script")
+def test_a_compiler_makes_the_operator_a_part_of_it(root, tmp_path):
+    compiler = tmp_path / "c++"
+    compiler.write_text('#!/bin/sh\nwhile [ $# -gt 1 ]; do [ "$1" = -o ] && echo made > "$2"; shift; done\n')
+    compiler.chmod(0o755)
+    folders = ["--build-lib", str(tmp_path / "made"), "--build-temp", str(tmp_path / "objects")]
+    _call([sys.executable, "setup.py", "-q", "build_ext", *folders], root, CXX=str(compiler), POWERQE_DCN_BUILD="cpu")
+    (made,) = (tmp_path / "made").rglob("*.so")
+    assert made.relative_to(tmp_path / "made").as_posix() == "powerqe/net/ops/dcn/powerqe_dcn_cpu.so"
+
+
 def test_only_powerqe_is_installed(installed):
     found = {path.name for path in installed.iterdir() if path.name != "__pycache__"}
     assert found == {"powerqe", f"powerqe-{__version__}.dist-info", "dependencies.pth"}

@@ -38,14 +38,14 @@ def is_out_of_memory(error: RuntimeError) -> bool:
 
 
 def _of_machine(file: Path) -> int:
-    lines = file.read_text().splitlines() if file.is_file() else []
+    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
     return next((1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), 0)
 
 
 def _of_container(folder: Path) -> int:
     """Of the second kind of control groups, which a container sees as its own; 0 if it has no bound."""
     files = [folder / name for name in ("memory.max", "memory.current")]
-    texts = [file.read_text().strip() if file.is_file() else "max" for file in files]
+    texts = [file.read_text(encoding="utf-8").strip() if file.is_file() else "max" for file in files]
     if not all(text.isdecimal() for text in texts):
         return 0
     return max(int(texts[0]) - int(texts[1]), 64 << 20)
