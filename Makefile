@@ -5,6 +5,10 @@ VENV ?= .venv
 PORT ?= 29517
 # Processes that run the tests.
 JOBS ?= 2
+# The oldest and the newest Python of pyproject.toml, and which tests `make test-matrix` runs with them.
+OLDEST ?= python3.10
+NEWEST ?= python3.13
+TESTS ?= tests
 
 PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.powerqe-installed
@@ -15,10 +19,10 @@ ROOMS := algorithm data_pre_process dataset evaluation inference net utils
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install test lint format quickstart clean distclean
+.PHONY: help install test test-matrix _test lint format quickstart clean distclean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## create .venv, install PowerQE and its requirements there, compile its operators
 	-@$(PY) $(DCN)/build.py
@@ -26,6 +30,13 @@ install: $(INSTALLED) ## create .venv, install PowerQE and its requirements ther
 test: lint ## lint, compile, then run all tests
 	$(PY) $(DCN)/build.py
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist worksteal
+
+test-matrix: ## run all tests with the oldest and with the newest Python and dependencies; before a release
+	PIP_CONSTRAINT=$(abspath tests/oldest.txt) $(MAKE) _test VENV=build/matrix/oldest PYTHON=$(OLDEST)
+	$(MAKE) _test VENV=build/matrix/newest PYTHON=$(NEWEST)
+
+_test: install
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist worksteal $(TESTS)
 
 lint: $(INSTALLED) ## check style and types
 	$(VENV)/bin/ruff check

@@ -73,10 +73,9 @@ class VideoWork:
 
     def __enter__(self) -> "VideoWork":
         self._lines_path.parent.mkdir(parents=True, exist_ok=True)
-        self._claim = only_process(
-            self._lines_path,
-            f"another process is testing {self._lines_path.stem} ({self._lines_path}); wait for it, or set another name",
-        )
+        path = self._lines_path
+        busy = f"another process is testing {path.stem} ({path}); wait for it, or set another name"
+        self._claim = only_process(path, busy)
         self._claim.__enter__()
         self._lines = self._lines_path.open("a+b")
         ends = self._read()

@@ -1,4 +1,4 @@
-"""Nothing of ours needs POSIX: all is imported, and images are enhanced, trained on and tested, without what Windows lacks.
+"""Nothing of ours needs POSIX: all is imported, and enhance, train and test run, without what Windows lacks.
 
 This shows what our code asks for, not that PyTorch and the others work there.
 """
@@ -29,7 +29,8 @@ builtins.__import__ = imported
 for module, names in {
     os: "fork forkpty getuid geteuid getgid getpgid killpg setsid sysconf uname sched_getaffinity getloadavg fchmod "
         "mkfifo O_DIRECTORY chown posix_fadvise posix_fallocate",
-    signal: "SIGHUP SIGKILL SIGQUIT SIGUSR1 SIGUSR2 SIGALRM SIGPIPE SIGCHLD alarm setitimer pthread_kill pthread_sigmask",
+    signal: "SIGHUP SIGKILL SIGQUIT SIGUSR1 SIGUSR2 SIGALRM SIGPIPE SIGCHLD alarm setitimer pthread_kill "
+        "pthread_sigmask",
 }.items():
     for name in names.split():
         delattr(module, name)
@@ -54,7 +55,8 @@ walked = (each.name for room in rooms for each in pkgutil.walk_packages(room.__p
 ours = [name for name in walked if not name.rpartition(".")[2].startswith(("__main__", "powerqe_dcn_"))]
 for name in ours:
     importlib.import_module(name)
-for words in (["enhance", "photo.jpg", "--device", "cpu"], ["train", "--opt", sys.argv[1]], ["test", "--opt", sys.argv[1]]):
+opt = sys.argv[1]
+for words in (["enhance", "photo.jpg", "--device", "cpu"], ["train", "--opt", opt], ["test", "--opt", opt]):
     assert cli.main(words) == 0, words
 print(len(ours))
 """

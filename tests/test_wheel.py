@@ -1,4 +1,4 @@
-"""The wheel as a user has it: built from the source distribution, in an environment of its own, far from the checkout."""
+"""The wheel as a user has it: built from the source distribution, installed alone, used far from the checkout."""
 
 import json
 import os

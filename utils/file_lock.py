@@ -11,7 +11,7 @@ from powerqe.utils.errors import UserError
 
 @contextmanager
 def only_process(path: Path, busy: str) -> Iterator[None]:
-    """Inside the block no other process is in such a block of the same path; both may be on a file system without locks.
+    """Inside the block no other process is in such a block of the same path, unless the file system has no locks.
 
     The lock is a hidden file beside `path`, which is gone afterwards.
 

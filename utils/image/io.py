@@ -28,7 +28,8 @@ _JPEG_SIGNATURE = b"\xff\xd8\xff"
 # A marker inside the entropy-coded data: 0xFF not followed by a stuffed 0 or a restart marker.
 _JPEG_MARKER = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]")
 
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what it would say is said by a UserError
+_set_level = cv2.utils.logging.setLogLevel if hasattr(cv2.utils, "logging") else cv2.setLogLevel  # OpenCV 5, 4
+_set_level(0)  # silent: what it would say is said by a UserError
 
 
 def use_one_thread() -> None:
