@@ -68,7 +68,10 @@ def compress_with_tables(
 
 
 def _encoded(stored: np.ndarray, image: np.ndarray, options: list[int]) -> np.ndarray:
-    done, data = cv2.imencode(".jpg", stored, options)
+    try:
+        done, data = cv2.imencode(".jpg", stored, options)
+    except cv2.error:  # OpenCV 4 raises
+        done, data = False, None
     if not done:
         raise too_large("JPEG", image, "65500 pixels are the most in each direction")
     return np.asarray(data)
