@@ -13,7 +13,7 @@ from powerqe.algorithm.losses import Loss, Losses, WeightedLosses
 from powerqe.algorithm.phase import Phase, Setting
 from powerqe.algorithm.registries import ALGORITHMS
 from powerqe.dataset.loader import Batch
-from powerqe.utils.options.components import Slot, build
+from powerqe.utils.options.components import Slot, create
 
 
 @ALGORITHMS.register()
@@ -57,7 +57,7 @@ class RelativisticGAN:
         warmup_scheduler: Annotated[Any, Slot("scheduler")] = {"type": "none"},  # noqa: B006
         scheduler: Annotated[Any, Slot("scheduler")] = {"type": "none"},  # noqa: B006
     ) -> None:
-        self._network, self._judge = network, build(discriminator)
+        self._network, self._judge = network, create("network", discriminator)
         self.networks = {"net": network, "discriminator": self._judge}
         prepared, both_logits = setting.prepare(network), setting.prepare(_BothLogits(self._judge))
         self._prepared, self._both_logits = prepared, both_logits
@@ -66,11 +66,14 @@ class RelativisticGAN:
         self._adversarial_weight, self._niter_warmup = adversarial_weight, niter_warmup
         self._judge_fits = False
         self.optimizers = {
-            "warmup": build(warmup_optimizer, network.parameters()),
-            "net": build(optimizer, network.parameters()),
-            "discriminator": build(discriminator_optimizer, self._judge.parameters()),
+            "warmup": create("optimizer", warmup_optimizer, network.parameters()),
+            "net": create("optimizer", optimizer, network.parameters()),
+            "discriminator": create("optimizer", discriminator_optimizer, self._judge.parameters()),
         }
-        warmup, rest = build(warmup_scheduler, niter_warmup), build(scheduler, setting.niter - niter_warmup)
+        warmup, rest = (
+            create("scheduler", warmup_scheduler, niter_warmup),
+            create("scheduler", scheduler, setting.niter - niter_warmup),
+        )
 
         def after_warmup(step: int) -> float:
             return rest(step - niter_warmup)

@@ -9,7 +9,7 @@ from pydantic import Field, PositiveFloat
 from torch import Tensor, nn
 
 from powerqe.algorithm.registries import LOSSES
-from powerqe.utils.options.components import Component, Slot, build
+from powerqe.utils.options.components import Component, Slot, build, validate_components
 
 
 class LossOptions(Component):
@@ -33,13 +33,17 @@ class WeightedLosses(nn.Module):
     """Sum of weight x loss.
 
     Args:
-        losses: name -> validated `LossOptions`.
+        losses: name -> `LossOptions`, or what they are validated from, such as `{"L1": {"weight": 2}}`.
+
+    Raises:
+        UserError: no such loss, or an argument that it does not take.
     """
 
-    def __init__(self, losses: Mapping[str, LossOptions]) -> None:
+    def __init__(self, losses: Mapping[str, Any]) -> None:
         super().__init__()
-        self.weights = {name: options.weight for name, options in losses.items()}
-        self.losses = nn.ModuleDict({name: build(options) for name, options in losses.items()})
+        found: dict[str, LossOptions] = validate_components("loss", losses, LossOptions)
+        self.weights = {name: options.weight for name, options in found.items()}
+        self.losses = nn.ModuleDict({name: build(options) for name, options in found.items()})
 
     def forward(self, result: Tensor, target: Tensor) -> Loss:
         """Compare two (N, C, H, W) tensors in [0, 1], in float32 whatever the network's precision."""

@@ -11,7 +11,7 @@ from powerqe.algorithm.registries import ALGORITHMS
 from powerqe.dataset.loader import Batch
 from powerqe.net.mfqe import MFQE
 from powerqe.utils.errors import UserError
-from powerqe.utils.options.components import Slot, build
+from powerqe.utils.options.components import Slot, create
 
 _MINOR = 0.01
 
@@ -46,8 +46,8 @@ class MotionCompensated:
         self._network = setting.prepare(network)
         self._losses = WeightedLosses(loss).to(setting.device)
         self._end_of_motion = round(motion_share * setting.niter)
-        self.optimizers = {name: build(optimizer, network.parameters()) for name in ("motion", "quality")}
-        schedule = build(scheduler, setting.niter)
+        self.optimizers = {name: create("optimizer", optimizer, network.parameters()) for name in ("motion", "quality")}
+        schedule = create("scheduler", scheduler, setting.niter)
         steps = {"motion": self.motion_step, "quality": self.quality_step}
         self._phases = {
             name: Phase(name, self._network, step, self.optimizers[name], schedule) for name, step in steps.items()

@@ -11,7 +11,7 @@ from powerqe.algorithm.phase import Phase, Setting
 from powerqe.algorithm.registries import ALGORITHMS
 from powerqe.dataset.loader import Batch
 from powerqe.utils.errors import UserError
-from powerqe.utils.options.components import Slot, build
+from powerqe.utils.options.components import Slot, create
 
 _EXIT_WEIGHTS = {  # QF or QP -> five exits
     **dict.fromkeys((50, 22), (2, 1, 1, 0.5, 0.5)),
@@ -53,8 +53,8 @@ class MultiExit:
         self._losses = WeightedLosses(loss).to(setting.device)
         self._qualities = torch.tensor(list(exit_weights), device=setting.device)
         self._weights = torch.tensor(list(exit_weights.values()), device=setting.device)
-        self.optimizers = {"net": build(optimizer, network.parameters())}
-        schedule = build(scheduler, setting.niter)
+        self.optimizers = {"net": create("optimizer", optimizer, network.parameters())}
+        schedule = create("scheduler", scheduler, setting.niter)
         self._phase = Phase("net", self._network, self.training_step, self.optimizers["net"], schedule)
 
     def phases(self, step: int) -> list[Phase]:

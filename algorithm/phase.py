@@ -22,6 +22,12 @@ class Setting(NamedTuple):
     prepare: Callable[[nn.Module], nn.Module]
     """Moves a network to this rank's device and returns what to call for its forward pass (DDP, compiled)."""
 
+    @classmethod
+    def single(cls, niter: int, device: torch.device | str = "cpu") -> "Setting":
+        """Of a training in one process, in its plainest form; without `Trainer`, too (docs/api.md)."""
+        place = torch.device(device)
+        return cls(niter, place, lambda network: network.to(place))
+
 
 @dataclass(frozen=True)
 class Phase:

@@ -9,7 +9,7 @@ from powerqe.algorithm.phase import Phase, Setting
 from powerqe.algorithm.registries import ALGORITHMS
 from powerqe.dataset.loader import Batch
 from powerqe.inference.forward import Forward, picture
-from powerqe.utils.options.components import Slot, build
+from powerqe.utils.options.components import Slot, create
 
 
 @ALGORITHMS.register()
@@ -30,8 +30,8 @@ class Regression:
         prepared = setting.prepare(network)
         self._forward = Forward(network, prepared)
         self._losses = WeightedLosses(loss).to(setting.device)
-        self.optimizers = {"net": build(optimizer, network.parameters())}
-        schedule = build(scheduler, setting.niter)
+        self.optimizers = {"net": create("optimizer", optimizer, network.parameters())}
+        schedule = create("scheduler", scheduler, setting.niter)
         self._phase = Phase("net", prepared, self.training_step, self.optimizers["net"], schedule)
 
     def phases(self, step: int) -> list[Phase]:

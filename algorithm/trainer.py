@@ -108,7 +108,7 @@ class Trainer:
                 elif self.step % self._train.inter_val == 0 or self.step == end:
                     self._save(is_best=self._validation())
                 self._progress.add_pause(time.perf_counter() - started)
-        self._say_goodbye()
+        self._log_end()
 
     def dry_run(self) -> None:
         """Two training steps and one validation image; nothing is written."""
@@ -158,14 +158,14 @@ class Trainer:
         suspects = [total_value] if self._scaler.is_enabled() else [total_value, norm_value]
         bad, self._stop = self._ranks.any(not all(map(math.isfinite, suspects)), self._signals.received)
         if bad:
-            self._refuse(phase, total_value, norm_value, micro)
+            self._skip_or_stop(phase, total_value, norm_value, micro)
         else:
             if self._train.clip_grad:
                 clip_grads_with_norm_(parameters, self._train.clip_grad, norm)
             self._scaler.step(phase.optimizer)
         phase.optimizer.zero_grad()
 
-    def _refuse(self, phase: Phase, total: float, norm: float, micro: list[Batch]) -> None:
+    def _skip_or_stop(self, phase: Phase, total: float, norm: float, micro: list[Batch]) -> None:
         names = ", ".join(name for batch in micro for name in batch["name"])
         message = (
             f"iteration {self.step + 1}, {phase.name}: loss {total:.6g}, gradient norm {norm:.6g} "
@@ -351,7 +351,7 @@ class Trainer:
             f"iterations {self.step} to {self._train.niter}, one epoch is {steps:.4g} iterations"
         )
 
-    def _say_goodbye(self) -> None:
+    def _log_end(self) -> None:
         if self._signals.received or self._stop:
             logger.info(f"stopped by a signal at iter {self.step}; go on with --resume auto")
         else:

@@ -16,7 +16,7 @@ from powerqe.inference.forward import picture
 from powerqe.net import load_weights
 from powerqe.net.cisr_psi import CISRPSI
 from powerqe.utils.errors import UserError
-from powerqe.utils.options.components import Slot, build
+from powerqe.utils.options.components import Slot, create
 
 _ENLARGED = "enlarged"
 """Key of a batch under which one recursion leaves its result for the next."""
@@ -61,8 +61,8 @@ class Unfolding:
         self._network, self._prepared = network, setting.prepare(network)
         self._losses = WeightedLosses(loss).to(setting.device)
         self._niter, self._original = setting.niter, original
-        self.optimizers = {"net": build(optimizer, network.parameters())}
-        self._schedule = build(scheduler, setting.niter)
+        self.optimizers = {"net": create("optimizer", optimizer, network.parameters())}
+        self._schedule = create("scheduler", scheduler, setting.niter)
         weights = _recursion_weights(network.recursions)
         self._weights = dict(enumerate(weights)) if original else {t: w for t, w in enumerate(weights) if w}
         """Of the recursions (0 is the first) that learn."""

@@ -19,7 +19,7 @@ from powerqe.dataset.videos import Color, RawFormat, RawVideos, Videos, open_vid
 from powerqe.dataset.windows import FrameWindow, Marked
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.io import oriented
-from powerqe.utils.options.components import Slot, build, validate_component
+from powerqe.utils.options.components import Slot, create
 from powerqe.utils.video.yuv import Chroma, Depth, Geometry
 
 _SIZE = re.compile(r"_[1-9]\d*x[1-9]\d*$")
@@ -133,7 +133,7 @@ class VideoClips:
     ) -> None:
         self._patch, self._flip, self._rotate, self._reverse = patch, flip, rotate, reverse
         self._color, self._weighting = color, weighting
-        self._window: FrameWindow = build(validate_component("window", window))
+        self._window: FrameWindow = create("window", window)
         listed = None if list is None else read_list(list)
         raw = RawFormat(chroma, depth, size)
         self._lq = open_videos(lq, color, raw, kept=self._window.size + 1, only=listed)

@@ -14,7 +14,7 @@ from powerqe.utils.codecs import JPEG, Codec
 from powerqe.utils.codecs.jpeg_tables import quant_tables
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.io import oriented
-from powerqe.utils.options.components import Slot, build, validate_component
+from powerqe.utils.options.components import Slot, create
 
 GRID = 16  # pixels; a JPEG unit with 4:2:0 chroma, and a multiple of all smaller ones
 
@@ -64,7 +64,7 @@ class DegradedImages:
         color: Literal["rgb", "y"] = "rgb",
     ) -> None:
         self._patch, self._flip, self._rotate, self._grid = patch, flip, rotate, grid
-        self._codec: Codec = build(validate_component("codec", codec))
+        self._codec: Codec = create("codec", codec)
         self._range, self._qualities = read_quality(self._codec, quality)
         self._gt = open_source(gt, color)
         self._stems = take_slice(self._gt.stems(), slice, gt)

@@ -15,7 +15,7 @@ from powerqe.utils.codecs import JPEG, Codec
 from powerqe.utils.codecs.jpeg_tables import quant_tables
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.io import oriented
-from powerqe.utils.options.components import Slot, build, validate_component
+from powerqe.utils.options.components import Slot, create
 
 LARGEST_SHIFT = 8
 
@@ -73,7 +73,7 @@ class DoubleJPEGImages:
         if (quality is None) == (not qualities):
             raise UserError("give either quality, to train, or qualities: [[first, second], ...], to test")
         self._patch, self._flip, self._rotate, self._double_share = patch, flip, rotate, double_share
-        self._codec: Codec = build(validate_component("codec", codec))
+        self._codec: Codec = create("codec", codec)
         self._recipes = _recipes(self._codec, qualities or [], shift)
         self._quality = None if quality is None else read_quality(self._codec, quality)
         self._gt = open_source(gt, color)

@@ -16,7 +16,7 @@ from powerqe.utils.codecs import Codec, check_quality
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.io import oriented
 from powerqe.utils.image.resize import crop_to_multiple, imresize
-from powerqe.utils.options.components import Section, Slot, build, validate_component
+from powerqe.utils.options.components import Section, Slot, create
 
 _MARGIN = 2  # pixels of lq; MATLAB's kernel reaches less than 2 of them from the middle of one
 
@@ -148,7 +148,7 @@ def _read_codecs(codecs: Sequence[Coded]) -> list[_Setting]:
     """Every quality of every codec."""
     settings = []
     for coded in codecs:
-        codec: Codec = build(validate_component("codec", coded.codec))
+        codec: Codec = create("codec", coded.codec)
         for quality in [coded.quality] if isinstance(coded.quality, int) else coded.quality:
             group = f"{type(codec).__name__.lower()}{quality}"
             settings.append(_Setting(codec, check_quality(codec, quality), group))

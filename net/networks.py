@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from powerqe.utils.options.components import build, validate_component
+from powerqe.utils.options.components import create
 from powerqe.utils.options.registry import Registry
 
 NETWORKS = Registry("network", package="powerqe.net")
@@ -17,4 +17,4 @@ def build_network(spec: Mapping[str, Any]) -> nn.Module:
     Raises:
         UserError: unknown type, or an argument that the constructor does not take or cannot use.
     """
-    return build(validate_component("network", spec))
+    return create("network", spec)

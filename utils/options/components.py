@@ -153,9 +153,29 @@ def validate_component(kind: str, spec: Any, base: type[Component] = Component) 
         raise UserError(f"{kind} {spec!r}: {explain(error)}") from None
 
 
+def validate_components(kind: str, specs: Any, base: type[Component] = Component) -> dict[str, Any]:
+    """Check named components `{NAME: {...}}` as `Slot` does; see `validate_component`."""
+    try:
+        return Slot(kind, base, named=True).validate(specs)
+    except ValidationError as error:
+        raise UserError(f"{kind} {specs!r}: {explain(error)}") from None
+
+
 def build(component: Component, *runtime: Any) -> Any:
     """Call the constructor of a validated component: `runtime` objects first, then its arguments."""
     return REGISTRIES[_kind(component)][component.type](*runtime, **component.arguments)
+
+
+def create(kind: str, spec: Any, *runtime: Any) -> Any:
+    """Build a component that is validated already or still as it is written, `{type: NAME, **arguments}`.
+
+    Constructors take their own components through it, so that their defaults, and mappings from Python, do as well
+    as what an option file says.
+
+    Raises:
+        UserError: see `validate_component`.
+    """
+    return build(validate_component(kind, spec), *runtime)
 
 
 def _kind(component: Component) -> str:
