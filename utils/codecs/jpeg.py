@@ -7,6 +7,7 @@ import numpy as np
 
 from powerqe.utils.codecs import pillow
 from powerqe.utils.codecs.base import CODECS, check_quality, too_large
+from powerqe.utils.image.library_settings import silent_opencv
 
 _CV2_SUBSAMPLING = {
     "4:2:0": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
@@ -69,7 +70,8 @@ def compress_with_tables(
 
 def _encoded(stored: np.ndarray, image: np.ndarray, options: list[int]) -> np.ndarray:
     try:
-        done, data = cv2.imencode(".jpg", stored, options)
+        with silent_opencv:
+            done, data = cv2.imencode(".jpg", stored, options)
     except cv2.error:  # OpenCV 4 raises
         done, data = False, None
     if not done:

@@ -8,6 +8,7 @@ from PIL import Image, features
 from powerqe.utils.codecs.base import too_large
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.io import Buffer
+from powerqe.utils.image.library_settings import pillow_without_limits
 
 
 def require(feature: str, codec: str) -> None:
@@ -21,7 +22,8 @@ def require(feature: str, codec: str) -> None:
 
 def orientation(data: Buffer) -> int:
     """How a camera noted that an image is to be turned (EXIF, tag 0x0112): 1, as it is stored, to 8."""
-    return Image.open(io.BytesIO(data)).getexif().get(0x0112, 1)
+    with pillow_without_limits:
+        return Image.open(io.BytesIO(data)).getexif().get(0x0112, 1)
 
 
 def compress(image: np.ndarray, file_format: str, **options: int | str | list[list[int]]) -> tuple[np.ndarray, int]:
@@ -40,4 +42,5 @@ def compress(image: np.ndarray, file_format: str, **options: int | str | list[li
         picture.save(file, file_format, **options)
     except (OSError, ValueError, RuntimeError) as error:  # each format has its own way
         raise too_large(file_format, image, error) from None
-    return np.array(Image.open(file).convert(picture.mode)).reshape(image.shape), file.getbuffer().nbytes
+    with pillow_without_limits:
+        return np.array(Image.open(file).convert(picture.mode)).reshape(image.shape), file.getbuffer().nbytes

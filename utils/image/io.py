@@ -17,6 +17,7 @@ import numpy as np
 from powerqe.utils.errors import UserError
 from powerqe.utils.files import atomic_path
 from powerqe.utils.image.color import luma_uint8
+from powerqe.utils.image.library_settings import silent_opencv
 
 Color = Literal["rgb", "y", "any"]
 Buffer = bytes | bytearray | memoryview
@@ -27,9 +28,6 @@ _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _JPEG_SIGNATURE = b"\xff\xd8\xff"
 # A marker inside the entropy-coded data: 0xFF not followed by a stuffed 0 or a restart marker.
 _JPEG_MARKER = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]")
-
-_set_level = cv2.utils.logging.setLogLevel if hasattr(cv2.utils, "logging") else cv2.setLogLevel  # OpenCV 5, 4
-_set_level(0)  # silent: what it would say is said by a UserError
 
 
 def use_one_thread() -> None:
@@ -135,7 +133,8 @@ def check_whole(data: Buffer, name: str) -> None:
 
 def _decoded(data: Buffer, flags: int, name: str) -> np.ndarray:
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        with silent_opencv:
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:
         image = None
     if image is None:
@@ -195,7 +194,8 @@ def encode_image(image: np.ndarray, suffix: str = ".png", *, effort: int | None 
         image = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2BGR)
     try:
         options = [] if effort is None else [cv2.IMWRITE_PNG_COMPRESSION, effort]
-        done, data = cv2.imencode(suffix, np.ascontiguousarray(image), options)
+        with silent_opencv:
+            done, data = cv2.imencode(suffix, np.ascontiguousarray(image), options)
     except cv2.error:
         done, data = False, np.empty(0)
     if not done:  # for example larger than the format allows

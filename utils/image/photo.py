@@ -6,7 +6,6 @@ kinds, OpenCV reads 16 bits and Pillow transparency and palettes, each what the 
 
 import io
 import os
-import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from powerqe.utils.codecs.jpeg_tables import read_tables
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.io import SUFFIXES, check_whole, decode_deep, decode_image, is_jpeg, oriented
+from powerqe.utils.image.library_settings import pillow_without_limits
 from powerqe.utils.image.metadata import Metadata, orientation_of, read_metadata
 from powerqe.utils.video.container import SUFFIXES as VIDEO_SUFFIXES
 
@@ -23,10 +23,6 @@ PHOTO_SUFFIXES = (*SUFFIXES, ".gif", ".avif")
 """Of the files that are taken for pictures when a folder is searched; a file that is named may have any other."""
 LARGEST = 1 << 30
 """Pixels; OpenCV reads no more."""
-
-Image.MAX_IMAGE_PIXELS = None  # Pillow would refuse 180 million; `LARGEST` is looked at before anything is unpacked
-
-warnings.filterwarnings("ignore", module=r"PIL\.")  # what it would say of damaged metadata helps nobody
 
 # EXIF orientation -> number of the symmetry (powerqe.utils.image.io.oriented) that turns the stored picture upright.
 _SYMMETRY = {1: 0, 2: 1, 3: 3, 4: 2, 5: 4, 6: 6, 7: 7, 8: 5}
@@ -68,6 +64,10 @@ class Photo:
     def peak(self) -> int:
         """The value of white: 255 or 65535."""
         return np.iinfo(self.pixels.dtype).max
+
+    def with_pixels(self, pixels: np.ndarray) -> "Photo":
+        """The same with other pixels of the same kind; the tables are not theirs."""
+        return replace(self, pixels=pixels, tables=None)
 
     def upright(self) -> "Photo":
         """Turned as its orientation says; the tables are no longer those of its pixels then."""
@@ -117,7 +117,7 @@ def decode_photo(data: bytes, name: str, largest: int = LARGEST) -> Photo:
 
 def _decoded(data: bytes, name: str, largest: int) -> Photo:
     """Without tables."""
-    with _opened(data, name) as image:
+    with pillow_without_limits, _opened(data, name) as image:  # `LARGEST` is looked at before anything is unpacked
         _check(image, data, name, largest)
         metadata = read_metadata(image, data)
         notes = ("its palette became RGB",) if image.mode in ("P", "PA") else ()
@@ -164,17 +164,30 @@ def _pixels(image: Image.Image, data: bytes, name: str) -> tuple[np.ndarray, np.
     if _is_deep(image, data):
         pixels = decode_deep(data, name)
         gray = image.format == "PNG" and data[_PNG_KIND] == 4  # gray with alpha, which OpenCV makes RGBA
-        return _separated(pixels[..., (0, 3)] if gray else pixels)
+        return separated(pixels[..., (0, 3)] if gray else pixels)
     if image.format in _PLAIN and image.mode in ("L", "RGB") and "transparency" not in image.info:
         return decode_image(data, "any", name, turned=False), None
-    mode = _MODES[image.mode]
+    return converted(image)
+
+
+def converted(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
+    """The pixels of one of Pillow's images, as in `Photo`: (H, W, 1 or 3), and alpha (H, W, 1), if it has any.
+
+    Raises:
+        UserError: neither gray nor RGB, such as CMYK.
+    """
+    if image.mode.startswith("I;16"):
+        return np.array(image).astype(np.uint16)[..., None], None
+    mode = _MODES.get(image.mode)
+    if mode is None:
+        raise UserError(f"found {image.mode} pixels, expected gray or RGB; convert them")
     if "transparency" in image.info and not mode.endswith("A"):
         mode += "A"
     pixels = np.array(image.convert(mode))
-    return _separated(pixels if pixels.ndim == 3 else pixels[..., None])
+    return separated(pixels if pixels.ndim == 3 else pixels[..., None])
 
 
-def _separated(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+def separated(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     """(H, W, 1 to 4) into colors and alpha."""
     colors = 1 if pixels.shape[2] < 3 else 3
     alpha = np.ascontiguousarray(pixels[..., colors:]) if pixels.shape[2] > colors else None

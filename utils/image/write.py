@@ -14,6 +14,7 @@ from PIL import Image
 from powerqe.utils.errors import UserError
 from powerqe.utils.files import atomic_path
 from powerqe.utils.image.io import encode_image
+from powerqe.utils.image.library_settings import silent_opencv
 from powerqe.utils.image.metadata import png_chunk, with_png_chunks
 from powerqe.utils.image.photo import Photo
 
@@ -68,12 +69,13 @@ def _png(photo: Photo) -> bytes:
     """Without metadata; of 8-bit gray and RGB pixels the file that `powerqe.utils.image.io.write_image` makes."""
     if photo.pixels.dtype == np.uint8 and photo.alpha is None:
         return encode_image(photo.pixels)
-    pixels = _joined(photo)
+    pixels = joined(photo)
     if pixels.shape[2] == 2:
         return _gray_alpha_png(pixels)
     codes = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
     stored = cv2.cvtColor(pixels, codes[pixels.shape[2]]) if pixels.shape[2] in codes else pixels
-    done, data = cv2.imencode(".png", stored)
+    with silent_opencv:
+        done, data = cv2.imencode(".png", stored)
     if not done:
         raise _refused(photo, "PNG", "too large")
     return data.tobytes()
@@ -100,7 +102,7 @@ def _by_pillow(photo: Photo, file_format: str) -> bytes:
         options["xmp"] = metadata.xmp
     if metadata.dpi:
         options["dpi"] = metadata.dpi
-    pixels = _joined(photo)
+    pixels = joined(photo)
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
     return _saved(image, file_format, photo, **options)
 
@@ -112,7 +114,7 @@ def _options(file_format: str) -> dict[str, Any]:
     }.get(file_format, {})
 
 
-def _joined(photo: Photo) -> np.ndarray:
+def joined(photo: Photo) -> np.ndarray:
     """(H, W, 1 to 4), alpha last."""
     return photo.pixels if photo.alpha is None else np.concatenate([photo.pixels, photo.alpha], axis=2)
 

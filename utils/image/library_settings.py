@@ -1,0 +1,65 @@
+"""Settings of Pillow, OpenCV and `warnings` that hold while an image is read or written, and no longer."""
+
+import os
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+import cv2
+from PIL import Image
+
+
+class _Shared:
+    """A context manager in force as long as any thread is inside, for its setting is that of the process."""
+
+    def __init__(self, setting: Callable[[], AbstractContextManager[None]]) -> None:
+        self._setting = setting
+        self._forget()
+        if hasattr(os, "register_at_fork"):  # the threads that are inside do not come along
+            os.register_at_fork(after_in_child=self._forget)
+
+    def _forget(self) -> None:
+        self._lock, self._inside = threading.Lock(), 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._current = self._setting()
+                self._current.__enter__()
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._current.__exit__(None, None, None)
+
+
+@contextmanager
+def _any_size() -> Iterator[None]:
+    largest = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = None
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = largest
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    set_level = cv2.utils.logging.setLogLevel if hasattr(cv2.utils, "logging") else cv2.setLogLevel  # OpenCV 5, 4
+    level = set_level(0)
+    try:
+        yield
+    finally:
+        set_level(level)
+
+
+pillow_without_limits = _Shared(_any_size)
+"""Pillow opens images of any size, where it would refuse 180 million pixels, and does not warn of damaged metadata."""
+
+silent_opencv = _Shared(_silent)
+"""OpenCV does not write on the terminal what is wrong with an image: a `UserError` says it."""
