@@ -23,10 +23,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from powerqe.benchmarks import common
-from powerqe.net import build_network, load_weights
+from powerqe.inference.load import find_network
 from powerqe.net.rbqe import RBQE
 from powerqe.net.tchebichef import polynomials
-from powerqe.net.weights import spec as weights_spec
 from powerqe.utils.codecs import JPEG
 from powerqe.utils.errors import UserError, command
 from powerqe.utils.memory import keep_freed_memory
@@ -67,16 +66,12 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _network(weights: Path | None, features: int) -> RBQE:
     """The network of a weights file, or one that has learnt nothing and passes on its input."""
-    spec: dict[str, Any] = {"type": "RBQE", "num_features": features}
-    if weights:
-        spec = weights_spec(weights)
+    found = find_network(weights or {"type": "RBQE", "num_features": features})
     torch.manual_seed(0)
-    network = build_network(spec)
+    network = found.build()
     if not isinstance(network, RBQE):
-        raise UserError(f"{weights} holds a {spec['type']}; give weights of RBQE")
-    if weights:
-        load_weights(network, weights)
-    return network.eval()
+        raise UserError(f"{weights} holds a {found.method}; give weights of RBQE")
+    return network
 
 
 def _tensor(image: Any) -> Tensor:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from powerqe.arguments.inference import inference_settings
+from powerqe.arguments.inference import inference_options
 from powerqe.cli import parser_of
 from powerqe.inference.enhance_files import Models
 from powerqe.inference.enhance_image import enhance_photo
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     jpeg = cv2.imencode(".jpg", clean[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()
     photo = decode_photo(jpeg, "coffee.jpg")
     arguments = parser_of(["enhance"]).parse_args(["coffee.jpg", "--device", "cpu"])
-    model, _ = Models(None, inference_settings(arguments)).of(photo)
+    model, _ = Models(None, inference_options(arguments)).of(photo)
     before, after = photo.pixels, enhance_photo(photo, model, "coffee.jpg").photo.pixels
     picture = draw(before, after, (f"JPEG of quality {QUALITY}", "enhanced by PowerQE"))
     with atomic_path(args.output) as path:

@@ -13,13 +13,13 @@ import yaml
 
 from powerqe.evaluation.purpose import purpose_of
 from powerqe.evaluation.result_table import SPEED
-from powerqe.net import load_weights, save_weights
+from powerqe.inference.load import find_network
+from powerqe.net import save_weights
 from powerqe.net.weights.cards import Entry, facts_lines, read_figures
 from powerqe.net.weights.index import write_index
 from powerqe.utils.checkpoint import load_checkpoint
 from powerqe.utils.errors import UserError
 from powerqe.utils.files import atomic_path, sha256_of
-from powerqe.utils.options.components import build
 from powerqe.utils.options.tree import Options
 from powerqe.utils.text_table import markdown
 
@@ -40,8 +40,7 @@ def publish(options: Options, arguments: str, url: str | None = None) -> Path:
     """
     checkpoint = options.folder / "ckp-best.pt"
     state, results = load_checkpoint(checkpoint), _results(options.folder)
-    network = build(options.network)
-    load_weights(network, checkpoint)
+    network = find_network(checkpoint, options.network).build()
     path = FOLDER / f"{options.name}.safetensors"
     spec = options.to_dict()["network"]  # as it was tested: what is no weight may differ from the training
     save_weights(network, path, {"network": json.dumps(spec)})

@@ -15,8 +15,8 @@ from powerqe.evaluation.provenance import facts_of, image_facts
 from powerqe.evaluation.result_table import Table, write_tables
 from powerqe.evaluation.video_results import VideoReport
 from powerqe.evaluation.video_tester import ByPeak, test_videos
+from powerqe.inference.load import find_network
 from powerqe.inference.tiled import enhancer
-from powerqe.net import load_weights
 from powerqe.net.ops.dcn import force_backend
 from powerqe.net.weights import find
 from powerqe.utils.errors import UserError
@@ -24,7 +24,6 @@ from powerqe.utils.image.io import write_image
 from powerqe.utils.image.tensors import to_image
 from powerqe.utils.log import logger
 from powerqe.utils.memory import keep_freed_memory
-from powerqe.utils.options.components import build
 from powerqe.utils.options.tree import Options
 from powerqe.utils.ranks import Ranks
 
@@ -76,11 +75,10 @@ def trained_network(options: Options, device: torch.device, weights: Path | None
     if device.type == "cpu":
         keep_freed_memory()
     force_backend(options.dcn)
-    network = build(options.network)
     weights = weights or tested_weights(options)
-    load_weights(network, weights)
+    network = find_network(weights, options.network).build(device)
     logger.info(f"testing {weights} ({sum(p.numel() for p in network.parameters()):,} parameters)")
-    return network.to(device).eval()
+    return network
 
 
 def tested_weights(options: Options) -> Path:

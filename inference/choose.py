@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 from powerqe.net import NETWORKS
 from powerqe.net.weights.cards import Entry
 from powerqe.net.weights.index import known_weights
+from powerqe.utils.codecs.jpeg_tables import nearest_quality
 from powerqe.utils.errors import UserError
+from powerqe.utils.image.photo import Photo
 
 PEAKS = "peaks"
 """What the class of a network says (`window`) that sees the frames of peak quality around a frame."""
@@ -21,12 +23,12 @@ _NEAR = 2
 """Quality factors by which a picture may differ from those that a network was trained for."""
 
 
-class Wish(NamedTuple):
-    """What is asked for.
+class ImageDescription(NamedTuple):
+    """What is known of an image for which weights are to be chosen.
 
     format: of the file, as Pillow calls it, or HEVC, BPG. is_gray: whether it has no colors. quality: its quality
     factor, or quantization parameter; None if that is not known. has_tables: whether its quantization tables are
-    known. takes_qf: only networks that can be told a quality factor.
+    known. takes_qf: only networks that can be conditioned on a quality factor will do.
     """
 
     format: str
@@ -36,7 +38,13 @@ class Wish(NamedTuple):
     takes_qf: bool = False
 
 
-def choose(wish: Wish, entries: Iterable[Entry] | None = None) -> tuple[Entry, str]:
+def description_of(photo: Photo, *, takes_qf: bool = False) -> ImageDescription:
+    """What an image file says of itself."""
+    quality = None if photo.tables is None else nearest_quality(photo.tables)[0]
+    return ImageDescription(photo.format, photo.is_gray, quality, photo.tables is not None, takes_qf)
+
+
+def choose(image: ImageDescription, entries: Iterable[Entry] | None = None) -> tuple[Entry, str]:
     """The weights for a picture, and a remark for the user, which may be empty.
 
     Args:
@@ -46,20 +54,20 @@ def choose(wish: Wish, entries: Iterable[Entry] | None = None) -> tuple[Entry, s
         UserError: none are there for such a picture.
     """
     entries = _known() if entries is None else entries
-    usable = [entry for entry in entries if _is_usable(entry, wish)]
-    task = TASKS.get(wish.format, "")
+    usable = [entry for entry in entries if _is_usable(entry, image)]
+    task = TASKS.get(image.format, "")
     remark = ""
     if not any(entry.task == task for entry in usable):
-        what = f"a {wish.format} file" if wish.format else "such a picture"
+        what = f"a {image.format} file" if image.format else "such a picture"
         task, remark = "jpeg", f"nothing is known of the damage in {what}: weights for JPEG of any quality"
-        wish = wish._replace(quality=None)  # what another codec calls so means nothing here
-    suited = [entry for entry in usable if entry.task == task and _suits(entry, wish.quality)]
+        image = image._replace(quality=None)  # what another codec calls so means nothing here
+    suited = [entry for entry in usable if entry.task == task and _suits(entry, image.quality)]
     if not suited:  # a quality beyond all that was trained for
         suited = [entry for entry in usable if entry.task == task and _is_blind(entry)]
     if not suited:
-        kind = "gray" if wish.is_gray else "color"
+        kind = "gray" if image.is_gray else "color"
         raise UserError(f"no published weights suit this {kind} picture; name some with --weights")
-    return max(suited, key=lambda entry: _gain(entry, wish.quality)), remark
+    return max(suited, key=lambda entry: _gain(entry, image.quality)), remark
 
 
 def choose_for_clip(
@@ -112,12 +120,12 @@ def _known() -> list[Entry]:
     return [known.entry for known in known_weights().values() if known.path.is_file()]
 
 
-def _is_usable(entry: Entry, wish: Wish) -> bool:
+def _is_usable(entry: Entry, image: ImageDescription) -> bool:
     return (
-        entry.color == ("y" if wish.is_gray else "rgb")
+        entry.color == ("y" if image.is_gray else "rgb")
         and entry.scale == 1
         and window_of(entry.method) is None
-        and _takes(entry, {"tables"} if wish.has_tables else set(), wish.takes_qf)
+        and _takes(entry, {"tables"} if image.has_tables else set(), image.takes_qf)
     )
 
 

@@ -13,12 +13,13 @@ from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from powerqe.inference.choose import Wish, choose, choose_for_clip
+from powerqe.inference.choose import choose, choose_for_clip, description_of
 from powerqe.inference.comparison import compare_path, draw_comparison
 from powerqe.inference.enhance_image import enhance_photo
 from powerqe.inference.enhance_video import Coding, coding_of, enhance_clip
+from powerqe.inference.inference_options import InferenceOptions
 from powerqe.inference.jobs import Job, check_not_source
-from powerqe.inference.model import Applying, Model
+from powerqe.inference.model import Model
 from powerqe.utils.codecs.jpeg_tables import nearest_quality
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.photo import Photo, read_photo
@@ -51,16 +52,16 @@ class Models:
 
     Args:
         weights: for all files, a name or a path; None: those that suit a file.
-        applying: how they are applied.
+        options: how they are applied.
         period: every `period`-th frame of videos is of peak quality; None: as a file beside the video says.
 
     Raises:
         UserError: see `Model`; at once if weights are named.
     """
 
-    def __init__(self, weights: str | None, applying: Applying, period: int | None = None) -> None:
-        self._weights, self._applying, self._period = weights, applying, period
-        self._load = cache(lambda name: Model(name, applying))
+    def __init__(self, weights: str | None, options: InferenceOptions, period: int | None = None) -> None:
+        self._weights, self._options, self._period = weights, options, period
+        self._load = cache(lambda name: Model(name, options))
         if weights is not None:
             self._load(weights)
 
@@ -68,9 +69,7 @@ class Models:
         """The network for a picture, and a remark on the choice."""
         if self._weights is not None:
             return self._load(self._weights), ""
-        quality = None if photo.tables is None else nearest_quality(photo.tables)[0]
-        wish = Wish(photo.format, photo.is_gray, quality, photo.tables is not None, self._applying.qf is not None)
-        entry, remark = choose(wish)
+        entry, remark = choose(description_of(photo, takes_qf=self._options.qf is not None))
         return self._load(entry.name), remark
 
     def of_clip(self, clip: Clip) -> tuple[Model, Coding, str]:
@@ -80,7 +79,7 @@ class Models:
             return model, coding_of(clip, self._period) if model.needs_peaks else Coding(), ""
         coding = coding_of(clip, self._period)
         # Of the peaks that QPs tell there are more than published weights have learnt to look for: others do better.
-        entry, remark = choose_for_clip(coding.qp, self._period is not None, self._applying.qf is not None)
+        entry, remark = choose_for_clip(coding.qp, self._period is not None, self._options.qf is not None)
         return self._load(entry.name), coding, remark
 
     def check(self, jobs: Sequence[Job]) -> None:

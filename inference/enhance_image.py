@@ -1,6 +1,6 @@
-"""One picture through one model: which pixels it gets, and what becomes of all the others.
+"""One image through one model: which channels the network sees, and what becomes of the others.
 
-A picture of 8 bits that suits the model goes through it exactly as `powerqe test` takes it: the pixels are the same.
+An image of 8 bits that suits the model goes through it exactly as `powerqe test` takes it: the pixels are the same.
 """
 
 from dataclasses import dataclass, field, replace
@@ -19,10 +19,9 @@ from powerqe.utils.image.color import luma, luma_uint8
 from powerqe.utils.image.photo import Photo
 from powerqe.utils.image.tensors import to_image
 
-_STUDIO = 255 / 219
+_RGB_PER_LUMA = 255 / 219
 """By which a step of luma changes R, G and B, if the chroma stays (ITU-R BT.601-7, 2.5)."""
 _STRIP = 128
-_ESTIMATED = "no JPEG file: its pixels tell quality {}"
 
 
 @dataclass(frozen=True)
@@ -55,18 +54,57 @@ def enhance_photo(photo: Photo, model: Model, name: str) -> Enhanced:
     Raises:
         UserError: the model is for videos, or needs the tables of a JPEG file and the picture shows no trace of one.
     """
-    if model.takes_clips:
-        raise UserError(f"{name}: {model.method} ({model.name}) is for videos; choose weights for images")
+    _check_takes_images(model, name)
     notes = list(photo.notes)
-    tables, quality = _tables(photo, model, name, notes), _quality(photo, model, notes)
-    if photo.format in ("JPEG", "MPO") and tables is None:
+    known = _known(photo.tables, photo.pixels, model, name, notes)
+    if photo.format in ("JPEG", "MPO") and "tables" not in known:
         photo = photo.upright()  # as `powerqe test` reads it; tables are of the blocks as they lie in the file
     seen = _seen(photo, model.channels)
-    known = {"tables": tables, "quality": quality}
-    result, estimates = model({"lq": seen} | {key: value for key, value in known.items() if value is not None})
+    result, estimates = model({"lq": seen, **known})
     pixels = _pixels(photo, result, seen, notes)
     alpha = photo.alpha if photo.alpha is None else _enlarged(photo.alpha, pixels)
     return Enhanced(replace(photo, pixels=pixels, alpha=alpha), photo, estimates, tuple(notes))
+
+
+def enhance_tensor(image: Tensor, model: Model, name: str) -> Tensor:
+    """Enhance an image of floats as `enhance_photo` does one of integers, and round nothing.
+
+    Args:
+        image: (1, 1 or 3, H, W) float32 in [0, 1], on the CPU.
+        name: of the image, in messages.
+
+    Returns:
+        (1, 1 or 3, scale H, scale W) float32 in [0, 1].
+
+    Raises:
+        UserError: see `enhance_photo`.
+    """
+    _check_takes_images(model, name)
+    known = _known(None, to_image(image[0]), model, name, [])
+    seen = luma(image) if model.channels < image.shape[1] else image.expand(-1, model.channels, -1, -1).contiguous()
+    result, _ = model({"lq": seen, **known})
+    result = result.clamp(0, 1)
+    if result.shape[1] == image.shape[1]:
+        return result
+    _check_same_size(result, seen, image.shape[1])
+    return _in_channels_of(image, result, seen).clamp(0, 1)
+
+
+def _check_takes_images(model: Model, name: str) -> None:
+    if model.takes_clips:
+        raise UserError(f"{name}: {model.method} ({model.name}) is for videos; choose weights for images")
+
+
+def _check_same_size(result: Tensor, seen: Tensor, channels: int) -> None:
+    if channels == 3 and result.shape[1] == 1 and result.shape != seen.shape:
+        raise UserError("weights that enlarge luma cannot take a color image; choose weights for RGB")
+
+
+def _in_channels_of(image: Tensor, result: Tensor, seen: Tensor) -> Tensor:
+    """What a network made of what it saw of an image, gray of RGB or RGB of luma, in the channels of the image."""
+    if result.shape[1] == 3:
+        return result.mean(dim=1, keepdim=True)
+    return image + (result - seen) * _RGB_PER_LUMA
 
 
 def _seen(photo: Photo, channels: int) -> Tensor:
@@ -94,8 +132,7 @@ def _pixels(photo: Photo, result: Tensor, seen: Tensor, notes: list[str]) -> np.
     if photo.is_gray and result.shape[1] == 3:
         notes.append("gray, through weights for color")
     elif not photo.is_gray and result.shape[1] == 1:
-        if result.shape != seen.shape:
-            raise UserError("weights that enlarge luma cannot take a picture with colors; choose weights for RGB")
+        _check_same_size(result, seen, 3)
         notes.append("weights for luma: the chroma stays as it was")
     height, width = result.shape[-2:]
     pixels = np.empty((height, width, photo.pixels.shape[2]), photo.pixels.dtype)
@@ -106,10 +143,8 @@ def _pixels(photo: Photo, result: Tensor, seen: Tensor, notes: list[str]) -> np.
 
 
 def _strip(photo: Photo, result: Tensor, seen: Tensor, rows: slice) -> np.ndarray:
-    if photo.is_gray and result.shape[1] == 3:
-        result = result.mean(dim=1, keepdim=True)
-    elif not photo.is_gray and result.shape[1] == 1:
-        result = _to_batch(photo.pixels[rows]) + (result - seen) * _STUDIO
+    if result.shape[1] != photo.pixels.shape[2]:
+        result = _in_channels_of(_to_batch(photo.pixels[rows]), result, seen)
     if photo.pixels.dtype == np.uint8:
         return to_image(result[0])
     return (result[0].clamp(0, 1).double() * photo.peak).round().permute(1, 2, 0).numpy().astype(np.uint16)
@@ -122,38 +157,31 @@ def _enlarged(alpha: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     return cv2.resize(alpha, (width, height), interpolation=cv2.INTER_CUBIC).reshape(height, width, 1)
 
 
-def _tables(photo: Photo, model: Model, name: str, notes: list[str]) -> Tensor | None:
-    """What a network of tables needs, (1, 2 or 1, 8, 8): those of the file, else those that its pixels tell."""
-    if not model.needs_tables:
-        return None
-    tables = photo.tables
-    if tables is None:
-        quality = _estimated(photo)
+def _known(
+    tables: np.ndarray | None, pixels: np.ndarray, model: Model, name: str, notes: list[str]
+) -> dict[str, Tensor]:
+    """What the network is conditioned on: what the file says of its compression, or else what the pixels tell.
+
+    Args:
+        tables: of the file; None: it has none.
+
+    Returns:
+        tables (1, 2 or 1, 8, 8), or quality (1,), -1 where nothing is known of it, if the model needs them.
+    """
+    if not (model.needs_tables or model.needs_quality):
+        return {}
+    quality = None if tables is None else nearest_quality(tables)[0]
+    if quality is None and pixels.dtype == np.uint8 and (quality := estimate_quality(pixels)) is not None:
+        notes.append(f"no JPEG file: its pixels tell quality {quality}")
+    if model.needs_quality:
         if quality is None:
-            raise UserError(
-                f"{name}: {model.name} needs the tables of a JPEG file, and this is none and shows no trace of one; "
-                "leave --weights out, or take those of another network"
-            )
-        tables = quant_tables(quality, 3)
-        notes.append(_ESTIMATED.format(quality))
-    wanted = 1 if model.channels == 1 else 2
-    return torch.from_numpy(np.resize(tables, (wanted, 8, 8)))[None]  # gray through a model of colors: one table twice
-
-
-def _quality(photo: Photo, model: Model, notes: list[str]) -> Tensor | None:
-    """What a network of the quality factor is told, (1,): that of the file, else what its pixels tell, else -1."""
-    if not model.needs_quality:
-        return None
-    if photo.tables is not None:
-        quality = nearest_quality(photo.tables)[0]
-    elif (quality := _estimated(photo)) is not None:
-        notes.append(_ESTIMATED.format(quality))
-    else:
-        quality = UNKNOWN
-        notes.append("its quality factor is not known; --qf tells one")
-    return torch.tensor([quality])
-
-
-def _estimated(photo: Photo) -> int | None:
-    """The quality factor that the pixels tell, of 8 bits only."""
-    return estimate_quality(photo.pixels) if photo.pixels.dtype == np.uint8 else None
+            notes.append("its quality factor is not known; --qf tells one")
+        return {"quality": torch.tensor([UNKNOWN if quality is None else quality])}
+    if quality is None:
+        raise UserError(
+            f"{name}: {model.name} needs the tables of a JPEG file, and this is none and shows no trace of one; "
+            "leave --weights out, or take those of another network"
+        )
+    tables = quant_tables(quality, 3) if tables is None else tables
+    wanted = 1 if model.channels == 1 else 2  # gray through a model of colors: one table twice
+    return {"tables": torch.from_numpy(np.resize(tables, (wanted, 8, 8)))[None]}

@@ -10,10 +10,11 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from powerqe.inference.choose import Wish, choose
+from powerqe.inference.choose import ImageDescription, choose
 from powerqe.inference.enhance_files import qualities
 from powerqe.inference.enhance_image import Enhanced, enhance_photo
-from powerqe.inference.model import Applying, Model
+from powerqe.inference.inference_options import InferenceOptions
+from powerqe.inference.model import Model
 from powerqe.net.weights.cards import Entry
 from powerqe.net.weights.index import known_weights
 from powerqe.utils.codecs import CODECS, Codec
@@ -86,7 +87,7 @@ class Studio:
     """Enhances the pictures of a page, one after another.
 
     Args:
-        applying: how networks are applied.
+        options: how networks are applied.
         megapixels: of the largest picture that is taken.
         weights: by name or path, that are offered beside the published ones.
 
@@ -97,10 +98,10 @@ class Studio:
         UserError: no such weights, or not for pictures.
     """
 
-    def __init__(self, applying: Applying, megapixels: float, weights: str | None = None) -> None:
-        self._applying, self._largest = applying, int(megapixels * 1e6)
+    def __init__(self, options: InferenceOptions, megapixels: float, weights: str | None = None) -> None:
+        self._options, self._largest = options, int(megapixels * 1e6)
         self._load = lru_cache(maxsize=_MODELS)(Model)
-        self.weights, self.named = weights, None if weights is None else self._load(weights, applying)
+        self.weights, self.named = weights, None if weights is None else self._load(weights, options)
         if self.named and self.named.takes_clips:
             raise UserError(f"{self.named.method} ({weights}) is for videos; choose weights for images")
 
@@ -121,8 +122,8 @@ class Studio:
         """
         given = _given(photo, choice)
         weights, remark = _suited(given, choice)
-        applying = replace(self._applying, qf=choice.qf, self_ensemble=choice.self_ensemble)
-        model, start = self._load(weights, applying), time.perf_counter()
+        options = replace(self._options, qf=choice.qf, self_ensemble=choice.self_ensemble)
+        model, start = self._load(weights, options), time.perf_counter()
         enhanced = enhance_photo(given.photo, model, "the picture")
         seconds = time.perf_counter() - start
         before, after = _pair(enhanced)
@@ -196,12 +197,13 @@ def _suited(given: _Given, choice: Choice) -> tuple[str, str]:
     if choice.weights:
         return choice.weights, ""
     photo, entries = given.photo, offered()
-    wish = Wish(photo.format, photo.is_gray, given.quality, photo.tables is not None, choice.qf is not None)
+    has_tables, takes_qf = photo.tables is not None, choice.qf is not None
+    image = ImageDescription(photo.format, photo.is_gray, given.quality, has_tables, takes_qf)
     if not choice.method:
-        entry, remark = choose(wish, [entry for each in entries.values() for entry in each if entry.scale == 1])
+        entry, remark = choose(image, [entry for each in entries.values() for entry in each if entry.scale == 1])
         return entry.name, remark
     try:
-        entry, remark = choose(wish, entries[choice.method])
+        entry, remark = choose(image, entries[choice.method])
     except UserError:  # for other pictures, which the visitor wants to see nevertheless
         color = "y" if photo.is_gray else "rgb"
         found = entries[choice.method]

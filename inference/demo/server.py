@@ -12,7 +12,7 @@ from types import ModuleType
 from PIL import Image
 
 from powerqe.inference.demo.processing import Studio
-from powerqe.inference.model import Applying
+from powerqe.inference.inference_options import InferenceOptions
 from powerqe.utils.errors import UserError
 from powerqe.utils.log import start_log, stop_log
 from powerqe.utils.memory import keep_freed_memory
@@ -23,7 +23,7 @@ _EXAMPLES = (("astronaut.png", 10), ("chelsea.png", 20), ("coffee.png", 10))
 
 
 def serve(
-    settings: Applying,
+    options: InferenceOptions,
     *,
     weights: str | None = None,
     host: str = LOCAL,
@@ -35,7 +35,7 @@ def serve(
     """Serve the page until an exception, such as that of a signal, ends it; what was sent and made is removed then.
 
     Args:
-        settings: how networks are applied.
+        options: how networks are applied.
         weights: those that the page begins with; None: for each image those that suit it.
         host: the address to listen at.
         port: None: the first free one from 7860 on.
@@ -51,7 +51,7 @@ def serve(
         gr = _gradio()
         from powerqe.inference.demo.page import CSS, build_page
 
-        studio = Studio(settings, max_megapixels, weights)
+        studio = Studio(options, max_megapixels, weights)
         page = build_page(studio, folder / "results", _examples(folder / "examples"))
         start_log(None, timed=False)
         keep_freed_memory()

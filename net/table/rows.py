@@ -15,7 +15,7 @@ from powerqe.net.measure.live_memory import LiveMemory
 from powerqe.net.measure.macs import counter, macs
 from powerqe.net.measure.receptive import reach
 from powerqe.net.networks import build_network
-from powerqe.net.table.asked import Asked
+from powerqe.net.table.configurations import NetworkConfiguration
 from powerqe.utils.errors import UserError
 from powerqe.utils.memory import available_memory, is_out_of_memory
 
@@ -63,12 +63,12 @@ class Conditions:
 
 
 @torch.no_grad()
-def measured(asked: Asked, conditions: Conditions) -> Row:
+def measured(configuration: NetworkConfiguration, conditions: Conditions) -> Row:
     """The row of a network. What goes wrong for want of memory, or of an example to call it with, is said in it."""
-    row = Row(asked.spec["type"], asked.configuration)
+    row = Row(configuration.spec["type"], configuration.label)
     try:
-        _count(row, asked.spec, conditions)
-        network = build_network(asked.spec).eval()
+        _count(row, configuration.spec, conditions)
+        network = build_network(configuration.spec).eval()
         _look(row, network, conditions)
         if conditions.timing:
             _time(row, network, conditions)

@@ -4,12 +4,11 @@ import argparse
 from typing import TYPE_CHECKING
 
 from powerqe.arguments.types import number
-from powerqe.utils.errors import UserError
 
 if TYPE_CHECKING:
     import torch
 
-    from powerqe.inference.model import Applying
+    from powerqe.inference.inference_options import InferenceOptions
 
 _GIB = number(1e-3, 1e6, "a number of GiB")
 
@@ -36,25 +35,21 @@ def chosen_device(device: str) -> "torch.device":
     Raises:
         UserError: no such device.
     """
-    import torch
+    from powerqe.inference.inference_options import find_device
 
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device cuda: PyTorch finds no GPU; leave --device out, or use cpu")
-    return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+    return find_device(device)
 
 
-def inference_settings(args: argparse.Namespace) -> "Applying":
+def inference_options(args: argparse.Namespace) -> "InferenceOptions":
     """How networks are to be applied; `args` may have tile, qf and self_ensemble, too.
 
     Raises:
-        UserError: no such device.
+        UserError: no such device, or none that computes in bfloat16.
     """
-    from powerqe.inference.model import Applying
-    from powerqe.inference.within_memory import default_bound
+    from powerqe.inference.inference_options import InferenceOptions
 
-    device = chosen_device(args.device)
     more = {name: vars(args)[name] for name in ("tile", "qf", "self_ensemble") if name in args}
-    return Applying(device, args.memory or default_bound(device), amp=args.amp, **more)
+    return InferenceOptions(args.device, args.memory, precision="bf16" if args.amp else "auto", **more)
 
 
 def _gib(text: str) -> int:

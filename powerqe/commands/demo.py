@@ -2,7 +2,7 @@
 
 import argparse
 
-from powerqe.arguments.inference import add_inference, inference_settings
+from powerqe.arguments.inference import add_inference, inference_options
 from powerqe.arguments.types import number
 
 _LOCAL = "127.0.0.1"
@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> None:
     from powerqe.inference.demo.server import serve
 
     serve(
-        inference_settings(args),
+        inference_options(args),
         weights=args.weights,
         host=args.host,
         port=args.port,

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from powerqe.arguments.inference import add_inference, inference_settings
+from powerqe.arguments.inference import add_inference, inference_options
 from powerqe.arguments.types import number
 from powerqe.utils.errors import PartialFailureError, resumable
 
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> None:
     from powerqe.utils.log import progress_bar, start_log
     from powerqe.utils.memory import keep_freed_memory
 
-    models = Models(args.weights, inference_settings(args), args.pqf_period)
+    models = Models(args.weights, inference_options(args), args.pqf_period)
     models.check(jobs)
     make_folder(args.output)
     start_log(None, timed=False)

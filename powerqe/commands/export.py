@@ -59,19 +59,20 @@ def run(args: argparse.Namespace) -> None:
     output = args.output or Path(f"{Path(args.weights).stem}.onnx")
     _check_output(output, args.force)
 
+    from powerqe.inference.load import find_network
     from powerqe.net.export.onnx_file import export
-    from powerqe.net.export.source import Source
+    from powerqe.net.export.properties import properties
 
-    source = Source.of(args.weights, args.network)
-    print(f"{source.spec['type']} of {source.name}: exporting and comparing ...", flush=True)
+    source = find_network(args.weights, args.network)
+    print(f"{source.method} of {source.name}: exporting and comparing ...", flush=True)
     start = time.monotonic()
     arguments = dict(args.set)
     written = export(
-        source.network,
+        source.build(),
         output,
         size=args.size and args.size[::-1],
         arguments=arguments,
-        metadata=source.metadata(arguments),
+        metadata=properties(source.name, source.spec, source.card, arguments),
         opset=args.opset,
         tolerance=args.tolerance,
     )

@@ -1,11 +1,16 @@
 """What networks cost: parameters, multiply-accumulates, receptive field, time and memory."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from powerqe.arguments.inference import add_device, chosen_device
 from powerqe.arguments.types import positive, width_and_height
 from powerqe.utils.errors import UserError
+
+if TYPE_CHECKING:
+    from powerqe.net.table.configurations import NetworkConfiguration
 
 COLUMNS = ("network", "configuration", "picture", "parameters", "macs", "field", "ms", "memory")
 _SMALLEST, _LARGEST = 8, 16384
@@ -43,24 +48,33 @@ def run(args: argparse.Namespace) -> None:
     if not all(_SMALLEST <= side <= _LARGEST for side in (width, height)):
         raise UserError(f"--size: found {width}x{height}, expected sides of {_SMALLEST} to {_LARGEST} pixels")
 
-    from powerqe.net.table.asked import asked, every_network, every_weights, without_defaults
+    from powerqe.net.table.configurations import every_network, without_defaults
     from powerqe.net.table.layout import ordered, to_json, to_markdown, to_text
     from powerqe.net.table.rows import Conditions, measured
     from powerqe.utils.log import progress_bar
 
     conditions = Conditions(height, width, chosen_device(args.device), args.time, args.repeat)
-    networks = [*asked(args.networks), *(every_weights() if args.weights else [])]
+    networks = _networks(args.networks, args.weights)
     missing = [] if networks else without_defaults()
-    rows = []
-    with progress_bar(None, None, len(networks or every_network()), is_main=True, leave=False) as bar:
-        for each in networks or every_network():
-            bar.set_description_str(f"{each.spec['type']} {each.configuration}")
+    networks, rows = networks or every_network(), []
+    with progress_bar(None, None, len(networks), is_main=True, leave=False) as bar:
+        for each in networks:
+            bar.set_description_str(f"{each.spec['type']} {each.label}")
             rows.append(measured(each, conditions))
             bar.update()
     rows = ordered(rows, args.sort) if args.sort else rows
     print(to_text(rows, conditions, missing))
     _write(args.markdown, to_markdown(rows, conditions, missing, args.command_line))
     _write(args.json, to_json(rows, conditions))
+
+
+def _networks(names: Sequence[str], all_weights: bool) -> "list[NetworkConfiguration]":
+    """Those that are named, and all published weights, if they are wanted."""
+    from powerqe.inference.load import find_network, parse_source, published_networks
+    from powerqe.net.table.configurations import NetworkConfiguration, configuration
+
+    found = [find_network(parse_source(name)) for name in names] + (published_networks() if all_weights else [])
+    return [NetworkConfiguration(each.name, each.spec) if each.path else configuration(each.spec) for each in found]
 
 
 def _write(path: Path | None, text: str) -> None:

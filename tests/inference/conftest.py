@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from powerqe.inference.enhance_files import Models, enhance_files
+from powerqe.inference.inference_options import InferenceOptions
 from powerqe.inference.jobs import find_jobs
-from powerqe.inference.model import Applying
 from powerqe.net import build_network, save_weights
 from powerqe.utils.image.io import encode_image
 
@@ -55,13 +55,13 @@ def weights(tmp_path: Path) -> Callable[[str], str]:
 
 
 @pytest.fixture
-def applying() -> Callable[..., Applying]:
+def inference_options() -> Callable[..., InferenceOptions]:
     """On the CPU, with memory for all."""
 
-    def applying(**options: Any) -> Applying:
-        return Applying(**{"device": torch.device("cpu"), "bound": 1 << 32} | options)
+    def inference_options(**options: Any) -> InferenceOptions:
+        return InferenceOptions(**{"device": torch.device("cpu"), "memory": 1 << 32} | options)
 
-    return applying
+    return inference_options
 
 
 def make_image(height: int = 40, width: int = 56, channels: int = 3, seed: int = 0) -> np.ndarray:
@@ -101,10 +101,10 @@ def photos(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def go(monkeypatch, photos, weights, applying):
+def go(monkeypatch, photos, weights, inference_options):
     """Enhances files below the folder of photos/, by a tiny network; gives the results."""
     monkeypatch.chdir(photos.parent)
-    models = Models(weights("arcnn"), applying())
+    models = Models(weights("arcnn"), inference_options())
 
     def go(*inputs, output="out", file_format=None, **options):
         results = []

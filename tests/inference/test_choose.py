@@ -1,6 +1,6 @@
 import pytest
 
-from powerqe.inference.choose import Wish, choose, choose_for_clip
+from powerqe.inference.choose import ImageDescription, choose, choose_for_clip
 from powerqe.net.weights.cards import Entry, Figure, Qualities
 from powerqe.utils.errors import UserError
 
@@ -29,18 +29,18 @@ JPEG = {"format": "JPEG", "is_gray": False, "has_tables": True}
 @pytest.mark.parametrize(
     ("wish", "name", "remark"),
     [
-        (Wish(**JPEG, quality=10), "best10", ""),
-        (Wish(**JPEG, quality=12), "best10", ""),
-        (Wish(**JPEG, quality=13), "tables", ""),
-        (Wish(**JPEG, quality=20), "some", ""),
-        (Wish(**JPEG, quality=60), "tables", ""),
-        (Wish(**JPEG, quality=99), "tables", ""),  # beyond what anything was trained for
-        (Wish("JPEG", False), "blind", ""),  # its tables could not be read
-        (Wish(**JPEG, quality=10, takes_qf=True), "blind", ""),
-        (Wish("JPEG", True, 10, True), "gray", ""),
-        (Wish("PNG", False), "blind", "nothing is known of the damage in a PNG file"),
-        (Wish("WEBP", False), "webp", ""),
-        (Wish("WEBP", True), "gray", "nothing is known of the damage in a WEBP file"),
+        (ImageDescription(**JPEG, quality=10), "best10", ""),
+        (ImageDescription(**JPEG, quality=12), "best10", ""),
+        (ImageDescription(**JPEG, quality=13), "tables", ""),
+        (ImageDescription(**JPEG, quality=20), "some", ""),
+        (ImageDescription(**JPEG, quality=60), "tables", ""),
+        (ImageDescription(**JPEG, quality=99), "tables", ""),  # beyond what anything was trained for
+        (ImageDescription("JPEG", False), "blind", ""),  # its tables could not be read
+        (ImageDescription(**JPEG, quality=10, takes_qf=True), "blind", ""),
+        (ImageDescription("JPEG", True, 10, True), "gray", ""),
+        (ImageDescription("PNG", False), "blind", "nothing is known of the damage in a PNG file"),
+        (ImageDescription("WEBP", False), "webp", ""),
+        (ImageDescription("WEBP", True), "gray", "nothing is known of the damage in a WEBP file"),
     ],
 )
 def test_choice(wish, name, remark):
@@ -52,13 +52,13 @@ def test_choice(wish, name, remark):
 
 def test_nothing_suits():
     with pytest.raises(UserError, match="no published weights suit this gray picture; name some with --weights"):
-        choose(Wish("PNG", True), ENTRIES[:4])
+        choose(ImageDescription("PNG", True), ENTRIES[:4])
 
 
 @pytest.mark.parametrize("is_gray", [False, True])
 @pytest.mark.parametrize("quality", [*range(1, 101, 9), None])
 def test_shipped_weights_suit_every_picture(quality, is_gray):
-    chosen, _ = choose(Wish("JPEG", is_gray, quality, quality is not None))
+    chosen, _ = choose(ImageDescription("JPEG", is_gray, quality, quality is not None))
     assert chosen.color == ("y" if is_gray else "rgb")
     assert chosen.task == "jpeg"
 
@@ -102,4 +102,4 @@ def test_nothing_suits_a_video():
 def test_weights_for_videos_are_not_for_pictures():
     odd = [each.model_copy(update={"task": "jpeg", "color": "y"}) for each in CLIPS if each.method in ("STDF", "MFQE")]
     with pytest.raises(UserError, match="no published weights suit this gray picture"):
-        choose(Wish("JPEG", True, 37, True), odd)
+        choose(ImageDescription("JPEG", True, 37, True), odd)

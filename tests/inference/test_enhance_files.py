@@ -103,10 +103,10 @@ def test_file_that_cannot_be_written(go):
     assert not results[1].error
 
 
-def test_weights_that_suit_each_file(photos, monkeypatch, applying):
+def test_weights_that_suit_each_file(photos, monkeypatch, inference_options):
     monkeypatch.chdir(photos.parent)
     results = []
-    enhance_files(find_jobs(["photos"], Path("out")), Models(None, applying()), results.append)
+    enhance_files(find_jobs(["photos"], Path("out")), Models(None, inference_options()), results.append)
     said = [result.summary for result in results]
     assert "JPEG quality 10, dcad-bsds500-qf10" in said[0]
     assert "fbcnn-bsds500-color" in said[1]
@@ -117,12 +117,12 @@ def test_weights_that_suit_each_file(photos, monkeypatch, applying):
     assert read_photo("out/sub/c.png").is_gray
 
 
-def test_large_picture_says_that_it_was_seen_in_tiles(photos, monkeypatch, weights, applying, jpeg):
+def test_large_picture_says_that_it_was_seen_in_tiles(photos, monkeypatch, weights, inference_options, jpeg):
     monkeypatch.chdir(photos.parent)
     Path("large.jpg").write_bytes(jpeg(height=300, width=400))
     results = []
-    for name, options in (("tiles", {"bound": 4 << 20}), ("whole", {})):
-        models = Models(weights("arcnn"), applying(**options))
+    for name, options in (("tiles", {"memory": 4 << 20}), ("whole", {})):
+        models = Models(weights("arcnn"), inference_options(**options))
         enhance_files([Job(Path("large.jpg"), Path(f"{name}.png"))], models, results.append)
     assert "(in tiles of " in results[0].summary
     assert "tiles of" not in results[1].summary

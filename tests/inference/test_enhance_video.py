@@ -36,12 +36,12 @@ def here(videos, monkeypatch) -> Path:
 
 
 @pytest.fixture
-def go(here, weights, applying):
+def go(here, weights, inference_options):
     """Enhances files; gives the results."""
 
     def go(*inputs, network="luma", output=None, period=None, applied=(), **options):
         results = []
-        models = Models(network and weights(network), applying(**dict(applied)), period)
+        models = Models(network and weights(network), inference_options(**dict(applied)), period)
         enhance_files(find_jobs(inputs, output and Path(output)), models, results.append, **options)
         return results
 
@@ -219,7 +219,7 @@ def test_other_kinds_of_pixels(go, image, pixels, size, said, network):
     assert np.corrcoef(eight_bits(one.y).ravel(), eight_bits(other.y).ravel())[0, 1] > 0.8
 
 
-def test_weights_that_enlarge(go, weights, applying):
+def test_weights_that_enlarge(go, weights, inference_options):
     (result,) = go(f"qp37/{BETA}.yuv", network="twice", output="big.mkv")
     assert not result.error
     assert open_clip("big.mkv").geometry == Geometry(64, 48)
@@ -259,7 +259,7 @@ def test_coding(here):
 
 
 @pytest.mark.parametrize(("options", "network"), [
-    ({"self_ensemble": True}, "stdf"), ({"amp": True}, "stdf"), ({"qf": 20.0}, "fbcnn"), ({"tile": 64}, "luma"),
+    ({"self_ensemble": True}, "stdf"), ({"precision": "bf16"}, "stdf"), ({"qf": 20.0}, "fbcnn"), ({"tile": 64}, "luma"),
 ])  # fmt: skip
 def test_ways_to_apply_a_network(go, options, network):
     (plain,) = go(f"qp37/{BETA}.yuv", network=network)
@@ -275,7 +275,7 @@ def test_ways_to_apply_a_network(go, options, network):
 def test_large_frames_of_networks_that_follow_motion_are_seen_in_tiles(go, sequence):
     path = sequence(width=448, height=320, count=1)
     for number, (name, bound) in enumerate({"whole": 1 << 32, "tiles": 24 << 20}.items()):
-        (result,) = go(str(path), network="stdf", output=name, applied={"bound": bound})
+        (result,) = go(str(path), network="stdf", output=name, applied={"memory": bound})
         assert ("in tiles of " in result.summary) == ("near what whole frames give" in result.summary) == bool(number)
     one, other = (decoded(f"{folder}/{path.name}")[0].y.astype(int) for folder in ("whole", "tiles"))
     assert np.abs(one - other).mean() < 0.5
@@ -310,7 +310,7 @@ def test_damage_in_the_middle_leaves_nothing(go, frames):
 
 
 @pytest.mark.parametrize("target", ["a.mp4", "a.mkv", "a.yuv"])
-def test_an_interruption_leaves_nothing(here, weights, applying, target):
+def test_an_interruption_leaves_nothing(here, weights, inference_options, target):
     seen = []
 
     def interrupt():
@@ -318,7 +318,7 @@ def test_an_interruption_leaves_nothing(here, weights, applying, target):
         if len(seen) == 4:
             raise KeyboardInterrupt
 
-    model = Model(weights("luma"), applying())
+    model = Model(weights("luma"), inference_options())
     with pytest.raises(KeyboardInterrupt):
         enhance_clip(open_clip(f"qp37/{ALPHA}.yuv"), model, Path("out") / target, on_frame=interrupt)
     assert list(Path("out").iterdir()) == []
@@ -333,20 +333,20 @@ def test_results_that_are_there_stay(go):
     assert not result.error
 
 
-def test_mistakes(go, here, weights, applying):
+def test_mistakes(go, here, weights, inference_options):
     (result,) = go(f"qp37/{BETA}.yuv", network="qgcn")
     assert "qgcn needs the tables of a JPEG file, which a video has not" in result.error
     (result,) = go(f"qp37/{BETA}.yuv", network=None, applied={"qf": 20.0})
     assert "no published weights are for videos and can be told a quality factor" in result.error
-    models = Models(weights("stdf"), applying())
+    models = Models(weights("stdf"), inference_options())
     with pytest.raises(UserError, match=r"STDF \(stdf\) is for videos; choose weights for images"):
         models.check([Job(Path("a.jpg"), Path("b.png"))])
     models.check([Job(Path("a.jpg"), Path("b.png")), Job(Path("a.mp4"), Path("b.mp4"))])
 
 
-def test_a_long_video_is_never_in_memory(here, weights, applying, monkeypatch):
+def test_a_long_video_is_never_in_memory(here, weights, inference_options, monkeypatch):
     """Frames that are read and not yet written stay few."""
-    model = Model(weights("stdf"), applying())
+    model = Model(weights("stdf"), inference_options())
     clip = open_clip(f"qp37/{ALPHA}.yuv")
     read, most = [], []
     original = type(clip).frames

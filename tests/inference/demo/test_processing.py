@@ -11,12 +11,13 @@ from skimage import data
 from powerqe.inference.choose import can_be_told
 from powerqe.inference.demo.processing import Choice, Studio, codecs, facts_of, offered
 from powerqe.inference.enhance_image import enhance_photo
-from powerqe.inference.model import Applying, Model
+from powerqe.inference.inference_options import InferenceOptions
+from powerqe.inference.model import Model
 from powerqe.net.weights import find
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.photo import decode_photo
 
-APPLYING = Applying(torch.device("cpu"), 1 << 31)
+APPLYING = InferenceOptions(torch.device("cpu"), 1 << 31)
 CLEAN = data.astronaut()[:96, 160:288]
 
 

@@ -9,7 +9,7 @@ from powerqe.net.blocks import conv
 from powerqe.net.example import example_inputs
 from powerqe.net.measure.live_memory import LiveMemory
 from powerqe.net.table import rows
-from powerqe.net.table.asked import Asked
+from powerqe.net.table.configurations import NetworkConfiguration
 from powerqe.net.table.rows import Conditions, Row, measured
 
 CPU = torch.device("cpu")
@@ -17,7 +17,7 @@ STATIC = Conditions(32, 48, CPU, timing=False)
 
 
 def row(conditions: Conditions = STATIC, **spec) -> Row:
-    return measured(Asked("some", spec), conditions)
+    return measured(NetworkConfiguration("some", spec), conditions)
 
 
 @pytest.mark.parametrize(

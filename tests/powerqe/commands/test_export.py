@@ -95,7 +95,7 @@ def test_weights_that_do_not_tell_their_network(run: Run) -> None:
     save_file({key: value.clone() for key, value in build_network(TINY).state_dict().items()}, "official.safetensors")
     code, _, err = run("official.safetensors")
     assert code == 2
-    assert "--network '{type: NAME, ...}'" in err
+    assert "{type: NAME, ...}" in err
     assert run("official.safetensors", "--network", json.dumps(TINY))[0] == 0
     assert (
         "unknown key 'hidden'"

@@ -82,7 +82,7 @@ def test_files(table, tmp_path: Path) -> None:
         (["--size", "1e9x12"], "--size: found '1e9x12'"),
         (["--repeat", "0"], "--repeat: found '0'"),
         (["--repeat", "few"], "--repeat: found 'few'"),
-        (["--device", "cuda"], "--device cuda: "),
+        (["--device", "cuda"], "device cuda: "),
     ],
 )
 def test_mistakes_are_one_line(table, monkeypatch, arguments: list[str], message: str) -> None:

@@ -1,0 +1,128 @@
+"""The one way from a name to a ready network: a name of published weights, a file, or a network's options.
+
+`find_network` says which network that is, and builds nothing; `NetworkSource.build` gives it with its weights. What a
+network needs to be applied to images and videos (tiles, precision, arguments of its forward) is in inference/model.py.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import nn
+
+from powerqe.net import NETWORKS, build_network, load_weights
+from powerqe.net.weights import find, spec
+from powerqe.net.weights.cards import Entry
+from powerqe.net.weights.index import known_weights
+from powerqe.net.weights.tensorflow_checkpoint import index_file
+from powerqe.utils.errors import UserError
+from powerqe.utils.options.components import Component, validate_component
+from powerqe.utils.options.registry import nearest
+
+Source = str | os.PathLike[str] | Mapping[str, Any]
+"""What a user names: published weights, a path, or a network `{"type": NAME, ...}`."""
+
+
+@dataclass(frozen=True)
+class NetworkSource:
+    """A network that can be built.
+
+    Attributes:
+        name: of its weights, or its type where there are none.
+        spec: as `powerqe.net.build_network` takes it.
+        path: of its weights; None: it has learnt nothing.
+        card: what is known of published weights.
+    """
+
+    name: str
+    spec: dict[str, Any]
+    path: Path | None = None
+    card: Entry | None = None
+
+    @property
+    def method(self) -> str:
+        """The network's type."""
+        return self.spec["type"]
+
+    def build(self, device: torch.device | str = "cpu") -> nn.Module:
+        """The network with its weights, in evaluation mode.
+
+        Raises:
+            UserError: options or weights that do not fit.
+        """
+        network = build_network(self.spec)
+        if self.path is not None:
+            load_weights(network, self.path)
+        return network.to(device).eval()
+
+
+def find_network(source: Source, network: Mapping[str, Any] | Component | None = None) -> NetworkSource:
+    """Which network a user means.
+
+    Args:
+        source: a name of published weights; a path of weights, of one of our training checkpoints, or of a method's
+            official checkpoint; or a network `{"type": NAME, ...}`, which has learnt nothing.
+        network: the network of the weights; None: the file tells it.
+
+    Raises:
+        UserError: no such weights or type, or a file that does not tell its network.
+    """
+    if isinstance(source, Mapping):
+        return NetworkSource(validate_component("network", source).type, dict(source))
+    path = find(source)
+    card = next((known.entry for known in known_weights().values() if _is_same(known.path, path)), None)
+    return NetworkSource(path.stem, _recorded_network(path) if network is None else _plain(network), path, card)
+
+
+def published_networks() -> list[NetworkSource]:
+    """All published weights whose files are here.
+
+    Raises:
+        UserError: there are none.
+    """
+    found = [find_network(known.path) for known in known_weights().values() if known.path.is_file()]
+    if not found:
+        raise UserError("no published weights are here; powerqe weights list shows all, and fetch gets them")
+    return found
+
+
+def parse_source(text: str) -> Source:
+    """What a command line names: a type of network, weights by name or path, or `{type: NAME, ...}` in YAML.
+
+    Raises:
+        UserError: none of these, with the nearest name.
+    """
+    if text.startswith("{"):
+        try:
+            return yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise UserError(f"found {text}, expected a network such as '{{type: EDSR, num_features: 256}}'") from None
+    if text in NETWORKS:
+        return {"type": text}
+    known = known_weights()
+    if Path(text).stem in known or Path(text).exists() or index_file(Path(text)):
+        return text
+    near = nearest(text, [*NETWORKS.names(), *known])
+    raise UserError(f"no network, and no weights file or name {text}{near}; the networks are "
+                    f"{', '.join(NETWORKS.names())}, and powerqe weights list shows the weights")  # fmt: skip
+
+
+def _is_same(known: Path, path: Path) -> bool:
+    return known.name == path.name and known.resolve() == path.resolve()
+
+
+def _plain(network: Mapping[str, Any] | Component) -> dict[str, Any]:
+    if isinstance(network, Component):
+        return network.model_dump(mode="json", serialize_as_any=True)
+    return dict(network)
+
+
+def _recorded_network(path: Path) -> dict[str, Any]:
+    try:
+        return spec(path)
+    except UserError as error:
+        raise UserError(f"{error}; or name the network of these weights: {{type: NAME, ...}}") from None
