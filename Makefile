@@ -42,7 +42,7 @@ lint: $(INSTALLED) ## check style and types
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	@rm -rf build/typing && mkdir -p build/typing/powerqe
-	@ln -s $(ROOMS:%=../../../%) ../../../powerqe/__init__.py build/typing/powerqe && ln -s $(SCRIPTS:%=../../%) build/typing
+	@ln -s $(ROOMS:%=../../../%) $(patsubst %,../../../%,$(wildcard powerqe/*)) build/typing/powerqe && ln -s $(SCRIPTS:%=../../%) build/typing
 	$(VENV)/bin/pyright
 
 format: $(INSTALLED) ## put all files in the project's style

@@ -1,6 +1,6 @@
 """What all metrics do first: clamp, round, shave the border, choose the channel."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol
 
 import torch
 from pydantic import Field
@@ -22,6 +22,26 @@ Rounding = Annotated[
 ]
 
 PEAK = 255.0  # metrics count in 8-bit steps, with and without rounding
+
+
+class ImageMetric(Protocol):
+    """What all metrics have; see `powerqe.utils.metrics`.
+
+    Attributes:
+        unit: "dB", or "" of a number without one.
+        higher_is_better: whether a larger value is of a better result.
+    """
+
+    unit: str
+    higher_is_better: bool
+
+    def __call__(self, result: torch.Tensor, target: torch.Tensor, /) -> torch.Tensor:
+        """Of images (N, C, H, W) in nominal [0, 1] a value for each, (N,) float64."""
+        ...
+
+    def describe(self, channels: int) -> str:
+        """The convention behind a value, such as "Y, uint8, border 4"."""
+        ...
 
 
 class Preparation:

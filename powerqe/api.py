@@ -1,0 +1,191 @@
+"""The public API of PowerQE in Python; docs/api.md shows all of it by examples.
+
+Images are arrays, Pillow's images or tensors, and what comes in comes out; see `ImageModel.__call__`.
+"""
+
+import os
+from collections.abc import Mapping
+from fnmatch import fnmatch
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeVar, overload
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from powerqe.inference.choose import choose, description_of
+from powerqe.inference.image_model import ImageModel
+from powerqe.inference.image_types import apply_to, array_of, first_of, photo_of
+from powerqe.inference.inference_options import InferenceOptions, Precision, Tile
+from powerqe.inference.jobs import Job, check_not_source
+from powerqe.inference.model import Model
+from powerqe.net import build_network
+from powerqe.net.weights.index import known_weights
+from powerqe.utils.codecs import Codec
+from powerqe.utils.errors import UserError
+from powerqe.utils.image.photo import Photo
+from powerqe.utils.image.tensors import to_image, to_tensor
+from powerqe.utils.image.write import write_photo
+from powerqe.utils.metrics.base import ImageMetric
+from powerqe.utils.options.components import create
+
+__all__ = ["ImageModel", "UserError", "create_metric", "create_network", "degrade", "enhance", "list_weights", "load"]
+
+ImageT = TypeVar("ImageT", np.ndarray, Image.Image, Tensor)
+ImagePath = str | os.PathLike[str]
+_MODELS = 4
+"""Networks that `enhance` keeps for its next calls."""
+
+
+def load(
+    name_or_path: ImagePath | Mapping[str, Any],
+    *,
+    network: Mapping[str, Any] | None = None,
+    device: str | torch.device = "auto",
+    precision: Precision = "auto",
+    tile: Tile = "auto",
+    memory: int | None = None,
+    qf: float | None = None,
+    self_ensemble: bool = False,
+) -> ImageModel:
+    """A network with its weights, to be called on images.
+
+    Args:
+        name_or_path: a name of published weights (`list_weights`); a path of weights, of a training checkpoint, or of a
+            method's official checkpoint; or a network `{"type": NAME, ...}`, which has learnt nothing.
+        network: `{"type": NAME, ...}` of weights that do not tell their network.
+        device: "auto", the GPU if there is one; "cpu", "cuda" or another name that PyTorch knows.
+        precision: "fp32", "bf16" or "fp16"; "auto" is fp32.
+        tile: "auto", tiles where a whole image would not fit into `memory`; their side in pixels; or "off".
+        memory: bytes that the maps of the network may take; None: half of what is free on the device.
+        qf: quality factor, 0 to 100, to restore for, of networks conditioned on one; None: as they estimate it.
+        self_ensemble: take the mean over eight flips and transpositions of each image.
+
+    Raises:
+        UserError: no such weights, device or precision; weights that do not fit; a network that takes no `qf`.
+    """
+    return ImageModel(
+        Model(name_or_path, InferenceOptions(device, memory, tile, qf, self_ensemble, precision), network)
+    )
+
+
+@overload
+def enhance(image: ImageT, *, weights: ImagePath | None = None, output: ImagePath | None = None,
+            **options: Any) -> ImageT: ...  # fmt: skip
+@overload
+def enhance(image: ImagePath, *, weights: ImagePath | None = None, output: ImagePath | None = None,
+            **options: Any) -> np.ndarray: ...  # fmt: skip
+def enhance(image: Any, *, weights: ImagePath | None = None, output: ImagePath | None = None, **options: Any) -> Any:
+    """Enhance an image: `load` and a call of the model in one.
+
+    Args:
+        image: see `ImageModel.__call__`.
+        weights: name or path; None: those that gained most in their tests at the quality of the image. A path, or an
+            image that Pillow has opened from a JPEG file, tells its quality; other images do not, and weights for
+            JPEG of any quality are taken.
+        output: a file to write, too, over one that is there; its suffix chooses the format. Of a path the file keeps
+            the metadata.
+        options: those of `load`: device, precision, tile, memory, qf, self_ensemble.
+
+    Returns:
+        The enhanced image, of the same kind; of a path an array.
+
+    Raises:
+        UserError: no such image or weights, or one that the format of `output` cannot hold.
+    """
+    chosen = InferenceOptions(**options)
+    if isinstance(image, str | os.PathLike):
+        if output is not None:
+            check_not_source(Job(Path(image), Path(output)))
+        photo = photo_of(image)
+        enhanced = _model_for(photo, weights, chosen).enhanced(photo, str(image))
+        if output is not None:
+            write_photo(output, enhanced)
+        return array_of(enhanced)
+    result = _model_for(photo_of(first_of(image)), weights, chosen)(image)
+    if output is not None:
+        write_photo(output, photo_of(result))
+    return result
+
+
+def list_weights(pattern: str = "*") -> list[str]:
+    """The names of published weights that fit a pattern such as `"fbcnn*"` or `"*-qf10"`, sorted.
+
+    Those of weights that are not on this machine are among them; `powerqe weights fetch NAME` gets them.
+    """
+    return [name for name in known_weights() if fnmatch(name, pattern)]
+
+
+def create_network(type: str, **arguments: Any) -> nn.Module:
+    """A new network that has learnt nothing.
+
+    Args:
+        type: such as "ARCNN"; `powerqe table` lists all.
+        arguments: of its constructor.
+
+    Raises:
+        UserError: no such type or argument, or a value that it cannot have.
+    """
+    return build_network({"type": type, **arguments})
+
+
+def create_metric(name: str, **arguments: Any) -> ImageMetric:
+    """A metric; `metric(result, target)` of tensors (N, C, H, W) in [0, 1] is a value for each image, (N,).
+
+    Args:
+        name: such as "PSNR" or "SSIM"; docs/metrics.md lists all.
+        arguments: of its constructor, such as channel="y" and border=4.
+
+    Raises:
+        UserError: no such metric or argument.
+    """
+    return create("metric", {"type": name, **arguments})
+
+
+@overload
+def degrade(image: ImageT, codec: str = "JPEG", quality: int = 10, **arguments: Any) -> ImageT: ...
+@overload
+def degrade(image: ImagePath, codec: str = "JPEG", quality: int = 10, **arguments: Any) -> np.ndarray: ...
+def degrade(image: Any, codec: str = "JPEG", quality: int = 10, **arguments: Any) -> Any:
+    """Encode and decode an image with a codec. Alpha stays as it is.
+
+    Args:
+        image: see `ImageModel.__call__`, of 8 bits; floats are rounded to 8 bits before.
+        codec: "JPEG", "WebP", "AVIF", "HEVC" or "BPG".
+        quality: quality factor of JPEG, WebP and AVIF, quantization parameter of HEVC and BPG.
+        arguments: of the codec, such as subsampling="4:4:4" of JPEG.
+
+    Returns:
+        The image of the same kind; of a path an array.
+
+    Raises:
+        UserError: no such codec or quality, a codec that is not installed, or an image of 16 bits.
+    """
+    made: Codec = create("codec", {"type": codec, **arguments})
+
+    def of_photo(photo: Photo) -> Photo:
+        if photo.peak != 255:
+            raise UserError("degrade: found an image of 16 bits, codecs take 8; convert it")
+        return photo.with_pixels(made.compress(photo.pixels, quality)[0])
+
+    def of_tensor(tensor: Tensor) -> Tensor:
+        return to_tensor(made.compress(to_image(tensor[0]), quality)[0])[None]
+
+    if isinstance(image, str | os.PathLike):
+        return array_of(of_photo(photo_of(image).upright()))
+    return apply_to(image, of_photo, of_tensor)
+
+
+def _model_for(photo: Photo, weights: ImagePath | None, options: InferenceOptions) -> ImageModel:
+    if weights is None:
+        weights = choose(description_of(photo, takes_qf=options.qf is not None))[0].name
+    path = Path(weights)
+    changed = path.stat().st_mtime_ns if path.is_file() else None
+    return _loaded(os.fspath(weights), changed, options)
+
+
+@lru_cache(_MODELS)
+def _loaded(weights: str, changed: int | None, options: InferenceOptions) -> ImageModel:
+    return ImageModel(Model(weights, options))
