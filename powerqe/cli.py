@@ -44,6 +44,7 @@ DATA = {
     "compress-webp": "compress images with WebP",
     "compress-avif": "compress images with AVIF",
     "combine-im": "gather all qualities of a codec in one folder, for blind training",
+    "create-graphics": "make images of text and graphics, which photographs lack",
     "create-lmdb": "pack a folder of images in an LMDB store",
     "collect-jpeg-tables": "collect the quantization tables of JPEG files, for training on them",
     "report": "PSNR, SSIM and bits per pixel of compressed images",

@@ -63,7 +63,7 @@ def palette(scene: Scene, count: int) -> list[Color]:
 
 
 def ink_and_paper(scene: Scene) -> tuple[Color, Color]:
-    """Colors of text and background, mostly easy to read: black on white in a third of the cases, a quarter inverted."""
+    """Colors of text and background, mostly easy to read: black on white in a third, inverted in a quarter."""
     kind = scene.rng.random()
     if kind < 0.35:
         return BLACK, WHITE

@@ -46,7 +46,7 @@ def gradient(scene: Scene) -> Image.Image:
 
 
 def finished(scene: Scene, pixels: np.ndarray) -> Image.Image:
-    """Levels 0 to 255 as an image: rounded; or with a little noise; or in few steps, as screens with few colors show it."""
+    """Levels 0 to 255 as an image: rounded, with a little noise, or in few steps as screens with few colors show it."""
     kind = scene.rng.random()
     if kind < 0.3:
         noise = scene.rng.normal(0, scene.uniform(0.3, 4), (*pixels.shape[:2], scene.pick([1, 3])))

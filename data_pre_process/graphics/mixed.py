@@ -21,8 +21,8 @@ from powerqe.data_pre_process.graphics.scene import Scene, paint_one_of
 from powerqe.data_pre_process.graphics.texture import photo
 
 _PARTS = (
-    photo, photo, text.paint, text.paint, plot.paint, diagram.paint, drawing.paint, gradient.paint, screen.paint, scan.paint,
-    halftone.paint, pattern.paint, pixel_art.paint,
+    photo, photo, text.paint, text.paint, plot.paint, diagram.paint, drawing.paint, gradient.paint, screen.paint,
+    scan.paint, halftone.paint, pattern.paint, pixel_art.paint,
 )  # fmt: skip
 
 

@@ -140,7 +140,7 @@ def _tiled(scene: Scene, cells: np.ndarray) -> np.ndarray:
 
 
 _PATTERNS: tuple[Callable[[Scene], np.ndarray], ...] = (
-    _checker, _checker, _stripes, _stripes, _sine, _zone_plate, _star, _lines, _dots, _bricks, _plaid, _matrix_code, _bar_code,
-    _random_bits,
+    _checker, _checker, _stripes, _stripes, _sine, _zone_plate, _star, _lines, _dots, _bricks, _plaid, _matrix_code,
+    _bar_code, _random_bits,
 )  # fmt: skip
 """Each makes levels 0 ... 1 of paper and ink, float (H, W)."""

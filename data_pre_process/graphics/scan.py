@@ -26,7 +26,7 @@ def paint(scene: Scene) -> Image.Image:
 
 
 def _page(scene: Scene) -> Image.Image:
-    """A sharp page, turned a little and softened as by a lens; drawn larger than the scene so that no corner is empty."""
+    """A sharp page, turned a little and softened as by a lens; drawn larger so that no corner is empty."""
     margin = 2 + max(scene.width, scene.height) // 16
     larger = scene.of_size(scene.width + 2 * margin, scene.height + 2 * margin)
     size = scene.pick([9, 11, 12, 14, 16, 20, 26])

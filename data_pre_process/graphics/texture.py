@@ -58,7 +58,7 @@ def texture(scene: Scene) -> Image.Image:
 
 
 def clouds(scene: Scene, slope: float) -> np.ndarray:
-    """Noise with the spectrum 1 / f^slope, float (H, W) of mean 0 and deviation 1; the larger the slope, the smoother."""
+    """Noise with the spectrum 1 / f^slope, float (H, W), mean 0 and deviation 1; a larger slope is smoother."""
     height, width = scene.height, scene.width
     spectrum = np.fft.rfft2(scene.rng.normal(size=(height, width)))
     frequency = np.hypot(np.fft.fftfreq(height)[:, None] * height, np.fft.rfftfreq(width)[None] * width)

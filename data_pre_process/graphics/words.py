@@ -16,7 +16,7 @@ _SYLLABLES = {
     "cyrillic": ("б в г д ж з к л м н п р с т ф х ц ч ш щ", "а е и о у ы э ю я", "- й н т"),
     "greek": ("β γ δ ζ θ κ λ μ ν ξ π ρ σ τ φ χ ψ", "α ε η ι ο υ ω", "- ν ρ"),
 }
-"""What the syllables of a script begin with, their vowels, and what words end in; the more often named, the commoner."""
+"""What the syllables of a script begin with, their vowels, and what words end in; named more often, more common."""
 
 _SHORT = 40
 """So many of a vocabulary's words, the commonest, have one syllable only."""

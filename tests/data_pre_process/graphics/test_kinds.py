@@ -1,4 +1,4 @@
-"""Every kind of image: its size, that it is the same each time and another for another number, and the neutral share."""
+"""Every kind of image: its size, the same each time and another for another number; and the neutral share."""
 
 import subprocess
 import sys
