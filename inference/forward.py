@@ -70,8 +70,8 @@ class Forward:
         return self._call(batch["lq"], **(self.inputs(batch) | self._arguments | arguments))
 
     def inputs(self, batch: Batch) -> dict[str, Any]:
-        """What the network requires of the batch beside the image or should be told if it is there, and what the options
-        have it take from there."""
+        """What the network requires of the batch beside the image or should be told if the batch has it, and what the
+        options have it take from there."""
         for name in self._needs:
             if name not in batch:
                 source = f"; {_SOURCES[name]}" if name in _SOURCES else ""

@@ -33,7 +33,7 @@ class DRUNet(nn.Module):
         num_blocks: residual blocks of each scale on the way down, and again on the way up.
         bias: convolutions have biases.
         residual: add the input to the output and start as the identity, which learns much sooner.
-        half_size: work on the image's 2x2 blocks as channels, at half the height and width: a quarter of the operations.
+        half_size: work on 2x2 blocks as channels, at half the height and width: a quarter of the operations.
         quality_map: one more channel holds (100 - QF) / 100 everywhere; false: the network is blind.
     """
 

@@ -100,7 +100,7 @@ finally:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is asked of Linux")
 def test_memory_of_a_large_picture_is_bounded(root, tmp_path):
-    """35 bytes for each pixel and what --memory says, as `powerqe enhance --help` has it, for the memory of a real process."""
+    """35 bytes for each pixel and what --memory says, as `powerqe enhance --help` has it, of a real process."""
     spec = {"type": "ARCNN", "hidden_channels": [32, 32], "kernel_sizes": [1, 1, 1]}
     save_weights(build_network(spec), tmp_path / "wide.safetensors", {"network": json.dumps(spec)})
     side, memory = 1500, 64 << 20

@@ -89,7 +89,9 @@ def test_results_of_something_else(experiment, damage):
     data = json.loads(path.read_text())
     del data["network"]
     path.write_text(json.dumps(data) if damage == "no network" else damage)
-    with pytest.raises(UserError, match=r"exp/a/results.json is not what `powerqe test` of this version writes .*test again"):
+    with pytest.raises(
+        UserError, match=r"exp/a/results.json is not what `powerqe test` of this version writes .*test again"
+    ):
         collect([path.parent])
 
 
