@@ -10,8 +10,8 @@ import pytest
 from powerqe.algorithm.option_reference import TITLES
 from powerqe.algorithm.option_schema import option_file_schema
 from powerqe.cli import main
+from powerqe.utils.options.option_file import read_option_file
 from powerqe.utils.options.registry import REGISTRIES
-from powerqe.utils.options.tree import _read_yaml
 
 TYPES = {
     "object": lambda value: isinstance(value, dict),
@@ -69,7 +69,7 @@ def test_every_option_file_fits(schema, root: Path) -> None:
     files = sorted((root / "opts").glob("*.yml"))
     assert len(files) > 15
     for path in files:
-        assert fits(_read_yaml(path), schema, schema), path.name
+        assert fits(read_option_file(path), schema, schema), path.name
 
 
 @pytest.mark.parametrize(

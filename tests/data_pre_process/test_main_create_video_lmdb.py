@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from powerqe.data_pre_process.main_create_video_lmdb import main
-from powerqe.dataset import Draw, groups
+from powerqe.dataset import Draw
+from powerqe.dataset import stdf_groups as groups
 from powerqe.dataset.clips import VideoClips
 from powerqe.dataset.store import open_store
 from powerqe.dataset.videos import open_videos

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from powerqe.algorithm import tester
 from powerqe.dataset import DATASETS
+from powerqe.evaluation import tester
 from powerqe.evaluation.evaluate import Metrics, evaluate, mean
 from powerqe.inference.forward import Forward
 from powerqe.net import build_network, save_weights
@@ -248,7 +248,7 @@ def test_the_perceptual_table_without_its_package(options, pairs, monkeypatch, r
 
 
 def test_crops_have_titles_whatever_the_first_metric_is(options, pairs, standin, monkeypatch):
-    from powerqe.algorithm import crops
+    from powerqe.evaluation import crops
 
     titles = []
     original = crops.Crops._title

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from powerqe.algorithm import tester, video_tester
+from powerqe.evaluation import tester, video_tester
 from powerqe.evaluation.video_curves import draw_curves
 from powerqe.net import save_weights
 from powerqe.net.weights import Entry

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from powerqe.inference import run as run_module
+from powerqe.inference import enhance_files as run_module
 from powerqe.inference.comparison import draw_comparison, most_changed
 from powerqe.inference.enhance_files import Models, enhance_files
 from powerqe.inference.jobs import Job, find_jobs

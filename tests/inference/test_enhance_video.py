@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from powerqe.algorithm import tester
 from powerqe.dataset.videos import eight_bits
+from powerqe.evaluation import tester
 from powerqe.inference.enhance_files import Models, enhance_files
 from powerqe.inference.enhance_video import coding_of, enhance_clip
 from powerqe.inference.jobs import Job, check_crf, find_jobs

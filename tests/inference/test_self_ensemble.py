@@ -12,7 +12,7 @@ from powerqe.inference.self_ensemble import SelfEnsemble, oriented, original
 from powerqe.inference.tiled import Tiled
 from powerqe.net import build_network, load_weights
 from powerqe.net.blocks import PixelShuffleUp, conv
-from powerqe.utils import image_io
+from powerqe.utils.image import io as image_io
 
 
 def pixels(*shape: int) -> Tensor:

@@ -8,7 +8,7 @@ import pytest
 import torch
 import yaml
 
-from powerqe.algorithm import tester
+from powerqe.evaluation import tester
 from powerqe.evaluation.evaluate import Metrics, Record
 from powerqe.evaluation.result_table import Table, write_tables
 from powerqe.net import build_network, save_weights

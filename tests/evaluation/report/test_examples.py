@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from powerqe.evaluation.report import crops
+from powerqe.evaluation.report import examples as crops
 from powerqe.evaluation.report.examples import best_of, strips
 from powerqe.evaluation.report.reader import Metric, collect
 from powerqe.utils.image.io import decode_image, read_image

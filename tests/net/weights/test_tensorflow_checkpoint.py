@@ -22,7 +22,7 @@ from powerqe.net.mfqe import MFQE
 from powerqe.net.weights.tensorflow_checkpoint import crc32c, index_file, pytorch_layout, read_variables
 from powerqe.utils.errors import UserError
 
-TINY = Path(__file__).parents[1] / "data/tensorflow/tiny.ckpt-37"
+TINY = Path(__file__).parents[2] / "data/tensorflow/tiny.ckpt-37"
 EXPECTED = dict(np.load(TINY.with_name("tiny.npz")))
 DATA = "tiny.ckpt-37.data-00000-of-00001"
 
