@@ -89,13 +89,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     return _run((), "python -m powerqe" if is_module else "powerqe", argv)
 
 
-def script(*words: str) -> Callable[[Sequence[str] | None], int]:
+def script(*words: str) -> Callable[..., int]:
     """The main function of a script that is a command under another name: train.py is `powerqe train`.
 
     Args:
         words: of the command, such as "train" or "data", "down-sample".
     """
-    file = f"main_{words[-1].replace('-', '_')}.py" if len(words) > 1 else f"{words[0]}.py"
+    stem = "_".join(("main", *words[1:]) if words[1:] else words).replace("-", "_")
+    file = f"{stem}.py"
 
     def main(argv: Sequence[str] | None = None) -> int:
         return _run(words, f"python {file}", argv)

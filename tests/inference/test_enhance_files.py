@@ -161,7 +161,7 @@ def test_the_script(run, pairs, weights, jpeg):
     done = run("enhance.py", "lq", "bad.jpg", "--weights", path, "--device", "cpu", "--compare", "--memory", "0.5")
     assert done.returncode == 1
     assert [line.split(":")[0] for line in done.stdout.splitlines()] == [f"lq/{number}.png" for number in range(8)]
-    assert "failed: bad.jpg: truncated JPEG file; replace the file\n1 of 9 files failed\n" in done.stderr
+    assert "failed: bad.jpg: truncated JPEG file; replace the file\nerror: 1 of 9 files failed\n" in done.stderr
     assert "Traceback" not in done.stderr
     assert "Warning" not in done.stderr
     assert len(list((pairs / "enhanced").iterdir())) == 16

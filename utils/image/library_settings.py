@@ -5,6 +5,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 import cv2
 from PIL import Image
@@ -50,7 +51,8 @@ def _any_size() -> Iterator[None]:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    set_level = cv2.utils.logging.setLogLevel if hasattr(cv2.utils, "logging") else cv2.setLogLevel  # OpenCV 5, 4
+    logging: Any = getattr(cv2.utils, "logging", cv2)  # of OpenCV 5, of 4
+    set_level = logging.setLogLevel
     level = set_level(0)
     try:
         yield
