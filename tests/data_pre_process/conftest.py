@@ -44,6 +44,7 @@ def checkout(tmp_path: Path) -> Path:
     root = tmp_path / "checkout"
     for package in ("data_pre_process", "dataset", "evaluation", "inference", "net", "powerqe", "utils"):
         shutil.copytree(REPOSITORY / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(REPOSITORY / "setup.py", root)  # by which a checkout is known
     fill(root / "data/div2k/raw")
     return root
 

@@ -228,7 +228,7 @@ def test_a_store_is_made_again_only_when_it_must(data, layout, capsys):
     def made(*more: str) -> bool:
         before = file.stat().st_ino if file.exists() else None
         assert main(["qp37", "--layout", layout, "--data-root", str(data), *more]) == 0
-        return "was there" not in capsys.readouterr().out or file.stat().st_ino != before
+        return "exists already" not in capsys.readouterr().out or file.stat().st_ino != before
 
     file = data / "qp37.lmdb/data.mdb"
     assert made()
