@@ -16,8 +16,13 @@ import pytest
 from powerqe import cli
 
 ROOT = Path(__file__).resolve().parents[1]
-WITHOUT_OPTIONS = {"powerqe.net.ops.dcn.build", "powerqe.net.ops.dcn.simple_check", "powerqe.benchmarks.peer_basicsr"}
-"""Programs that take none; the last one is started by the benchmarks only."""
+WITHOUT_OPTIONS = {
+    "powerqe.benchmarks.peer_basicsr",  # started by the benchmarks only
+    "powerqe.inference.packaged",
+    "powerqe.net.ops.dcn.build",
+    "powerqe.net.ops.dcn.simple_check",
+}
+"""Programs that take none."""
 COMMANDS = [(), *((name,) for name in cli.COMMANDS), *(("data", name) for name in cli.DATA)]
 
 
