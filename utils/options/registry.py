@@ -10,7 +10,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar
 
 from powerqe.utils.errors import UserError
 
@@ -70,14 +70,14 @@ class Registry:
 
     def signature(self, name: str) -> dict[str, tuple[Any, Any]]:
         """The options of an entry: parameter name -> (type, default); the default `...` means required."""
-        entry = self[name]
-        function = entry.__init__ if inspect.isclass(entry) else entry
-        hints = get_type_hints(function, include_extras=True)
         options = {}
-        for parameter in inspect.signature(entry).parameters.values():
+        for parameter in inspect.signature(self[name], eval_str=True).parameters.values():
             if parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD):
                 default = ... if parameter.default is parameter.empty else parameter.default
-                options[parameter.name] = (hints.get(parameter.name, Any), default)
+                options[parameter.name] = (
+                    Any if parameter.annotation is parameter.empty else parameter.annotation,
+                    default,
+                )
         return options
 
     def _import_entries(self) -> None:
