@@ -10,7 +10,7 @@ from pathlib import Path
 
 HOME = Path(__file__).resolve().parents[1]
 """The checkout, or the installed package."""
-IS_CHECKOUT = (HOME / "setup.py").is_file()
+IS_CHECKOUT = (HOME / "powerqe").is_dir()
 OPTS = HOME / "opts"
 WEIGHTS = HOME / "weights"
 WEIGHTS_VARIABLE = "POWERQE_WEIGHTS"
