@@ -53,5 +53,5 @@ def test_what_is_none_is_refused(tmp_path, text, message):
 
 
 def test_no_file(tmp_path):
-    with pytest.raises(UserError, match=r"cannot read .*a\.frames\.json: No such file.*main_compress_video"):
+    with pytest.raises(UserError, match=r"cannot read .*a\.frames\.json: No such file.*compress-video"):
         read_frames(tmp_path / "a.frames.json")
