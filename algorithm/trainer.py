@@ -299,7 +299,8 @@ class Trainer:
         start = self._train.warm_start
         if start.ckp_load_path is None:
             return ""
-        random = load_weights(network, start.ckp_load_path, start.skip)
+        same = start.if_same_network
+        random = load_weights(network, start.ckp_load_path, start.skip, if_same_network=same)
         skipped = f"; {len(random)} tensors of {', '.join(start.skip)} start at random" if start.skip else ""
         return f"first weights from {start.ckp_load_path}{skipped}"
 

@@ -1,5 +1,6 @@
 """Testing: weights in, enhanced images and one result table out."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ from powerqe.evaluation.video_results import VideoReport
 from powerqe.evaluation.video_tester import ByPeak, test_videos
 from powerqe.inference.load import find_network
 from powerqe.inference.tiled import enhancer
+from powerqe.net.networks import full_spec
 from powerqe.net.ops.dcn import force_backend
-from powerqe.net.weights import find
+from powerqe.net.weights import find, spec
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.io import write_image
 from powerqe.utils.image.tensors import to_image
@@ -79,6 +81,16 @@ def trained_network(options: Options, device: torch.device, weights: Path | None
     network = find_network(weights, options.network).build(device)
     logger.info(f"testing {weights} ({sum(p.numel() for p in network.parameters()):,} parameters)")
     return network
+
+
+def tested_as(weights: str) -> list[str]:
+    """Overrides of options, as after --set, that test weights with the network that follows from their file.
+
+    Raises:
+        UserError: there are no such weights, or nothing tells their network.
+    """
+    path = find(weights)
+    return [f"network={json.dumps(full_spec(spec(path)))}", f"test.ckp_load_path={json.dumps(str(path))}"]
 
 
 def tested_weights(options: Options) -> Path:

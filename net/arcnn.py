@@ -4,12 +4,14 @@ Dong, Deng, Loy, Tang, "Compression Artifacts Reduction by a Deep Convolutional 
 """
 
 from itertools import pairwise
+from typing import Any
 
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from powerqe.net.blocks import check_skip, conv
 from powerqe.net.networks import NETWORKS
+from powerqe.net.weights import State, layers_of
 from powerqe.utils.errors import UserError
 
 
@@ -55,6 +57,21 @@ class ARCNN(nn.Module):
     def upstream_name(self, name: str) -> str:
         """PowerQE v1 has `blk_lst.N.*`; later versions have our own `layers.N.*`."""
         return name.replace("blk_lst.", "layers.", 1)
+
+    @staticmethod
+    def options_of(state: State) -> list[dict[str, Any]]:
+        """Those of PowerQE v1; later versions, which have the names `layers.N.*`, may add the input or not."""
+        prefix = "blk_lst" if "blk_lst.0.weight" in state else "layers"
+        weights = [state[f"{prefix}.{layer}.weight"] for layer in layers_of(state, prefix)]
+        if all(weight.shape[-1] == 3 for weight in weights):  # of DCAD or DnCNN
+            return []
+        found = {
+            "in_channels": weights[0].shape[1],
+            "out_channels": weights[-1].shape[0],
+            "hidden_channels": [weight.shape[0] for weight in weights[:-1]],
+            "kernel_sizes": [weight.shape[-1] for weight in weights],
+        }
+        return [{**found, "residual": residual} for residual in (False, True)[: 1 if prefix == "blk_lst" else 2]]
 
 
 def _check_kernels(hidden_channels: tuple[int, ...], kernel_sizes: tuple[int, ...]) -> None:

@@ -5,7 +5,7 @@ PowerQE both are trained together with the loss on the restored picture; the pap
 map, its asymmetric loss and its total variation loss (equations 4 and 5) are left out.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field, PositiveInt
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from powerqe.net.blocks import Repeated, check_skip, conv, init_residual
 from powerqe.net.networks import NETWORKS
 from powerqe.net.unet import UNet
-from powerqe.net.weights import numbered
+from powerqe.net.weights import State, count, numbered
 
 
 @NETWORKS.register()
@@ -29,6 +29,8 @@ class CBDNet(nn.Module):
         share_weights: one set of weights for equal layers in a row, as in PowerQE v1 (1,860,806 parameters
             with the defaults); the paper's network has one set each (3,944,710).
     """
+
+    free_options = ("share_weights",)
 
     def __init__(
         self,
@@ -81,6 +83,20 @@ class CBDNet(nn.Module):
         if name.startswith("denoise."):
             return f"denoiser.{self.denoiser.upstream_name(name.removeprefix('denoise.'))}"
         return numbered(name, ("estimate",), [f"estimator.{layer}" for layer in self._estimator_layers])
+
+    @staticmethod
+    def options_of(state: State) -> list[dict[str, Any]]:
+        """Those of PowerQE v1."""
+        first, base = state["estimate.0.weight"], state["denoise.inc.0.weight"].shape[0]
+        found = {
+            "in_channels": first.shape[1],
+            "out_channels": state["denoise.outc.weight"].shape[0],
+            "estimator_features": first.shape[0],
+            "num_levels": 1 + count(state, r"denoise\.enc_\d+\."),
+            "base_features": base,
+            "merge": "add" if state["denoise.dec_0.0.weight"].shape[1] == base else "concat",
+        }
+        return [{**found, "share_weights": share_weights} for share_weights in (True, False)]
 
 
 def _open_map(last: nn.Conv2d) -> None:

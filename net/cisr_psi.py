@@ -4,7 +4,7 @@ Luo, Zhou, Liao, Qiu, "Super-resolving compressed images via parallel and series
 reduction and resolution enhancement", Signal Processing 205 (2023) 108861.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from powerqe.net.blocks import PixelShuffleUp, ResidualGroup, conv
 from powerqe.net.networks import NETWORKS
 from powerqe.net.non_local_deblock import NonLocalDeblock
-from powerqe.net.weights import renamed
+from powerqe.net.weights import State, count, renamed
 
 Pair = tuple[Tensor, Tensor]
 """An enlarged picture and a clean one of the input's size."""
@@ -40,6 +40,8 @@ class CISRPSI(nn.Module):
         reduction: channel attention has num_features / reduction channels inside.
         recursions: T.
     """
+
+    free_options = ("recursions",)
 
     def __init__(
         self,
@@ -95,6 +97,19 @@ class CISRPSI(nn.Module):
         if part in ("nonlocal1", "nonlocal2"):
             return f"{part}.{self.nonlocal1.upstream_name(rest)}"
         return renamed(name, _AUTHORS_NAMES)
+
+    @staticmethod
+    def options_of(state: State) -> list[dict[str, Any]]:
+        """Those of the authors."""
+        num_features = state["distill.2.weight"].shape[0]
+        found = {
+            "scale": state["distill.0.weight"].shape[-1] - 2,
+            "num_features": num_features,
+            "num_groups": [count(state, rf"{part}\.body\.\d+\.") for part in ("deblock", "SR")],
+            "num_blocks": count(state, r"SR\.body\.0\.body\.\d+\.body\."),
+            "reduction": num_features // state["SR.body.0.body.0.body.3.conv_du.0.weight"].shape[0],
+        }
+        return [found]
 
     def _recursion(self, x: Tensor, enlarged: Tensor) -> Pair:
         reduced = F.interpolate(enlarged, x.shape[-2:], mode="bicubic", align_corners=False)

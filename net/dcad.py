@@ -4,13 +4,15 @@ Wang, Chen, Chao, "A Novel Deep Learning-Based Method of Improving Coding Effici
 for HEVC", DCC 2017.
 """
 
+from typing import Any
+
 import torch.nn.functional as F
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from powerqe.net.blocks import Repeated, check_skip, conv, init_residual
 from powerqe.net.networks import NETWORKS
-from powerqe.net.weights import numbered
+from powerqe.net.weights import State, layers_of, numbered
 
 
 @NETWORKS.register()
@@ -22,6 +24,8 @@ class DCAD(nn.Module):
         share_weights: one set of weights for all of them, as in PowerQE v1 (40,451 parameters); the
             paper's network has one set each (298,947).
     """
+
+    free_options = ("share_weights",)
 
     def __init__(
         self,
@@ -52,3 +56,13 @@ class DCAD(nn.Module):
         """PowerQE v1 `blk_lst.N.*`, later `layers.N.*`: all layers, ReLUs too, in one sequence."""
         blocks = (f"body.{i}.{layer}" for i in self.body.order for layer in range(2))
         return numbered(name, ("blk_lst", "layers"), ["head", "relu", *blocks, "tail"])
+
+    @staticmethod
+    def options_of(state: State) -> list[dict[str, Any]]:
+        """Those of PowerQE v1, whose files of DnCNN have the same names and another number of layers."""
+        layers = layers_of(state, "blk_lst")
+        if len(layers) != 10:
+            return []
+        first, last = (state[f"blk_lst.{layer}.weight"] for layer in (layers[0], layers[-1]))
+        found = {"in_channels": first.shape[1], "out_channels": last.shape[0], "num_features": first.shape[0]}
+        return [{**found, "share_weights": share_weights} for share_weights in (True, False)]

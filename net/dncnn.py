@@ -4,13 +4,15 @@ Zhang, Zuo, Chen, Meng, Zhang, "Beyond a Gaussian Denoiser: Residual Learning of
 Denoising", IEEE Transactions on Image Processing 26(7), 2017.
 """
 
+from typing import Any
+
 import torch.nn.functional as F
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from powerqe.net.blocks import Repeated, check_skip, conv, init_residual
 from powerqe.net.networks import NETWORKS
-from powerqe.net.weights import numbered
+from powerqe.net.weights import State, layers_of, numbered
 from powerqe.utils.errors import UserError
 
 
@@ -28,6 +30,8 @@ class DnCNN(nn.Module):
             batch_norm 40,515); the paper's network has one set each (557,443 without batch_norm). A shared
             batch norm averages its running statistics over all depths, so they fit none of them.
     """
+
+    free_options = ("share_weights",)
 
     def __init__(
         self,
@@ -60,6 +64,38 @@ class DnCNN(nn.Module):
         return x + self.tail(self.body(F.relu(self.head(x))))
 
     def upstream_name(self, name: str) -> str:
-        """PowerQE v1 `blk_lst.N.*`, later `layers.N.*`: all layers, ReLUs too, in one sequence."""
+        """KAIR `model.N.*`, PowerQE v1 `blk_lst.N.*`, later `layers.N.*`: all layers, ReLUs too, in one sequence."""
         units = (f"body.{i}.{layer}" for i in self.body.order for layer in range(3 if self.batch_norm else 2))
-        return numbered(name, ("blk_lst", "layers"), ["head", "relu", *units, "tail"])
+        return numbered(name, (_KAIR, "blk_lst", "layers"), ["head", "relu", *units, "tail"])
+
+    @staticmethod
+    def options_of(state: State) -> list[dict[str, Any]]:
+        """Those of KAIR and PowerQE v1, which tell neither DCAD nor IRCNN, KAIR's network of 7 layers, from it."""
+        prefix = _KAIR if f"{_KAIR}.0.weight" in state else "blk_lst"
+        layers = layers_of(state, prefix)
+        batch_norm = any(name.endswith(".running_mean") for name in state)
+        if not layers or (len(layers) == {_KAIR: 7, "blk_lst": 10}[prefix] and not batch_norm):
+            return []
+        first, last = (state[f"{prefix}.{layer}.weight"] for layer in (layers[0], layers[-1]))
+        found = {"in_channels": first.shape[1], "out_channels": last.shape[0], "num_features": first.shape[0]}
+        found |= {"depth": len(layers), "batch_norm": batch_norm}
+        return [{**found, "share_weights": share_weights} for share_weights in (True, False)]
+
+    def upstream_state(self, state: State) -> dict[str, Tensor]:
+        """KAIR, of the paper's author, subtracts what is predicted: there the last layer has the other sign.
+
+        Where batch norm follows a convolution, that has a bias, which the norm's mean takes in.
+        """
+        *inner, last = layers_of(state, _KAIR) or [-1]
+        changed = dict(state)
+        for tensor in (f"{_KAIR}.{last}.weight", f"{_KAIR}.{last}.bias"):
+            if tensor in state:
+                changed[tensor] = -state[tensor]
+        for layer in inner:
+            mean, bias = f"{_KAIR}.{layer + 1}.running_mean", f"{_KAIR}.{layer}.bias"
+            if mean in state and bias in state:
+                changed[mean] = state[mean] - changed.pop(bias)
+        return changed
+
+
+_KAIR = "model"

@@ -5,7 +5,7 @@ on Pattern Analysis and Machine Intelligence 44(10), 2022.
 """
 
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from powerqe.net.blocks import conv, to_multiple
 from powerqe.net.networks import NETWORKS
 from powerqe.net.severity import severities
+from powerqe.net.weights import State, count
 from powerqe.utils.errors import UserError
 
 _UNKNOWN = 0.5
@@ -104,6 +105,22 @@ class DRUNet(nn.Module):
         restored = F.pixel_shuffle(restored, self.step) if self.step > 1 else restored
         restored = restored[..., :height, :width]
         return x + restored if self.residual else restored
+
+    @staticmethod
+    def options_of(state: State) -> list[dict[str, Any]]:
+        """Those of the authors (KAIR); with biases or at half the size it is ours, which may add the input."""
+        head, seen = state["m_head.weight"], state["m_tail.weight"].shape[0]
+        levels, bias = count(state, r"m_down\d+\."), "m_head.bias" in state
+        found = {
+            "in_channels": seen if seen in (1, 3) else seen // 4,
+            "widths": [head.shape[0], *(state[f"m_up{n + 1}.0.weight"].shape[0] for n in range(levels))],
+            "num_blocks": count(state, r"m_body\.\d+\."),
+            "bias": bias,
+            "half_size": seen not in (1, 3),
+            "quality_map": head.shape[1] > seen,
+        }
+        forms = (False, True) if bias or found["half_size"] else (False,)
+        return [{**found, "residual": residual} for residual in forms]
 
     def _with_map(self, f: Tensor, qf: Tensor | float | None) -> Tensor:
         """One more channel, the map of the quality, if the network is not blind."""

@@ -5,18 +5,22 @@ Inside, pictures are in [0, 255], which the authors' weights expect.
 """
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from powerqe.net.blocks import MeanShift, PixelShuffleUp, ResidualBlock, conv
 from powerqe.net.networks import NETWORKS
-from powerqe.net.weights import renamed
+from powerqe.net.weights import State, count, enlargement, renamed
 from powerqe.utils.errors import UserError
 
 Scale = Literal[2, 3, 4]
 
+_WIDE = 256
+"""Features of the authors' full network, which adds a tenth of what a block gives."""
+_AUTHORS, _BASICSR = ("head.0", "tail.0", "tail.1", "body"), ("conv_first", "upsample", "conv_last", "conv1")
+"""Names of the first convolution, the enlargement, the last convolution, and in a block."""
 _AUTHORS_NAMES = ((r"^head\.0\.", "head."), (r"\.body\.0\.", ".conv1."), (r"\.body\.2\.", ".conv2."))
 
 
@@ -67,6 +71,21 @@ class EDSR(nn.Module):
             (r"^conv_last\.", "tail.1."),
         )
         return renamed(name, (*_AUTHORS_NAMES, *basicsr))
+
+    @staticmethod
+    def options_of(state: State) -> list[dict[str, Any]]:
+        """Those of the authors and of BasicSR; the factor of the blocks is that of their networks of the same width."""
+        head, up, last, block = _BASICSR if "conv_first.weight" in state else _AUTHORS
+        num_features, in_channels = state[f"{head}.weight"].shape[:2]
+        found = {
+            "scale": enlargement(state, up),
+            "in_channels": in_channels,
+            "out_channels": state[f"{last}.weight"].shape[0],
+            "num_features": num_features,
+            "num_blocks": count(state, rf"body\.\d+\.{block}\."),
+            "res_scale": 0.1 if num_features == _WIDE else 1.0,
+        }
+        return [found]
 
 
 @NETWORKS.register()
@@ -132,6 +151,19 @@ class MDSR(nn.Module):
         if part is None or int(part[2]) >= len(self.scales):
             return name
         return f"{part[1]}.x{self.scales[int(part[2])]}.{part[3]}"
+
+    @staticmethod
+    def options_of(state: State) -> list[dict[str, Any]]:
+        """Those of the authors."""
+        num_features, in_channels = state["head.0.weight"].shape[:2]
+        found = {
+            "scales": [enlargement(state, f"upsample.{index}") for index in range(count(state, r"upsample\.\d+\."))],
+            "in_channels": in_channels,
+            "out_channels": state["tail.0.weight"].shape[0],
+            "num_features": num_features,
+            "num_blocks": count(state, r"body\.\d+\.body\."),
+        }
+        return [found]
 
 
 def _body(features: int, num_blocks: int, res_scale: float) -> nn.Sequential:

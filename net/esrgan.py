@@ -6,6 +6,7 @@ ECCV Workshops 2018.
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -14,21 +15,43 @@ from torch import Tensor, nn
 
 from powerqe.net.blocks import conv
 from powerqe.net.networks import NETWORKS
+from powerqe.net.weights import State, count, renamed
 from powerqe.utils.errors import UserError
 
-_V1_NAMES = {"conv_in": "conv_first", "rrdb_lst": "body", "conv_mid": "conv_body", "conv_out": "conv_last"}
+_OTHER_NAMES = (
+    # PowerQE v1
+    (r"^conv_in\.", "conv_first."),
+    (r"^rrdb_lst\.", "body."),
+    (r"^conv_mid\.", "conv_body."),
+    (r"^conv_out\.", "conv_last."),
+    # the authors and KAIR
+    (r"^RRDB_trunk\.", "body."),
+    (r"^trunk_conv\.", "conv_body."),
+    (r"^upconv(\d)\.", r"conv_up\1."),
+    (r"^HRconv\.", "conv_hr."),
+    # the authors' first program, of four times the size
+    (r"^model\.0\.", "conv_first."),
+    (r"^model\.1\.sub\.\d+\.(weight|bias)$", r"conv_body.\1"),
+    (r"^model\.1\.sub\.(\d+\..*\.conv\d)\.0\.", r"body.\1."),
+    (r"^model\.3\.", "conv_up1."),
+    (r"^model\.6\.", "conv_up2."),
+    (r"^model\.8\.", "conv_hr."),
+    (r"^model\.10\.", "conv_last."),
+    (r"\.RDB(\d)\.", r".rdb\1."),
+)
 _UPSAMPLING = ("conv_up1", "conv_up2", "conv_hr")  # of the paper's network, which enlarges four times
 _NUM_STAGES = 5
 
 
 @NETWORKS.register()
 class ESRGAN(nn.Module):
-    """Residual-in-residual dense blocks (RRDB) between convolutions; no up-sampling, no image-level skip.
+    """Residual-in-residual dense blocks (RRDB) between convolutions; no image-level skip.
 
-    The defaults are PowerQE's; the paper has 64 features, 23 blocks and 32 growth channels. The tensors have
+    The defaults are PowerQE's; the paper has scale 4, 64 features, 23 blocks and 32 growth channels. The tensors have
     the names of BasicSR's RRDBNet.
 
     Args:
+        scale: 1, or 4: twice enlarged (nearest neighbor) before the last convolutions.
         num_features: channels between the blocks.
         num_blocks: residual-in-residual blocks, three dense blocks each.
         growth_channels: channels that each convolution of a dense block adds.
@@ -37,6 +60,7 @@ class ESRGAN(nn.Module):
     def __init__(
         self,
         *,
+        scale: Literal[1, 4] = 1,
         in_channels: PositiveInt = 3,
         out_channels: PositiveInt = 3,
         num_features: PositiveInt = 32,
@@ -44,22 +68,45 @@ class ESRGAN(nn.Module):
         growth_channels: PositiveInt = 16,
     ) -> None:
         super().__init__()
-        self.in_channels = in_channels
+        self.in_channels, self.scale = in_channels, scale
         self.conv_first = conv(in_channels, num_features, 3)
         self.body = nn.Sequential(*(_RRDB(num_features, growth_channels) for _ in range(num_blocks)))
         self.conv_body = conv(num_features, num_features, 3)
+        for name in _UPSAMPLING if scale == 4 else ():
+            self.add_module(name, conv(num_features, num_features, 3))
         self.conv_last = conv(num_features, out_channels, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, in_channels, H, W) in [0, 1] -> (N, out_channels, H, W), not clamped."""
+        """(N, in_channels, H, W) in [0, 1] -> (N, out_channels, scale H, scale W), not clamped."""
         features = self.conv_first(x)
         features = features + self.conv_body(self.body(features))
-        return self.conv_last(F.leaky_relu(features, 0.1))
+        if self.scale == 1:
+            return self.conv_last(F.leaky_relu(features, 0.1))
+        *ups, last = (self.get_submodule(name) for name in _UPSAMPLING)
+        for up in ups:
+            features = F.leaky_relu(up(F.interpolate(features, scale_factor=2.0)), 0.2)
+        return self.conv_last(F.leaky_relu(last(features), 0.2))
 
     def upstream_name(self, name: str) -> str | None:
-        """PowerQE v1 has other names for the four parts; a network that enlarges has layers that we have not."""
-        part, _, rest = name.partition(".")
-        return None if part in _UPSAMPLING else f"{_V1_NAMES.get(part, part)}.{rest}"
+        """The names of PowerQE v1 and of both programs of the authors; who does not enlarge leaves those layers."""
+        name = renamed(name, _OTHER_NAMES)
+        return None if self.scale == 1 and name.startswith(_UPSAMPLING) else name
+
+    @staticmethod
+    def options_of(state: State) -> list[dict[str, Any]]:
+        """Those of PowerQE v1, the authors, KAIR and BasicSR, at the same or four times the size."""
+        ours = {renamed(name, _OTHER_NAMES): tensor for name, tensor in state.items()}
+        num_features, in_channels = ours["conv_first.weight"].shape[:2]
+        found = {
+            "scale": 4 if "conv_up2.weight" in ours else 1,
+            "in_channels": in_channels,
+            "out_channels": ours["conv_last.weight"].shape[0],
+            "num_features": num_features,
+            "num_blocks": count(ours, r"body\.\d+\."),
+            "growth_channels": ours["body.0.rdb1.conv1.weight"].shape[0],
+        }
+        # BasicSR's of twice and of the same size see blocks of the picture as channels.
+        return [found] if found["in_channels"] == found["out_channels"] else []
 
 
 class _DenseBlock(nn.Module):

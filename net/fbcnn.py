@@ -5,7 +5,7 @@ Jiang, Zhang, Timofte, "Towards Flexible Blind JPEG Artifacts Removal", ICCV 202
 
 import re
 from itertools import pairwise
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from powerqe.net.blocks import GlobalMean, ResidualBlock, check_skip, conv, to_multiple
 from powerqe.net.networks import NETWORKS
 from powerqe.net.severity import severities
+from powerqe.net.weights import State, count
 
 
 @NETWORKS.register()
@@ -113,6 +114,20 @@ class FBCNN(nn.Module):
             stage, layer, tensor = found.groups()
             name = f"ups.{stage}.blocks.{int(layer) - 1}.{tensor}" if layer != "0" else f"ups.{stage}.up.{tensor}"
         return name
+
+    @staticmethod
+    def options_of(state: State) -> list[dict[str, Any]]:
+        """Those of the official code."""
+        head, num_blocks = state["m_head.weight"], count(state, r"m_body_encoder\.\d+\.")
+        coarser = [state[f"m_down{level}.{num_blocks}.weight"].shape[0] for level in (1, 2, 3)]
+        found = {
+            "in_channels": head.shape[1],
+            "out_channels": state["m_tail.weight"].shape[0],
+            "num_features": [head.shape[0], *coarser],
+            "num_blocks": num_blocks,
+            "hidden_features": state["qf_embed.0.weight"].shape[0],
+        }
+        return [found]
 
 
 class _ControlledUp(nn.Module):

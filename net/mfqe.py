@@ -6,7 +6,8 @@ IEEE TPAMI 2021, in the form of the authors' TensorFlow program, which their pub
 
 import re
 from collections.abc import Callable
-from typing import ClassVar, Literal, overload
+from itertools import product
+from typing import Any, ClassVar, Literal, overload
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from powerqe.net.blocks import check_clip, init_residual, to_multiple
 from powerqe.net.networks import NETWORKS
+from powerqe.net.weights import State, count
 
 Border = Literal["zero", "replicate"]
 
@@ -47,6 +49,7 @@ class MFQE(nn.Module):
     window: ClassVar[str] = "peaks"
     """Which frames it takes: the frames of peak quality before and after, see `forward`."""
     in_channels: ClassVar[int] = 1
+    free_options = ("batch_norm",)  # null means what the tensors tell
 
     def __init__(
         self,
@@ -106,6 +109,12 @@ class MFQE(nn.Module):
             if found := re.fullmatch(pattern, name):
                 return f"{place(*found.groups()[:-1])}.{_TENSORS[found.groups()[-1]]}"
         return name
+
+    @staticmethod
+    def options_of(state: State) -> list[dict[str, Any]]:
+        """Those of the authors' program."""
+        forms = product(("dense", "plain"), (True, False)) if count(state, "netflow/") else ()
+        return [{"enhancer": enhancer, "batch_norm": batch_norm} for enhancer, batch_norm in forms]
 
 
 class _Layer(nn.Module):

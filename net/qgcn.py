@@ -6,7 +6,7 @@ checkpoints, whose networks take and give [-1, 1]; ours do so inside.
 """
 
 from itertools import pairwise
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from powerqe.net.blocks import PixelShuffleUp, ResidualBlock, conv, to_multiple
 from powerqe.net.networks import NETWORKS
+from powerqe.net.weights import State, count
 from powerqe.utils.errors import UserError
 
 _BLOCK = 8  # pixels; a JPEG block, and so the side of a table
@@ -68,6 +69,11 @@ class QCN(nn.Module):
         skip = self.conv_input(_with_maps(to_multiple(x, _BLOCK), tables))
         features = self.conv_mid(self.residual(self.downscale(skip)))
         return _picture(self.conv_output(skip + self.upscale(features)), x)
+
+    @staticmethod
+    def options_of(state: State) -> list[dict[str, Any]]:
+        """Those of the official code."""
+        return [{**_sizes(state), "num_blocks": count(state, r"residual\.\d+\.")}]
 
 
 @NETWORKS.register()
@@ -148,8 +154,24 @@ class QGCN(nn.Module):
         features = self.conv_mid(features + self.residual2(features))
         return _picture(self.conv_output(self.upscale(features)), x)
 
+    @staticmethod
+    def options_of(state: State) -> list[dict[str, Any]]:
+        """Those of the official code."""
+        found = {
+            "num_blocks": count(state, r"residual[12]\.\d+\."),
+            "global_features": [state[f"conv_global.{layer}.weight"].shape[0] for layer in (0, 4, 8, 12)],
+            "hidden_features": state["conv_global_l.0.weight"].shape[0],
+        }
+        return [{**_sizes(state), **found}]
+
 
 # --------------------------------------------------------------------------- what both have
+
+
+def _sizes(state: State) -> dict[str, Any]:
+    """What the last layer of an official checkpoint tells of its network."""
+    in_channels, num_features = state["conv_output.weight"].shape[:2]
+    return {"in_channels": in_channels, "num_features": num_features}
 
 
 def _check_tables(network: str, x: Tensor, tables: Tensor, num_maps: int) -> None:

@@ -6,7 +6,7 @@ kept un-activated, with channel attention (Wang et al., "ECA-Net", CVPR 2020).
 """
 
 import re
-from itertools import islice
+from itertools import islice, product
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, cast
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from powerqe.net.blocks import GlobalMean, at_least, check_skip, fit
 from powerqe.net.networks import NETWORKS
 from powerqe.net.tchebichef import Codec, Rule, TchebichefQuality
+from powerqe.net.weights import State, count
 from powerqe.utils.errors import UserError
 
 Rows = list[list[Tensor]]
@@ -45,6 +46,7 @@ class RBQE(nn.Module):
 
     applied: ClassVar[dict[str, Any]] = {"exit": "auto"}
     """Arguments of the forward with which pictures of people are enhanced."""
+    free_options = ("codec", "threshold", "quality_rule")
 
     def __init__(
         self,
@@ -151,6 +153,23 @@ class RBQE(nn.Module):
         for pattern, ours in _V1_NAMES:
             name = re.sub(pattern, ours, name)
         return name.replace(".separable_conv.", ".")
+
+    @staticmethod
+    def options_of(state: State) -> list[dict[str, Any]]:
+        """Those of PowerQE v1; nothing tells the codec."""
+        separable = "inconv_lst.0.weight" not in state
+        first = state["inconv_lst.2.separable_conv.1.weight" if separable else "inconv_lst.2.weight"]
+        outputs = [tensor for name, tensor in state.items() if re.match(r"outconv_lst\.0\..*\.weight", name)]
+        found = {
+            "in_channels": state[f"inconv_lst.0.{'separable_conv.0.' if separable else ''}weight"].shape[not separable],
+            "out_channels": outputs[-1].shape[0],
+            "num_features": first.shape[0],
+            "num_levels": count(state, r"outconv_lst\.\d+\."),
+            "separable": separable,
+            "channel_attention": any(tensor.ndim == 3 for tensor in state.values()),
+        }
+        styles = product(("strideconv", "avgpool"), ("transpose", "nearest"))
+        return [{**found, "down": down, "up": up} for down, up in styles]
 
     def _start(self, x: Tensor) -> Rows:
         return [[self.head(at_least(x, self.smallest))]]

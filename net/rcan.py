@@ -4,14 +4,14 @@ Zhang, Li, Li, Wang, Zhong, Fu, "Image Super-Resolution Using Very Deep Residual
 ECCV 2018. Inside, pictures are in [0, 255], which the published weights expect.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from powerqe.net.blocks import MeanShift, PixelShuffleUp, ResidualGroup, conv
 from powerqe.net.networks import NETWORKS
-from powerqe.net.weights import renamed
+from powerqe.net.weights import State, count, enlargement, renamed
 
 
 @NETWORKS.register()
@@ -78,3 +78,22 @@ class RCAN(nn.Module):
             (r"^conv_last\.", "tail.1."),
         )
         return renamed(name, (*authors, *basicsr))
+
+    @staticmethod
+    def options_of(state: State) -> list[dict[str, Any]]:
+        """Those of the authors and of BasicSR."""
+        head, up, blocks, attention = _BASICSR if "conv_first.weight" in state else _AUTHORS
+        num_features = state[f"{head}.weight"].shape[0]
+        found = {
+            "scale": enlargement(state, up),
+            "num_features": num_features,
+            "num_groups": count(state, rf"body\.\d+\.{blocks}\."),
+            "num_blocks": count(state, rf"body\.0\.{blocks}\.\d+\.{attention.partition('.')[0]}\."),
+            "reduction": num_features // state[f"body.0.{blocks}.0.{attention}.weight"].shape[0],
+        }
+        return [found]
+
+
+_AUTHORS = ("head.0", "tail.0", "body", "body.3.conv_du.0")
+_BASICSR = ("conv_first", "upsample", "residual_group", "rcab.3.attention.1")
+"""Names of the first convolution, the enlargement, the blocks of a group, the first layer of a block's attention."""

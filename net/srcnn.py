@@ -7,7 +7,7 @@ Inside, pictures are in [0, 255], and no mean is taken off.
 """
 
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import torch.nn.functional as F
 from pydantic import Field, PositiveInt
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from powerqe.net.blocks import PixelShuffleUp, conv
 from powerqe.net.networks import NETWORKS
-from powerqe.net.weights import renamed
+from powerqe.net.weights import State, count, enlargement, renamed
 from powerqe.utils.errors import UserError
 
 Activation = Literal["relu", "leaky_relu", "prelu"]
@@ -84,6 +84,19 @@ class SRCNN(nn.Module):
     def upstream_name(self, name: str) -> str:
         """The study's code has the first convolution in a sequence of one."""
         return renamed(name, [(r"^head\.0\.", "head.")])
+
+    @staticmethod
+    def options_of(state: State) -> list[dict[str, Any]]:
+        """Those of the study's form "tail"; ReLU and leaky ReLU have no tensors. The other hides even its scale."""
+        found = {
+            "scale": enlargement(state, "tail.0"),
+            "upsampling": "tail",
+            "num_features": state["head.0.weight"].shape[0],
+            "num_blocks": count(state, r"body\.\d+\."),
+            "block": "residual" if "body.0.body.0.weight" in state else "plain",
+            "batch_norm": any(name.endswith(".running_mean") for name in state),
+        }
+        return [{**found, "activation": activation} for activation in get_args(Activation)]
 
 
 class _Residual(nn.Module):

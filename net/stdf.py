@@ -5,7 +5,7 @@ with the layers of STDF-PyTorch, the implementation that is known by its weights
 """
 
 import re
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field, NonNegativeInt, PositiveInt
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from powerqe.net.blocks import check_clip, check_skip, conv, init_residual, to_multiple
 from powerqe.net.networks import NETWORKS
 from powerqe.net.ops.dcn import ModulatedDeformConv2d
-from powerqe.net.weights import renamed
+from powerqe.net.weights import State, count, renamed
 from powerqe.utils.errors import UserError
 
 TAPS = 9
@@ -105,6 +105,25 @@ class STDF(nn.Module):
             return f"enhance.{int(found[1]) + 2}.{found[2]}"
         last = len(self.enhance) - 1
         return renamed(name, (*_UPSTREAM_NAMES, (r"^qenet\.out_conv\.", f"enhance.{last}.")))
+
+    @staticmethod
+    def options_of(state: State) -> list[dict[str, Any]]:
+        """Those of STDF-PyTorch."""
+        (num_features, planes), channels = (
+            state["ffnet.in_conv.0.weight"].shape[:2],
+            state["qenet.out_conv.weight"].shape[0],
+        )
+        found = {
+            "radius": (planes // channels - 1) // 2,
+            "in_channels": channels,
+            "out_channels": channels,
+            "fusion_features": state["ffnet.deform_conv.weight"].shape[0],
+            "num_features": num_features,
+            "num_levels": 1 + count(state, r"ffnet\.dn_conv\d+\."),
+            "enhance_features": state["qenet.in_conv.0.weight"].shape[0],
+            "enhance_layers": 2 + count(state, r"qenet\.hid_conv\.\d+\."),
+        }
+        return [found]
 
 
 class _OffsetNet(nn.Module):

@@ -39,6 +39,8 @@ class UNet(nn.Module):
         share_weights: one set of weights for the equal convolutions of a stack, as in PowerQE v1.
     """
 
+    free_options = ("share_weights",)
+
     def __init__(
         self,
         *,

@@ -59,9 +59,10 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         raise UserError(f"checkpoint {path} is truncated or no checkpoint; resume from an earlier one") from None
     except pickle.UnpicklingError:
         raise UserError(f"checkpoint {path} holds pickled code, which is never run; use a safe file") from None
-    except (RuntimeError, EOFError) as error:
-        raise UserError(f"checkpoint {path} is damaged: {str(error).splitlines()[0]}") from None
-    if not isinstance(state, dict) or "format" not in state:
+    except Exception as error:  # bytes that are no checkpoint make PyTorch fail in any way
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise UserError(f"checkpoint {path} is damaged: {reason}") from None
+    if not isinstance(state, dict) or not isinstance(state.get("format"), int):
         raise UserError(f"{path} is no training checkpoint of PowerQE; weights alone are loaded with net.load_weights")
     if state["format"] > FORMAT:
         raise UserError(f"{path} has checkpoint format {state['format']}; this PowerQE reads up to {FORMAT}: update it")

@@ -7,16 +7,27 @@ from powerqe.arguments.option_file import add_option_file, read_options
 EXAMPLES = (
     "%(prog)s --opt opts/arcnn.yml --case div2k-qf10",
     "%(prog)s --opt opts/dncnn.yml --case bsds500-qf10 --set test.ckp_load_path=dncnn-bsds500-qf10",
+    "%(prog)s --opt opts/fbcnn.yml --case div2k-color --weights fbcnn_color.pth",
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """--opt and the like."""
+    """--opt and the like, --weights."""
     add_option_file(parser)
+    parser.add_argument(
+        "--weights",
+        metavar="FILE",
+        help="name of published weights, or any file of weights: they are tested on the data of the option file, with "
+        "the network that follows from the file",
+    )
 
 
 def run(args: argparse.Namespace) -> None:
     """Load the options, start the ranks, hand over to the tester."""
+    if args.weights:
+        from powerqe.evaluation.tester import tested_as
+
+        args.set += tested_as(args.weights)
     options = read_options(args)
     if options is None:
         return

@@ -177,6 +177,14 @@ def test_starts_from_published_weights_by_their_name(opt, tree):
     assert all(torch.equal(tensor, state[name]) for name, tensor in load_file("weights/a.safetensors").items())
 
 
+def test_first_weights_of_other_options_only_where_asked(opt):
+    train(load_options(opt, overrides=["name=first", "train.niter=4"]))
+    sets = ["name=other", "network.residual=false", warm("exp/first/ckp-last.pt")]
+    with pytest.raises(UserError, match=r"residual: true.*residual: false.*if_same_network"):
+        Trainer(load_options(opt, overrides=sets), ALONE)
+    Trainer(load_options(opt, overrides=[*sets, "train.warm_start.if_same_network=false"]), ALONE)
+
+
 def test_resumed_training_needs_the_first_weights_no_more(opt, run):
     train(load_options(opt, overrides=["name=first", "train.niter=4"]))
     sets = ["name=second", warm("exp/first/ckp-last.pt")]

@@ -9,6 +9,7 @@ from powerqe.algorithm.trainer import Trainer
 from powerqe.evaluation.publish import publish
 from powerqe.evaluation.tester import test as run_test
 from powerqe.net import build_network, load_weights
+from powerqe.net.arcnn import ARCNN
 from powerqe.net.weights import entries, find, read_metadata
 from powerqe.utils.errors import UserError
 from powerqe.utils.files import sha256_of
@@ -75,7 +76,8 @@ def test_needs_a_test(options, trained):
         publish(options, "")
 
 
-def test_the_network_is_told_as_it_was_tested(options, trained):
+def test_the_network_is_told_as_it_was_tested(options, trained, monkeypatch):
+    monkeypatch.setattr(ARCNN, "free_options", ("residual",), raising=False)
     tested = load_options("tiny.yml", overrides=["network.residual=false"])
     run_test(tested, ALONE)
     assert json.loads(read_metadata(publish(tested, ""))["network"])["residual"] is False

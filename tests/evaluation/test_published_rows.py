@@ -1,4 +1,4 @@
-"""The rows of published tables that need no network, plain JPEG and bicubic, come out digit by digit."""
+"""Rows of published tables come out digit by digit: plain JPEG, bicubic, and a network with its author's weights."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from powerqe.evaluation.evaluate import Metrics, evaluate, mean
+from powerqe.evaluation.tester import trained_network
+from powerqe.inference.tiled import enhancer
 from powerqe.utils import options as option_classes
 from powerqe.utils.options.components import build, validate_component
 from powerqe.utils.ranks import Ranks
@@ -66,6 +68,22 @@ PUBLISHED = {
     "sr_y-b100-x3": bicubic(3, "27.21"),
     "sr_y-b100-x4": bicubic(4, "25.96"),
 }  # fmt: skip
+
+
+def test_published_row_of_a_network(root: Path) -> None:
+    """DnCNN-3 on Classic5, JPEG of QF 10 (Jiang et al., ICCV 2021, table 1); docs/results.md has all rows."""
+    weights, pictures = root / "../shared/weights/dncnn3_kair_layout.pth", root / "../shared/data/classic5"
+    if not (weights.is_file() and pictures.is_dir()):
+        pytest.skip(f"weights or pictures are not here ({weights}, {pictures})")
+    options = option_classes.load_options(root / "opts/dncnn.yml", "dncnn3", [f"test.ckp_load_path={weights}"])
+    spec = {"type": "DegradedImages", "gt": str(pictures), "color": "y", "quality": [10]}
+    dataset, network = build(validate_component("dataset", spec)), trained_network(options, torch.device("cpu"))
+
+    ranks, metrics = Ranks(0, 0, 1, torch.device("cpu")), Metrics(options.test.criterion)
+    records = evaluate(dataset, metrics, ranks, enhancer(network, options.test))
+
+    means = [mean([float(record.result[metric]) for record in records]) for metric in ("PSNR", "SSIM", "PSNRB")]
+    assert "{:.3f} {:.4f} {:.3f}".format(*means) == "29.405 0.8026 29.130"
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

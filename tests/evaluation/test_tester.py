@@ -301,6 +301,15 @@ def test_records_of_several_ranks_come_in_order(options, monkeypatch):
     assert _in_order(three) == names
 
 
+def test_weights_are_tested_with_the_network_of_their_file(opt, options):
+    """What the option file says of its own network does not count."""
+    network = {"type": "ARCNN", "hidden_channels": [3], "kernel_sizes": [5, 1]}
+    save_weights(build_network(network), "other weights.safetensors", {"network": json.dumps(network)})
+    tested = load_options(opt, overrides=tester.tested_as("other weights.safetensors"))
+    assert tested.to_dict()["network"] == {"in_channels": 3, "out_channels": 3, "residual": False, **network}
+    tester.test(tested, ALONE)
+
+
 def test_arguments_of_forward_are_checked(options):
     tree = options.to_dict()
     tree["test"]["forward"] = {"exit": 2}

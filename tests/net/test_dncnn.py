@@ -106,6 +106,33 @@ def test_later_checkpoint(batch_norm: bool, tmp_path: Path) -> None:
     torch.testing.assert_close(network(x), reference(x, state), rtol=1e-5, atol=1e-5)
 
 
+def kair_state(channels: int, depth: int, batch_norm: bool) -> dict[str, Tensor]:
+    """Keys as in KAIR; its convolutions have biases before a batch norm, too."""
+    state = v1_state(batch_norm, share_weights=False, depth=depth)
+    if batch_norm:
+        state |= {f"blk_lst.{layer}.bias": torch.linspace(-1, 1, 8) for layer in range(2, 3 * depth - 4, 3)}
+    last = max(int(name.split(".")[1]) for name in state)
+    state["blk_lst.0.weight"] = state["blk_lst.0.weight"][:, :channels]
+    state |= {f"blk_lst.{last}.{tensor}": state[f"blk_lst.{last}.{tensor}"][:channels] for tensor in ("weight", "bias")}
+    return {name.replace("blk_lst", "model"): tensor for name, tensor in state.items()}
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+@pytest.mark.parametrize(("channels", "depth"), [(1, 20), (1, 17), (3, 20)])
+@torch.no_grad()
+def test_checkpoint_of_the_author(channels: int, depth: int, batch_norm: bool, tmp_path: Path) -> None:
+    """KAIR subtracts what the layers give."""
+    state = kair_state(channels, depth, batch_norm)
+    torch.save(state, tmp_path / "kair.pth")
+    assert batch_norm or set(state) == {f"model.{2 * n}.{t}" for n in range(depth) for t in ("weight", "bias")}
+    spec = {**SMALL, "in_channels": channels, "out_channels": channels, "depth": depth, "share_weights": False}
+    network = build_network({**spec, "batch_norm": batch_norm}).eval()
+    load_weights(network, tmp_path / "kair.pth")
+    x = torch.rand(2, channels, 9, 7, generator=torch.Generator().manual_seed(0))
+    noise = reference(x, state, prefix="model") - x
+    torch.testing.assert_close(network(x), x - noise, rtol=1e-5, atol=1e-5 * float(noise.abs().max()))
+
+
 @pytest.mark.parametrize("depth", [16, 18])
 def test_checkpoint_of_another_depth(depth: int, v1_file: Callable[[dict[str, Tensor]], Path]) -> None:
     with pytest.raises(UserError, match=r"v1\.pt does not fit this DnCNN"):

@@ -69,6 +69,44 @@ def generator_reference(x: Tensor, state: dict[str, Tensor]) -> Tensor:
     return convolution("conv_out", torch.where(z > 0, z, 0.1 * z))
 
 
+def enlarging_reference(x: Tensor, state: dict[str, Tensor]) -> Tensor:
+    """The paper's network of four times the size; the trunk's names are those of v1."""
+
+    def convolution(name: str, y: Tensor) -> Tensor:
+        return F.conv2d(y, state[f"{name}.weight"], state[f"{name}.bias"], padding=1)
+
+    def leaky(y: Tensor) -> Tensor:
+        return torch.where(y > 0, y, 0.2 * y)
+
+    # A last layer that lets all features through gives what comes before it, as the slope 1 does.
+    features = 6
+    eye = {"conv_out.weight": torch.zeros(features, features, 3, 3), "conv_out.bias": torch.zeros(features)}
+    eye["conv_out.weight"][:, :, 1, 1] = torch.eye(features)
+    y = generator_reference(x, {**state, **eye})
+    y = torch.where(y > 0, y, 10 * y)  # undo the slope before the last layer
+    for name in ("conv_up1", "conv_up2"):
+        y = leaky(convolution(name, y.repeat_interleave(2, -1).repeat_interleave(2, -2)))
+    return convolution("conv_out", leaky(convolution("conv_hr", y)))
+
+
+@torch.no_grad()
+def test_four_times_the_size(tmp_path: Path) -> None:
+    random = Random(4)
+    for name in ("conv_up1", "conv_up2", "conv_hr"):
+        random.layer(name, 6, 6, 3, 3)
+    state = {**v1_generator(), **random.state}
+    named = {
+        BASICSR.get(name.split(".")[0], name.split(".")[0]) + name[name.index(".") :]: t for name, t in state.items()
+    }
+    torch.save({"params_ema": named}, tmp_path / "x4.pth")
+    network = build_network({**GENERATOR, "scale": 4})
+    load_weights(network, tmp_path / "x4.pth")
+    x = torch.rand(2, 3, 5, 7, generator=torch.Generator().manual_seed(0))
+    y = network(x)
+    assert y.shape == (2, 3, 20, 28)
+    torch.testing.assert_close(y, enlarging_reference(x, state), rtol=1e-4, atol=1e-5)
+
+
 def v1_discriminator() -> dict[str, Tensor]:
     """Keys as in v1, and as in BasicSR, for DISCRIMINATOR."""
     random = Random(2)

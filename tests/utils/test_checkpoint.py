@@ -3,6 +3,7 @@ import pickle
 import resource
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,23 @@ def test_other_files_are_named(tmp_path):
     torch.save({"format": 99}, tmp_path / "new.pt")
     with pytest.raises(UserError, match="format 99"):
         load_checkpoint(tmp_path / "new.pt")
+
+
+@pytest.mark.parametrize("number", ["1", None, torch.ones(2)])
+def test_a_format_that_is_no_number(number, tmp_path):
+    torch.save({"format": number}, tmp_path / "odd.pt")
+    with pytest.raises(UserError, match=r"odd\.pt is no training checkpoint"):
+        load_checkpoint(tmp_path / "odd.pt")
+
+
+def test_names_that_are_no_text(tmp_path):
+    """PyTorch fails in other ways than those it means to."""
+    torch.save({"format": 1, "wxyz": 3}, tmp_path / "sound.pt")
+    with zipfile.ZipFile(tmp_path / "sound.pt") as old, zipfile.ZipFile(tmp_path / "odd.pt", "w") as new:
+        for item in old.infolist():
+            new.writestr(item, old.read(item).replace(b"wxyz", b"w\xffyz"))
+    with pytest.raises(UserError, match=r"odd\.pt is damaged"):
+        load_checkpoint(tmp_path / "odd.pt")
 
 
 FULL_DISK = """

@@ -92,6 +92,12 @@ class WarmStart(Section):
         tuple[str, ...],
         Field(description="parts of the network that start at random where the file does not fit, such as [tail]"),
     ] = ()
+    if_same_network: Annotated[
+        bool,
+        Field(
+            description="refuse weights that were trained with other options of the network, unless parts are skipped"
+        ),
+    ] = True
 
 
 class TrainOptions(Section):

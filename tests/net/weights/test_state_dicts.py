@@ -57,6 +57,12 @@ WRAPPERS: dict[str, Callable[[dict[str, Tensor]], Any]] = {
     "compiled ddp": lambda state: {"params": prefixed("_orig_mod.module.", state)},
     "training": lambda state: {"format": 1, "step": 9, "networks": {"net": state}, "ema": None},
     "training, ema of none": lambda state: {"format": 1, "networks": {"net": state}, "ema": {"net": None}},
+    "model_state_dict": lambda state: {"model_state_dict": state, "epoch": 1, "optimizer_state_dict": {"state": {}}},
+    "model": lambda state: {"model": state},
+    "net": lambda state: {"net": prefixed("module.", state)},
+    "netG": lambda state: {"netG": state},
+    "lightning": lambda state: {"state_dict": prefixed("model.", state), "pytorch-lightning_version": "2"},
+    "lightning, net": lambda state: {"state_dict": {**prefixed("net.", state), "loss.weight": torch.ones(3)}},
     "training, two networks": lambda state: {"format": 1, "networks": {"dis": {"a": torch.ones(2)}, "net": state}},
 }
 
@@ -336,6 +342,32 @@ def write_pickle(value: Any, path: Path) -> None:
 
 def write_new_pickle(value: Any, path: Path) -> None:
     path.write_bytes(pickle.dumps(value, protocol=4))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_values_that_are_not_finite(value: float, tmp_path: Path) -> None:
+    state = dict(network(1).state_dict())
+    state["tail.bias"] = torch.tensor([0.0, value, 0.0])
+    torch.save(state, tmp_path / "nan.pt")
+    assert "(tail.bias)" in refused(network(2), tmp_path / "nan.pt")
+
+
+def test_bytes_that_do_not_fit_their_checksum(tmp_path: Path) -> None:
+    torch.save(network(1).state_dict(), tmp_path / "sound.pt")
+    data = bytearray((tmp_path / "sound.pt").read_bytes())
+    weights = network(1).state_dict()["head.weight"].numpy().tobytes()
+    data[data.index(weights) + 5] ^= 0x40
+    (tmp_path / "flip.pt").write_bytes(data)
+    torch.load(tmp_path / "flip.pt", weights_only=True)  # PyTorch sees nothing
+    assert "damaged" in refused(network(2), tmp_path / "flip.pt")
+
+
+@pytest.mark.parametrize("content", [{}, {"epoch": 3, "a" * 99: 1, "b": 2, "c": 3}, [1], 5, {"state_dict": {}}])
+def test_what_is_there_instead_of_weights(content: Any, tmp_path: Path) -> None:
+    torch.save(content, tmp_path / "empty.pt")
+    message = refused(network(2), tmp_path / "empty.pt")
+    assert "holds no weights" in message
+    assert len(message) - len(str(tmp_path)) < 160
 
 
 @pytest.mark.parametrize(
