@@ -168,7 +168,7 @@ def _sample(entry: Entry, label: str) -> tuple[np.ndarray, np.ndarray]:
 
 def _enhanced(entry: Entry, image: Image, shape: tuple[int, ...]) -> np.ndarray:
     if image.enhanced is None:
-        raise UserError("test.py did not save it (test.if_save_im)")
+        raise UserError("`powerqe test` did not save it (test.if_save_im)")
     found = read_image(image.enhanced, "any")
     if found.shape != shape:
         raise UserError(f"{image.enhanced} has another size than the original")

@@ -9,7 +9,7 @@ import torch
 from powerqe.evaluation.evaluate import Metrics, evaluate, mean
 from powerqe.evaluation.tester import trained_network
 from powerqe.inference.tiled import enhancer
-from powerqe.utils import options as option_classes
+from powerqe.utils.options import tree as option_classes
 from powerqe.utils.options.components import build, validate_component
 from powerqe.utils.ranks import Ranks
 
