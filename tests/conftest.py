@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import yaml
 
+import powerqe.algorithm  # noqa: F401  # whose registries option files need
 from powerqe.utils.video.yuv import Frame, Geometry, YUVName, YUVWriter
 
 pytest_plugins = ["tests.video_fixtures"]
