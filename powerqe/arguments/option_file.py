@@ -51,7 +51,6 @@ def read_options(args: argparse.Namespace) -> "Options | None":
 def resolved(file: str, case: str | None, overrides: Sequence[str]) -> "Options":
     """The options of a case, with overrides; raises as `load_options`."""
     import powerqe.algorithm  # noqa: F401 - now every component that options may name is registered
-    import powerqe.algorithm  # noqa: F401  # whose registries option files need
     from powerqe.utils.options.tree import load_options
 
     return load_options(file, case, overrides)

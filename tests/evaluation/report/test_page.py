@@ -100,4 +100,4 @@ def test_the_same_page_each_time(tested):
 def test_style_and_script_are_in_the_page_and_in_the_package(experiment, root, text):
     html, _ = to_html("t", collect([experiment("a")]), None)
     assert (root / "evaluation/report" / text).read_text() in html
-    assert f'"{text}"' in (root / "pyproject.toml").read_text()
+    assert f'"{text}"' in (root / "setup.py").read_text()
