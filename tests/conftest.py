@@ -33,6 +33,13 @@ def root() -> Path:
     return ROOT
 
 
+@pytest.fixture(scope="session")
+def session_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The one temporary folder of all processes of pytest-xdist."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
 @pytest.fixture
 def pairs(tmp_path: Path) -> Path:
     """A folder with gt/0.png .. gt/7.png (48x56 RGB, smooth with edges) and lq/ with their JPEGs of QF 10."""

@@ -14,12 +14,14 @@ import cv2
 import numpy as np
 import pytest
 import yaml
+from filelock import FileLock
 
 from powerqe import __version__
 from powerqe.inference.packaged import FILE
 from powerqe.utils.places import WEIGHTS_VARIABLE
 
 PATIENCE = 120
+NO_SOURCE = {".git", ".venv", "build", "data", "dist", "exp"}
 LINES = """
 import json, powerqe.net.ops.dcn, powerqe.utils.places as places
 print(json.dumps([powerqe.__file__, places.IS_CHECKOUT, str(places.data_root())]))
@@ -27,18 +29,31 @@ print(json.dumps([powerqe.__file__, places.IS_CHECKOUT, str(places.data_root())]
 
 
 @pytest.fixture(scope="module")
-def wheel(root, tmp_path_factory) -> Path:
-    """Built without compiler from an unpacked source distribution."""
-    folder = tmp_path_factory.mktemp("dist")
-    _call([sys.executable, "setup.py", "-q", "egg_info", "--egg-base", str(folder), "sdist", "-d", str(folder)], root)
-    (archive,) = folder.glob("*.tar.gz")
-    with tarfile.open(archive) as file:
-        file.extractall(folder / "source", filter="data")
-    (source,) = (folder / "source").iterdir()
-    line = f"import setuptools.build_meta as backend; backend.build_wheel({str(folder)!r})"
-    _call([sys.executable, "-c", line], source, POWERQE_DCN_BUILD="none")
+def wheel(root, session_folder) -> Path:
+    """Built once per session, without compiler, from an unpacked source distribution."""
+    folder = session_folder / "wheel"
+    with FileLock(session_folder / "wheel.lock", timeout=2 * PATIENCE):
+        if not folder.exists():
+            _build_wheel(root, folder)
     (made,) = folder.glob("*.whl")
     return made
+
+
+def _build_wheel(root: Path, folder: Path) -> None:
+    """From links to what the checkout has: setup.py writes beside itself, where other tests read."""
+    links, work = folder.with_name("wheel-links"), folder.with_name("wheel-work")
+    links.mkdir()
+    for path in root.iterdir():
+        if path.name not in NO_SOURCE:
+            (links / path.name).symlink_to(path)
+    _call([sys.executable, "setup.py", "-q", "egg_info", "--egg-base", str(links), "sdist", "-d", str(work)], links)
+    (archive,) = work.glob("*.tar.gz")
+    with tarfile.open(archive) as file:
+        file.extractall(work, filter="data")
+    source = work / archive.name.removesuffix(".tar.gz")
+    line = f"import setuptools.build_meta as backend; backend.build_wheel({str(work)!r})"
+    _call([sys.executable, "-c", line], source, POWERQE_DCN_BUILD="none")
+    work.rename(folder)
 
 
 @pytest.fixture(scope="module")
