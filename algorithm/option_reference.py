@@ -18,7 +18,7 @@ from powerqe.utils.files import write_between
 from powerqe.utils.options.components import Component, Slot, shown
 from powerqe.utils.options.registry import REGISTRIES
 from powerqe.utils.options.tree import Options
-from powerqe.utils.options.type_names import field_in_words, in_words
+from powerqe.utils.options.type_descriptions import field_in_words, in_words
 
 START, END = "<!-- options -->", "<!-- /options -->"
 REQUIRED = "required"

@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import PositiveInt
 
 from powerqe.dataset.augment import Dice, Window, mix, random_between, random_symmetry, random_window
-from powerqe.dataset.degradations.base import Action, Picture
+from powerqe.dataset.degradations.degradation import Action, Picture
 from powerqe.dataset.degradations.groups import Sequence, Steps
 from powerqe.dataset.degrade import GRID
 from powerqe.dataset.images import check_patch, take_slice

@@ -18,7 +18,7 @@ from powerqe.inference.comparison import compare_path, draw_comparison
 from powerqe.inference.enhance_image import enhance_photo
 from powerqe.inference.enhance_video import Coding, coding_of, enhance_clip
 from powerqe.inference.inference_options import InferenceOptions
-from powerqe.inference.jobs import Job, check_not_source
+from powerqe.inference.input_files import Job, check_not_source
 from powerqe.inference.model import Model
 from powerqe.utils.codecs.jpeg_tables import nearest_quality
 from powerqe.utils.errors import UserError

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from powerqe.net.blocks import to_multiple
-from powerqe.net.calls import Arguments, rebuilt, results
+from powerqe.net.forward_inputs import Arguments, rebuilt, results
 
 SYMMETRIES = 8
 _BLOCK = 8

@@ -19,9 +19,9 @@ from powerqe.inference.forward import Forward
 from powerqe.inference.self_ensemble import SelfEnsemble
 from powerqe.inference.tile_grid import Ratios, Tile, core_size, divide
 from powerqe.inference.whole_image import Unknown, WholePicture
-from powerqe.net.calls import Arguments, is_picture, moved, rebuilt, results
-from powerqe.net.measure.far_modules import follows_motion, global_modules
+from powerqe.net.forward_inputs import Arguments, is_picture, moved, rebuilt, results
 from powerqe.net.measure.receptive import FURTHEST, reach
+from powerqe.net.measure.unbounded_modules import follows_motion, global_modules
 from powerqe.utils.errors import UserError
 from powerqe.utils.log import logger
 from powerqe.utils.memory import is_out_of_memory

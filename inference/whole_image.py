@@ -1,4 +1,4 @@
-"""Modules that look at the whole picture (net/measure/far_modules.py) in a network that sees one tile after another."""
+"""Modules that look at the whole picture (net/measure/unbounded_modules.py) in a network that sees tile after tile."""
 
 import copy
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from powerqe.inference.tile_grid import Ratios, Tile
 from powerqe.net.blocks import GlobalMean
-from powerqe.net.measure.far_modules import Forward, replaced
+from powerqe.net.measure.unbounded_modules import Forward, replaced
 from powerqe.utils.memory import is_out_of_memory
 
 

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from powerqe.inference.tile_grid import core_size
 from powerqe.inference.tiled import SMALLEST, Tiled
-from powerqe.net.calls import Arguments
-from powerqe.net.measure.far_modules import follows_motion
+from powerqe.net.forward_inputs import Arguments
 from powerqe.net.measure.live_memory import LiveMemory
+from powerqe.net.measure.unbounded_modules import follows_motion
 from powerqe.utils.memory import available_memory
 
 MARGIN = 2.0

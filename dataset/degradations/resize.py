@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from powerqe.dataset.augment import Dice
-from powerqe.dataset.degradations.base import DEGRADATIONS, Action, Picture, check_span
+from powerqe.dataset.degradations.degradation import DEGRADATIONS, Action, Picture, check_span
 from powerqe.utils.errors import UserError
 
 _KERNELS = {

@@ -49,7 +49,7 @@ def serve(
     _check_free(host, port)
     with _folder() as folder:
         gr = _gradio()
-        from powerqe.inference.demo.page import CSS, build_page
+        from powerqe.inference.demo.interface import CSS, build_page
 
         studio = Studio(options, max_megapixels, weights)
         page = build_page(studio, folder / "results", _examples(folder / "examples"))

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from powerqe.net.calls import Arguments, is_picture, ratio_of, results
-from powerqe.net.measure.far_modules import Forward, replaced
+from powerqe.net.forward_inputs import Arguments, is_picture, ratio_of, results
+from powerqe.net.measure.unbounded_modules import Forward, replaced
 
 FURTHEST = 4096
 """Pixels; who sees further is taken to see everything."""

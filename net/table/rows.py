@@ -7,13 +7,13 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
 
-from powerqe.net.calls import Arguments, is_picture, results
 from powerqe.net.example import example_inputs
+from powerqe.net.forward_inputs import Arguments, is_picture, results
 from powerqe.net.measure.clock import timed
-from powerqe.net.measure.far_modules import follows_motion, global_modules
 from powerqe.net.measure.live_memory import LiveMemory
 from powerqe.net.measure.macs import counter, macs
 from powerqe.net.measure.receptive import reach
+from powerqe.net.measure.unbounded_modules import follows_motion, global_modules
 from powerqe.net.networks import build_network
 from powerqe.net.table.configurations import NetworkConfiguration
 from powerqe.utils.errors import UserError

@@ -11,7 +11,7 @@ import pytest
 from powerqe.inference import enhance_files as run_module
 from powerqe.inference.comparison import draw_comparison, most_changed
 from powerqe.inference.enhance_files import Models, enhance_files
-from powerqe.inference.jobs import Job, find_jobs
+from powerqe.inference.input_files import Job, find_jobs
 from powerqe.utils.image.photo import Photo, read_photo
 
 

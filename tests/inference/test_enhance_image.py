@@ -15,7 +15,7 @@ from skimage.data import astronaut
 from powerqe.evaluation.tester import test as run_test
 from powerqe.inference.enhance_files import Models, enhance_files
 from powerqe.inference.enhance_image import enhance_photo
-from powerqe.inference.jobs import Job
+from powerqe.inference.input_files import Job
 from powerqe.inference.model import Model
 from powerqe.net import NETWORKS
 from powerqe.net.weights import find, spec

@@ -12,7 +12,7 @@ from powerqe.dataset.videos import eight_bits
 from powerqe.evaluation import tester
 from powerqe.inference.enhance_files import Models, enhance_files
 from powerqe.inference.enhance_video import coding_of, enhance_clip
-from powerqe.inference.jobs import Job, check_crf, find_jobs
+from powerqe.inference.input_files import Job, check_crf, find_jobs
 from powerqe.inference.model import Model
 from powerqe.net.weights import spec
 from powerqe.utils.errors import UserError

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from pydantic import PositiveInt
 
-from powerqe.utils.codecs.base import CODECS, check_quality, too_large
+from powerqe.utils.codecs.codec import CODECS, check_quality, too_large
 from powerqe.utils.codecs.video_libraries import LIBRARIES, Coded, Settings, code
 from powerqe.utils.codecs.ycbcr import from_i420, padded, to_i420
 from powerqe.utils.video.pyav import pyav

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from powerqe.utils.errors import UserError
 from powerqe.utils.video.container import SUFFIXES, Color, VideoReader, VideoWriter, count_packets
-from powerqe.utils.video.side_data import Beside
+from powerqe.utils.video.container_metadata import Beside
 from powerqe.utils.video.yuv import Frame, Geometry, YUVReader, YUVWriter, parse_name
 
 RAW = ".yuv"

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 from powerqe.utils.errors import UserError
 from powerqe.utils.files import atomic_path
+from powerqe.utils.video.container_metadata import Beside, Companions, other_streams
 from powerqe.utils.video.planes import Region, crop
 from powerqe.utils.video.pyav import FORMATS, from_picture, pixel_format, pyav, to_picture, x265_tree_size
-from powerqe.utils.video.side_data import Beside, Companions, other_streams
 from powerqe.utils.video.yuv import Chroma, Depth, Frame, Geometry
 
 LOSSLESS = {".mp4": "libx265", ".mkv": "ffv1"}

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from powerqe.net.ops.dcn import compiled, reference, torchvision_op
-from powerqe.net.ops.dcn.arguments import Arguments, is_autocast
+from powerqe.net.ops.dcn.deform_inputs import Arguments, is_autocast
 from powerqe.utils.errors import UserError
 from powerqe.utils.log import logger
 

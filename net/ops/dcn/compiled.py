@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from powerqe.net.ops.dcn import build
-from powerqe.net.ops.dcn.arguments import Arguments, cast_for_autocast, output_size
+from powerqe.net.ops.dcn.deform_inputs import Arguments, cast_for_autocast, output_size
 from powerqe.utils.errors import UserError
 
 FORWARD, BACKWARD = "powerqe::deform_conv2d", "powerqe::deform_conv2d_backward"

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from powerqe.net.ops.dcn.arguments import Arguments
+from powerqe.net.ops.dcn.deform_inputs import Arguments
 
 
 def positions(a: Arguments, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,7 @@ It runs everywhere, its gradients are PyTorch's own, and it is slow and needs me
 import torch
 from torch import Tensor
 
-from powerqe.net.ops.dcn.arguments import Arguments
+from powerqe.net.ops.dcn.deform_inputs import Arguments
 from powerqe.net.ops.dcn.positions import is_inside, positions
 
 

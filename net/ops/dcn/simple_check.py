@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from powerqe.net.ops.dcn import backends, reference
-from powerqe.net.ops.dcn.arguments import check_arguments
+from powerqe.net.ops.dcn.deform_inputs import check_arguments
 
 TOLERANCES = {torch.float64: 1e-12, torch.float32: 5e-6, torch.float16: 3e-3, torch.bfloat16: 2e-2}
 GRADIENTS = ("input", "offset", "mask", "weight", "bias")

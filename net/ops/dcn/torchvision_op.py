@@ -15,7 +15,7 @@ What it does otherwise, and what is done about it:
 import torch
 from torch import Tensor
 
-from powerqe.net.ops.dcn.arguments import Arguments
+from powerqe.net.ops.dcn.deform_inputs import Arguments
 from powerqe.net.ops.dcn.positions import is_inside, positions
 
 _OUTSIDE = -1e9  # an offset that leads outside of any image

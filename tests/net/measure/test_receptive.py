@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from powerqe.net import build_network
 from powerqe.net.blocks import GlobalMean, conv, fit
-from powerqe.net.calls import Arguments
+from powerqe.net.forward_inputs import Arguments
 from powerqe.net.measure import receptive
-from powerqe.net.measure.far_modules import global_modules
 from powerqe.net.measure.receptive import reach
+from powerqe.net.measure.unbounded_modules import global_modules
 
 CPU = torch.device("cpu")
 

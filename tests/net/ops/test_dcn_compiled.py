@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from powerqe.net.ops.dcn import DeformConv2d, build, compiled, deform_conv2d, force_backend
-from powerqe.net.ops.dcn.arguments import check_arguments
+from powerqe.net.ops.dcn.deform_inputs import check_arguments
 from powerqe.utils.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("our_operator")

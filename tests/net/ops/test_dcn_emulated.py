@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from powerqe.net.ops.dcn import build, reference
-from powerqe.net.ops.dcn.arguments import Arguments, check_arguments
+from powerqe.net.ops.dcn.deform_inputs import Arguments, check_arguments
 
 EMULATION = Path(__file__).with_name("cuda_emulation.h")
 LIBRARY = "POWERQE_EMULATED_LIBRARY"

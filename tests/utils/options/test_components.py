@@ -9,7 +9,7 @@ from pydantic import Field, PositiveInt, ValidationError
 from powerqe.utils.errors import UserError
 from powerqe.utils.options.components import Component, Section, Slot, build, explain, validate_component
 from powerqe.utils.options.registry import REGISTRIES, Registry
-from powerqe.utils.options.type_names import in_words
+from powerqe.utils.options.type_descriptions import in_words
 
 TOOLS = Registry("hand tool")
 BLADES = Registry("blade")

@@ -9,7 +9,7 @@ import pytest
 from powerqe.utils.errors import UserError
 from powerqe.utils.video.clip import clip_writer, is_clip, is_raw, open_clip
 from powerqe.utils.video.container import Color, VideoReader, VideoWriter
-from powerqe.utils.video.side_data import Beside
+from powerqe.utils.video.container_metadata import Beside
 from powerqe.utils.video.yuv import Geometry, YUVReader
 
 GEOMETRY = Geometry(64, 48)

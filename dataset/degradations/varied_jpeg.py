@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field, NonNegativeFloat, NonNegativeInt
 
 from powerqe.dataset.augment import Dice
-from powerqe.dataset.degradations.base import DEGRADATIONS, Action, Picture
+from powerqe.dataset.degradations.degradation import DEGRADATIONS, Action, Picture
 from powerqe.dataset.quality import Quality, read_quality
 from powerqe.utils.codecs import JPEG
 from powerqe.utils.codecs.jpeg import compress_with_tables

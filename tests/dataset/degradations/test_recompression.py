@@ -4,7 +4,7 @@ import pytest
 
 from powerqe.dataset.augment import Dice
 from powerqe.dataset.degradations import Picture
-from powerqe.dataset.degradations.codec import Coded
+from powerqe.dataset.degradations.recompression import Coded
 from powerqe.utils.codecs import CODECS
 from powerqe.utils.errors import UserError
 

@@ -1,4 +1,4 @@
-"""The page: its parts, and which of them change when. Everything that it does with pictures is in work.py."""
+"""The page: its parts, and which of them change when. What it does with images is in processing.py."""
 
 import html
 import shutil

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from powerqe.dataset.augment import Dice
-from powerqe.dataset.degradations.base import DEGRADATIONS, Action, Change
+from powerqe.dataset.degradations.degradation import DEGRADATIONS, Action, Change
 from powerqe.dataset.quality import Quality, read_quality
 from powerqe.utils.codecs import JPEG, Codec
 from powerqe.utils.errors import UserError

@@ -6,7 +6,7 @@ import pytest
 
 from powerqe.dataset.augment import Dice
 from powerqe.dataset.degradations import Picture
-from powerqe.dataset.degradations.jpeg import OtherTables, VariedJPEG
+from powerqe.dataset.degradations.varied_jpeg import OtherTables, VariedJPEG
 from powerqe.utils.codecs import JPEG
 from powerqe.utils.codecs.jpeg_tables import quant_tables
 from powerqe.utils.errors import UserError

@@ -13,15 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from powerqe.dataset import Draw
-from powerqe.dataset.down_sample import Coded, DownSampledImages
+from powerqe.dataset.down_sampled_images import Coded, DownSampledImages
 from powerqe.dataset.loader import collate
 from powerqe.dataset.sampler import TrainSampler
 from powerqe.dataset.store import write_store
 from powerqe.utils.codecs import CODECS, JPEG
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.color import luma_uint8
+from powerqe.utils.image.imresize import imresize
 from powerqe.utils.image.io import oriented, write_image
-from powerqe.utils.image.resize import imresize
 from powerqe.utils.options.components import build, validate_component
 
 FINE = {"type": "JPEG", "subsampling": "4:4:4"}  # every block by itself: a patch has the whole image's pixels
