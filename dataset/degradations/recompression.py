@@ -13,7 +13,7 @@ from powerqe.utils.options.components import Slot, build, validate_component
 
 
 @DEGRADATIONS.register("Codec")
-class Coded:
+class Recompression:
     """lq out of a codec: WebP, AVIF, HEVC, BPG, or a frame of a video.
 
     Args:
