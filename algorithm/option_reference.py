@@ -18,7 +18,7 @@ from powerqe.utils.files import write_between
 from powerqe.utils.options.components import Component, Slot, shown
 from powerqe.utils.options.registry import REGISTRIES
 from powerqe.utils.options.tree import Options
-from powerqe.utils.options.type_names import field_in_words, in_words
+from powerqe.utils.options.type_descriptions import describe_field, describe_type
 
 START, END = "<!-- options -->", "<!-- /options -->"
 REQUIRED = "required"
@@ -60,7 +60,7 @@ GLOSSARY = {
 }
 
 
-class Row(NamedTuple):
+class OptionRow(NamedTuple):
     """One option."""
 
     key: str
@@ -70,7 +70,7 @@ class Row(NamedTuple):
     meaning: str
 
 
-def section_rows(model: type[BaseModel], prefix: str = "", *, nested: bool = True) -> Iterator[Row]:
+def section_rows(model: type[BaseModel], prefix: str = "", *, nested: bool = True) -> Iterator[OptionRow]:
     """The options of a section, by their whole key path.
 
     A component's own arguments depend on its type; only the keys that its place adds are listed.
@@ -85,23 +85,25 @@ def section_rows(model: type[BaseModel], prefix: str = "", *, nested: bool = Tru
             continue
         key = f"{prefix}{name}"
         if _is_section(field.annotation):
-            yield Row(key, "section", "", field.description or "")
+            yield OptionRow(key, "section", "", field.description or "")
             yield from section_rows(_model(field.annotation), f"{key}.") if nested else ()
             continue
         if optional := [model for model in get_args(field.annotation) if _is_section(model)]:
-            yield Row(key, "section or null", _default(field), field.description or "")
+            yield OptionRow(key, "section or null", _default(field), field.description or "")
             yield from section_rows(optional[0], f"{key}.") if nested else ()
             continue
-        yield Row(key, field_in_words(field), _default(field), field.description or "")
+        yield OptionRow(key, describe_field(field), _default(field), field.description or "")
         yield from _added_rows(key, field.annotation, *field.metadata)
 
 
-def argument_rows(kind: str, name: str) -> Iterator[Row]:
+def argument_rows(kind: str, name: str) -> Iterator[OptionRow]:
     """The constructor's arguments of one registry entry; meanings from the types or the docstring."""
     documented = documented_arguments(inspect.getdoc(REGISTRIES[kind][name]) or "")
     for argument, (annotation, default) in REGISTRIES[kind].signature(name).items():
         meaning = _description(annotation) or documented.get(argument) or GLOSSARY.get(argument, "")
-        yield Row(argument, in_words(annotation), REQUIRED if default is ... else f"`{shown(default)}`", meaning)
+        yield OptionRow(
+            argument, describe_type(annotation), REQUIRED if default is ... else f"`{shown(default)}`", meaning
+        )
         yield from _added_rows(argument, annotation)
 
 
@@ -134,14 +136,14 @@ def update(path: Path) -> None:
     write_between(path, START, END, f"\n{reference()}")
 
 
-def _heading_and_table(title: str, rows: Iterator[Row], introduction: str = "") -> list[str]:
+def _heading_and_table(title: str, rows: Iterator[OptionRow], introduction: str = "") -> list[str]:
     listed = [_line(row) for row in rows]
     table = ["| key | type | default | meaning |", "| --- | --- | --- | --- |", *listed]
     parts = [f"### {title}\n", f"{introduction}\n" if introduction else ""]
     return [part for part in (*parts, "\n".join(table) + "\n" if listed else "No options.\n") if part]
 
 
-def _line(row: Row) -> str:
+def _line(row: OptionRow) -> str:
     cells = (f"`{row.key}`", row.type, row.default, row.meaning)
     return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
 
@@ -152,7 +154,7 @@ def _first_line(kind: str, name: str) -> str:
     return f"{line} (`{entry.__module__}`)"
 
 
-def _added_rows(key: str, *annotations: Any) -> Iterator[Row]:
+def _added_rows(key: str, *annotations: Any) -> Iterator[OptionRow]:
     """The keys that a place for components adds to theirs."""
     for annotation in annotations:
         if isinstance(annotation, Slot):

@@ -37,7 +37,7 @@ def compress(codec: Codec, qualities: Sequence[int], args: argparse.Namespace) -
     for value in [check_quality(codec, value) for value in qualities]:
         target = args.data_root / args.target / f"{codec.quality_name}{value}"
         jobs += [
-            driver.Job(path, target / f"{stem}.png", partial(_decoded, codec, value, target / SIZES, stem))
+            driver.ImageJob(path, target / f"{stem}.png", partial(_decoded, codec, value, target / SIZES, stem))
             for stem, path in images.items()
         ]
     driver.convert(jobs, args)

@@ -1,4 +1,4 @@
-"""Coding a folder of raw sequences: SOURCE/*.yuv -> TARGET/qp<QP>/, the same names, with descriptions beside."""
+"""Compressing a folder of raw sequences: SOURCE/*.yuv -> TARGET/qp<QP>/, the same names, with descriptions beside."""
 
 import os
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from powerqe.utils.video.yuv import Chroma, Depth, Geometry, YUVReader, parse_na
 
 
 @dataclass(frozen=True)
-class Coding:
+class SequenceCompression:
     """What to do with every sequence of a folder.
 
     max_frames: how many frames of each are coded. chroma, depth: of the sequences, which their names do not say.

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from powerqe.data_pre_process import driver
-from powerqe.utils.image.resize import area_downsample, bicubic_downsample
+from powerqe.utils.image.imresize import area_downsample, bicubic_downsample
 
 METHODS = {"area": (area_downsample, "raw_ds"), "bicubic": (bicubic_downsample, "raw_bicubic_ds")}
 """How to shrink, and the folder: folders of their own, so that the images of two methods do not mix."""

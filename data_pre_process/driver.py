@@ -25,7 +25,7 @@ T = TypeVar("T")
 Change = Callable[[np.ndarray], np.ndarray]
 
 
-class Job(NamedTuple):
+class ImageJob(NamedTuple):
     """One image to make: `change` of the image `source`, written to `target`."""
 
     source: Path
@@ -56,16 +56,16 @@ def is_up_to_date(target: Path, source: Path) -> bool:
 # --------------------------------------------------------------------------- conversion
 
 
-def folder_jobs(source: Path, target: Path, change: Change) -> list[Job]:
+def folder_jobs(source: Path, target: Path, change: Change) -> list[ImageJob]:
     """One job for each image of a folder: the same stem, as PNG, in `target`.
 
     Raises:
         UserError: no such folder or no image in it.
     """
-    return [Job(path, target / f"{stem}.png", change) for stem, path in list_images(source).items()]
+    return [ImageJob(path, target / f"{stem}.png", change) for stem, path in list_images(source).items()]
 
 
-def convert(jobs: Sequence[Job], args: argparse.Namespace) -> None:
+def convert(jobs: Sequence[ImageJob], args: argparse.Namespace) -> None:
     """Do the jobs with images that are not done already; see `make_files`."""
     files = [
         FileJob(job.source, job.target, partial(_convert, job), is_up_to_date(job.target, job.source)) for job in jobs
@@ -115,7 +115,7 @@ def report(message: str, args: argparse.Namespace) -> None:
         print(message)
 
 
-def _convert(job: Job) -> None:
+def _convert(job: ImageJob) -> None:
     write_image(job.target, job.change(read_image(job.source, "any")))
 
 

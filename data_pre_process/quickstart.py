@@ -25,7 +25,7 @@ def save_photographs(target: Path, args: argparse.Namespace) -> None:
     """
     package = Path(str(files("skimage.data")))
     jobs = [
-        driver.Job(package / name, target / f"{number:02}-{Path(name).stem}.png", _as_it_is)
+        driver.ImageJob(package / name, target / f"{number:02}-{Path(name).stem}.png", _as_it_is)
         for number, name in enumerate(TRAIN + VALIDATION + TEST, start=1)
     ]
     driver.convert(jobs, args)

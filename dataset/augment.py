@@ -15,7 +15,7 @@ _MASK = (1 << 64) - 1
 _GOLDEN = 0x9E3779B97F4A7C15
 
 
-class Window(NamedTuple):
+class CropBox(NamedTuple):
     """A part of an image in pixels: rows top <= y < top + height, columns left <= x < left + width."""
 
     top: int
@@ -27,13 +27,13 @@ class Window(NamedTuple):
         """The view of this part of an (H, W, C) image."""
         return image[self.top : self.top + self.height, self.left : self.left + self.width]
 
-    def scaled(self, scale: int) -> "Window":
+    def scaled(self, scale: int) -> "CropBox":
         """The same part of an image that is `scale` times larger."""
-        return Window(*(scale * value for value in self)) if scale != 1 else self
+        return CropBox(*(scale * value for value in self)) if scale != 1 else self
 
-    def within(self, region: "Window") -> "Window":
+    def within(self, region: "CropBox") -> "CropBox":
         """The same part as seen from a region around it."""
-        return Window(self.top - region.top, self.left - region.left, self.height, self.width)
+        return CropBox(self.top - region.top, self.left - region.left, self.height, self.width)
 
 
 def mix(*values: int) -> int:
@@ -47,15 +47,15 @@ def mix(*values: int) -> int:
     return state
 
 
-def random_window(seed: int, height: int, width: int, patch: int, unit: int = 1) -> Window:
-    """A uniformly placed patch x patch window in a height x width image that is large enough.
+def random_crop(seed: int, height: int, width: int, patch: int, unit: int = 1) -> CropBox:
+    """A uniformly placed patch x patch box in a height x width image that is large enough.
 
     Its first row and column are multiples of `unit`.
     """
     number = mix(seed, 0)  # 32 bits of it for each direction
     top = ((number >> 32) * ((height - patch) // unit + 1) >> 32) * unit
     left = ((number & 0xFFFFFFFF) * ((width - patch) // unit + 1) >> 32) * unit
-    return Window(top, left, patch, patch)
+    return CropBox(top, left, patch, patch)
 
 
 def random_symmetry(seed: int, flip: bool, rotate: bool) -> int:

@@ -5,8 +5,8 @@ from typing import Literal
 import numpy as np
 from pydantic import PositiveInt
 
-from powerqe.dataset.augment import Dice, Window, mix, random_between, random_symmetry, random_window
-from powerqe.dataset.degradations.base import Action, Picture
+from powerqe.dataset.augment import CropBox, Dice, mix, random_between, random_crop, random_symmetry
+from powerqe.dataset.degradations.degradation import Action, DegradedPair
 from powerqe.dataset.degradations.groups import Sequence, Steps
 from powerqe.dataset.degrade import GRID
 from powerqe.dataset.images import check_patch, take_slice
@@ -74,21 +74,21 @@ class ChainedImages:
             return self._sample(stem, _whole(action, clean), own_grid=True)
         return self._sample(stem, self._random(stem, action, self._patch, seed), own_grid=self._own_grid)
 
-    def _random(self, stem: str, action: Action, patch: int, seed: int) -> Picture:
+    def _random(self, stem: str, action: Action, patch: int, seed: int) -> DegradedPair:
         """A patch of the picture that the action makes of a part of the image, large enough for it if there is."""
         stored = self._gt.stored(stem)
         check_patch(stored, patch, self._gt, stem)
         side = action.needs(patch if self._own_grid else patch + GRID - 1)
         part = self._gt.converted(_part(seed, stored, side).cut(stored), stem)
         clean = oriented(part, random_symmetry(seed, self._flip, self._rotate))
-        picture = action.apply(Picture(clean, clean), patch)
-        window = Window(0, 0, patch, patch)
+        picture = action.apply(DegradedPair(clean, clean), patch)
+        box = CropBox(0, 0, patch, patch)
         if not self._own_grid:
             height, width, _ = picture.lq.shape
-            window = random_window(mix(seed, 4), height, width, patch)
-        return picture._replace(lq=window.cut(picture.lq), gt=window.cut(picture.gt))
+            box = random_crop(mix(seed, 4), height, width, patch)
+        return picture._replace(lq=box.cut(picture.lq), gt=box.cut(picture.gt))
 
-    def _sample(self, stem: str, picture: Picture, *, own_grid: bool) -> Sample:
+    def _sample(self, stem: str, picture: DegradedPair, *, own_grid: bool) -> Sample:
         lq, gt = (oriented(image, 0) for image in (picture.lq, picture.gt))  # contiguous
         sample: Sample = {"lq": lq, "gt": gt, "name": stem, "group": "", "quality": picture.quality}
         if own_grid and picture.tables is not None:
@@ -96,13 +96,13 @@ class ChainedImages:
         return sample
 
 
-def _whole(action: Action, clean: np.ndarray) -> Picture:
-    return action.apply(Picture(clean, clean), 1)
+def _whole(action: Action, clean: np.ndarray) -> DegradedPair:
+    return action.apply(DegradedPair(clean, clean), 1)
 
 
-def _part(seed: int, image: np.ndarray, side: int) -> Window:
-    """A uniformly placed window of an image, `side` high and wide as far as the image is."""
+def _part(seed: int, image: np.ndarray, side: int) -> CropBox:
+    """A uniformly placed box of an image, `side` high and wide as far as the image is."""
     height, width, _ = image.shape
     rows, columns = min(side, height), min(side, width)
     top = random_between(mix(seed, 5), 0, height - rows)
-    return Window(top, random_between(mix(seed, 6), 0, width - columns), rows, columns)
+    return CropBox(top, random_between(mix(seed, 6), 0, width - columns), rows, columns)

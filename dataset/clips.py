@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import PositiveInt
 
-from powerqe.dataset.augment import Window, mix, random_between, random_symmetry, random_window
+from powerqe.dataset.augment import CropBox, mix, random_between, random_crop, random_symmetry
 from powerqe.dataset.images import read_setting, refuse_unpaired, take_slice
 from powerqe.dataset.peaks import Track
 from powerqe.dataset.samples import DATASETS, Draw, Sample
@@ -169,15 +169,15 @@ class VideoClips:
     def _random(self, draw: Draw) -> Sample:
         sequence, frame = self._drawn(draw)
         height, width = self._lq.size(sequence.name, frame)
-        window = None
+        box = None
         if self._patch is not None:
             if min(height, width) < self._patch:
                 where = self._lq.where(sequence.name)
                 raise UserError(f"{where} has {width}x{height} pixels, less than patch: {self._patch}; lower patch")
-            window = random_window(draw.seed, height, width, self._patch)
+            box = random_crop(draw.seed, height, width, self._patch)
         symmetry = random_symmetry(draw.seed, self._flip, self._rotate)
         backwards = self._reverse and bool(random_between(mix(draw.seed, _REVERSE), 0, 1))
-        return self._clip(sequence, frame, window, symmetry, backwards)
+        return self._clip(sequence, frame, box, symmetry, backwards)
 
     def _drawn(self, draw: Draw) -> tuple[VideoSequence, int]:
         """The video and the frame of a training sample."""
@@ -192,15 +192,15 @@ class VideoClips:
         self,
         sequence: VideoSequence,
         frame: int,
-        window: Window | None = None,
+        box: CropBox | None = None,
         symmetry: int = 0,
         backwards: bool = False,
     ) -> Sample:
-        """A sample, its frames cut to the window and turned alike."""
+        """A sample, its frames cut to the box and turned alike."""
         name = sequence.name
         indices = self._window.around(frame, sequence.marked)
         self._check_sizes(name, frame, indices)
-        frames = [oriented(self._lq.read(name, index, window), symmetry) for index in indices]
+        frames = [oriented(self._lq.read(name, index, box), symmetry) for index in indices]
         sample: Sample = {
             "lq": frames[0] if self._window.size == 1 else np.stack(frames[::-1] if backwards else frames),
             "name": f"{name}-{frame:05d}",
@@ -211,7 +211,7 @@ class VideoClips:
             "peak": sequence.marked.is_peak(frame),
         }
         if self._gt is not None:
-            sample["gt"] = oriented(self._gt.read(name, self._clean(name, frame), window), symmetry)
+            sample["gt"] = oriented(self._gt.read(name, self._clean(name, frame), box), symmetry)
         return sample
 
     def _clean(self, name: str, frame: int) -> int:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import PositiveInt
 
-from powerqe.dataset.augment import Window, mix, random_between, random_symmetry, random_window
+from powerqe.dataset.augment import CropBox, mix, random_between, random_crop, random_symmetry
 from powerqe.dataset.images import check_patch, take_slice
 from powerqe.dataset.quality import Quality, read_quality
 from powerqe.dataset.samples import DATASETS, Draw, Sample
@@ -88,15 +88,15 @@ class DegradedImages:
     def _random(self, stem: str, quality: int, seed: int) -> Sample:
         stored = self._gt.stored(stem)
         height, width = stored.shape[:2]
-        window = Window(0, 0, height, width)
+        box = CropBox(0, 0, height, width)
         if self._patch is not None:
             check_patch(stored, self._patch, self._gt, stem)
-            window = random_window(seed, height, width, self._patch)
+            box = random_crop(seed, height, width, self._patch)
         symmetry = random_symmetry(seed, self._flip, self._rotate)
         if self._grid == "patch" or (self._grid == "mixed" and random_between(mix(seed, 5), 0, 1)):
-            gt = oriented(self._gt.converted(window.cut(stored), stem), symmetry)
+            gt = oriented(self._gt.converted(box.cut(stored), stem), symmetry)
             return self._sample(stem, quality, self._codec.compress(gt, quality)[0], gt, own_grid=True)
-        region, inside = on_grid(window, height, width)
+        region, inside = on_grid(box, height, width)
         clean = self._gt.converted(region.cut(stored), stem)
         damaged, _ = self._codec.compress(clean, quality)
         lq, gt = (oriented(inside.cut(image), symmetry) for image in (damaged, clean))
@@ -111,10 +111,10 @@ class DegradedImages:
         return sample
 
 
-def on_grid(window: Window, height: int, width: int) -> tuple[Window, Window]:
-    """The window grown to the grid of its height x width image, and the window as seen from there."""
-    top, left = window.top % GRID, window.left % GRID
-    bottom = min(-(-(window.top + window.height) // GRID) * GRID, height)
-    right = min(-(-(window.left + window.width) // GRID) * GRID, width)
-    region = Window(window.top - top, window.left - left, bottom - window.top + top, right - window.left + left)
-    return region, Window(top, left, window.height, window.width)
+def on_grid(box: CropBox, height: int, width: int) -> tuple[CropBox, CropBox]:
+    """The box grown to the grid of its height x width image, and the box as seen from there."""
+    top, left = box.top % GRID, box.left % GRID
+    bottom = min(-(-(box.top + box.height) // GRID) * GRID, height)
+    right = min(-(-(box.left + box.width) // GRID) * GRID, width)
+    region = CropBox(box.top - top, box.left - left, bottom - box.top + top, right - box.left + left)
+    return region, CropBox(top, left, box.height, box.width)

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import numpy as np
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from powerqe.dataset.augment import Window, mix, random_between, random_symmetry, random_window
+from powerqe.dataset.augment import CropBox, mix, random_between, random_crop, random_symmetry
 from powerqe.dataset.degrade import on_grid
 from powerqe.dataset.images import check_patch, take_slice
 from powerqe.dataset.quality import Quality, read_quality
@@ -94,7 +94,7 @@ class DoubleJPEGImages:
         recipe = self._recipes[setting]
         stored = self._gt.stored(stem)
         height, width = self._shifted_size(stored, stem, recipe)
-        lq, gt = self._compressed(stored, stem, recipe, Window(0, 0, height, width))
+        lq, gt = self._compressed(stored, stem, recipe, CropBox(0, 0, height, width))
         sample = self._sample(stem, recipe, lq, gt)
         if isinstance(self._codec, JPEG):
             sample["tables"] = quant_tables(recipe.quality, gt.shape[2])
@@ -112,21 +112,21 @@ class DoubleJPEGImages:
     def _random(self, stem: str, recipe: _Recipe, seed: int) -> Sample:
         stored = self._gt.stored(stem)
         height, width = self._shifted_size(stored, stem, recipe)
-        window = Window(0, 0, height, width)
+        box = CropBox(0, 0, height, width)
         if self._patch is not None:
             largest = max(recipe.shift) if self._recipes else LARGEST_SHIFT
             check_patch(stored, self._patch, self._gt, stem, margin=largest)
-            window = random_window(seed, height, width, self._patch)
+            box = random_crop(seed, height, width, self._patch)
         symmetry = random_symmetry(seed, self._flip, self._rotate)
-        lq, gt = (oriented(image, symmetry) for image in self._compressed(stored, stem, recipe, window))
+        lq, gt = (oriented(image, symmetry) for image in self._compressed(stored, stem, recipe, box))
         return self._sample(stem, recipe, lq, gt)
 
     def _compressed(
-        self, stored: np.ndarray, stem: str, recipe: _Recipe, window: Window
+        self, stored: np.ndarray, stem: str, recipe: _Recipe, box: CropBox
     ) -> tuple[np.ndarray, np.ndarray]:
-        """lq and gt in a window of the shifted image; no more is compressed than the blocks that it needs."""
+        """lq and gt in a box of the shifted image; no more is compressed than the blocks that it needs."""
         height, width = self._shifted_size(stored, stem, recipe)
-        region, inside = on_grid(window, height, width)
+        region, inside = on_grid(box, height, width)
         moved = region._replace(top=region.top + recipe.shift[0], left=region.left + recipe.shift[1])
         outer, within = on_grid(moved, *stored.shape[:2])
         clean = damaged = self._gt.converted(outer.cut(stored), stem)

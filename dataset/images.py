@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from pydantic import PositiveInt
 
-from powerqe.dataset.augment import random_symmetry, random_window
+from powerqe.dataset.augment import random_crop, random_symmetry
 from powerqe.dataset.samples import DATASETS, Draw, Sample
 from powerqe.dataset.sources import Source, open_source
 from powerqe.dataset.table_source import Tables
@@ -113,9 +113,9 @@ class PairedImages:
         if self._patch is not None:
             check_patch(lq, self._patch, item.lq, item.lq_stem)
             height, width = lq.shape[:2]
-            window = random_window(seed, height, width, self._patch, unit=8 if self._tables else 1)
-            lq = window.cut(lq)
-            gt = None if gt is None else window.scaled(self._scale).cut(gt)
+            box = random_crop(seed, height, width, self._patch, unit=8 if self._tables else 1)
+            lq = box.cut(lq)
+            gt = None if gt is None else box.scaled(self._scale).cut(gt)
         symmetry = random_symmetry(seed, self._flip, self._rotate)
         sample = item.sample(oriented(item.lq.converted(lq, item.lq_stem), symmetry))
         self._add_tables(sample, item, stored)

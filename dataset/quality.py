@@ -37,7 +37,7 @@ Quality = int | list[int] | Range
 """The type of an option `quality`."""
 
 
-class Qualities(NamedTuple):
+class QualityChoices(NamedTuple):
     """What an option `quality` says. listed: the qualities of whole images; one stands for all of a range."""
 
     range: Range | None
@@ -50,7 +50,7 @@ class Qualities(NamedTuple):
         return self.listed[random_between(seed, 0, len(self.listed) - 1)]
 
 
-def read_quality(codec: Codec, quality: Quality | Mapping[str, Any]) -> Qualities:
+def read_quality(codec: Codec, quality: Quality | Mapping[str, Any]) -> QualityChoices:
     """Check the qualities of an option file.
 
     Raises:
@@ -67,7 +67,7 @@ def read_quality(codec: Codec, quality: Quality | Mapping[str, Any]) -> Qualitie
     for value in qualities:
         check_quality(codec, value)
     if not isinstance(quality, Range):
-        return Qualities(None, qualities)
+        return QualityChoices(None, qualities)
     if quality.min > quality.max:
         raise UserError(f"quality: found min {quality.min} > max {quality.max}")
-    return Qualities(quality, [quality.min])
+    return QualityChoices(quality, [quality.min])

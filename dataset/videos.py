@@ -9,7 +9,7 @@ from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
-from powerqe.dataset.augment import Window
+from powerqe.dataset.augment import CropBox
 from powerqe.dataset.sources import Images
 from powerqe.dataset.store import DATA_FILE, open_store
 from powerqe.utils.errors import UserError
@@ -51,7 +51,7 @@ class Videos(Protocol):
         """Rows and columns of a frame."""
         ...
 
-    def read(self, name: str, frame: int, window: Window | None = None, /) -> np.ndarray:
+    def read(self, name: str, frame: int, box: CropBox | None = None, /) -> np.ndarray:
         """A frame or a part of it, uint8 (H, W, 1 or 3), perhaps a read-only view; nothing else is converted."""
         ...
 
@@ -101,10 +101,10 @@ def open_videos(
     if not Path(path).is_dir():
         raise UserError(f"no folder of videos {path}; check the path")
     if (Path(path) / DATA_FILE).is_file():
-        return PictureVideos(path, open_store(path), color, kept)
+        return ImageVideos(path, open_store(path), color, kept)
     if _raw_files(path):
         return RawVideos(path, color, raw, kept)
-    return PictureVideos(path, FrameFolders(path, only), color, kept)
+    return ImageVideos(path, FrameFolders(path, only), color, kept)
 
 
 def _raw_files(path: str | os.PathLike[str]) -> list[str]:
@@ -151,14 +151,14 @@ class RawVideos:
         """Of the frames of a file."""
         return self._geometries[name]
 
-    def read(self, name: str, frame: int, window: Window | None = None) -> np.ndarray:
+    def read(self, name: str, frame: int, box: CropBox | None = None) -> np.ndarray:
         if self._color == "y":
             plane = self._readers(name).luma(frame)
-            return eight_bits(plane if window is None else window.cut(plane))[..., None]
-        if window is None:
+            return eight_bits(plane if box is None else box.cut(plane))[..., None]
+        if box is None:
             return self._rgb(name, frame)
-        region = self._region(window, *self.size(name, frame))
-        return window.within(region).cut(self._converted(name, frame, region))
+        region = self._region(box, *self.size(name, frame))
+        return box.within(region).cut(self._converted(name, frame, region))
 
     def chroma(self, name: str, frame: int) -> tuple[np.ndarray, np.ndarray]:
         """U and V of a frame, as the file has them."""
@@ -181,18 +181,18 @@ class RawVideos:
     def _reader(self, name: str) -> YUVReader:
         return YUVReader(self.file(name), self._geometries[name])
 
-    def _region(self, window: Window, height: int, width: int) -> Window:
-        """The window and all around it that takes part in its colors, beginning and ending with whole chroma."""
-        top, left = (max(0, start - _CHROMA_REACH) // 2 * 2 for start in window[:2])
-        bottom = min(height, -(-(window.top + window.height + _CHROMA_REACH) // 2) * 2)
-        right = min(width, -(-(window.left + window.width + _CHROMA_REACH) // 2) * 2)
-        return Window(top, left, bottom - top, right - left)
+    def _region(self, box: CropBox, height: int, width: int) -> CropBox:
+        """The box and all around it that takes part in its colors, beginning and ending with whole chroma."""
+        top, left = (max(0, start - _CHROMA_REACH) // 2 * 2 for start in box[:2])
+        bottom = min(height, -(-(box.top + box.height + _CHROMA_REACH) // 2) * 2)
+        right = min(width, -(-(box.left + box.width + _CHROMA_REACH) // 2) * 2)
+        return CropBox(top, left, bottom - top, right - left)
 
-    def _converted(self, name: str, frame: int, region: Window | None = None) -> np.ndarray:
+    def _converted(self, name: str, frame: int, region: CropBox | None = None) -> np.ndarray:
         planes = self._readers(name)[frame]
         if region is not None:
             step = 2 if self._raw.chroma == "420" else 1
-            coarse = Window(*(value // step for value in region))
+            coarse = CropBox(*(value // step for value in region))
             planes = Frame(region.cut(planes.y), coarse.cut(planes.u), coarse.cut(planes.v))
         return to_rgb(Frame(*map(eight_bits, planes)))
 
@@ -207,7 +207,7 @@ def eight_bits(plane: np.ndarray) -> np.ndarray:
 # --------------------------------------------------------------------------- frames
 
 
-class PictureVideos:
+class ImageVideos:
     """Videos as single images: in folders of frames or in a store."""
 
     def __init__(self, path: str | os.PathLike[str], images: Images, color: Color, kept: int) -> None:
@@ -233,9 +233,9 @@ class PictureVideos:
         height, width, _ = self._stored(name, frame).shape
         return height, width
 
-    def read(self, name: str, frame: int, window: Window | None = None) -> np.ndarray:
+    def read(self, name: str, frame: int, box: CropBox | None = None) -> np.ndarray:
         image = self._stored(name, frame)
-        image = image if window is None else window.cut(image)
+        image = image if box is None else box.cut(image)
         return image if image.shape[2] == self._channels else in_color(image, self._color, self.where(name))
 
     def stem(self, name: str) -> str:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from powerqe.dataset.loader import Batch, eval_batches
 from powerqe.inference.forward import middle, picture
-from powerqe.utils.image.resize import imresize
+from powerqe.utils.image.imresize import imresize
 from powerqe.utils.image.tensors import to_image, to_tensor
 from powerqe.utils.log import logger, progress_bar
 from powerqe.utils.metrics import METRICS, MetricUnavailable
@@ -257,7 +257,7 @@ def enlargement(image: Tensor, larger: Tensor) -> int:
 
 
 def enlarged(image: Tensor, factor: int) -> Tensor:
-    """(N, C, H, W) in [0, 1] enlarged as super-resolution papers do it for comparison, see utils/image/resize.py."""
+    """(N, C, H, W) in [0, 1] enlarged as super-resolution papers do it for comparison, see utils/image/imresize.py."""
     if factor == 1:
         return image
     return torch.stack([to_tensor(imresize(to_image(one), factor)) for one in image]).to(image.device)

@@ -78,7 +78,7 @@ def choose_for_clip(
     Args:
         qp: its quantization parameter; None if that is not known.
         has_peaks: whether its frames of peak quality are known for sure.
-        takes_qf: only networks that can be told a quality factor.
+        takes_qf: only networks that can be conditioned on a quality factor.
         entries: to choose from; None: all that are on this machine.
 
     Raises:
@@ -88,7 +88,7 @@ def choose_for_clip(
     suited = [entry for entry in entries if entry.task == _VIDEO and entry.scale == 1 and _takes(entry, set(), takes_qf)
               and (has_peaks or window_of(entry.method) != PEAKS)]  # fmt: skip
     if not suited:
-        reason = " and can be told a quality factor" if takes_qf else ""
+        reason = " and can be conditioned on a quality factor" if takes_qf else ""
         raise UserError(f"no published weights are for videos{reason}; name some with --weights")
     nearest = min(_distance(entry, qp) for entry in suited)
     chosen = max((entry for entry in suited if _distance(entry, qp) == nearest), key=lambda entry: _gain(entry, qp))
@@ -109,9 +109,9 @@ def arguments_of(method: str) -> dict[str, Any]:
     return {parameter.name: parameter.default for parameter in parameters}
 
 
-def can_be_told(method: str) -> bool:
-    """Whether every network of a type can be told a quality factor: it estimates it otherwise. Of some types some can
-    (DRUNet with quality_map): those weights have to be named."""
+def can_be_conditioned(method: str) -> bool:
+    """Whether every network of a type can be conditioned on a quality factor: it estimates it otherwise. Of others some
+    can (DRUNet with quality_map): those weights have to be named."""
     return method in NETWORKS and "qf" in getattr(NETWORKS[method], "estimates", {})
 
 
@@ -130,10 +130,10 @@ def _is_usable(entry: Entry, image: ImageDescription) -> bool:
 
 
 def _takes(entry: Entry, known: set[str], takes_qf: bool) -> bool:
-    """Whether what is known is enough for a network, and it can be told a quality factor if it has to."""
+    """Whether what is known is enough for a network, and it can be conditioned on a quality factor if it has to."""
     arguments = arguments_of(entry.method)
     needed = {name for name, default in arguments.items() if default is inspect.Parameter.empty}
-    return needed <= known and (not takes_qf or can_be_told(entry.method))
+    return needed <= known and (not takes_qf or can_be_conditioned(entry.method))
 
 
 def _distance(entry: Entry, quality: int | None) -> int:

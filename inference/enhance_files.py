@@ -16,9 +16,9 @@ from typing import NamedTuple, TypeVar
 from powerqe.inference.choose import choose, choose_for_clip, description_of
 from powerqe.inference.comparison import compare_path, draw_comparison
 from powerqe.inference.enhance_image import enhance_photo
-from powerqe.inference.enhance_video import Coding, coding_of, enhance_clip
+from powerqe.inference.enhance_video import CompressionInfo, compression_info, enhance_clip
 from powerqe.inference.inference_options import InferenceOptions
-from powerqe.inference.jobs import Job, check_not_source
+from powerqe.inference.input_files import EnhanceJob, check_not_source
 from powerqe.inference.model import Model
 from powerqe.utils.codecs.jpeg_tables import nearest_quality
 from powerqe.utils.errors import UserError
@@ -42,7 +42,7 @@ class Result:
         summary: one line: size, quality, weights, seconds, the file that was written.
     """
 
-    job: Job
+    job: EnhanceJob
     error: str = ""
     summary: str = ""
 
@@ -72,17 +72,17 @@ class Models:
         entry, remark = choose(description_of(photo, takes_qf=self._options.qf is not None))
         return self._load(entry.name), remark
 
-    def of_clip(self, clip: Clip) -> tuple[Model, Coding, str]:
+    def of_clip(self, clip: Clip) -> tuple[Model, CompressionInfo, str]:
         """The network for a video, what is known of the video's compression, and a remark on the choice."""
         if self._weights is not None:
             model = self._load(self._weights)
-            return model, coding_of(clip, self._period) if model.needs_peaks else Coding(), ""
-        coding = coding_of(clip, self._period)
+            return model, compression_info(clip, self._period) if model.needs_peaks else CompressionInfo(), ""
+        coding = compression_info(clip, self._period)
         # Of the peaks that QPs tell there are more than published weights have learnt to look for: others do better.
         entry, remark = choose_for_clip(coding.qp, self._period is not None, self._options.qf is not None)
         return self._load(entry.name), coding, remark
 
-    def check(self, jobs: Sequence[Job]) -> None:
+    def check(self, jobs: Sequence[EnhanceJob]) -> None:
         """Raises `UserError` if there are pictures only, and the weights that are named are for videos."""
         if self._weights is None or any(job.is_clip for job in jobs):
             return
@@ -91,7 +91,7 @@ class Models:
 
 
 def enhance_files(
-    jobs: Sequence[Job],
+    jobs: Sequence[EnhanceJob],
     models: Models,
     on_result: Callable[[Result], None],
     *,
@@ -114,7 +114,7 @@ def enhance_files(
             job = jobs[number] if number < len(jobs) else None
             return job and reader.submit(_guarded, job, lambda: _read(job, wanted))
 
-        def finish(job: Job, done: "_Done | Result") -> None:
+        def finish(job: EnhanceJob, done: "_Done | Result") -> None:
             on_result(done if isinstance(done, Result) else _guarded(job, partial(_write, job, done, wanted)))
 
         reading, writing = read(0), None
@@ -148,7 +148,7 @@ class _Done(NamedTuple):
     notes: list[str]
 
 
-def _guarded(job: Job, do: Callable[[], T]) -> T | Result:
+def _guarded(job: EnhanceJob, do: Callable[[], T]) -> T | Result:
     """What `do` gives, or its failure as a result."""
     try:
         return do()
@@ -161,17 +161,17 @@ def _guarded(job: Job, do: Callable[[], T]) -> T | Result:
         return Result(job, f"{job.source}: the picture itself does not fit into memory; cut it into parts")
 
 
-def _read(job: Job, wanted: _Wanted) -> Photo | Clip:
+def _read(job: EnhanceJob, wanted: _Wanted) -> Photo | Clip:
     for target in (job.target, *([compare_path(job.target)] if wanted.compare else [])):
         _check_free(target, wanted.force)
     return open_clip(job.source) if job.is_clip else read_photo(job.source)
 
 
-def _enhance(job: Job, found: Photo | Clip, wanted: _Wanted) -> _Done:
+def _enhance(job: EnhanceJob, found: Photo | Clip, wanted: _Wanted) -> _Done:
     return _enhance_clip(job, found, wanted) if isinstance(found, Clip) else _enhance_photo(job, found, wanted.models)
 
 
-def _enhance_photo(job: Job, photo: Photo, models: Models) -> _Done:
+def _enhance_photo(job: EnhanceJob, photo: Photo, models: Models) -> _Done:
     model, remark = models.of(photo)
     start = time.perf_counter()  # without the loading of weights, which only the first picture waits for
     enhanced = enhance_photo(photo, model, str(job.source))
@@ -183,7 +183,7 @@ def _enhance_photo(job: Job, photo: Photo, models: Models) -> _Done:
     return _Done(enhanced.before, enhanced.photo, _titles(job, model, said), ", ".join(facts), notes)
 
 
-def _enhance_clip(job: Job, clip: Clip, wanted: _Wanted) -> _Done:
+def _enhance_clip(job: EnhanceJob, clip: Clip, wanted: _Wanted) -> _Done:
     """With all frames written."""
     model, coding, remark = wanted.models.of_clip(clip)
     start = time.perf_counter()
@@ -204,7 +204,7 @@ def _tiles(model: Model) -> str:
     return f"in tiles of {model.tile}{near}" if model.tile else ""
 
 
-def _titles(job: Job, model: Model, facts: list[str]) -> tuple[str, str]:
+def _titles(job: EnhanceJob, model: Model, facts: list[str]) -> tuple[str, str]:
     before = ", ".join([f"before: {_shortened(job.source.name, _TITLE)}", *facts])
     return before, f"after: {_shortened(model.name, _TITLE)}"
 
@@ -215,7 +215,7 @@ def _shortened(name: str, length: int) -> str:
     return name if len(name) <= length else f"{name[:half]}…{name[-half:]}"
 
 
-def _write(job: Job, done: _Done, wanted: _Wanted) -> Result:
+def _write(job: EnhanceJob, done: _Done, wanted: _Wanted) -> Result:
     """Write a picture; a video is there. And the comparison."""
     target, notes = job.target, done.notes
     if not job.is_clip:
@@ -229,7 +229,7 @@ def _write(job: Job, done: _Done, wanted: _Wanted) -> Result:
     return Result(job, summary=f"{job.source}: {done.facts} -> {target}{remarks}")
 
 
-def _fitting(job: Job, photo: Photo, force: bool) -> tuple[Path, str]:
+def _fitting(job: EnhanceJob, photo: Photo, force: bool) -> tuple[Path, str]:
     """The name of the result, or one of a format that can hold it, and why it is that."""
     reason = misfit(photo, job.target.suffix)
     if not reason:

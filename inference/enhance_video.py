@@ -28,7 +28,7 @@ _ORIENTATIONS = {90: 8, 180: 3, 270: 6}
 """EXIF's number for what a display matrix turns, in degrees counterclockwise."""
 
 
-class Coding(NamedTuple):
+class CompressionInfo(NamedTuple):
     """What is known of how a video was compressed.
 
     qp: its quantization parameter; None if that is not known. peaks: the numbers of the frames of peak quality,
@@ -57,7 +57,7 @@ class EnhancedClip:
     notes: tuple[str, ...]
 
 
-def coding_of(clip: Clip, period: int | None = None) -> Coding:
+def compression_info(clip: Clip, period: int | None = None) -> CompressionInfo:
     """What the description beside a video, `<stem>.frames.json`, says of its compression.
 
     Args:
@@ -75,7 +75,7 @@ def coding_of(clip: Clip, period: int | None = None) -> Coding:
         peaks = local_peaks(np.array([-frame.qp for frame in frames[: clip.count]], np.float64))
     if period is not None:
         peaks = np.arange(0, clip.count, period)
-    return Coding(qp if isinstance(qp, int) else None, peaks if peaks is not None and len(peaks) else None)
+    return CompressionInfo(qp if isinstance(qp, int) else None, peaks if peaks is not None and len(peaks) else None)
 
 
 def enhance_clip(
@@ -160,7 +160,7 @@ class _Work:
     def _photo(self, frame: Frame) -> Photo:
         """As players show it."""
         rgb = to_rgb(Frame(*map(eight_bits, frame)), full=self._pixels.full)
-        return Photo(rgb, orientation=_orientation(self._clip.beside.matrix))
+        return Photo(rgb, orientation=_orientation(self._clip.metadata.matrix))
 
 
 def _check(clip: Clip, model: Model, peaks: np.ndarray | None) -> None:

@@ -3,8 +3,9 @@
 A network's forward takes the image first. What else it requires, an argument without default, it gets from the
 batch by its name: the quantization tables of QCN, the scale of MDSR. Arguments with a default stay with it
 unless the options (`val.forward`, `test.forward`) set them: to a value, or for each image anew, `{qf: {from: quality}}`
-to what the sample has, `{qf: {from: dominant}}` to what is found out about its lq (`FINDERS`). A network that should be
-told something wherever it is known says so itself (`told`: of the argument, the name in the sample), in training, too.
+to what the sample has, `{qf: {from: dominant}}` to what is found out about its lq (`FINDERS`). A network
+that is to be conditioned on something wherever it is known says so itself (`conditioning`: argument -> name in the
+sample), in training, too.
 """
 
 import inspect
@@ -57,8 +58,8 @@ class Forward:
         self._arguments = {name: value for name, value in arguments.items() if name not in self._sources}
         parameters = list(inspect.signature(network.forward).parameters.values())[1:]
         check_arguments(self._name, arguments, [parameter.name for parameter in parameters])
-        told: dict[str, str] = getattr(network, "told", {})
-        self._told = {name: source for name, source in told.items() if name not in arguments}
+        conditioning: dict[str, str] = getattr(network, "conditioning", {})
+        self._conditioning = {name: source for name, source in conditioning.items() if name not in arguments}
         self._needs = [p.name for p in parameters if p.default is p.empty and p.name not in arguments]
 
     def __call__(self, batch: Batch, **arguments: Any) -> Any:
@@ -70,15 +71,15 @@ class Forward:
         return self._call(batch["lq"], **(self.inputs(batch) | self._arguments | arguments))
 
     def inputs(self, batch: Batch) -> dict[str, Any]:
-        """What the network requires of the batch beside the image or should be told if the batch has it, and what the
-        options have it take from there."""
+        """What the network requires of the batch beside the image or is conditioned on if the batch has it, and what
+        the options have it take from there."""
         for name in self._needs:
             if name not in batch:
                 source = f"; {_SOURCES[name]}" if name in _SOURCES else ""
                 raise UserError(f"{self._name} needs {name} with each image and the data set gives none{source}")
         needed = {name: batch[name] for name in self._needs}
-        told = {name: batch[source] for name, source in self._told.items() if source in batch}
-        return needed | told | {name: _found(name, source, batch) for name, source in self._sources.items()}
+        conditions = {name: batch[source] for name, source in self._conditioning.items() if source in batch}
+        return needed | conditions | {name: _found(name, source, batch) for name, source in self._sources.items()}
 
 
 def _is_source(value: Any) -> bool:

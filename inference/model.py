@@ -53,11 +53,11 @@ class Model:
         module = found.build(self._device)
         fixed: dict[str, Any] = {**getattr(module, "applied", {})}
         if options.qf is not None:
-            if "qf" not in {*getattr(module, "estimates", {}), *getattr(module, "told", {})}:
+            if "qf" not in {*getattr(module, "estimates", {}), *getattr(module, "conditioning", {})}:
                 reason = "cannot be conditioned on a quality factor, FBCNN can; leave it out"
                 raise UserError(f"qf: {self.method} ({self.name}) {reason}")
             fixed["qf"] = options.qf
-        self.needs_quality = "qf" in getattr(module, "told", {}) and options.qf is None
+        self.needs_quality = "qf" in getattr(module, "conditioning", {}) and options.qf is None
         self.scale = int(getattr(module, "scale", 1))
         self.network, self.parameters = module, sum(parameter.numel() for parameter in module.parameters())
         self.window = _window(module, window_of(self.method))

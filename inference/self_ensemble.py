@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from powerqe.net.blocks import to_multiple
-from powerqe.net.calls import Arguments, rebuilt, results
+from powerqe.net.forward_inputs import ForwardInputs, rebuilt, results
 
 SYMMETRIES = 8
 _BLOCK = 8
@@ -35,7 +35,7 @@ class SelfEnsemble:
     @torch.no_grad()
     def __call__(self, picture: Tensor, **named: Any) -> Any:
         """What the network returns for (N, C, H, W) or a clip (N, T, C, H, W), its picture averaged."""
-        arguments, height = Arguments((picture,), named), picture.shape[-2]
+        arguments, height = ForwardInputs((picture,), named), picture.shape[-2]
         if "tables" in named:
             tables = named.pop("tables")
             arguments = arguments.changed(lambda like: to_multiple(like, _BLOCK))

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from powerqe.net.calls import ratio_of
+from powerqe.net.forward_inputs import ratio_of
 
 Ratios = tuple[Fraction, Fraction]
 """Height and width of a map of features, or of a result, per pixel of the picture."""

@@ -18,14 +18,14 @@ from torch import Tensor, nn
 from powerqe.inference.forward import Forward
 from powerqe.inference.self_ensemble import SelfEnsemble
 from powerqe.inference.tile_grid import Ratios, Tile, core_size, divide
-from powerqe.inference.whole_image import Unknown, WholePicture
-from powerqe.net.calls import Arguments, is_picture, moved, rebuilt, results
-from powerqe.net.measure.far_modules import follows_motion, global_modules
+from powerqe.inference.whole_image import GlobalResults, NotLearnedYet
+from powerqe.net.forward_inputs import ForwardInputs, is_image, moved, rebuilt, results
 from powerqe.net.measure.receptive import FURTHEST, reach
+from powerqe.net.measure.unbounded_modules import follows_motion, global_modules
 from powerqe.utils.errors import UserError
 from powerqe.utils.log import logger
 from powerqe.utils.memory import is_out_of_memory
-from powerqe.utils.options.tree import Applied
+from powerqe.utils.options.tree import ForwardOptions
 
 Call = Callable[..., Any]
 SMALLEST = 32
@@ -83,8 +83,8 @@ class Tiled:
         """
         if self._network.training:
             raise ValueError("tiles are for a network in evaluation mode")
-        arguments = Arguments((picture, *others), named)
-        whole = WholePicture(self._modules if self.exact else [], self.multiple)
+        arguments = ForwardInputs((picture, *others), named)
+        whole = GlobalResults(self._modules if self.exact else [], self.multiple)
         while True:
             try:
                 with self._eager():
@@ -96,7 +96,7 @@ class Tiled:
 
     def tiles(self, picture: Tensor, *others: Any, **named: Any) -> list[Tile]:
         """The tiles in which the network would see this picture."""
-        arguments = Arguments((picture, *others), named)
+        arguments = ForwardInputs((picture, *others), named)
         height, width = picture.shape[-2:]
         if max(height, width) <= self.size:
             return divide(height, width, self.size, (0, 0), self.multiple)
@@ -107,7 +107,7 @@ class Tiled:
         is_compiled = self._network._compiled_call_impl is not None
         return torch.compiler.set_stance("force_eager") if is_compiled else nullcontext()
 
-    def _overlap(self, arguments: Arguments) -> tuple[int, int]:
+    def _overlap(self, arguments: ForwardInputs) -> tuple[int, int]:
         if self.overlap is not None:
             return self.overlap, self.overlap
         picture = arguments.picture
@@ -125,7 +125,7 @@ class Tiled:
             self._reaches[key] = found
         return self._reaches[key]
 
-    def _enhance(self, arguments: Arguments, tiles: list[Tile], whole: WholePicture) -> Any:
+    def _enhance(self, arguments: ForwardInputs, tiles: list[Tile], whole: GlobalResults) -> Any:
         if len(tiles) == 1:
             return moved(self._run(arguments), arguments.picture.device)
         with whole.installed():
@@ -136,14 +136,14 @@ class Tiled:
                     whole.begin(tile)
                     try:
                         result = self._run(arguments.changed(tile.cut))
-                    except Unknown:
+                    except NotLearnedYet:
                         continue
                     output = output or _Output(result, tile, arguments.picture)
                     output.add(result, tile)
                 if not whole.learn(len(tiles)) and output is not None:
                     return output.result()
 
-    def _run(self, arguments: Arguments) -> Any:
+    def _run(self, arguments: ForwardInputs) -> Any:
         there = arguments.to(self._device(arguments.picture))
         return self._network(*there.positional, **there.named)
 
@@ -164,7 +164,7 @@ class Tiled:
         self.size = smaller
 
 
-def enhancer(network: nn.Module, options: Applied) -> Forward:
+def enhancer(network: nn.Module, options: ForwardOptions) -> Forward:
     """A network as the options want it applied: whole or in tiles, once or in eight orientations.
 
     Raises:
@@ -235,7 +235,7 @@ class _Output:
 
 
 def _ratios(value: Any, tile: Tile) -> Ratios | None:
-    is_like = is_picture(value, tile.rows.length, tile.columns.length)
+    is_like = is_image(value, tile.rows.length, tile.columns.length)
     return tile.ratios_of(value, 1) if is_like else None
 
 

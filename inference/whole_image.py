@@ -1,4 +1,4 @@
-"""Modules that look at the whole picture (net/measure/far_modules.py) in a network that sees one tile after another."""
+"""Modules that look at the whole picture (net/measure/unbounded_modules.py) in a network that sees tile after tile."""
 
 import copy
 from collections.abc import Iterator, Sequence
@@ -10,15 +10,15 @@ from torch import Tensor, nn
 
 from powerqe.inference.tile_grid import Ratios, Tile
 from powerqe.net.blocks import GlobalMean
-from powerqe.net.measure.far_modules import Forward, replaced
+from powerqe.net.measure.unbounded_modules import Forward, replaced
 from powerqe.utils.memory import is_out_of_memory
 
 
-class Unknown(Exception):  # noqa: N818 - a message to the caller, not an error
+class NotLearnedYet(Exception):  # noqa: N818 - a message to the caller, not an error
     """A tile needs what has to be learnt from all tiles first; it has given its share."""
 
 
-class WholePicture:
+class GlobalResults:
     """What modules make of the whole picture, learnt from its tiles, one call after another.
 
     The network runs on every tile until it comes to a call whose result is not known yet. There the tile's
@@ -37,7 +37,7 @@ class WholePicture:
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """The modules give what is known; the first that is not raises `Unknown`."""
+        """The modules give what is known; the first that is not raises `NotLearnedYet`."""
         with replaced(self._modules, self._make):
             yield
 
@@ -73,7 +73,7 @@ class WholePicture:
                 self._frontier = _Mean(self._multiple) if is_mean else _Map(module, original, self._multiple)
             self._frontier.add(self._tile, inputs)
             self._shares += 1
-            raise Unknown
+            raise NotLearnedYet
 
         return forward
 

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from powerqe.inference.tile_grid import core_size
 from powerqe.inference.tiled import SMALLEST, Tiled
-from powerqe.net.calls import Arguments
-from powerqe.net.measure.far_modules import follows_motion
+from powerqe.net.forward_inputs import ForwardInputs
 from powerqe.net.measure.live_memory import LiveMemory
+from powerqe.net.measure.unbounded_modules import follows_motion
 from powerqe.utils.memory import available_memory
 
 MARGIN = 2.0
@@ -95,7 +95,7 @@ def _measured(network: nn.Module, picture: Tensor, named: dict[str, Any]) -> tup
     device = next((parameter.device for parameter in network.parameters()), picture.device)
     peaks = []
     for side in _PROBES:
-        small = Arguments((picture,), named).changed(
+        small = ForwardInputs((picture,), named).changed(
             lambda like, side=side: like.new_zeros((*like.shape[:-2], side, side))
         )
         small = small.to(device)

@@ -55,7 +55,7 @@ class DRUNet(nn.Module):
         """Pixels of the image, across, of which the finest scale makes one."""
         self.multiple = self.step * 2 ** (len(widths) - 1)
         """Tiles of an image must start at multiples of it: the network scales down by that in its own grid."""
-        self.told = {"qf": "quality"} if quality_map else {}
+        self.conditioning = {"qf": "quality"} if quality_map else {}
         """What `forward` should be told beside the image, and what of the sample that is."""
         seen = in_channels * self.step**2
 
@@ -126,7 +126,7 @@ class DRUNet(nn.Module):
         """One more channel, the map of the quality, if the network is not blind."""
         if not self.quality_map:
             if qf is not None:
-                raise UserError("DRUNet: found qf, but the network has quality_map: false and cannot be told one")
+                raise UserError("DRUNet: found qf, but quality_map is false: the network cannot be conditioned on one")
             return f
         return torch.cat((f, severities("DRUNet", qf, torch.full_like(f[:, :1], _UNKNOWN))), dim=1)
 

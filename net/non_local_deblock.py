@@ -46,7 +46,7 @@ class NonLocalDeblock(nn.Module):
         in_channels: of picture and reference: RGB, or luma as it is.
     """
 
-    sees_whole_picture = True
+    sees_whole_image = True
     """A pixel may depend on any other: who cuts a picture into tiles must gather them before this module."""
     one_size = "NonLocalDeblock cuts pictures into parts, as many as their size demands"
     """Why a file that is exported is for one size of picture, and one picture at a time."""

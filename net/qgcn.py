@@ -242,7 +242,7 @@ class Thumbnail(nn.Module):
     and for each column, so two matrices do it.
     """
 
-    sees_whole_picture: ClassVar[bool] = True
+    sees_whole_image: ClassVar[bool] = True
     """Who applies the network to a picture in tiles gives this module the picture, not a tile."""
 
     def forward(self, x: Tensor) -> Tensor:

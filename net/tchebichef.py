@@ -56,7 +56,7 @@ class TchebichefQuality(nn.Module):
         UserError: the threshold is outside [0, 1].
     """
 
-    sees_whole_picture = True
+    sees_whole_image = True
     """One answer for the whole picture, also when it is enhanced in tiles (inference/tiled.py)."""
     table: Tensor
     blurred_table: Tensor

@@ -19,7 +19,7 @@ from powerqe.inference.choose import choose, description_of
 from powerqe.inference.image_model import ImageModel
 from powerqe.inference.image_types import apply_to, array_of, first_of, photo_of
 from powerqe.inference.inference_options import InferenceOptions, Precision, Tile
-from powerqe.inference.jobs import Job, check_not_source
+from powerqe.inference.input_files import EnhanceJob, check_not_source
 from powerqe.inference.model import Model
 from powerqe.net import build_network
 from powerqe.net.weights.index import known_weights
@@ -28,7 +28,7 @@ from powerqe.utils.errors import UserError
 from powerqe.utils.image.photo import Photo
 from powerqe.utils.image.tensors import to_image, to_tensor
 from powerqe.utils.image.write import write_photo
-from powerqe.utils.metrics.base import ImageMetric
+from powerqe.utils.metrics.image_metric import ImageMetric
 from powerqe.utils.options.components import create
 
 __all__ = ["ImageModel", "UserError", "create_metric", "create_network", "degrade", "enhance", "list_weights", "load"]
@@ -98,7 +98,7 @@ def enhance(image: Any, *, weights: ImagePath | None = None, output: ImagePath |
     chosen = InferenceOptions(**options)
     if isinstance(image, str | os.PathLike):
         if output is not None:
-            check_not_source(Job(Path(image), Path(output)))
+            check_not_source(EnhanceJob(Path(image), Path(output)))
         photo = photo_of(image)
         enhanced = _model_for(photo, weights, chosen).enhanced(photo, str(image))
         if output is not None:

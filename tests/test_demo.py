@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from powerqe.inference.demo.processing import Choice, Studio
+from powerqe.inference.demo.processing import Choice, DemoProcessor
 from powerqe.inference.inference_options import InferenceOptions
 from powerqe.utils.image.photo import read_photo
 from tests.processes import in_background
@@ -153,7 +153,7 @@ def test_upload_slider_and_download(visit, pictures, tmp_path):
     assert page.locator("#slider").screenshot() != seen
 
     pixels = downloaded(page, tmp_path / "result.png")
-    expected = Studio(InferenceOptions(page_device(), 1 << 31), 1).enhance(
+    expected = DemoProcessor(InferenceOptions(page_device(), 1 << 31), 1).enhance(
         read_photo(pictures / "damaged.jpg"), Choice()
     )
     assert np.array_equal(pixels, expected.after.pixels)
@@ -224,8 +224,8 @@ def test_compress_first(visit, pictures):
     assert "PSNR" not in page.locator("#outcome").inner_text()
     page.get_by_label("Compress my clean picture first").check()
     enhanced(page, "JPEG QF 10")
-    studio = Studio(InferenceOptions(page_device(), 1 << 31), 1)
-    expected = studio.enhance(read_photo(pictures / "clean.png"), Choice(codec="JPEG", quality=10)).scores
+    processor = DemoProcessor(InferenceOptions(page_device(), 1 << 31), 1)
+    expected = processor.enhance(read_photo(pictures / "clean.png"), Choice(codec="JPEG", quality=10)).scores
     said = page.locator("#outcome table").inner_text().split()
     for score, digits in zip(expected, (3, 4), strict=True):
         assert f"{score.before:.{digits}f}" in said

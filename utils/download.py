@@ -116,8 +116,8 @@ def _unreachable(url: str, reason: Any) -> UserError:
 
 def _check_length(response: Any, url: str, size: int) -> None:
     """Refuse a file of another size, if the server tells it, before all of it is here."""
-    told = response.headers.get("Content-Range" if response.status == 206 else "Content-Length", "")
-    length = told.rpartition("/")[2]
+    announced = response.headers.get("Content-Range" if response.status == 206 else "Content-Length", "")
+    length = announced.rpartition("/")[2]
     if length.isdecimal() and int(length) != size:
         raise _other_file(url, f"it has {int(length):,} bytes, expected {size:,}")
 

@@ -86,9 +86,9 @@ def _environment(name: str, default: int) -> int:
     return int(value)
 
 
-def _device(wish: str, local_rank: int) -> torch.device:
+def _device(device: str, local_rank: int) -> torch.device:
     count = torch.cuda.device_count()
-    if wish == "cpu" or (wish == "auto" and not count):
+    if device == "cpu" or (device == "auto" and not count):
         return torch.device("cpu")
     if local_rank >= count:
         raise UserError(f"device: local rank {local_rank} needs a GPU of its own, but {count} are visible; lower "

@@ -4,6 +4,6 @@ A step has keyword options and `draw`, which settles everything random of one sa
 here with a class decorated with `@DEGRADATIONS.register()` is all that another one takes.
 """
 
-from powerqe.dataset.degradations.base import DEGRADATIONS, Action, Change, Degradation, Picture, Step
+from powerqe.dataset.degradations.degradation import DEGRADATIONS, Action, Change, Degradation, DegradedPair, Step
 
-__all__ = ["DEGRADATIONS", "Action", "Change", "Degradation", "Picture", "Step"]
+__all__ = ["DEGRADATIONS", "Action", "Change", "Degradation", "DegradedPair", "Step"]

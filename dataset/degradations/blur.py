@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from powerqe.dataset.augment import Dice
-from powerqe.dataset.degradations.base import DEGRADATIONS, Action, Change, check_span
+from powerqe.dataset.degradations.degradation import DEGRADATIONS, Action, Change, check_span
 from powerqe.utils.errors import UserError
 
 _REACH = 3  # standard deviations from the middle of a kernel to its end

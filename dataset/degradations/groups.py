@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from powerqe.dataset.augment import Dice
-from powerqe.dataset.degradations.base import DEGRADATIONS, Action, Degradation, Picture, Step
+from powerqe.dataset.degradations.degradation import DEGRADATIONS, Action, Degradation, DegradedPair, Step
 from powerqe.utils.errors import UserError
 from powerqe.utils.options.components import Slot, build, validate_component
 
@@ -22,7 +22,7 @@ class _InOrder(Action):
             side = action.needs(side)
         return side
 
-    def apply(self, picture: Picture, least: int) -> Picture:
+    def apply(self, picture: DegradedPair, least: int) -> DegradedPair:
         for action in self.actions:
             picture = action.apply(picture, least)
         return picture

@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from powerqe.dataset.augment import Dice
-from powerqe.dataset.degradations.base import DEGRADATIONS, Action, Change, check_span
+from powerqe.dataset.degradations.degradation import DEGRADATIONS, Action, Change, check_span
 
 _WHITE = 255
 

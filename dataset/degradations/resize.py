@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from powerqe.dataset.augment import Dice
-from powerqe.dataset.degradations.base import DEGRADATIONS, Action, Picture, check_span
+from powerqe.dataset.degradations.degradation import DEGRADATIONS, Action, DegradedPair, check_span
 from powerqe.utils.errors import UserError
 
 _KERNELS = {
@@ -33,16 +33,16 @@ class _Resized(Action):
     def needs(self, side: int) -> int:
         return side if self.back else ceil(side / self.factor)
 
-    def apply(self, picture: Picture, least: int) -> Picture:
+    def apply(self, picture: DegradedPair, least: int) -> DegradedPair:
         height, width = picture.lq.shape[:2]
         if self.back:
             small = self._resized(picture.lq, self._size(height, width, 1))
-            return Picture(self._resized(small, (height, width)), picture.gt)
+            return DegradedPair(self._resized(small, (height, width)), picture.gt)
         size = self._size(height, width, least)
         if size == (height, width):
             return picture
         lq, gt = (self._resized(image, size) for image in (picture.lq, picture.gt))
-        return Picture(lq, gt)
+        return DegradedPair(lq, gt)
 
     def _size(self, height: int, width: int, least: int) -> tuple[int, int]:
         factor = max(self.factor, min(1.0, least / min(height, width)))

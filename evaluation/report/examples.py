@@ -18,8 +18,8 @@ from powerqe.evaluation.evaluate import enlarged
 from powerqe.evaluation.report.reader import Comparison, Entry, Image, Metric
 from powerqe.evaluation.report.summary import COMPRESSED
 from powerqe.utils.errors import UserError
+from powerqe.utils.image.imresize import area_downsample
 from powerqe.utils.image.io import encode_image, read_image
-from powerqe.utils.image.resize import area_downsample
 from powerqe.utils.image.tensors import to_image, to_tensor
 from powerqe.utils.options.components import validate_component
 from powerqe.utils.text_table import digits_of, number

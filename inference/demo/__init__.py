@@ -1,1 +1,1 @@
-"""The web page of `powerqe demo`: what it does with a picture (work.py), and the page itself (page.py)."""
+"""The web page of `powerqe demo`: what it does with an image (processing.py), and its parts (interface.py)."""

@@ -39,7 +39,7 @@ class Choice:
     Attributes:
         method: type of network; empty: any that suits the picture.
         weights: name of published weights, or a path; empty: those of the method that suit the picture.
-        qf: quality factor that the network is told, if it can be; None: it estimates it.
+        qf: quality factor that the network is conditioned on, if it can be; None: it estimates it.
         self_ensemble: the mean over eight orientations.
         codec: with which the picture is compressed first; empty: it is taken as it is.
         quality: of the codec.
@@ -83,7 +83,7 @@ class Outcome:
     scores: tuple[Score, ...] = ()
 
 
-class Studio:
+class DemoProcessor:
     """Enhances the pictures of a page, one after another.
 
     Args:

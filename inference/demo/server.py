@@ -11,7 +11,7 @@ from types import ModuleType
 
 from PIL import Image
 
-from powerqe.inference.demo.processing import Studio
+from powerqe.inference.demo.processing import DemoProcessor
 from powerqe.inference.inference_options import InferenceOptions
 from powerqe.utils.errors import UserError
 from powerqe.utils.log import start_log, stop_log
@@ -49,10 +49,10 @@ def serve(
     _check_free(host, port)
     with _folder() as folder:
         gr = _gradio()
-        from powerqe.inference.demo.page import CSS, build_page
+        from powerqe.inference.demo.interface import CSS, build_page
 
-        studio = Studio(options, max_megapixels, weights)
-        page = build_page(studio, folder / "results", _examples(folder / "examples"))
+        processor = DemoProcessor(options, max_megapixels, weights)
+        page = build_page(processor, folder / "results", _examples(folder / "examples"))
         start_log(None, timed=False)
         keep_freed_memory()
         try:

@@ -16,8 +16,8 @@ Size = tuple[int, int, int]
 SIZES: tuple[Size, ...] = ((1, 1, 1), (2, 37, 50), (1, 64, 48))
 """Where all are free: the smallest, one that no network likes, with two pictures, and one that is a multiple of 16."""
 
-_TOLD = 30.0
-"""A value of what the network may be told: a quality factor."""
+_CONDITION = 30.0
+"""A value for what the network may be conditioned on: a quality factor."""
 
 
 class Difference(NamedTuple):
@@ -75,7 +75,7 @@ class Session:
 def compare(session: Session, inputs: Inputs, sizes: tuple[Size, ...], tolerance: float) -> Iterator[Difference]:
     """On random and on smooth pictures of each size.
 
-    What the network may be told is once left out, so that it estimates, and once given.
+    What the network can be conditioned on is once left out, so that it estimates it, and once given.
 
     Args:
         session: of the file.
@@ -126,8 +126,8 @@ def _samples(inputs: Inputs, size: Size) -> Iterator[dict[str, Tensor]]:
         {name: picture * 0.9**number for number, name in enumerate(pictures)}
         for picture in (random, _waves(random.shape))
     )
-    yield {name: tensor for name, tensor in (example | noise).items() if name not in inputs.told}
-    yield example | smooth | {name: torch.full_like(example[name], _TOLD) for name in inputs.told}
+    yield {name: tensor for name, tensor in (example | noise).items() if name not in inputs.conditions}
+    yield example | smooth | {name: torch.full_like(example[name], _CONDITION) for name in inputs.conditions}
 
 
 def _waves(shape: torch.Size) -> Tensor:

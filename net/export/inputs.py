@@ -1,8 +1,8 @@
 """What a network is called with while it is exported: tensors that become inputs of the file, and what is fixed in it.
 
-Inputs are the picture, what the forward requires beside it, and what the network estimates if it is not told
-(`estimates`, which is also an argument of the forward: the quality factor of FBCNN) or takes as unknown then (`told`:
-that of DRUNet); NaN says that it is not told.
+Inputs are the image, what the forward requires in addition, and what the network estimates if it is not given
+(`estimates`, which is also an argument of the forward: the quality factor of FBCNN) or takes as unknown then
+(`conditioning`: that of DRUNet); NaN stands for not given.
 """
 
 import inspect
@@ -29,12 +29,12 @@ class Inputs:
 
     Attributes:
         fixed: arguments of the forward that are no inputs: what the caller sets, and what has to be set.
-        told: names of inputs that may be left out, because the network estimates them or does without.
+        conditions: names of inputs that may be left out, because the network estimates them or does without.
     """
 
     network: nn.Module
     fixed: Mapping[str, Any]
-    told: tuple[str, ...]
+    conditions: tuple[str, ...]
 
     @classmethod
     def of(cls, network: nn.Module, arguments: Mapping[str, Any]) -> "Inputs":
@@ -54,9 +54,9 @@ class Inputs:
                     f"{type(network).__name__} takes no {name!r} that can be set{nearest(name, known)}; "
                     f"there is: {', '.join(known) or 'nothing'}"
                 )
-        names = [*getattr(network, "estimates", {}), *getattr(network, "told", {})]
-        told = [name for name in names if name in known and name not in arguments]
-        return cls(network, {**needed, **arguments}, tuple(told))
+        names = [*getattr(network, "estimates", {}), *getattr(network, "conditioning", {})]
+        conditions = [name for name in names if name in known and name not in arguments]
+        return cls(network, {**needed, **arguments}, tuple(conditions))
 
     def example(self, batch: int, height: int, width: int) -> dict[str, Tensor]:
         """Tensors by name, in the order of the forward's parameters."""
@@ -64,7 +64,7 @@ class Inputs:
         names = [next(iter(inspect.signature(self.network.forward).parameters))]
         names += [name for name in required(self.network) if name not in named]
         given = dict(zip(names, tensors, strict=True))
-        return given | {name: torch.full((batch, 1), math.nan) for name in self.told}
+        return given | {name: torch.full((batch, 1), math.nan) for name in self.conditions}
 
     def axes(self) -> dict[str, dict[int, str]]:
         """Input -> its axes that are free: the axis' number -> its name."""

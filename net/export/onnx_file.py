@@ -91,7 +91,7 @@ def export(
         Path(path),
         {value.name: _axes(value) for value in model.graph.input},
         {value.name: _axes(value) for value in model.graph.output},
-        inputs.told,
+        inputs.conditions,
         differences,
         fixed,
     )
@@ -190,7 +190,7 @@ def _output_names(inputs: Inputs, results: list[Tensor]) -> list[str]:
 
 def _complete(model: Any, inputs: Inputs, metadata: Mapping[str, str], onnx: Any) -> None:
     """Add defaults of what may be left out, and the metadata; take out where the exporting machine has its programs."""
-    for name in inputs.told:
+    for name in inputs.conditions:
         model.graph.initializer.append(onnx.helper.make_tensor(name, onnx.TensorProto.FLOAT, (1, 1), [math.nan]))
     for part in (model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
         del part.metadata_props[:]

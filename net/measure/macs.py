@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from powerqe.net.measure.far_modules import follows_motion
+from powerqe.net.measure.unbounded_modules import follows_motion
 from powerqe.net.ops import dcn
 
 

@@ -12,15 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from powerqe.net.calls import Arguments, is_picture, ratio_of, results
-from powerqe.net.measure.far_modules import Forward, replaced
+from powerqe.net.forward_inputs import ForwardInputs, is_image, ratio_of, results
+from powerqe.net.measure.unbounded_modules import Forward, replaced
 
 FURTHEST = 4096
 """Pixels; who sees further is taken to see everything."""
 
 
 def reach(
-    network: nn.Module, modules: Sequence[nn.Module], arguments: Arguments, multiple: int, device: torch.device
+    network: nn.Module, modules: Sequence[nn.Module], arguments: ForwardInputs, multiple: int, device: torch.device
 ) -> tuple[int, int] | None:
     """How many pixels around a cell of `multiple` pixels can change through it, vertically and horizontally.
 
@@ -79,7 +79,7 @@ class _Probe:
         self,
         network: nn.Module,
         modules: Sequence[nn.Module],
-        arguments: Arguments,
+        arguments: ForwardInputs,
         multiple: int,
         device: torch.device,
     ) -> None:
@@ -111,7 +111,7 @@ class _Probe:
         seen = self._seen(self._arguments.changed(strip).to(self._device))
         return [self._distance(features, axis, start, shape[axis]) for features in seen]
 
-    def _seen(self, arguments: Arguments) -> list[Tensor]:
+    def _seen(self, arguments: ForwardInputs) -> list[Tensor]:
         """The network's pictures and the maps that the modules get."""
         maps: list[Tensor] = []
 
@@ -130,7 +130,7 @@ class _Probe:
         with replaced(self._modules, blocked):
             output = self._network(*arguments.positional, **arguments.named)
         size = arguments.picture.shape[-2:]
-        return maps + [result for result in results(output) if is_picture(result, *size)]
+        return maps + [result for result in results(output) if is_image(result, *size)]
 
     def _distance(self, features: Tensor, axis: int, start: int, length: int) -> int | None:
         """How far NaN has come from the cell at `start` of `length` pixels; None if to an end of the map."""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from powerqe.net.table.rows import MOTION, WHOLE, Conditions, Row
+from powerqe.net.table.rows import MOTION, WHOLE, Conditions, NetworkRow
 from powerqe.utils.machine import device_name
 from powerqe.utils.text_table import aligned, markdown
 
@@ -19,8 +19,8 @@ _NONE = "-"
 
 class _Column(NamedTuple):
     title: str
-    cell: Callable[[Row], str]
-    key: Callable[[Row], Any]
+    cell: Callable[[NetworkRow], str]
+    key: Callable[[NetworkRow], Any]
     """What rows are sorted by; None: last."""
     legend: str = ""
 
@@ -29,13 +29,13 @@ def _number(value: float | None, form: str = ",.0f") -> str:
     return _NONE if value is None else format(value, form)
 
 
-def _field(row: Row) -> str:
+def _field(row: NetworkRow) -> str:
     if not row.sight:
         return _number(row.field)
     return row.sight if row.field is None else f"{row.sight} ({row.field})"
 
 
-def _field_key(row: Row) -> float | None:
+def _field_key(row: NetworkRow) -> float | None:
     return math.inf if row.sight in (WHOLE, MOTION) else row.field
 
 
@@ -78,10 +78,10 @@ COLUMNS = {
 """By the name under which they are sorted."""
 
 
-def ordered(rows: Sequence[Row], column: str) -> list[Row]:
+def ordered(rows: Sequence[NetworkRow], column: str) -> list[NetworkRow]:
     """Smallest first, what is not known last."""
 
-    def key(row: Row) -> tuple[bool, Any]:
+    def key(row: NetworkRow) -> tuple[bool, Any]:
         value = COLUMNS[column].key(row)
         return value is None, 0 if value is None else value
 
@@ -101,7 +101,7 @@ def facts(conditions: Conditions) -> dict[str, Any]:
     }
 
 
-def to_text(rows: Sequence[Row], conditions: Conditions, missing: Sequence[str]) -> str:
+def to_text(rows: Sequence[NetworkRow], conditions: Conditions, missing: Sequence[str]) -> str:
     """For the terminal: aligned columns, and below what they mean."""
     lines = [_head(conditions), "", *aligned(_grid(rows, conditions), _TEXTS), ""]
     lines += [_indented(column) for column in _shown(conditions) if column.legend]
@@ -109,7 +109,7 @@ def to_text(rows: Sequence[Row], conditions: Conditions, missing: Sequence[str])
     return "\n".join([*lines, *([""] if notes else []), *notes])
 
 
-def to_markdown(rows: Sequence[Row], conditions: Conditions, missing: Sequence[str], command: str) -> str:
+def to_markdown(rows: Sequence[NetworkRow], conditions: Conditions, missing: Sequence[str], command: str) -> str:
     """A page: how it was measured, the table, what the columns mean."""
     parts = [
         "# What the networks cost",
@@ -122,7 +122,7 @@ def to_markdown(rows: Sequence[Row], conditions: Conditions, missing: Sequence[s
     return "\n\n".join(parts) + "\n"
 
 
-def to_json(rows: Sequence[Row], conditions: Conditions) -> str:
+def to_json(rows: Sequence[NetworkRow], conditions: Conditions) -> str:
     """Everything, in units without factors but thousands of MACs: bytes, pixels, milliseconds."""
     return json.dumps({"measured": facts(conditions), "networks": [asdict(row) for row in rows]}, indent=1) + "\n"
 
@@ -136,7 +136,7 @@ def _shown(conditions: Conditions) -> list[_Column]:
     return [column for name, column in COLUMNS.items() if name != "ms" or conditions.timing]
 
 
-def _grid(rows: Sequence[Row], conditions: Conditions) -> list[list[str]]:
+def _grid(rows: Sequence[NetworkRow], conditions: Conditions) -> list[list[str]]:
     columns = _shown(conditions)
     return [[column.title for column in columns], *([column.cell(row) for column in columns] for row in rows)]
 
@@ -148,7 +148,7 @@ def _head(conditions: Conditions) -> str:
     return f"Pictures of {known['size']}, {known['type']}{where}, PyTorch {known['torch']}"
 
 
-def _notes(rows: Sequence[Row], missing: Sequence[str]) -> list[str]:
+def _notes(rows: Sequence[NetworkRow], missing: Sequence[str]) -> list[str]:
     """Why something is not in the table."""
     notes = [f"{row.network} ({row.configuration}): {row.problem}" for row in rows if row.problem]
     notes += [f"{name} has no defaults: give its arguments, '{{type: {name}, ...}}'" for name in missing]

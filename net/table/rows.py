@@ -7,13 +7,13 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
 
-from powerqe.net.calls import Arguments, is_picture, results
 from powerqe.net.example import example_inputs
+from powerqe.net.forward_inputs import ForwardInputs, is_image, results
 from powerqe.net.measure.clock import timed
-from powerqe.net.measure.far_modules import follows_motion, global_modules
 from powerqe.net.measure.live_memory import LiveMemory
 from powerqe.net.measure.macs import counter, macs
 from powerqe.net.measure.receptive import reach
+from powerqe.net.measure.unbounded_modules import follows_motion, global_modules
 from powerqe.net.networks import build_network
 from powerqe.net.table.configurations import NetworkConfiguration
 from powerqe.utils.errors import UserError
@@ -23,7 +23,7 @@ WHOLE, MOTION = "whole", "motion"
 
 
 @dataclass
-class Row:
+class NetworkRow:
     """What is known of a network; None where it is not.
 
     Attributes:
@@ -63,9 +63,9 @@ class Conditions:
 
 
 @torch.no_grad()
-def measured(configuration: NetworkConfiguration, conditions: Conditions) -> Row:
+def measured(configuration: NetworkConfiguration, conditions: Conditions) -> NetworkRow:
     """The row of a network. What goes wrong for want of memory, or of an example to call it with, is said in it."""
-    row = Row(configuration.spec["type"], configuration.label)
+    row = NetworkRow(configuration.spec["type"], configuration.label)
     try:
         _count(row, configuration.spec, conditions)
         network = build_network(configuration.spec).eval()
@@ -81,7 +81,7 @@ def measured(configuration: NetworkConfiguration, conditions: Conditions) -> Row
     return row
 
 
-def _count(row: Row, spec: dict[str, Any], conditions: Conditions) -> None:
+def _count(row: NetworkRow, spec: dict[str, Any], conditions: Conditions) -> None:
     """All that is known without computing anything: fake tensors have a size and no content."""
     with FakeTensorMode():
         network = build_network(spec).eval()
@@ -94,7 +94,7 @@ def _count(row: Row, spec: dict[str, Any], conditions: Conditions) -> None:
     row.kmacs, row.memory = macs(counted) / (height * width) / 1e3, live.peak
 
 
-def _look(row: Row, network: nn.Module, conditions: Conditions) -> None:
+def _look(row: NetworkRow, network: nn.Module, conditions: Conditions) -> None:
     """The receptive field."""
     if follows_motion(network):
         row.sight = MOTION
@@ -104,14 +104,14 @@ def _look(row: Row, network: nn.Module, conditions: Conditions) -> None:
         row.sight = WHOLE
     if modules == [network] or NUMBER in row.picture:
         return
-    arguments = Arguments(*example_inputs(network, conditions.height, conditions.width))
+    arguments = ForwardInputs(*example_inputs(network, conditions.height, conditions.width))
     multiple: int = getattr(network, "multiple", 1)
     found = reach(network, modules, arguments, multiple, torch.device("cpu"))
     row.sight = row.sight if found else WHOLE
     row.field = 2 * max(found) + multiple if found else None
 
 
-def _time(row: Row, network: nn.Module, conditions: Conditions) -> None:
+def _time(row: NetworkRow, network: nn.Module, conditions: Conditions) -> None:
     """Milliseconds, and on a GPU the memory that its allocator has seen."""
     device = conditions.device
     is_gpu, free = device.type == "cuda", available_memory()
@@ -137,7 +137,7 @@ def _in_words(taken: Tensor, given: Tensor, size: tuple[int, int]) -> str:
     words = {1: "luma", 3: "RGB"}.get(channels, f"{channels} channels")
     words = f"{taken.shape[1]} frames of {words}" if taken.ndim == 5 else words
     words += "" if (height, width) == size else f" {width}x{height}"
-    if not is_picture(given, height, width):
+    if not is_image(given, height, width):
         return f"{words}, {NUMBER}"
     times = given.shape[-1] // width
     words += f", x{times}" * (times > 1)

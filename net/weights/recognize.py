@@ -107,5 +107,5 @@ def _listed(specs: list[Spec]) -> str:
     """Networks with what distinguishes them."""
     filled = [full_spec(spec) for spec in specs]
     keys = [key for key in filled[0] if any(spec.get(key) != filled[0][key] for spec in filled)]
-    told = [f"{spec['type']} ({_options({key: spec[key] for key in keys if key in spec})})" for spec in filled]
-    return ", ".join(told[:3]) + (", ..." if len(told) > 3 else "")
+    described = [f"{spec['type']} ({_options({key: spec[key] for key in keys if key in spec})})" for spec in filled]
+    return ", ".join(described[:3]) + (", ..." if len(described) > 3 else "")

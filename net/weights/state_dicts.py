@@ -95,8 +95,8 @@ def spec(path: str | os.PathLike[str]) -> dict[str, Any]:
         UserError: no such file, damaged, of no network that is known, or of several.
     """
     path = Path(path)
-    if path.suffix == ".safetensors" and (told := recorded(path)):  # its head is enough
-        return told[0]
+    if path.suffix == ".safetensors" and (found := recorded(path)):  # its head is enough
+        return found[0]
     content = read(path)
     return content.recorded[0] if content.recorded else recognize(content, path)
 

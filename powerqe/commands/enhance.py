@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Find the files, enhance one after another, say what became of each."""
-    from powerqe.inference.jobs import check_crf, find_jobs, make_folder
+    from powerqe.inference.input_files import check_crf, find_jobs, make_folder
 
     jobs = find_jobs(args.inputs, args.output, args.format)
     check_crf(jobs, args.crf)

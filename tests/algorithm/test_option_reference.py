@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from powerqe.algorithm import option_reference
-from powerqe.algorithm.option_reference import TITLES, Row, argument_rows, documented_arguments, section_rows, update
+from powerqe.algorithm.option_reference import (
+    TITLES,
+    OptionRow,
+    argument_rows,
+    documented_arguments,
+    section_rows,
+    update,
+)
 from powerqe.utils.errors import UserError
 from powerqe.utils.options.registry import REGISTRIES
 from powerqe.utils.options.tree import LoadState, Options
@@ -50,13 +57,15 @@ def test_every_entry_says_what_it_is(kind: str, name: str) -> None:
 
 def test_sections_are_listed_with_all_keys_and_those_of_their_places() -> None:
     rows = {row.key: row for row in section_rows(Options)}
-    assert rows["train.niter"] == Row("train.niter", "int > 0", "`100000`", "optimizer steps in all")
+    assert rows["train.niter"] == OptionRow("train.niter", "int > 0", "`100000`", "optimizer steps in all")
     assert rows["train.load_state.if_load"].default == "`false`"
     assert rows["train.ema"].type == "0 < number < 1 or null"
     assert rows["network"].default == "required"
     assert rows["dataset.train.bs_pg"].type == "int > 0"
     assert rows["val.criterion.NAME.if_focus"].type == "true or false"
-    assert rows["test.tile"] == Row("test.tile", "section or null", "`null`", "pictures in tiles; null: as a whole")
+    assert rows["test.tile"] == OptionRow(
+        "test.tile", "section or null", "`null`", "pictures in tiles; null: as a whole"
+    )
     assert rows["test.tile.size"].default == "`512`"
     assert [row.key for row in section_rows(LoadState, "x.")] == [f"x.{key}" for key in LoadState.model_fields]
 
@@ -64,11 +73,11 @@ def test_sections_are_listed_with_all_keys_and_those_of_their_places() -> None:
 def test_arguments_are_listed_with_the_keys_of_their_places() -> None:
     rows = {row.key: row for row in argument_rows("algorithm", "Regression")}
     assert rows["loss.NAME.weight"].type == "number"
-    assert rows["optimizer"] == Row(
+    assert rows["optimizer"] == OptionRow(
         "optimizer", "optimizer {type: NAME, ...}", '`{"type": "Adam"}`', "what moves the weights"
     )
     kernels = next(row for row in argument_rows("network", "ARCNN") if row.key == "kernel_sizes")
-    assert kernels == Row("kernel_sizes", "list of int > 0", "`[9, 1, 5]`", "one odd size per layer")
+    assert kernels == OptionRow("kernel_sizes", "list of int > 0", "`[9, 1, 5]`", "one odd size per layer")
 
 
 def test_documented_arguments() -> None:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from powerqe.data_pre_process.main_down_sample import main
+from powerqe.utils.image.imresize import area_downsample, bicubic_downsample
 from powerqe.utils.image.io import list_images, read_image
-from powerqe.utils.image.resize import area_downsample, bicubic_downsample
 
 
 @pytest.mark.parametrize(

@@ -5,20 +5,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from powerqe.dataset.augment import Dice, Window, mix, random_between, random_symmetry, random_window
+from powerqe.dataset.augment import CropBox, Dice, mix, random_between, random_crop, random_symmetry
 
 SEEDS = st.integers(0, 2**64 - 1)
 
 
 @given(SEEDS, st.integers(1, 50), st.integers(0, 50), st.integers(0, 50))
 def test_windows_lie_inside(seed, patch, more_rows, more_columns):
-    window = random_window(seed, patch + more_rows, patch + more_columns, patch)
+    window = random_crop(seed, patch + more_rows, patch + more_columns, patch)
     assert window.cut(np.zeros((patch + more_rows, patch + more_columns, 1))).shape == (patch, patch, 1)
     assert min(window) >= 0
 
 
 def test_windows_are_uniform_in_both_directions_and_independent():
-    places = Counter(random_window(seed, 12, 13, 10)[:2] for seed in range(12_000))
+    places = Counter(random_crop(seed, 12, 13, 10)[:2] for seed in range(12_000))
     assert len(places) == 3 * 4
     assert all(abs(count - 1000) < 150 for count in places.values())  # 5 standard deviations
 
@@ -26,7 +26,7 @@ def test_windows_are_uniform_in_both_directions_and_independent():
 def test_scaled_window_is_the_same_part():
     large = np.arange(40 * 40).reshape(40, 40, 1)
     small = large[::4, ::4]
-    window = Window(2, 3, 5, 4)
+    window = CropBox(2, 3, 5, 4)
     np.testing.assert_array_equal(window.scaled(4).cut(large)[::4, ::4], window.cut(small))
 
 

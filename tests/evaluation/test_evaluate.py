@@ -12,10 +12,10 @@ import pytest
 import torch
 
 import powerqe.evaluation.evaluate
-from powerqe.dataset.down_sample import DownSampledImages
+from powerqe.dataset.down_sampled_images import DownSampledImages
 from powerqe.dataset.images import PairedImages
 from powerqe.evaluation.evaluate import Estimate, Metrics, evaluate
-from powerqe.utils.image.resize import imresize
+from powerqe.utils.image.imresize import imresize
 from powerqe.utils.metrics import METRICS, MetricUnavailable
 from powerqe.utils.metrics.fid import frechet_distance
 from powerqe.utils.options.components import validate_component

@@ -12,7 +12,7 @@ import torch
 
 from powerqe.inference.enhance_files import Models, enhance_files
 from powerqe.inference.inference_options import InferenceOptions
-from powerqe.inference.jobs import find_jobs
+from powerqe.inference.input_files import find_jobs
 from powerqe.net import build_network, save_weights
 from powerqe.utils.image.io import encode_image
 

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from powerqe.inference.enhance_files import Models
-from powerqe.inference.jobs import make_folder
+from powerqe.inference.input_files import make_folder
 from powerqe.net import build_network, save_weights
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.io import encode_image

@@ -11,7 +11,7 @@ import pytest
 from powerqe.inference import enhance_files as run_module
 from powerqe.inference.comparison import draw_comparison, most_changed
 from powerqe.inference.enhance_files import Models, enhance_files
-from powerqe.inference.jobs import Job, find_jobs
+from powerqe.inference.input_files import EnhanceJob, find_jobs
 from powerqe.utils.image.photo import Photo, read_photo
 
 
@@ -123,7 +123,7 @@ def test_large_picture_says_that_it_was_seen_in_tiles(photos, monkeypatch, weigh
     results = []
     for name, options in (("tiles", {"memory": 4 << 20}), ("whole", {})):
         models = Models(weights("arcnn"), inference_options(**options))
-        enhance_files([Job(Path("large.jpg"), Path(f"{name}.png"))], models, results.append)
+        enhance_files([EnhanceJob(Path("large.jpg"), Path(f"{name}.png"))], models, results.append)
     assert "(in tiles of " in results[0].summary
     assert "tiles of" not in results[1].summary
     assert Path("tiles.png").read_bytes() == Path("whole.png").read_bytes()

@@ -15,7 +15,7 @@ from skimage.data import astronaut
 from powerqe.evaluation.tester import test as run_test
 from powerqe.inference.enhance_files import Models, enhance_files
 from powerqe.inference.enhance_image import enhance_photo
-from powerqe.inference.jobs import Job
+from powerqe.inference.input_files import EnhanceJob
 from powerqe.inference.model import Model
 from powerqe.net import NETWORKS
 from powerqe.net.weights import find, spec
@@ -64,7 +64,9 @@ def test_pixels_are_those_of_test_py(name, tmp_path, monkeypatch, root, jpeg, in
     with start_ranks("cpu") as ranks:
         run_test(load_options("o.yml"), ranks)
     results = []
-    enhance_files([Job(Path("lq/a.jpg"), Path("out/a.png"))], Models(str(path), inference_options()), results.append)
+    enhance_files(
+        [EnhanceJob(Path("lq/a.jpg"), Path("out/a.png"))], Models(str(path), inference_options()), results.append
+    )
     assert not results[0].error
     assert Path("out/a.png").read_bytes() == Path("exp/t/test_im_enhanced/test/a.png").read_bytes()
     assert Path("out/a.png").read_bytes() != Path("lq/a.jpg").read_bytes()

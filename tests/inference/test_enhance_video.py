@@ -11,8 +11,8 @@ import torch
 from powerqe.dataset.videos import eight_bits
 from powerqe.evaluation import tester
 from powerqe.inference.enhance_files import Models, enhance_files
-from powerqe.inference.enhance_video import coding_of, enhance_clip
-from powerqe.inference.jobs import Job, check_crf, find_jobs
+from powerqe.inference.enhance_video import compression_info, enhance_clip
+from powerqe.inference.input_files import EnhanceJob, check_crf, find_jobs
 from powerqe.inference.model import Model
 from powerqe.net.weights import spec
 from powerqe.utils.errors import UserError
@@ -142,9 +142,12 @@ def test_all_but_the_pixels_stays(go, frames, suffix, crf):
     assert packets(f"out{suffix}") == packets("film.mov")
     before, after = open_clip("film.mov"), open_clip(f"out{suffix}")
     assert (after.geometry, after.color, after.count) == (before.geometry, before.color, 8)
-    assert before.beside.aspect == Fraction(4, 3)
-    assert (after.beside.aspect, after.beside.matrix) == (None if is_ffv1 else Fraction(4, 3), before.beside.matrix)
-    assert before.beside.matrix is not None
+    assert before.metadata.aspect == Fraction(4, 3)
+    assert (after.metadata.aspect, after.metadata.matrix) == (
+        None if is_ffv1 else Fraction(4, 3),
+        before.metadata.matrix,
+    )
+    assert before.metadata.matrix is not None
     with av.open(f"out{suffix}") as file:
         assert file.metadata["title"] == "Sine"
         shown = [picture.pts * picture.time_base for picture in file.decode(video=0)]
@@ -246,16 +249,16 @@ def test_shipped_weights_by_what_is_known(go):
 
 def test_coding(here):
     clip = open_clip(f"qp37/{ALPHA}.yuv")
-    coding = coding_of(clip)
+    coding = compression_info(clip)
     assert coding.qp is None
     assert coding.peaks.tolist() == [0, 2, 5, 7]
-    assert coding_of(clip, 4).peaks.tolist() == [0, 4, 8]
+    assert compression_info(clip, 4).peaks.tolist() == [0, 4, 8]
     file = frames_path(f"qp37/{ALPHA}.yuv")
     file.write_text(file.read_text().replace('"pattern"', '"qp": 32,\n "pattern"'))
-    assert coding_of(clip).qp == 32
+    assert compression_info(clip).qp == 32
     file.write_bytes(frames_path(f"qp37/{BETA}.yuv").read_bytes())
     with pytest.raises(UserError, match=r"describes 6 frames, the video has 9; make it again"):
-        coding_of(clip)
+        compression_info(clip)
 
 
 @pytest.mark.parametrize(("options", "network"), [
@@ -340,8 +343,8 @@ def test_mistakes(go, here, weights, inference_options):
     assert "no published weights are for videos and can be told a quality factor" in result.error
     models = Models(weights("stdf"), inference_options())
     with pytest.raises(UserError, match=r"STDF \(stdf\) is for videos; choose weights for images"):
-        models.check([Job(Path("a.jpg"), Path("b.png"))])
-    models.check([Job(Path("a.jpg"), Path("b.png")), Job(Path("a.mp4"), Path("b.mp4"))])
+        models.check([EnhanceJob(Path("a.jpg"), Path("b.png"))])
+    models.check([EnhanceJob(Path("a.jpg"), Path("b.png")), EnhanceJob(Path("a.mp4"), Path("b.mp4"))])
 
 
 def test_a_long_video_is_never_in_memory(here, weights, inference_options, monkeypatch):

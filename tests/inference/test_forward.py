@@ -59,7 +59,7 @@ def test_arguments_that_the_options_take_from_the_sample():
 class Told(Needy):
     """Should be told the qf that a sample has."""
 
-    told = {"qf": "quality"}  # noqa: RUF012
+    conditioning = {"qf": "quality"}  # noqa: RUF012
 
 
 def test_what_a_network_should_be_told_comes_from_the_batch_if_it_is_there():

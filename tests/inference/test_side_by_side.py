@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from powerqe.algorithm.experiment import SAMPLE, Experiment
-from powerqe.dataset.down_sample import Coded, DownSampledImages
+from powerqe.dataset.down_sampled_images import Coded, DownSampledImages
 from powerqe.dataset.loader import collate, to_device
 from powerqe.evaluation.crops import SIDE, Crops
 from powerqe.evaluation.evaluate import Metrics, Record, evaluate
 from powerqe.evaluation.result_table import Table
+from powerqe.utils.image.imresize import imresize
 from powerqe.utils.image.io import write_image
-from powerqe.utils.image.resize import imresize
 from powerqe.utils.options.components import validate_component
 from powerqe.utils.options.tree import load_options
 from powerqe.utils.ranks import Ranks

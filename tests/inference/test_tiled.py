@@ -153,7 +153,7 @@ def test_means_of_each_tile_cost_nothing():
 class Thumbnail(nn.Module):
     """The whole picture, small, whatever its size; a mean inside is its own business."""
 
-    sees_whole_picture = True
+    sees_whole_image = True
 
     def __init__(self, side: int) -> None:
         super().__init__()
@@ -166,7 +166,7 @@ class Thumbnail(nn.Module):
 class Gathered(nn.Module):
     """Every pixel of a map from all pixels of it and of another, at half size and at full size."""
 
-    sees_whole_picture = True
+    sees_whole_image = True
 
     def forward(self, small: Tensor, large: Tensor, factor: float) -> Tensor:
         if small.shape[-1] * 2 not in (large.shape[-1], large.shape[-1] + 1):

@@ -223,7 +223,7 @@ def test_thumbnail_of_other_sizes_is_of_what_the_network_sees() -> None:
     x = images(1, 3, 19, 33)
     padded = F.pad(x, (0, 7, 0, 5), mode="replicate")
     assert torch.equal(Thumbnail()(x), Thumbnail()(padded))
-    assert Thumbnail.sees_whole_picture
+    assert Thumbnail.sees_whole_image
 
 
 def test_thumbnail_in_inference_autocast_and_training() -> None:

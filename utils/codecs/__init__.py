@@ -5,7 +5,7 @@ a class decorated with `@CODECS.register()` is all that another one takes. What 
 or a program, is looked for when it is built, so that its absence is said before any work is done.
 """
 
-from powerqe.utils.codecs.base import CODECS, Codec, check_quality
+from powerqe.utils.codecs.codec import CODECS, Codec, check_quality
 from powerqe.utils.codecs.jpeg import JPEG
 
 __all__ = ["CODECS", "JPEG", "Codec", "check_quality"]

@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from powerqe.utils.codecs import pillow
-from powerqe.utils.codecs.base import CODECS, check_quality
+from powerqe.utils.codecs.codec import CODECS, check_quality
 
 
 @CODECS.register()

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from powerqe.utils.codecs.base import CODECS, check_quality
+from powerqe.utils.codecs.codec import CODECS, check_quality
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.io import read_image, write_image
 

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from powerqe.utils.codecs.base import CODECS, check_quality, too_large
+from powerqe.utils.codecs.codec import CODECS, check_quality, too_large
 from powerqe.utils.codecs.ycbcr import from_i420, padded, to_i420
 from powerqe.utils.video.pyav import pyav
 

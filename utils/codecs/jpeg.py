@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from powerqe.utils.codecs import pillow
-from powerqe.utils.codecs.base import CODECS, check_quality, too_large
+from powerqe.utils.codecs.codec import CODECS, check_quality, too_large
 from powerqe.utils.image.library_settings import silent_opencv
 
 _CV2_SUBSAMPLING = {

@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image, features
 
-from powerqe.utils.codecs.base import too_large
+from powerqe.utils.codecs.codec import too_large
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.io import Buffer
 from powerqe.utils.image.library_settings import pillow_without_limits

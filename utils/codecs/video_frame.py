@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 from pydantic import PositiveInt
 
-from powerqe.utils.codecs.base import CODECS, check_quality, too_large
-from powerqe.utils.codecs.video_libraries import LIBRARIES, Coded, Settings, code
+from powerqe.utils.codecs.codec import CODECS, check_quality, too_large
+from powerqe.utils.codecs.video_libraries import LIBRARIES, DecodedFrame, Settings, code
 from powerqe.utils.codecs.ycbcr import from_i420, padded, to_i420
 from powerqe.utils.video.pyav import pyav
 from powerqe.utils.video.yuv import Frame, Geometry
@@ -60,7 +60,7 @@ class VideoFrame:
         decoded = from_i420(planes.reshape(-1, last.frame.y.shape[1]), channels)
         return np.ascontiguousarray(decoded[:height, :width]), last.bits // 8
 
-    def _last(self, image: np.ndarray, quality: int) -> Coded:
+    def _last(self, image: np.ndarray, quality: int) -> DecodedFrame:
         height, width = image.shape[:2]
         settings: Settings = {"qp": quality, **self._library.settings}
         frames = (_frame(self._moved(image, left)) for left in range(self._frames - 1, -1, -1))

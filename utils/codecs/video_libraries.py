@@ -18,7 +18,7 @@ RATE = Fraction(30)
 Settings = dict[str, int | str]
 
 
-class Library(NamedTuple):
+class EncoderLibrary(NamedTuple):
     """How one of FFmpeg's encoders is driven.
 
     encoder, decoder: FFmpeg's names. key: the option that takes the encoder's own parameters, `settings` and the QP
@@ -40,8 +40,8 @@ _X26_PRESETS = (
     "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"
 )  # fmt: skip
 
-LIBRARIES: dict[str, Library] = {
-    "hevc": Library(
+LIBRARIES: dict[str, EncoderLibrary] = {
+    "hevc": EncoderLibrary(
         "libx265",
         "hevc",
         "x265-params",
@@ -69,7 +69,7 @@ LIBRARIES: dict[str, Library] = {
         ".hevc",
         zones=True,
     ),
-    "h264": Library(
+    "h264": EncoderLibrary(
         "libx264",
         "h264",
         "x264-params",
@@ -93,7 +93,7 @@ LIBRARIES: dict[str, Library] = {
         (0, 51),
         ".h264",
     ),
-    "av1": Library(
+    "av1": EncoderLibrary(
         "libsvtav1",
         "libdav1d",
         "svtav1-params",
@@ -117,7 +117,7 @@ LIBRARIES: dict[str, Library] = {
 """By the name of the standard."""
 
 
-class Coded(NamedTuple):
+class DecodedFrame(NamedTuple):
     """A frame as a decoder of the stream sees it. type: "I", "P" or "B". bits: of its packet. psnr_y: in dB."""
 
     frame: Frame
@@ -127,8 +127,13 @@ class Coded(NamedTuple):
 
 
 def code(
-    library: Library, preset: str, settings: Settings, frames: Iterable[Frame], geometry: Geometry, stream: BinaryIO
-) -> Iterator[Coded]:
+    library: EncoderLibrary,
+    preset: str,
+    settings: Settings,
+    frames: Iterable[Frame],
+    geometry: Geometry,
+    stream: BinaryIO,
+) -> Iterator[DecodedFrame]:
     """Encode frames and decode what comes out at once: in order, with a handful of frames in memory.
 
     Args:
@@ -168,10 +173,10 @@ def code(
     for picture in pictures():
         frame = from_picture(picture)
         psnr = _psnr(frame.y, originals.pop(picture.pts), (1 << geometry.depth) - 1)
-        yield Coded(frame, av.video.frame.PictureType(picture.pict_type).name, bits.pop(picture.pts), psnr)
+        yield DecodedFrame(frame, av.video.frame.PictureType(picture.pict_type).name, bits.pop(picture.pts), psnr)
 
 
-def options(library: Library, preset: str, settings: Settings) -> dict[str, str]:
+def options(library: EncoderLibrary, preset: str, settings: Settings) -> dict[str, str]:
     """FFmpeg's options of the encoder."""
     return {"preset": preset, library.key: ":".join(f"{name}={value}" for name, value in settings.items())}
 

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 
 from powerqe.utils.metrics import METRICS
-from powerqe.utils.metrics.base import Border, Preparation, Rounding, rgb_pixels
 from powerqe.utils.metrics.foreign import foreign
+from powerqe.utils.metrics.image_metric import Border, Preparation, Rounding, rgb_pixels
 from powerqe.utils.metrics.iqa import create, version
 
 _SIDE = 299  # of the pictures that the network was trained on

@@ -13,8 +13,8 @@ from pydantic import Field
 
 from powerqe.utils.errors import UserError
 from powerqe.utils.metrics import METRICS, MetricUnavailable
-from powerqe.utils.metrics.base import PEAK, Border, Preparation, Rounding, rgb_pixels
 from powerqe.utils.metrics.foreign import foreign
+from powerqe.utils.metrics.image_metric import PEAK, Border, Preparation, Rounding, rgb_pixels
 from powerqe.utils.options.registry import nearest
 
 ABSENT = (

@@ -13,8 +13,8 @@ from torch import nn
 
 from powerqe.utils.errors import UserError
 from powerqe.utils.metrics import METRICS
-from powerqe.utils.metrics.base import PEAK, Border, Preparation, Rounding, rgb_pixels
 from powerqe.utils.metrics.foreign import foreign
+from powerqe.utils.metrics.image_metric import PEAK, Border, Preparation, Rounding, rgb_pixels
 
 _VERSION = "0.1"
 

@@ -3,7 +3,7 @@
 import torch
 
 from powerqe.utils.metrics import METRICS
-from powerqe.utils.metrics.base import Border, Channel, Preparation, Rounding, decibel, mean_square
+from powerqe.utils.metrics.image_metric import Border, Channel, Preparation, Rounding, decibel, mean_square
 
 
 @METRICS.register()

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from powerqe.utils.errors import UserError
 from powerqe.utils.metrics import METRICS
-from powerqe.utils.metrics.base import Border, Channel, Preparation, Rounding, decibel, luma_pixels, mean_square
+from powerqe.utils.metrics.image_metric import Border, Channel, Preparation, Rounding, decibel, luma_pixels, mean_square
 
 _BLOCK = 8  # of JPEG's transform
 

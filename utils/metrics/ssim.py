@@ -12,7 +12,7 @@ from pydantic import Field
 
 from powerqe.utils.errors import UserError
 from powerqe.utils.metrics import METRICS
-from powerqe.utils.metrics.base import PEAK, Border, Channel, Preparation, Rounding
+from powerqe.utils.metrics.image_metric import PEAK, Border, Channel, Preparation, Rounding
 
 _C1 = (0.01 * PEAK) ** 2
 _C2 = (0.03 * PEAK) ** 2

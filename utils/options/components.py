@@ -29,7 +29,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from powerqe.utils.errors import UserError
 from powerqe.utils.options.registry import REGISTRIES, nearest
-from powerqe.utils.options.type_names import choices, field_in_words
+from powerqe.utils.options.type_descriptions import choices, describe_field
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
@@ -126,7 +126,7 @@ class Section(BaseModel):
                 own_words = any(detail["type"] == "mistake" for detail in error.errors(include_url=False))
                 if len(choices(field.annotation)) == 1 and (own_words or _has_keys(field)):
                     raise
-        raise mistake(f"found {shown(value)}, expected {field_in_words(field)}")
+        raise mistake(f"found {shown(value)}, expected {describe_field(field)}")
 
 
 class Component(Section):
@@ -219,7 +219,7 @@ class Slot:
 
     @property
     def words(self) -> str:
-        """The type in plain words (utils/options/type_names.py)."""
+        """The type in plain words (utils/options/type_descriptions.py)."""
         return f"{{NAME: {self.kind}, ...}}" if self.named else f"{self.kind} {{type: NAME, ...}}"
 
     def validate(self, spec: Any) -> Any:

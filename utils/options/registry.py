@@ -95,10 +95,10 @@ def nearest(name: str, known: Iterable[Any], most: int = 1) -> str:
     First come those that begin with it, then those that have it somewhere, then those of similar letters.
 
     Args:
-        most: names that may be told.
+        most: names to give.
     """
-    asked = str(name).lower()
-    likeness = {str(key): _likeness(asked, str(key).lower()) for key in known}
+    name = str(name).lower()
+    likeness = {str(key): _likeness(name, str(key).lower()) for key in known}
     found = sorted((key for key in likeness if likeness[key] >= _ALIKE), key=lambda key: (-likeness[key], key))[:most]
     if not found:
         return ""
@@ -106,7 +106,7 @@ def nearest(name: str, known: Iterable[Any], most: int = 1) -> str:
     return f" (did you mean {', '.join(others)}{' or ' if others else ''}{last}?)"
 
 
-def _likeness(asked: str, key: str) -> float:
-    """0 to 1 of similar letters, 1 to 2 if `asked` is a part of the key, 2 to 3 if the key begins with it."""
-    similar = difflib.SequenceMatcher(None, key, asked).ratio()
-    return similar if len(asked) < _PART or asked not in key else similar + (2 if key.startswith(asked) else 1)
+def _likeness(name: str, key: str) -> float:
+    """0 to 1 of similar letters, 1 to 2 if `name` is a part of the key, 2 to 3 if the key begins with it."""
+    similar = difflib.SequenceMatcher(None, key, name).ratio()
+    return similar if len(name) < _PART or name not in key else similar + (2 if key.startswith(name) else 1)

@@ -164,7 +164,7 @@ class TileOptions(Section):
     ] = True
 
 
-class Applied(Section):
+class ForwardOptions(Section):
     """How a network is applied to whole pictures."""
 
     forward: dict[str, Any] = Field(
@@ -178,7 +178,7 @@ class Applied(Section):
     ] = False
 
 
-class ValOptions(Applied):
+class ValOptions(ForwardOptions):
     """Validation during training."""
 
     criterion: Annotated[dict[str, ValCriterion], Slot("metric", ValCriterion, named=True)] = Field(
@@ -201,7 +201,7 @@ class ValOptions(Applied):
         return next((name for name, metric in self.criterion.items() if metric.if_focus), next(iter(self.criterion)))
 
 
-class TestOptions(Applied):
+class TestOptions(ForwardOptions):
     """Testing, by `powerqe test`."""
 
     protocol: Annotated[Component, Slot("protocol")] | None = Field(

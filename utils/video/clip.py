@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from powerqe.utils.errors import UserError
 from powerqe.utils.video.container import SUFFIXES, Color, VideoReader, VideoWriter, count_packets
-from powerqe.utils.video.side_data import Beside
+from powerqe.utils.video.container_metadata import ContainerMetadata
 from powerqe.utils.video.yuv import Frame, Geometry, YUVReader, YUVWriter, parse_name
 
 RAW = ".yuv"
@@ -33,7 +33,7 @@ class Clip:
         count: how many they are; of odd streams (fields, hidden frames) about that many.
         rate: frames per second; None: a raw file does not say it.
         color: as noted in the file; None of a raw one.
-        beside: what else the file says.
+        metadata: what else the file says.
         notes: what had to be changed to get these frames, for the user.
     """
 
@@ -42,7 +42,7 @@ class Clip:
     count: int
     rate: Fraction | None = None
     color: Color | None = None
-    beside: Beside = field(default_factory=Beside)
+    metadata: ContainerMetadata = field(default_factory=ContainerMetadata)
     notes: tuple[str, ...] = ()
 
     @property
@@ -51,7 +51,7 @@ class Clip:
         return self.color is not None and self.color.range == _FULL_RANGE
 
     def frames(self) -> Iterator[tuple[Frame, int | None]]:
-        """The frames, and when each is shown in steps of `beside.time_base`, None if the file does not say it.
+        """The frames, and when each is shown in steps of `metadata.time_base`, None if the file does not say it.
 
         Raises:
             UserError: the file is damaged.
@@ -91,7 +91,7 @@ def open_clip(path: str | os.PathLike[str]) -> Clip:
         if video.converted is not None:
             name = video.geometry
             notes.append(f"{video.converted} became 4:{name.chroma[1]}:{name.chroma[2]} with {name.depth} bits")
-        return Clip(path, video.geometry, count_packets(path), video.rate, video.color, video.beside, tuple(notes))
+        return Clip(path, video.geometry, count_packets(path), video.rate, video.color, video.metadata, tuple(notes))
 
 
 class ClipWriter(NamedTuple):
@@ -118,12 +118,12 @@ def clip_writer(
     """
     if is_raw(path):
         _check_name(path, geometry)
-        left_out = [*clip.beside.others, *(["rotation"] if clip.beside.matrix else [])]
+        left_out = [*clip.metadata.others, *(["rotation"] if clip.metadata.matrix else [])]
         with YUVWriter(path, geometry) as raw:
             yield ClipWriter(lambda frame, _: raw.write(frame), [f"its {name}" for name in left_out])
         return
     rate = clip.rate or Fraction(RAW_RATE)
-    with VideoWriter(path, geometry, rate, clip.color, crf=crf, beside=clip.beside) as video:
+    with VideoWriter(path, geometry, rate, clip.color, crf=crf, metadata=clip.metadata) as video:
         yield ClipWriter(video.write, video.left_out)
 
 

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 from powerqe.utils.errors import UserError
 from powerqe.utils.files import atomic_path
+from powerqe.utils.video.container_metadata import ContainerMetadata, StreamCopier, other_streams
 from powerqe.utils.video.planes import Region, crop
 from powerqe.utils.video.pyav import FORMATS, from_picture, pixel_format, pyav, to_picture, x265_tree_size
-from powerqe.utils.video.side_data import Beside, Companions, other_streams
 from powerqe.utils.video.yuv import Chroma, Depth, Frame, Geometry
 
 LOSSLESS = {".mp4": "libx265", ".mkv": "ffv1"}
@@ -53,7 +53,7 @@ class VideoReader:
         odd: convert 4:2:0 chroma of odd sides, which has no place in a `Frame`, to 4:4:4; else it is an error.
 
     Attributes:
-        geometry: of the frames. rate: frames per second. color: of the file. beside: what else the file says, of
+        geometry: of the frames. rate: frames per second. color: of the file. metadata: what else the file says, of
             which the rotation is known when the first frame is. converted: what the file has, as FFmpeg calls it, or
             None if nothing is converted.
 
@@ -94,12 +94,12 @@ class VideoReader:
         return (frame for frame, _ in self.timed())
 
     def timed(self) -> Iterator[tuple[Frame, int | None]]:
-        """The frames, and when each is shown in steps of `beside.time_base`; None where the file does not say it."""
+        """The frames, and when each is shown in steps of `metadata.time_base`; None where the file does not say it."""
         for picture in self._pictures():
             if (picture.width, picture.height, picture.format.name) != self._kind:
                 raise UserError(f"{self.path}: the size or the format of the frames changes; split the video there")
-            if self.beside.matrix is None:
-                self.beside = self.beside._replace(matrix=_matrix(picture))
+            if self.metadata.matrix is None:
+                self.metadata = self.metadata._replace(matrix=_matrix(picture))
             time = picture.pts
             if picture.format.name != self._format:
                 picture = self._reformatter.reformat(picture, format=self._format)
@@ -143,8 +143,8 @@ class VideoReader:
         self.rate = Fraction(self._stream.average_rate or self._stream.guessed_rate or 25)
         self.color = _BT601 if context.format.is_rgb else _color(context)
         aspect = self._stream.sample_aspect_ratio  # unknown: None, of PyAV 19 zero
-        self.beside = Beside(Fraction(self._stream.time_base), Fraction(aspect) if aspect else None, None, self.path,
-                             other_streams(self._container))  # fmt: skip
+        base, pixels = Fraction(self._stream.time_base), Fraction(aspect) if aspect else None
+        self.metadata = ContainerMetadata(base, pixels, None, self.path, other_streams(self._container))
 
     def _pictures(self) -> Iterator[Any]:
         packets = 0
@@ -188,7 +188,7 @@ class VideoWriter:
         rate: frames per second.
         color: to be noted in the file.
         crf: x265's constant rate factor, 0 (best) to 51.
-        beside: what else is kept of the file that the frames come from.
+        metadata: what else is kept of the file that the frames come from.
 
     Attributes:
         left_out: what the file cannot keep of that, in words.
@@ -206,7 +206,7 @@ class VideoWriter:
         color: Color | None = None,
         *,
         crf: float | None = None,
-        beside: Beside | None = None,
+        metadata: ContainerMetadata | None = None,
     ) -> None:
         self._path = Path(path)
         suffix = self._path.suffix.lower()
@@ -215,10 +215,10 @@ class VideoWriter:
         self._encoder = LOSSLESS[suffix] if crf is None else "libx265"
         self._av = pyav(f"writing {suffix}", self._encoder)
         self._geometry, self._rate, self._color = geometry.check(path), rate, color or Color()
-        self._beside = beside or Beside()
+        self._metadata = metadata or ContainerMetadata()
         self._options = _options(self._encoder, geometry, crf)
         self._whole = atomic_path(path)
-        self._base = self._beside.time_base or 1 / rate
+        self._base = self._metadata.time_base or 1 / rate
         self._count, self._last = 0, -math.inf
         self.left_out: list[str] = []
 
@@ -239,7 +239,7 @@ class VideoWriter:
         """Append a frame.
 
         Args:
-            time: when it is shown, in steps of `beside.time_base` and later than the one before; None: by the rate.
+            time: when it is shown, in steps of `metadata.time_base` and later than the one before; None: by the rate.
         """
         self._geometry.check_frame(frame, self._path)
         picture = to_picture(frame, self._geometry)
@@ -267,20 +267,22 @@ class VideoWriter:
 
     def _keep(self) -> None:
         """Note what the other file has beside its frames."""
-        context, beside = self._stream.codec_context, self._beside
+        context, metadata = self._stream.codec_context, self._metadata
         context.time_base = self._stream.time_base = self._base
-        if beside.aspect:
-            context.sample_aspect_ratio = beside.aspect
-        if beside.aspect not in (None, 1) and self._encoder == "ffv1":  # Matroska has it elsewhere, beyond PyAV's reach
-            aspect = f"{beside.aspect.numerator}:{beside.aspect.denominator}"
+        if metadata.aspect:
+            context.sample_aspect_ratio = metadata.aspect
+        if (
+            metadata.aspect not in (None, 1) and self._encoder == "ffv1"
+        ):  # Matroska has it elsewhere, beyond PyAV's reach
+            aspect = f"{metadata.aspect.numerator}:{metadata.aspect.denominator}"
             self.left_out.append(f"its shape of pixels, {aspect}, which HEVC alone keeps (mp4, or --crf)")
         if self._encoder == "libx265" and self._path.suffix.lower() == ".mp4":
             context.codec_tag = "hvc1"  # Apple's players know no other
-        if beside.matrix and hasattr(self._stream, "set_display_matrix"):
-            self._stream.set_display_matrix(beside.matrix)
-        elif beside.matrix:
+        if metadata.matrix and hasattr(self._stream, "set_display_matrix"):
+            self._stream.set_display_matrix(metadata.matrix)
+        elif metadata.matrix:
             self.left_out.append("its rotation, which this version of PyAV cannot write")
-        self._companions = Companions(self._av, beside.source, self._container)
+        self._companions = StreamCopier(self._av, metadata.source, self._container)
         self.left_out += self._companions.left_out
 
     def _put(self, picture: Any) -> None:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from powerqe.utils.errors import UserError
-from powerqe.utils.image.resize import imresize
+from powerqe.utils.image.imresize import imresize
 from powerqe.utils.video.yuv import Frame, Geometry
 
 Method = Literal["area", "bicubic"]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from powerqe.net.ops.dcn import compiled, reference, torchvision_op
-from powerqe.net.ops.dcn.arguments import Arguments, is_autocast
+from powerqe.net.ops.dcn.deform_inputs import DeformInputs, is_autocast
 from powerqe.utils.errors import UserError
 from powerqe.utils.log import logger
 
@@ -21,7 +21,7 @@ VARIABLE = "POWERQE_DCN"
 
 
 class _Backend(NamedTuple):
-    run: Callable[[Arguments], Tensor]
+    run: Callable[[DeformInputs], Tensor]
     missing: Callable[[str], str | None]
     """Why it cannot be used on a type of device; None: it can."""
 
@@ -78,7 +78,7 @@ def status() -> str:
     return "deformable convolution: " + "; ".join(_describe(device) for device in devices)
 
 
-def run(a: Arguments) -> Tensor:
+def run(a: DeformInputs) -> Tensor:
     """Compute with the back-end of the input's device. (N, O, H', W')"""
     device = a.input.device.type
     backend = BACKENDS[_name(device, _forced)]

@@ -58,7 +58,7 @@ class Unit(NamedTuple):
     """Of the object file, where a source is compiled several times."""
 
 
-class Library(NamedTuple):
+class KernelLibrary(NamedTuple):
     """A shared library with the kernels for one type of device."""
 
     device: str
@@ -100,12 +100,12 @@ def _cpu_units() -> tuple[Unit, ...]:
     return Unit("operators.cpp"), Unit("cpu_kernels.cpp"), *extra
 
 
-CPU = Library("cpu", _cpu_units())
-CUDA = Library("cuda", (Unit("cuda_kernels.cu"),))
+CPU = KernelLibrary("cpu", _cpu_units())
+CUDA = KernelLibrary("cuda", (Unit("cuda_kernels.cu"),))
 LIBRARIES = (CPU, CUDA)
 
 
-def build(library: Library, to: Path, objects: Path, say: Callable[[str], None] = print) -> Outcome:
+def build(library: KernelLibrary, to: Path, objects: Path, say: Callable[[str], None] = print) -> Outcome:
     """Compile and link one library, unless it is there and current.
 
     Args:
@@ -171,7 +171,7 @@ class _Torch(NamedTuple):
         return ("-isystem", str(self.folder / "include"), target)
 
 
-def _tools(library: Library) -> _Tools:
+def _tools(library: KernelLibrary) -> _Tools:
     wish = os.environ.get(VARIABLE) or "auto"
     if wish not in ("auto", "cpu", "none"):
         raise CannotBuildError(f"{VARIABLE}: found {wish!r}, expected auto, cpu or none")
@@ -295,7 +295,7 @@ def _search(pattern: str, text: str) -> str | None:
 # --------------------------------------------------------------------------- compile
 
 
-def _compile(library: Library, tools: _Tools, to: Path, objects: Path) -> None:
+def _compile(library: KernelLibrary, tools: _Tools, to: Path, objects: Path) -> None:
     objects.mkdir(parents=True, exist_ok=True)
     stamp = objects / f"stamp_{library.device}.cpp"
     attributes = '__attribute__((used, visibility("default")))'

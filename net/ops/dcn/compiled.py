@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from powerqe.net.ops.dcn import build
-from powerqe.net.ops.dcn.arguments import Arguments, cast_for_autocast, output_size
+from powerqe.net.ops.dcn.deform_inputs import DeformInputs, cast_for_autocast, output_size
 from powerqe.utils.errors import UserError
 
 FORWARD, BACKWARD = "powerqe::deform_conv2d", "powerqe::deform_conv2d_backward"
@@ -42,7 +42,7 @@ def cpu_kernels() -> str:
         raise UserError(str(error).splitlines()[0].removeprefix("deform_conv2d: ")) from None
 
 
-def run(a: Arguments) -> Tensor:
+def run(a: DeformInputs) -> Tensor:
     """(N, O, H', W') in the type of the input."""
     return torch.ops.powerqe.deform_conv2d(
         a.input, a.offset, a.mask, a.weight, a.bias, a.stride, a.padding, a.dilation, a.groups, a.offset_groups,
@@ -67,7 +67,7 @@ def _load_cpu() -> str | None:
 
 
 @functools.cache
-def _load(library: build.Library) -> str | None:
+def _load(library: build.KernelLibrary) -> str | None:
     if not library.path.exists():
         return f"is not built for {library.device}; {_HINT}"
     if not library.is_current():

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from powerqe.net.ops.dcn import backends
-from powerqe.net.ops.dcn.arguments import check_arguments
+from powerqe.net.ops.dcn.deform_inputs import check_arguments
 from powerqe.utils.errors import UserError
 
 Size = int | tuple[int, int]

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from powerqe.net.ops.dcn.arguments import Arguments
+from powerqe.net.ops.dcn.deform_inputs import DeformInputs
 
 
-def positions(a: Arguments, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def positions(a: DeformInputs, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Rows and columns in the input, not rounded, maybe outside of it: (N, offset_groups, K, H', W') each."""
     (height, width), (kh, kw) = a.output_size, a.kernel_size
     offset = a.offset.to(dtype).view(a.offset.shape[0], a.offset_groups, kh * kw, 2, height, width)
@@ -21,7 +21,7 @@ def positions(a: Arguments, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     return rows + offset[:, :, :, 0], columns + offset[:, :, :, 1]
 
 
-def is_inside(a: Arguments, rows: Tensor, columns: Tensor) -> Tensor:
+def is_inside(a: DeformInputs, rows: Tensor, columns: Tensor) -> Tensor:
     """Which samples count: those less than one pixel outside the frame. Those at exactly -1, H or W do not,
     which makes the gradient of their offsets zero; nor do NaN and infinity."""
     height, width = a.input.shape[2:]

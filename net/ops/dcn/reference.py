@@ -6,11 +6,11 @@ It runs everywhere, its gradients are PyTorch's own, and it is slow and needs me
 import torch
 from torch import Tensor
 
-from powerqe.net.ops.dcn.arguments import Arguments
+from powerqe.net.ops.dcn.deform_inputs import DeformInputs
 from powerqe.net.ops.dcn.positions import is_inside, positions
 
 
-def run(a: Arguments) -> Tensor:
+def run(a: DeformInputs) -> Tensor:
     """(N, O, H', W') in the type of the input; computed in float64 for float64, otherwise in float32."""
     dtype = a.accumulator
     samples = _sample(a, dtype)  # (N, offset groups, channels of each, K, H' W')
@@ -26,7 +26,7 @@ def run(a: Arguments) -> Tensor:
     return output.to(a.input.dtype)
 
 
-def _sample(a: Arguments, dtype: torch.dtype) -> Tensor:
+def _sample(a: DeformInputs, dtype: torch.dtype) -> Tensor:
     """Bilinear samples; what lies outside the frame is zero."""
     batch, channels, height, width = a.input.shape
     rows, columns = positions(a, dtype)

@@ -18,13 +18,13 @@ import torch
 from torch import Tensor
 
 from powerqe.net.ops.dcn import backends, reference
-from powerqe.net.ops.dcn.arguments import check_arguments
+from powerqe.net.ops.dcn.deform_inputs import check_arguments
 
 TOLERANCES = {torch.float64: 1e-12, torch.float32: 5e-6, torch.float16: 3e-3, torch.bfloat16: 2e-2}
 GRADIENTS = ("input", "offset", "mask", "weight", "bias")
 
 
-class Case(NamedTuple):
+class CheckCase(NamedTuple):
     """Arguments of `deform_conv2d` in float64."""
 
     name: str
@@ -32,15 +32,17 @@ class Case(NamedTuple):
     padding: int = 1
 
 
-def authors_case() -> Case:
+def authors_case() -> CheckCase:
     """The check of the authors' operator: offsets that lead all taps of a 3x3 kernel to its center."""
     image = torch.arange(18.0).reshape(1, 2, 3, 3)
     offset = torch.tensor([[y, x] for y in (1.0, 0.0, -1.0) for x in (1.0, 0.0, -1.0)]).reshape(1, 18, 1, 1)
     tensors = {"input": image, "offset": offset.repeat(1, 2, 3, 3), "weight": torch.ones(1, 2, 3, 3)}
-    return Case("authors' check", {name: tensor.double() for name, tensor in tensors.items()})
+    return CheckCase("authors' check", {name: tensor.double() for name, tensor in tensors.items()})
 
 
-def random_case(name: str, channels: int, filters: int, offset_groups: int, *, groups: int = 1, size: int = 12) -> Case:
+def random_case(
+    name: str, channels: int, filters: int, offset_groups: int, *, groups: int = 1, size: int = 12
+) -> CheckCase:
     """Version 2 with standard normal tensors."""
     generator = torch.Generator().manual_seed(0)
 
@@ -54,10 +56,10 @@ def random_case(name: str, channels: int, filters: int, offset_groups: int, *, g
         "weight": normal(filters, channels // groups, 3, 3),
         "bias": normal(filters),
     }
-    return Case(name, tensors)
+    return CheckCase(name, tensors)
 
 
-def check(run: Callable[[Any], Tensor], case: Case, dtype: torch.dtype, device: str) -> dict[str, float]:
+def check(run: Callable[[Any], Tensor], case: CheckCase, dtype: torch.dtype, device: str) -> dict[str, float]:
     """Relative errors of the output and of all gradients."""
     # Both get the rounded values, so that only the computation differs.
     rounded = {name: tensor.to(dtype) for name, tensor in case.tensors.items()}
@@ -104,7 +106,7 @@ def main() -> int:
     return 0 if agree else 1
 
 
-def _print_rows(name: str, device: str, cases: list[Case]) -> bool:
+def _print_rows(name: str, device: str, cases: list[CheckCase]) -> bool:
     backend = backends.BACKENDS[name]
     why_not = backend.missing(device)
     if why_not:

@@ -15,7 +15,7 @@ What it does otherwise, and what is done about it:
 import torch
 from torch import Tensor
 
-from powerqe.net.ops.dcn.arguments import Arguments
+from powerqe.net.ops.dcn.deform_inputs import DeformInputs
 from powerqe.net.ops.dcn.positions import is_inside, positions
 
 _OUTSIDE = -1e9  # an offset that leads outside of any image
@@ -36,7 +36,7 @@ def missing(device: str) -> str | None:
     return None if known else f"{torchvision.__version__} has no kernels for {device}"
 
 
-def run(a: Arguments) -> Tensor:
+def run(a: DeformInputs) -> Tensor:
     """(N, O, H', W') in the type of the input."""
     dtype = a.accumulator
     weight = a.weight.to(dtype)
@@ -49,7 +49,7 @@ def run(a: Arguments) -> Tensor:
     return output.to(a.input.dtype)
 
 
-def _tame(a: Arguments, dtype: torch.dtype) -> Tensor:
+def _tame(a: DeformInputs, dtype: torch.dtype) -> Tensor:
     offset = a.offset.to(dtype)
     if not (torch.is_grad_enabled() and offset.requires_grad):
         return offset.nan_to_num(_OUTSIDE, _OUTSIDE, _OUTSIDE)

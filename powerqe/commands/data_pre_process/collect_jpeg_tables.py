@@ -33,6 +33,6 @@ def run(args: argparse.Namespace) -> None:
     if target.exists() and not args.force:
         raise UserError(f"{target} exists already; use --force to overwrite")
 
-    from powerqe.data_pre_process.jpeg_tables import collect
+    from powerqe.data_pre_process.collect_jpeg_tables import collect
 
     collect(args.data_root / args.source, target, args)

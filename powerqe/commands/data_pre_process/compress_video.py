@@ -79,9 +79,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Compress what is missing."""
     from powerqe.data_pre_process import driver
-    from powerqe.data_pre_process.compress_video import Coding
+    from powerqe.data_pre_process.compress_video import SequenceCompression
 
-    coding = Coding(_codec(args), args.max_frames, args.chroma, args.depth, args.keep_stream)
+    coding = SequenceCompression(_codec(args), args.max_frames, args.chroma, args.depth, args.keep_stream)
     source, target = args.data_root / args.source, args.data_root / args.target
     driver.make_files([job for qp in args.quality for job in coding.jobs(source, target, qp)], args, "sequence")
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from powerqe.dataset.augment import Dice
-from powerqe.dataset.degradations import Picture
+from powerqe.dataset.degradations import DegradedPair
 from powerqe.dataset.degradations.groups import OneOf, Sequence
 from powerqe.utils.errors import UserError
 
@@ -10,7 +10,7 @@ JPEGS = [{"type": "JPEG", "quality": quality} for quality in (10, 20, 30)]
 
 
 def qualities(step, count=600):
-    clean = Picture(*2 * [np.zeros((8, 8, 1), np.uint8)])
+    clean = DegradedPair(*2 * [np.zeros((8, 8, 1), np.uint8)])
     return [step.draw(Dice(seed)).apply(clean, 1).quality for seed in range(count)]
 
 

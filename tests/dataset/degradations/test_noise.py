@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 
 from powerqe.dataset.augment import Dice
-from powerqe.dataset.degradations import Picture
+from powerqe.dataset.degradations import DegradedPair
 from powerqe.dataset.degradations.noise import GaussianNoise, PoissonNoise
 from powerqe.utils.errors import UserError
 
 
 def errors(step, level, seed=0, channels=3):
     image = np.full((80, 80, channels), level, np.uint8)
-    made = step.draw(Dice(seed)).apply(Picture(image, image), 1)
+    made = step.draw(Dice(seed)).apply(DegradedPair(image, image), 1)
     assert made.gt is image
     assert made.lq.dtype == np.uint8
     return made.lq.astype(float) - level

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from powerqe.dataset.augment import Dice
-from powerqe.dataset.degradations import Picture
+from powerqe.dataset.degradations import DegradedPair
 from powerqe.dataset.degradations.resize import Resize
 from powerqe.utils.errors import UserError
 
@@ -18,9 +18,9 @@ def test_what_it_needs_is_enough_and_no_side_becomes_too_short(factor, side, row
     action = Resize(factor=(factor, factor), back=back).draw(Dice(seed))
     enough = action.needs(side)
     image = np.zeros((enough, enough, 1), np.uint8)
-    assert action.apply(Picture(image, image), 1).side >= side
+    assert action.apply(DegradedPair(image, image), 1).side >= side
     image = np.zeros((side + rows, side + columns, 1), np.uint8)
-    made = action.apply(Picture(image, image), side)
+    made = action.apply(DegradedPair(image, image), side)
     assert made.lq.shape == made.gt.shape
     assert made.side >= side
 
@@ -28,7 +28,7 @@ def test_what_it_needs_is_enough_and_no_side_becomes_too_short(factor, side, row
 @pytest.mark.parametrize("channels", [1, 3])
 def test_lq_and_gt_become_smaller_alike(channels):
     lq, gt = IMAGE[..., :channels], OTHER[..., :channels]
-    made = Resize(factor=(0.5, 0.5), kernel="area").draw(Dice(0)).apply(Picture(lq, gt, 30), 1)
+    made = Resize(factor=(0.5, 0.5), kernel="area").draw(Dice(0)).apply(DegradedPair(lq, gt, 30), 1)
     means = lq.reshape(25, 2, 30, 2, channels).mean(axis=(1, 3))
     np.testing.assert_allclose(made.lq, means, atol=1.01)  # Pillow rounds rows and columns apart
     np.testing.assert_allclose(made.gt.astype(int), 255 - made.lq.astype(int), atol=2)
@@ -36,7 +36,7 @@ def test_lq_and_gt_become_smaller_alike(channels):
 
 
 def test_there_and_back_only_lq_has_lost_detail():
-    made = Resize(factor=(0.3, 0.4), back=True).draw(Dice(0)).apply(Picture(IMAGE, OTHER), 50)
+    made = Resize(factor=(0.3, 0.4), back=True).draw(Dice(0)).apply(DegradedPair(IMAGE, OTHER), 50)
     assert made.lq.shape == IMAGE.shape
     assert made.gt is OTHER
     assert made.lq.std() < IMAGE.std()
@@ -45,13 +45,13 @@ def test_there_and_back_only_lq_has_lost_detail():
 
 def test_factors_and_kernels_are_drawn():
     step = Resize(factor=(0.5, 1.5), kernel=["nearest", "cubic"])
-    made = [step.draw(Dice(seed)).apply(Picture(IMAGE, IMAGE), 1).lq for seed in range(100)]
+    made = [step.draw(Dice(seed)).apply(DegradedPair(IMAGE, IMAGE), 1).lq for seed in range(100)]
     sides = [image.shape[0] for image in made]
     assert 25 <= min(sides) < 30
     assert 70 < max(sides) <= 75
     palette = np.array([0, 255], np.uint8)  # only the nearest kernel makes no new colors
     board = palette[np.random.default_rng(1).integers(0, 2, (50, 60, 1))]
-    exact = [set(step.draw(Dice(seed)).apply(Picture(board, board), 1).lq.flat) == {0, 255} for seed in range(100)]
+    exact = [set(step.draw(Dice(seed)).apply(DegradedPair(board, board), 1).lq.flat) == {0, 255} for seed in range(100)]
     assert 30 < sum(exact) < 70
 
 

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 from skimage import data
 
-from powerqe.inference.choose import can_be_told
-from powerqe.inference.demo.processing import Choice, Studio, codecs, facts_of, offered
+from powerqe.inference.choose import can_be_conditioned
+from powerqe.inference.demo.processing import Choice, DemoProcessor, codecs, facts_of, offered
 from powerqe.inference.enhance_image import enhance_photo
 from powerqe.inference.inference_options import InferenceOptions
 from powerqe.inference.model import Model
@@ -28,8 +28,8 @@ def file_of(pixels=CLEAN, file_format="PNG", **options):
 
 
 @pytest.fixture(scope="module")
-def studio():
-    return Studio(APPLYING, 1.0)
+def processor():
+    return DemoProcessor(APPLYING, 1.0)
 
 
 def test_offers_pictures_weights_by_method():
@@ -37,16 +37,16 @@ def test_offers_pictures_weights_by_method():
     assert {"ARCNN", "FBCNN", "QGCN", "EDSR"} <= set(found)
     assert not {"STDF", "MFQE"} & set(found)
     assert all(entry.method == method for method, entries in found.items() for entry in entries)
-    assert can_be_told("FBCNN")
-    assert not can_be_told("QGCN")
-    assert not can_be_told("DRUNet")  # some can, some are blind
-    assert not can_be_told("")
+    assert can_be_conditioned("FBCNN")
+    assert not can_be_conditioned("QGCN")
+    assert not can_be_conditioned("DRUNet")  # some can, some are blind
+    assert not can_be_conditioned("")
 
 
-def test_what_enhance_py_would_make(studio):
+def test_what_enhance_py_would_make(processor):
     """By weights that are chosen as enhance.py does; nothing is scored, for nobody knows the clean picture."""
     photo = decode_photo(file_of(file_format="JPEG", quality=10), "a.jpg")
-    outcome = studio.enhance(photo, Choice())
+    outcome = processor.enhance(photo, Choice())
     assert outcome.model.name == "dcad-bsds500-qf10"
     assert np.array_equal(
         outcome.after.pixels, enhance_photo(photo, Model(outcome.model.name, APPLYING), "a").photo.pixels
@@ -57,14 +57,14 @@ def test_what_enhance_py_would_make(studio):
 
 
 @pytest.mark.parametrize("orientation", [1, 6])
-def test_compressed_first(studio, orientation):
+def test_compressed_first(processor, orientation):
     """PSNR and SSIM are those that scikit-image computes of the pictures that are shown."""
     from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
     exif = Image.Exif()
     exif[0x0112] = orientation
     photo = decode_photo(file_of(exif=exif), "a.png")
-    outcome = studio.enhance(photo, Choice(codec="JPEG", quality=10))
+    outcome = processor.enhance(photo, Choice(codec="JPEG", quality=10))
     clean = photo.upright().pixels
     assert clean.shape[0] == (96 if orientation == 1 else 128)
     assert outcome.model.name == "dcad-bsds500-qf10"  # its tables tell the quality
@@ -80,30 +80,30 @@ def test_compressed_first(studio, orientation):
     assert outcome.notes == ()
 
 
-def test_other_codecs_get_weights_of_their_own_or_for_any_quality(studio):
+def test_other_codecs_get_weights_of_their_own_or_for_any_quality(processor):
     photo = decode_photo(file_of(), "a.png")
     assert {"JPEG", "WebP", "HEVC"} <= set(codecs())
-    assert studio.enhance(photo, Choice(codec="HEVC", quality=37)).model.name == "rbqe-bsds500-hevc"
-    outcome = studio.enhance(photo, Choice(codec="WebP", quality=10))
+    assert processor.enhance(photo, Choice(codec="HEVC", quality=37)).model.name == "rbqe-bsds500-hevc"
+    outcome = processor.enhance(photo, Choice(codec="WebP", quality=10))
     assert outcome.model.name == "fbcnn-bsds500-color"  # not those for JPEG of quality 10
     assert any("nothing is known of the damage in a WEBP file" in note for note in outcome.notes)
 
 
-def test_a_damaged_picture_is_no_clean_one(studio):
+def test_a_damaged_picture_is_no_clean_one(processor):
     photo = decode_photo(file_of(file_format="JPEG", quality=20), "a.jpg")
-    outcome = studio.enhance(photo, Choice(codec="JPEG", quality=10))
+    outcome = processor.enhance(photo, Choice(codec="JPEG", quality=10))
     assert "your picture was no clean one: a JPEG of quality 20" in outcome.notes
 
 
-def test_method_weights_and_quality_factor(studio):
+def test_method_weights_and_quality_factor(processor):
     photo = decode_photo(file_of(file_format="JPEG", quality=20), "a.jpg")
-    blind, told, stronger = (studio.enhance(photo, Choice("FBCNN", qf=qf)) for qf in (None, 90, 5))
+    blind, told, stronger = (processor.enhance(photo, Choice("FBCNN", qf=qf)) for qf in (None, 90, 5))
     assert {each.model.name for each in (blind, told, stronger)} == {"fbcnn-bsds500-color"}
     assert blind.notes[-1].startswith("to the network it looks like JPEG quality ")
     changes = [np.abs(each.after.pixels.astype(int) - photo.pixels).mean() for each in (told, stronger)]
     assert changes[1] > 1.3 * changes[0]
-    assert studio.enhance(photo, Choice("QGCN", "qgcn-bsds500-gray")).model.name == "qgcn-bsds500-gray"
-    outcome = studio.enhance(photo, Choice("ARCNN"))
+    assert processor.enhance(photo, Choice("QGCN", "qgcn-bsds500-gray")).model.name == "qgcn-bsds500-gray"
+    outcome = processor.enhance(photo, Choice("ARCNN"))
     assert outcome.model.name == "arcnn-bsds500-qf10"  # for color, though not for this quality
     assert outcome.notes == ("arcnn-bsds500-qf10 was made for other pictures (jpeg, qf 10, rgb)",)
 
@@ -111,41 +111,41 @@ def test_method_weights_and_quality_factor(studio):
 def test_weights_of_ones_own(tmp_path):
     path = tmp_path / "mine.safetensors"
     path.write_bytes(find("fbcnn-bsds500-color").read_bytes())
-    studio = Studio(APPLYING, 1.0, str(path))
-    assert (studio.named.method, studio.weights) == ("FBCNN", str(path))
+    processor = DemoProcessor(APPLYING, 1.0, str(path))
+    assert (processor.named.method, processor.weights) == ("FBCNN", str(path))
     photo = decode_photo(file_of(file_format="JPEG", quality=20), "a.jpg")
-    outcome = studio.enhance(photo, Choice(weights=str(path), qf=20))
-    expected = studio.enhance(photo, Choice(weights="fbcnn-bsds500-color", qf=20))
+    outcome = processor.enhance(photo, Choice(weights=str(path), qf=20))
+    expected = processor.enhance(photo, Choice(weights="fbcnn-bsds500-color", qf=20))
     assert (outcome.model.name, outcome.model.parameters) == ("mine", 1_685_764)
     assert np.array_equal(outcome.after.pixels, expected.after.pixels)
     with pytest.raises(UserError, match="no weights file or name mine"):
-        Studio(APPLYING, 1.0, "mine")
+        DemoProcessor(APPLYING, 1.0, "mine")
     with pytest.raises(UserError, match="is for videos; choose weights for images"):
-        Studio(APPLYING, 1.0, "stdf-sample-qp37")
+        DemoProcessor(APPLYING, 1.0, "stdf-sample-qp37")
 
 
-def test_ensemble(studio):
+def test_ensemble(processor):
     photo = decode_photo(file_of(file_format="JPEG", quality=10), "a.jpg")
-    once, eight = (studio.enhance(photo, Choice(self_ensemble=ensemble)).after.pixels for ensemble in (False, True))
+    once, eight = (processor.enhance(photo, Choice(self_ensemble=ensemble)).after.pixels for ensemble in (False, True))
     assert 0 < np.abs(once.astype(int) - eight).mean() < 3
 
 
-def test_super_resolution_shows_both_in_one_size(studio):
-    outcome = studio.enhance(decode_photo(file_of(), "a.png"), Choice("EDSR"))
+def test_super_resolution_shows_both_in_one_size(processor):
+    outcome = processor.enhance(decode_photo(file_of(), "a.png"), Choice("EDSR"))
     assert outcome.before.pixels.shape == outcome.after.pixels.shape == (192, 256, 3)
-    assert studio.enhance(decode_photo(file_of(), "a.png"), Choice("EDSR", codec="JPEG", quality=90)).scores == ()
+    assert processor.enhance(decode_photo(file_of(), "a.png"), Choice("EDSR", codec="JPEG", quality=90)).scores == ()
 
 
 @pytest.mark.parametrize("kind", ["gray", "alpha", "deep"])
 @pytest.mark.parametrize("codec", ["", "JPEG"])
-def test_other_kinds_of_pixels(studio, kind, codec):
+def test_other_kinds_of_pixels(processor, kind, codec):
     made = {
         "gray": file_of(CLEAN[..., 0]),
         "alpha": file_of(np.dstack([CLEAN, CLEAN[..., :1]])),
         "deep": file_of(CLEAN[..., 0].astype(np.uint16) * 257),
     }[kind]
     photo = decode_photo(made, "a.png")
-    outcome = studio.enhance(photo, Choice(codec=codec, quality=10))
+    outcome = processor.enhance(photo, Choice(codec=codec, quality=10))
     assert outcome.after.is_gray == (kind != "alpha")
     assert outcome.after.peak == (65535 if kind == "deep" and not codec else 255)
     assert bool(outcome.scores) == bool(codec)
@@ -153,23 +153,23 @@ def test_other_kinds_of_pixels(studio, kind, codec):
         assert np.array_equal(outcome.after.alpha, photo.alpha)
 
 
-def test_tiny_picture_has_no_ssim(studio):
-    outcome = studio.enhance(decode_photo(file_of(CLEAN[:3, :5]), "a.png"), Choice(codec="JPEG", quality=10))
+def test_tiny_picture_has_no_ssim(processor):
+    outcome = processor.enhance(decode_photo(file_of(CLEAN[:3, :5]), "a.png"), Choice(codec="JPEG", quality=10))
     assert [score.metric for score in outcome.scores] == ["PSNR"]
 
 
-def test_facts(studio):
+def test_facts(processor):
     assert facts_of(decode_photo(file_of(CLEAN[..., 0]), "a")) == ("128 × 96", "gray", "PNG")
     decoded = np.asarray(Image.open(io.BytesIO(file_of(data.astronaut(), "JPEG", quality=30))))
     assert facts_of(decode_photo(file_of(decoded), "a"))[1] == "its pixels look like JPEG of quality 30"
 
 
-def test_reads_no_more_than_it_may(studio, tmp_path):
+def test_reads_no_more_than_it_may(processor, tmp_path):
     path = tmp_path / "secret" / "large.png"
     path.parent.mkdir()
     path.write_bytes(file_of(np.zeros((1001, 1000), np.uint8)))
     with pytest.raises(UserError, match=r"^large.png: 1000x1001 pixels are more than 1,000,000; "):
-        studio.read(path)
+        processor.read(path)
     path.write_bytes(b"")
     with pytest.raises(UserError, match=r"^large.png: the file is empty"):
-        studio.read(path)
+        processor.read(path)

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from powerqe.net import build_network
 from powerqe.net.blocks import GlobalMean, conv, fit
-from powerqe.net.calls import Arguments
+from powerqe.net.forward_inputs import ForwardInputs
 from powerqe.net.measure import receptive
-from powerqe.net.measure.far_modules import global_modules
 from powerqe.net.measure.receptive import reach
+from powerqe.net.measure.unbounded_modules import global_modules
 
 CPU = torch.device("cpu")
 
@@ -21,7 +21,7 @@ CPU = torch.device("cpu")
 def measure(
     network: nn.Module, height: int = 40, width: int = 50, channels: int = 3, **named: Any
 ) -> tuple[int, int] | None:
-    arguments = Arguments((torch.rand(1, channels, height, width),), named)
+    arguments = ForwardInputs((torch.rand(1, channels, height, width),), named)
     return reach(network.eval(), global_modules(network), arguments, getattr(network, "multiple", 1), CPU)
 
 

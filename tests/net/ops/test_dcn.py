@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from powerqe.net.ops.dcn import deform_conv2d, force_backend, reference
-from powerqe.net.ops.dcn.arguments import check_arguments
+from powerqe.net.ops.dcn.deform_inputs import check_arguments
 
 RECORDED = np.load(Path(__file__).parents[2] / "data/dcnv2.npz")
 CASES = {case["name"]: case for case in json.loads(str(RECORDED["__config__"]))["cases"]}

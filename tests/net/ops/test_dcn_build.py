@@ -45,7 +45,7 @@ def nvcc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def words(library: build.Library, tmp_path: Path, outcome: build.Outcome = "absent") -> str:
+def words(library: build.KernelLibrary, tmp_path: Path, outcome: build.Outcome = "absent") -> str:
     """What is said where a library cannot be built."""
     said: list[str] = []
     assert build.build(library, tmp_path / "out.so", tmp_path / "objects", said.append) == outcome

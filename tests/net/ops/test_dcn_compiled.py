@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from powerqe.net.ops.dcn import DeformConv2d, build, compiled, deform_conv2d, force_backend
-from powerqe.net.ops.dcn.arguments import check_arguments
+from powerqe.net.ops.dcn.deform_inputs import check_arguments
 from powerqe.utils.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("our_operator")
@@ -322,7 +322,7 @@ def test_values_too_large_for_float16_become_infinite() -> None:
 
 
 def test_a_library_of_other_sources_is_not_loaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    old = build.Library("cpu", (build.Unit("operators.cpp", ("-DOTHER",)),))
+    old = build.KernelLibrary("cpu", (build.Unit("operators.cpp", ("-DOTHER",)),))
     why_not = compiled._load.__wrapped__(old)
     assert why_not is not None
     assert "other sources" in why_not

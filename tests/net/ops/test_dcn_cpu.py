@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from powerqe.net.ops.dcn import compiled, deform_conv2d, force_backend, status
-from powerqe.net.ops.dcn.arguments import check_arguments
+from powerqe.net.ops.dcn.deform_inputs import check_arguments
 from powerqe.utils.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("cpu_kernels")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from powerqe.net.ops.dcn import DeformConv2d, backends, deform_conv2d, force_backend
-from powerqe.net.ops.dcn.arguments import check_arguments
+from powerqe.net.ops.dcn.deform_inputs import check_arguments
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU"),

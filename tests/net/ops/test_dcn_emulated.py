@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from powerqe.net.ops.dcn import build, reference
-from powerqe.net.ops.dcn.arguments import Arguments, check_arguments
+from powerqe.net.ops.dcn.deform_inputs import DeformInputs, check_arguments
 
 EMULATION = Path(__file__).with_name("cuda_emulation.h")
 LIBRARY = "POWERQE_EMULATED_LIBRARY"
@@ -92,7 +92,7 @@ def order(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
     return request.param
 
 
-def checked(arguments: dict[str, Any]) -> Arguments:
+def checked(arguments: dict[str, Any]) -> DeformInputs:
     """The named arguments of a call in their order."""
     missing: dict[str, Any] = {"bias": None, "mask": None}
     return check_arguments(**{**missing, **arguments})

@@ -3,25 +3,30 @@
 import torch
 
 from powerqe.net.table.layout import ordered, to_text
-from powerqe.net.table.rows import Conditions, Row
+from powerqe.net.table.rows import Conditions, NetworkRow
 
 CPU = torch.device("cpu")
 
 
 def test_what_is_not_known_comes_last() -> None:
-    rows = [Row("a", ""), Row("b", "", milliseconds=2.0), Row("c", "", milliseconds=1.0)]
+    rows = [NetworkRow("a", ""), NetworkRow("b", "", milliseconds=2.0), NetworkRow("c", "", milliseconds=1.0)]
     assert [row.network for row in ordered(rows, "ms")] == ["c", "b", "a"]
 
 
 def test_whoever_sees_the_whole_picture_sees_furthest() -> None:
-    rows = [Row("a", "", sight="whole", field=9), Row("b", "", field=99), Row("c", "", sight="motion"), Row("d", "")]
+    rows = [
+        NetworkRow("a", "", sight="whole", field=9),
+        NetworkRow("b", "", field=99),
+        NetworkRow("c", "", sight="motion"),
+        NetworkRow("d", ""),
+    ]
     assert [row.network for row in ordered(rows, "field")] == ["b", "a", "c", "d"]
 
 
 def test_figures_and_problems() -> None:
     rows = [
-        Row("A", "some", "RGB", 1234, 5678.94, 9, "whole", 1234.5, 3, 3 << 19),
-        Row("B", "other", problem="out of memory"),
+        NetworkRow("A", "some", "RGB", 1234, 5678.94, 9, "whole", 1234.5, 3, 3 << 19),
+        NetworkRow("B", "other", problem="out of memory"),
     ]
     lines = to_text(rows, Conditions(8, 16, CPU), ["C"]).splitlines()
     assert lines[4].split() == ["A", "some", "RGB", "1,234", "5,678.9", "whole", "(9)", "1,234", "1.5"]

@@ -10,13 +10,13 @@ from powerqe.net.example import example_inputs
 from powerqe.net.measure.live_memory import LiveMemory
 from powerqe.net.table import rows
 from powerqe.net.table.configurations import NetworkConfiguration
-from powerqe.net.table.rows import Conditions, Row, measured
+from powerqe.net.table.rows import Conditions, NetworkRow, measured
 
 CPU = torch.device("cpu")
 STATIC = Conditions(32, 48, CPU, timing=False)
 
 
-def row(conditions: Conditions = STATIC, **spec) -> Row:
+def row(conditions: Conditions = STATIC, **spec) -> NetworkRow:
     return measured(NetworkConfiguration("some", spec), conditions)
 
 

@@ -9,7 +9,7 @@ from pydantic import Field, PositiveInt, ValidationError
 from powerqe.utils.errors import UserError
 from powerqe.utils.options.components import Component, Section, Slot, build, explain, validate_component
 from powerqe.utils.options.registry import REGISTRIES, Registry
-from powerqe.utils.options.type_names import in_words
+from powerqe.utils.options.type_descriptions import describe_type
 
 TOOLS = Registry("hand tool")
 BLADES = Registry("blade")
@@ -253,4 +253,4 @@ def test_braces_in_a_value_are_text() -> None:
     ],
 )
 def test_types_in_words(annotation: Any, words: str) -> None:
-    assert in_words(annotation) == words
+    assert describe_type(annotation) == words

@@ -9,7 +9,7 @@ import pytest
 from powerqe.utils.errors import UserError
 from powerqe.utils.video.clip import clip_writer, is_clip, is_raw, open_clip
 from powerqe.utils.video.container import Color, VideoReader, VideoWriter
-from powerqe.utils.video.side_data import Beside
+from powerqe.utils.video.container_metadata import ContainerMetadata
 from powerqe.utils.video.yuv import Geometry, YUVReader
 
 GEOMETRY = Geometry(64, 48)
@@ -62,7 +62,13 @@ def test_kinds():
 def test_a_raw_file(sequence):
     path = sequence(count=3)
     clip = open_clip(path)
-    assert (clip.geometry, clip.count, clip.rate, clip.color, clip.beside) == (GEOMETRY, 3, None, None, Beside())
+    assert (clip.geometry, clip.count, clip.rate, clip.color, clip.metadata) == (
+        GEOMETRY,
+        3,
+        None,
+        None,
+        ContainerMetadata(),
+    )
     assert not clip.is_full_range
     copy = path.with_name("copy_64x48_3.yuv")
     assert copied(path, copy) == []
@@ -81,7 +87,7 @@ def test_a_name_that_says_another_size_is_refused(sequence):
 def test_sound_is_copied_and_lies_beside_its_frames(tmp_path, suffix, sound):
     expected = with_streams(tmp_path / "a.mkv", "matroska", sound)
     assert len(expected) > 20
-    assert open_clip(tmp_path / "a.mkv").beside.others == (f"{sound} sound",)
+    assert open_clip(tmp_path / "a.mkv").metadata.others == (f"{sound} sound",)
     target = tmp_path / f"b{suffix}"
     assert copied(tmp_path / "a.mkv", target) == []
     assert packets(target) == expected
@@ -104,16 +110,16 @@ def test_what_the_format_cannot_hold_is_said(tmp_path):
 
 
 def test_times_are_kept_and_made_to_rise(tmp_path, frames):
-    beside = Beside(Fraction(1, 600), Fraction(4, 3), (0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30))
+    metadata = ContainerMetadata(Fraction(1, 600), Fraction(4, 3), (0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30))
     path = tmp_path / "a.mp4"
-    with VideoWriter(path, GEOMETRY, Fraction(30), Color(1, 1, 1, 1), beside=beside) as video:
+    with VideoWriter(path, GEOMETRY, Fraction(30), Color(1, 1, 1, 1), metadata=metadata) as video:
         for frame, time in zip(frames(GEOMETRY, 6), (0, 20, 50, 50, None, 130), strict=True):
             video.write(frame, time)
     with VideoReader(path) as video:
-        times = [time * video.beside.time_base * 600 for _, time in video.timed()]
+        times = [time * video.metadata.time_base * 600 for _, time in video.timed()]
         assert times == [0, 20, 50, 51, 80, 130]
         can_turn = hasattr(av.video.stream.VideoStream, "set_display_matrix")  # since PyAV 17
-        assert video.beside[1:3] == (beside.aspect, beside.matrix if can_turn else None)
+        assert video.metadata[1:3] == (metadata.aspect, metadata.matrix if can_turn else None)
 
 
 def test_odd_sides_become_444_where_that_is_wanted(tmp_path):

@@ -14,7 +14,7 @@ Pair = tuple[int, int]
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
-class Arguments(NamedTuple):
+class DeformInputs(NamedTuple):
     """The arguments of a call, which fit together.
 
     H', W' are the height and width of the output, K = kh kw the taps of the kernel.
@@ -71,7 +71,7 @@ def check_arguments(
     padding: int | Sequence[int],
     dilation: int | Sequence[int],
     mask: Tensor | None,
-) -> Arguments:
+) -> DeformInputs:
     """Check that the arguments of `deform_conv2d` fit together, and find the numbers of groups.
 
     Where automatic mixed precision is on, the tensors are brought to its types.
@@ -99,7 +99,7 @@ def check_arguments(
         expected = f"expected a number that divides the {input.shape[1]} channels of input"
         raise _wrong("offset", f"{offset.shape[1]} channels, {offset_groups} offset groups", expected)
     _check_sizes(input, offset, weight, mask, steps, offset_groups)
-    return Arguments(input, offset, mask, weight, bias, *steps, groups, offset_groups)
+    return DeformInputs(input, offset, mask, weight, bias, *steps, groups, offset_groups)
 
 
 def is_autocast(device: str) -> bool:

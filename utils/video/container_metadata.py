@@ -10,7 +10,7 @@ _OF_THE_FORMAT = ("major_brand", "minor_version", "compatible_brands", "encoder"
 """Tags that say how the file was written, not what it is."""
 
 
-class Beside(NamedTuple):
+class ContainerMetadata(NamedTuple):
     """What is kept when the frames of a file change.
 
     time_base: seconds of a step of time stamps; None: one frame. aspect: width / height of a pixel; None: unknown.
@@ -30,7 +30,7 @@ def other_streams(container: Any) -> tuple[str, ...]:
     return tuple(_called(stream) for stream in _companions(container))
 
 
-class Companions:
+class StreamCopier:
     """Copies sound and subtitles, as they are, into a file that is written.
 
     Args:

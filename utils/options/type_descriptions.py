@@ -37,7 +37,7 @@ class Limits(NamedTuple):
         return " ".join(part for part in (name, self.low or self.high, self.pattern) if part)
 
 
-def in_words(annotation: Any, metadata: tuple[Any, ...] = ()) -> str:
+def describe_type(annotation: Any, metadata: tuple[Any, ...] = ()) -> str:
     """A type as its values are written in an option file: `int > 0`, `"a" or "b"`, `list of int`, `null`.
 
     Args:
@@ -50,17 +50,17 @@ def in_words(annotation: Any, metadata: tuple[Any, ...] = ()) -> str:
         return markers[-1]
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return in_words(arguments[0], (*arguments[1:], *metadata))
+        return describe_type(arguments[0], (*arguments[1:], *metadata))
     if origin in (Union, types.UnionType):
-        return alternatives([in_words(argument, metadata) for argument in arguments])
+        return alternatives([describe_type(argument, metadata) for argument in arguments])
     if origin is Literal:
         return alternatives([literal(value) for value in arguments])
     if origin in _LISTS:
-        return _list_in_words(origin, arguments)
+        return _describe_list(origin, arguments)
     if origin is not None and issubclass(origin, Mapping):
-        return f"mapping of {_grouped(in_words(arguments[1]))}"
+        return f"mapping of {_grouped(describe_type(arguments[1]))}"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return fields_in_words(annotation)
+        return describe_model(annotation)
     name = _NAMES.get(annotation, getattr(annotation, "__name__", str(annotation)))
     return _limits(metadata).of(name) if annotation in (int, float, str) else name
 
@@ -74,14 +74,14 @@ def choices(annotation: Any) -> list[Any]:
     return [annotation]
 
 
-def field_in_words(field: FieldInfo) -> str:
+def describe_field(field: FieldInfo) -> str:
     """The type of a field of a pydantic model."""
-    return in_words(field.annotation, tuple(field.metadata))
+    return describe_type(field.annotation, tuple(field.metadata))
 
 
-def fields_in_words(model: type[BaseModel]) -> str:
+def describe_model(model: type[BaseModel]) -> str:
     """A mapping with known keys: `{min: int, max: int}`."""
-    return "{" + ", ".join(f"{name}: {field_in_words(field)}" for name, field in model.model_fields.items()) + "}"
+    return "{" + ", ".join(f"{name}: {describe_field(field)}" for name, field in model.model_fields.items()) + "}"
 
 
 def alternatives(words: list[str]) -> str:
@@ -97,10 +97,10 @@ def literal(value: Any) -> str:
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 
-def _list_in_words(origin: Any, arguments: tuple[Any, ...]) -> str:
+def _describe_list(origin: Any, arguments: tuple[Any, ...]) -> str:
     if origin is tuple and arguments[-1] is not ...:
-        return "[" + ", ".join(in_words(argument) for argument in arguments) + "]"
-    return f"list of {_grouped(in_words(arguments[0]))}"
+        return "[" + ", ".join(describe_type(argument) for argument in arguments) + "]"
+    return f"list of {_grouped(describe_type(arguments[0]))}"
 
 
 def _grouped(words: str) -> str:

@@ -6,7 +6,7 @@ from powerqe.dataset import Draw
 from powerqe.dataset.augment import mix
 from powerqe.dataset.degrade import DegradedImages
 from powerqe.dataset.loader import collate, make_loader
-from powerqe.dataset.mixed import MixedImages
+from powerqe.dataset.mixed_images import MixedImages
 from powerqe.dataset.sampler import TrainSampler
 from powerqe.dataset.store import write_store
 from powerqe.utils.errors import UserError

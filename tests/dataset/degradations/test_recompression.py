@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from powerqe.dataset.augment import Dice
-from powerqe.dataset.degradations import Picture
-from powerqe.dataset.degradations.codec import Coded
+from powerqe.dataset.degradations import DegradedPair
+from powerqe.dataset.degradations.recompression import Recompression
 from powerqe.utils.codecs import CODECS
 from powerqe.utils.errors import UserError
 
@@ -14,9 +14,9 @@ IMAGE = cv2.resize(np.random.default_rng(0).integers(0, 256, (10, 12, 3), np.uin
 @pytest.mark.parametrize(("codec", "qualities"), [("WebP", [10, 60]), ("HEVC", [30, 40]), ("VideoFrame", [30, 40])])
 def test_lq_is_what_the_codec_makes_at_a_drawn_quality(codec, qualities):
     known = {CODECS[codec]().compress(IMAGE, quality)[0].tobytes(): quality for quality in qualities}
-    step, drawn = Coded(codec={"type": codec}, quality=qualities), set()
+    step, drawn = Recompression(codec={"type": codec}, quality=qualities), set()
     for seed in range(12):
-        made = step.draw(Dice(seed)).apply(Picture(IMAGE, IMAGE, 50), 1)
+        made = step.draw(Dice(seed)).apply(DegradedPair(IMAGE, IMAGE, 50), 1)
         drawn.add(known[made.lq.tobytes()])
         assert made.gt is IMAGE
         assert (made.quality, made.tables) == (-1, None)
@@ -25,6 +25,6 @@ def test_lq_is_what_the_codec_makes_at_a_drawn_quality(codec, qualities):
 
 def test_mistakes():
     with pytest.raises(UserError, match="qp52: HEVC has qp 0 to 51"):
-        Coded(codec={"type": "HEVC"}, quality=52)
+        Recompression(codec={"type": "HEVC"}, quality=52)
     with pytest.raises(UserError, match="JPEG is a step of its own"):
-        Coded(codec={"type": "JPEG"}, quality=50)
+        Recompression(codec={"type": "JPEG"}, quality=50)

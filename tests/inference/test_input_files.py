@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from powerqe.inference.jobs import find_jobs, make_folder
+from powerqe.inference.input_files import find_jobs, make_folder
 from powerqe.utils.errors import UserError
 
 

@@ -1,4 +1,4 @@
-"""net/ops/dcn/arguments.py: every mistake is one line that names the argument."""
+"""net/ops/dcn/deform_inputs.py: every mistake is one line that names the argument."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from powerqe.net.ops.dcn import deform_conv2d
-from powerqe.net.ops.dcn.arguments import check_arguments
+from powerqe.net.ops.dcn.deform_inputs import check_arguments
 from powerqe.utils.errors import UserError
 
 Make = Callable[..., dict[str, Any]]

@@ -18,7 +18,7 @@ FOLDER = Path("enhanced")
 _SUFFIX = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "tiff": ".tiff"}
 
 
-class Job(NamedTuple):
+class EnhanceJob(NamedTuple):
     """A file, a picture or a video, and the name of its result."""
 
     source: Path
@@ -30,7 +30,7 @@ class Job(NamedTuple):
         return is_clip(self.source)
 
 
-def find_jobs(inputs: Sequence[str], output: Path | None, file_format: Format | None = None) -> list[Job]:
+def find_jobs(inputs: Sequence[str], output: Path | None, file_format: Format | None = None) -> list[EnhanceJob]:
     """The files that a user names, each once, in the order of the names and by name within a folder.
 
     Args:
@@ -54,7 +54,9 @@ def find_jobs(inputs: Sequence[str], output: Path | None, file_format: Format | 
         return [_to_file(list(found), folder, file_format)]
     places = {source: _with_suffix(place, source, file_format or "png") for source, place in found.items()}
     shared = Counter(places.values())
-    jobs = [Job(source, _apart(place, source) if shared[place] > 1 else place) for source, place in places.items()]
+    jobs = [
+        EnhanceJob(source, _apart(place, source) if shared[place] > 1 else place) for source, place in places.items()
+    ]
     for job in jobs:
         check_not_source(job)
     return jobs
@@ -108,7 +110,7 @@ def _apart(place: Path, source: Path) -> Path:
     return place.with_name(f"{source.name}{place.suffix}")
 
 
-def _to_file(sources: list[Path], output: Path, file_format: Format | None) -> Job:
+def _to_file(sources: list[Path], output: Path, file_format: Format | None) -> EnhanceJob:
     if len(sources) != 1:
         raise UserError(f"-o {output} is the name of one file, and {len(sources)} are to be enhanced; name a folder")
     if is_clip(sources[0]) != is_clip(output):
@@ -119,7 +121,7 @@ def _to_file(sources: list[Path], output: Path, file_format: Format | None) -> J
     wanted = _SUFFIX.get(file_format or "", output.suffix.lower())
     if file_format and FORMATS[wanted] != FORMATS[output.suffix.lower()]:
         raise UserError(f"-o {output} and --format {file_format} contradict each other; leave one out")
-    job = Job(sources[0], output)
+    job = EnhanceJob(sources[0], output)
     check_not_source(job)
     return job
 
@@ -151,14 +153,14 @@ def _is_file_name(output: Path) -> bool:
     return True
 
 
-def check_crf(jobs: Sequence[Job], crf: float | None) -> None:
+def check_crf(jobs: Sequence[EnhanceJob], crf: float | None) -> None:
     """Raises `UserError` if a result that is to be compressed is a raw video, which never is."""
     if crf is not None and (raw := next((job for job in jobs if is_raw(job.target)), None)):
         raise UserError(f"--crf: {raw.target} would be raw, {RAW} is never compressed; name a result with -o x.mp4, or "
                         "leave --crf out")  # fmt: skip
 
 
-def check_not_source(job: Job) -> None:
+def check_not_source(job: EnhanceJob) -> None:
     """Raises `UserError` if the result would take the place of the file itself."""
     if job.target.exists() and job.target.samefile(job.source):
         raise UserError(f"{job.source} would be written over by its own result; choose another folder with -o")

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field, NonNegativeFloat, NonNegativeInt
 
 from powerqe.dataset.augment import Dice
-from powerqe.dataset.degradations.base import DEGRADATIONS, Action, Picture
+from powerqe.dataset.degradations.degradation import DEGRADATIONS, Action, DegradedPair
 from powerqe.dataset.quality import Quality, read_quality
 from powerqe.utils.codecs import JPEG
 from powerqe.utils.codecs.jpeg import compress_with_tables
@@ -40,12 +40,12 @@ class _Coded(Action):
     def needs(self, side: int) -> int:
         return side + max(self.crop)
 
-    def apply(self, picture: Picture, least: int) -> Picture:
+    def apply(self, picture: DegradedPair, least: int) -> DegradedPair:
         height, width, channels = picture.lq.shape
         top, left = min(self.crop[0], max(height - least, 0)), min(self.crop[1], max(width - least, 0))
         lq, _ = self.encode(picture.lq)
         tables = self.tables[: 1 if channels == 1 else 2] if (top, left) == (0, 0) else None
-        return Picture(lq[top:, left:], picture.gt[top:, left:], self.quality, tables)
+        return DegradedPair(lq[top:, left:], picture.gt[top:, left:], self.quality, tables)
 
 
 @DEGRADATIONS.register("JPEG")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 
-class Arguments(NamedTuple):
+class ForwardInputs(NamedTuple):
     """What a network is called with: the picture first."""
 
     positional: tuple[Any, ...]
@@ -20,7 +20,7 @@ class Arguments(NamedTuple):
         """(N, C, H, W), or a clip (N, T, C, H, W), or whatever else ends with H and W."""
         return self.positional[0]
 
-    def changed(self, change: Callable[[Tensor], Tensor]) -> "Arguments":
+    def changed(self, change: Callable[[Tensor], Tensor]) -> "ForwardInputs":
         """With `change(tensor)` in the place of the picture and of all tensors that have its height and width."""
         size = self.picture.shape[-2:]
 
@@ -28,12 +28,12 @@ class Arguments(NamedTuple):
             is_like = isinstance(value, Tensor) and value.ndim > 2 and value.shape[-2:] == size
             return change(value) if is_like else value
 
-        return Arguments(tuple(map(new, self.positional)), {name: new(value) for name, value in self.named.items()})
+        return ForwardInputs(tuple(map(new, self.positional)), {name: new(value) for name, value in self.named.items()})
 
-    def to(self, device: torch.device) -> "Arguments":
+    def to(self, device: torch.device) -> "ForwardInputs":
         """All tensors on one device."""
         named = {name: moved(value, device) for name, value in self.named.items()}
-        return Arguments(tuple(moved(value, device) for value in self.positional), named)
+        return ForwardInputs(tuple(moved(value, device) for value in self.positional), named)
 
     def key(self) -> tuple[Any, ...]:
         """What of them, beside the picture, can change which layers the network applies."""
@@ -53,7 +53,7 @@ def rebuilt(output: Any, values: Iterator[Any]) -> Any:
     return next(values)
 
 
-def is_picture(result: Any, height: int, width: int) -> bool:
+def is_image(result: Any, height: int, width: int) -> bool:
     """Whether a result is a picture of a whole number of times the height and width."""
     if not isinstance(result, Tensor) or result.ndim < 4:
         return False

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from powerqe.dataset.augment import Dice
-from powerqe.dataset.degradations.base import DEGRADATIONS, Action, Change
+from powerqe.dataset.degradations.degradation import DEGRADATIONS, Action, Change
 from powerqe.dataset.quality import Quality, read_quality
 from powerqe.utils.codecs import JPEG, Codec
 from powerqe.utils.errors import UserError
@@ -13,7 +13,7 @@ from powerqe.utils.options.components import Slot, build, validate_component
 
 
 @DEGRADATIONS.register("Codec")
-class Coded:
+class Recompression:
     """lq out of a codec: WebP, AVIF, HEVC, BPG, or a frame of a video.
 
     Args:

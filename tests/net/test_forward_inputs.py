@@ -5,7 +5,7 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from powerqe.net.calls import ratio_of
+from powerqe.net.forward_inputs import ratio_of
 
 
 @given(st.integers(24, 200), st.sampled_from([1, 2, 4, 8]), st.sampled_from([1, 2, 3, 4]))

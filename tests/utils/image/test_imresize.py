@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from powerqe.utils.errors import UserError
-from powerqe.utils.image.resize import area_downsample, bicubic_downsample, crop_to_multiple, imresize
+from powerqe.utils.image.imresize import area_downsample, bicubic_downsample, crop_to_multiple, imresize
 
 
 def noise(*shape: int) -> np.ndarray:
@@ -150,5 +150,5 @@ def test_crop_to_multiple():
 
 
 def test_the_data_scripts_need_no_torch():
-    code = "import sys, powerqe.utils.image.resize; sys.exit('torch' in sys.modules)"
+    code = "import sys, powerqe.utils.image.imresize; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from powerqe.dataset.augment import Dice
-from powerqe.dataset.degradations import Picture
-from powerqe.dataset.degradations.jpeg import OtherTables, VariedJPEG
+from powerqe.dataset.degradations import DegradedPair
+from powerqe.dataset.degradations.varied_jpeg import OtherTables, VariedJPEG
 from powerqe.utils.codecs import JPEG
 from powerqe.utils.codecs.jpeg_tables import quant_tables
 from powerqe.utils.errors import UserError
@@ -15,7 +15,7 @@ IMAGE = cv2.resize(np.random.default_rng(0).integers(0, 256, (12, 14, 3), np.uin
 
 
 def pictures(step, count=300, image=IMAGE):
-    return [step.draw(Dice(seed)).apply(Picture(image, image), 1) for seed in range(count)]
+    return [step.draw(Dice(seed)).apply(DegradedPair(image, image), 1) for seed in range(count)]
 
 
 def test_subsampling_by_weight():
@@ -55,7 +55,7 @@ def test_a_crop_takes_rows_and_columns_of_both_and_the_tables_no_longer_fit():
         np.testing.assert_array_equal(picture.lq, JPEG().compress(IMAGE, 30)[0][rows:, columns:])
         assert (picture.tables is None) == (rows + columns > 0)
     action = next(a for s in range(50) if (a := VariedJPEG(quality=30, crop=7).draw(Dice(s))).needs(20) == 27)
-    assert action.apply(Picture(IMAGE, IMAGE), 47).side >= 47
+    assert action.apply(DegradedPair(IMAGE, IMAGE), 47).side >= 47
 
 
 def test_mistakes(tmp_path):

@@ -7,21 +7,21 @@ from typing import Annotated, Any, Literal, NamedTuple
 import numpy as np
 from pydantic import PositiveInt
 
-from powerqe.dataset.augment import Window, random_between, random_symmetry, random_window
+from powerqe.dataset.augment import CropBox, random_between, random_crop, random_symmetry
 from powerqe.dataset.degrade import on_grid
 from powerqe.dataset.images import take_slice
 from powerqe.dataset.samples import DATASETS, Draw, Sample
 from powerqe.dataset.sources import open_source
 from powerqe.utils.codecs import Codec, check_quality
 from powerqe.utils.errors import UserError
+from powerqe.utils.image.imresize import crop_to_multiple, imresize
 from powerqe.utils.image.io import oriented
-from powerqe.utils.image.resize import crop_to_multiple, imresize
 from powerqe.utils.options.components import Section, Slot, create
 
 _MARGIN = 2  # pixels of lq; MATLAB's kernel reaches less than 2 of them from the middle of one
 
 
-class Coded(Section):
+class CodecQualities(Section):
     """A codec and the qualities at which it compresses."""
 
     codec: Annotated[Any, Slot("codec")] = {"type": "JPEG"}  # noqa: RUF012 - never changed
@@ -71,7 +71,7 @@ class DownSampledImages:
         gt: str,
         scale: PositiveInt | list[PositiveInt],
         patch: PositiveInt | None = None,
-        codecs: list[Coded] | None = None,
+        codecs: list[CodecQualities] | None = None,
         slice: tuple[int, int] | None = None,
         flip: bool = False,
         rotate: bool = False,
@@ -108,16 +108,16 @@ class DownSampledImages:
         stored = self._gt.stored(stem)
         self._check_size(stored, stem, scale, self._patch or 1)
         height, width = (side // scale for side in stored.shape[:2])
-        window = Window(0, 0, height, width)
+        box = CropBox(0, 0, height, width)
         if self._patch is not None:
-            window = random_window(seed, height, width, self._patch)
-        coded = window if setting.codec is None else on_grid(window, height, width)[0]
+            box = random_crop(seed, height, width, self._patch)
+        coded = box if setting.codec is None else on_grid(box, height, width)[0]
         around = _with_margin(coded, height, width)
         large = self._gt.converted(around.scaled(scale).cut(stored), stem)
         region = coded.within(around).cut(imresize(large, Fraction(1, scale)))
-        inside = window.within(coded)
+        inside = box.within(coded)
         lq, clean = inside.cut(setting.applied(region)), inside.cut(region)
-        gt = window.within(around).scaled(scale).cut(large)
+        gt = box.within(around).scaled(scale).cut(large)
         symmetry = random_symmetry(seed, self._flip, self._rotate)
         return self._sample(stem, scale, setting, *(oriented(image, symmetry) for image in (lq, clean, gt)))
 
@@ -144,7 +144,7 @@ class DownSampledImages:
             )
 
 
-def _read_codecs(codecs: Sequence[Coded]) -> list[_Setting]:
+def _read_codecs(codecs: Sequence[CodecQualities]) -> list[_Setting]:
     """Every quality of every codec."""
     settings = []
     for coded in codecs:
@@ -158,9 +158,9 @@ def _read_codecs(codecs: Sequence[Coded]) -> list[_Setting]:
     return settings
 
 
-def _with_margin(window: Window, height: int, width: int) -> Window:
-    """The window grown by what the kernel needs around it, as far as its height x width image reaches."""
-    top, left = max(window.top - _MARGIN, 0), max(window.left - _MARGIN, 0)
-    bottom = min(window.top + window.height + _MARGIN, height)
-    right = min(window.left + window.width + _MARGIN, width)
-    return Window(top, left, bottom - top, right - left)
+def _with_margin(box: CropBox, height: int, width: int) -> CropBox:
+    """The box grown by what the kernel needs around it, as far as its height x width image reaches."""
+    top, left = max(box.top - _MARGIN, 0), max(box.left - _MARGIN, 0)
+    bottom = min(box.top + box.height + _MARGIN, height)
+    right = min(box.left + box.width + _MARGIN, width)
+    return CropBox(top, left, bottom - top, right - left)

@@ -23,7 +23,7 @@ class Step(Component):
     ] = 1.0
 
 
-class Picture(NamedTuple):
+class DegradedPair(NamedTuple):
     """What a chain has made so far.
 
     lq, gt: uint8 (H, W, 1 or 3), of one size. quality: the quality factor of the JPEG that lq has just come out of, -1
@@ -49,7 +49,7 @@ class Action:
         """How large the picture must be, in pixels of both sides, that it is of `side` afterwards."""
         return side
 
-    def apply(self, picture: Picture, least: int) -> Picture:
+    def apply(self, picture: DegradedPair, least: int) -> DegradedPair:
         """The picture afterwards, no side of which is shorter than `least` if none was before."""
         raise NotImplementedError
 
@@ -68,8 +68,8 @@ class Change(Action):
 
     change: Callable[[np.ndarray], np.ndarray]
 
-    def apply(self, picture: Picture, least: int) -> Picture:
-        return Picture(self.change(picture.lq), picture.gt)
+    def apply(self, picture: DegradedPair, least: int) -> DegradedPair:
+        return DegradedPair(self.change(picture.lq), picture.gt)
 
 
 def check_span(name: str, span: tuple[float, float], *, above: float) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""The page: its parts, and which of them change when. Everything that it does with pictures is in work.py."""
+"""The page: its parts, and which of them change when. What it does with images is in processing.py."""
 
 import html
 import shutil
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from powerqe.inference.choose import can_be_told
-from powerqe.inference.demo.processing import Choice, Outcome, Studio, codecs, facts_of, offered
+from powerqe.inference.choose import can_be_conditioned
+from powerqe.inference.demo.processing import Choice, DemoProcessor, Outcome, codecs, facts_of, offered
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.write import write_photo
 from powerqe.utils.text_table import digits_of, markdown, number
@@ -55,7 +55,7 @@ class _Controls:
         return [getattr(self, name) for name in self.__dataclass_fields__]
 
 
-def build_page(studio: Studio, folder: Path, examples: Sequence[Path] = ()) -> Any:
+def build_page(processor: DemoProcessor, folder: Path, examples: Sequence[Path] = ()) -> Any:
     """The page, as gradio's `Blocks`.
 
     Args:
@@ -74,14 +74,14 @@ def build_page(studio: Studio, folder: Path, examples: Sequence[Path] = ()) -> A
                     gr.Examples([[str(path)] for path in examples], [source], label="No picture at hand?",
                                 api_visibility="private")  # fmt: skip
                 with gr.Column(elem_id="controls"):
-                    controls = _controls(gr, studio)
+                    controls = _controls(gr, processor)
             with gr.Column(scale=2, min_width=320, elem_id="right"):
                 slider = gr.ImageSlider(label="before | after", type="filepath", interactive=False, max_height=640,
                                         elem_id="slider", buttons=["fullscreen"])  # fmt: skip
                 outcome = gr.Markdown(elem_id="outcome")
                 save = gr.DownloadButton("Download the result", interactive=False, variant="primary", elem_id="save")
         gr.Markdown(_FOOT, elem_id="foot")
-        _connect(gr, source, about, controls, (slider, outcome, save), _Actions(studio, folder))
+        _connect(gr, source, about, controls, (slider, outcome, save), _Actions(processor, folder))
     return page
 
 
@@ -93,13 +93,13 @@ def _source(gr: Any) -> Any:
     return source
 
 
-def _controls(gr: Any, studio: Studio) -> _Controls:
-    named = [(studio.named.name, _NAMED)] if studio.named else []
+def _controls(gr: Any, processor: DemoProcessor) -> _Controls:
+    named = [(processor.named.name, _NAMED)] if processor.named else []
     methods = [*named, (_ANY, ""), *((name, name) for name in offered())]
     method = gr.Dropdown(methods, value=methods[0][1], label="Method", elem_id="method")
     weights = gr.Dropdown([(_ANY, "")], value="", label="Weights", visible=False, elem_id="weights")
-    told = studio.named is not None and can_be_told(studio.named.method)
-    estimate = gr.Checkbox(True, label="Let the network estimate the quality", visible=told, elem_id="estimate")
+    visible = processor.named is not None and can_be_conditioned(processor.named.method)
+    estimate = gr.Checkbox(True, label="Let the network estimate the quality", visible=visible, elem_id="estimate")
     qf = gr.Slider(1, 100, 30, step=1, label="Quality factor to restore for", visible=False, elem_id="qf",
                    info="lower removes more")  # fmt: skip
     compress = gr.Checkbox(False, label="Compress my clean picture first", elem_id="compress")
@@ -134,27 +134,27 @@ def _connect(gr: Any, source: Any, about: Any, controls: _Controls, shown: tuple
 class _Actions:
     """What the page calls."""
 
-    def __init__(self, studio: Studio, folder: Path) -> None:
-        self._studio, self._folder = studio, folder
+    def __init__(self, processor: DemoProcessor, folder: Path) -> None:
+        self._processor, self._folder = processor, folder
 
     def describe(self, source: str | None) -> str:
         """What is known of a picture that was sent."""
         if source is None:
             return ""
-        photo = _told(self._studio.read, source)
+        photo = _or_message(self._processor.read, source)
         return html.escape(", ".join([Path(source).name, *facts_of(photo)]))
 
     def methods(self, method: str, estimate: bool) -> list[Any]:
-        """The weights of a method, and whether it can be told a quality factor."""
+        """The weights of a method, and whether it can be conditioned on a quality factor."""
         import gradio as gr
 
         names = [entry.name for entry in offered().get(method, [])]
-        can_choose, told = len(names) > 1, self._can_be_told(method)
+        can_choose, visible = len(names) > 1, self._can_be_conditioned(method)
         choices = [(_ANY, ""), *((name, name) for name in names)]
         return [
             gr.update(choices=choices, value="", visible=can_choose),
-            gr.update(visible=told),
-            gr.update(visible=told and not estimate),
+            gr.update(visible=visible),
+            gr.update(visible=visible and not estimate),
         ]
 
     def codec(self, name: str) -> Any:
@@ -183,17 +183,17 @@ class _Actions:
 
         if source is None:
             return None, "", gr.update(value=None, interactive=False)
-        told = None if estimate or not self._can_be_told(method) else qf
+        factor = None if estimate or not self._can_be_conditioned(method) else qf
         if method == _NAMED:
-            method, weights = "", self._studio.weights or ""
-        choice = Choice(method, weights, told, ensemble, codec if compress else "", int(quality))
-        outcome = _told(self._studio.enhance, _told(self._studio.read, source), choice)
+            method, weights = "", self._processor.weights or ""
+        choice = Choice(method, weights, factor, ensemble, codec if compress else "", int(quality))
+        outcome = _or_message(self._processor.enhance, _or_message(self._processor.read, source), choice)
         before, after = self._write(Path(source).stem, outcome)
         return (before, after), describe(outcome), gr.update(value=after, interactive=True)
 
-    def _can_be_told(self, method: str) -> bool:
-        named = self._studio.named
-        return can_be_told(named.method if named and method == _NAMED else method)
+    def _can_be_conditioned(self, method: str) -> bool:
+        named = self._processor.named
+        return can_be_conditioned(named.method if named and method == _NAMED else method)
 
     def _write(self, stem: str, outcome: Outcome) -> tuple[str, str]:
         folder = self._folder / uuid.uuid4().hex
@@ -231,7 +231,7 @@ def _quality_label(name: str) -> str:
     return {"qf": "Quality factor (higher is better)", "qp": "Quantization parameter (lower is better)"}[name]
 
 
-def _told(do: Callable[..., Any], *arguments: Any) -> Any:
+def _or_message(do: Callable[..., Any], *arguments: Any) -> Any:
     """What `do` gives; a mistake of the visitor becomes a message on the page."""
     try:
         return do(*arguments)

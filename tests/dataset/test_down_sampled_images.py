@@ -13,20 +13,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from powerqe.dataset import Draw
-from powerqe.dataset.down_sample import Coded, DownSampledImages
+from powerqe.dataset.down_sampled_images import CodecQualities, DownSampledImages
 from powerqe.dataset.loader import collate
 from powerqe.dataset.sampler import TrainSampler
 from powerqe.dataset.store import write_store
 from powerqe.utils.codecs import CODECS, JPEG
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.color import luma_uint8
+from powerqe.utils.image.imresize import imresize
 from powerqe.utils.image.io import oriented, write_image
-from powerqe.utils.image.resize import imresize
 from powerqe.utils.options.components import build, validate_component
 
 FINE = {"type": "JPEG", "subsampling": "4:4:4"}  # every block by itself: a patch has the whole image's pixels
-JPEGS = Coded(codec={"type": "JPEG"}, quality=[10, 20])
-WEBPS = Coded(codec={"type": "WebP"}, quality=5)
+JPEGS = CodecQualities(codec={"type": "JPEG"}, quality=[10, 20])
+WEBPS = CodecQualities(codec={"type": "WebP"}, quality=5)
 
 
 def picture(seed: int, height: int = 71, width: int = 90) -> np.ndarray:
@@ -62,7 +62,7 @@ def test_a_patch_is_a_part_of_the_whole_image(data):
     scale = data.draw(st.sampled_from([1, 2, 3, 4, 8]), "scale")
     height, width = (data.draw(st.integers(3 * scale, 120), name) for name in ("height", "width"))
     patch = data.draw(st.none() | st.integers(2, min(height, width) // scale), "patch")
-    codecs = data.draw(st.sampled_from([None, [Coded(codec=FINE, quality=10)]]), "codecs")
+    codecs = data.draw(st.sampled_from([None, [CodecQualities(codec=FINE, quality=10)]]), "codecs")
     flip, rotate, seed = data.draw(st.booleans()), data.draw(st.booleans()), data.draw(st.integers(0, 2**64 - 1))
     with tempfile.TemporaryDirectory() as folder:
         write_image(Path(folder, "0.png"), picture(seed % 1000, height, width))
@@ -126,7 +126,7 @@ def test_compressed_color_patches(gt, codec):
     smooth = {stem: cv2.GaussianBlur(image, (0, 0), 4) for stem, image in IMAGES.items()}
     write_store(Path(gt).with_name("smooth"), smooth.items())
     folder = str(Path(gt).with_name("smooth"))
-    setting = Coded(codec={"type": codec}, quality=30)
+    setting = CodecQualities(codec={"type": codec}, quality=30)
     dataset = DownSampledImages(gt=folder, scale=2, patch=20, codecs=[setting])
     whole = dataset[0]
     for seed in range(10):
@@ -207,9 +207,9 @@ def test_as_a_component(gt):
         ({"scale": []}, r"scale: found \[\], expected one or more different"),
         ({"scale": [2, 2]}, r"scale: found \[2, 2\]"),
         ({"codecs": []}, "codecs: found no quality, expected one or more"),
-        ({"codecs": [Coded(quality=[])]}, "codecs: found no quality"),
-        ({"codecs": [JPEGS, Coded(quality=20)]}, "codecs: found jpeg10, jpeg20, jpeg20"),
-        ({"codecs": [Coded(quality=101)]}, "qf101: JPEG has qf 1 to 100"),
+        ({"codecs": [CodecQualities(quality=[])]}, "codecs: found no quality"),
+        ({"codecs": [JPEGS, CodecQualities(quality=20)]}, "codecs: found jpeg10, jpeg20, jpeg20"),
+        ({"codecs": [CodecQualities(quality=101)]}, "qf101: JPEG has qf 1 to 100"),
         ({"slice": (0, 4)}, "slice"),
         ({"gt": "nowhere"}, "nowhere"),
     ],
