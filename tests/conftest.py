@@ -17,7 +17,7 @@ import yaml
 import powerqe.algorithm  # noqa: F401  # whose registries option files need
 from powerqe.utils.video.yuv import Frame, Geometry, YUVName, YUVWriter
 
-pytest_plugins = ["tests.video_fixtures"]
+pytest_plugins = ["tests.skips", "tests.video_fixtures"]
 ROOT = Path(__file__).resolve().parents[1]
 STANDIN = ROOT / "tests/data/standin"
 

@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -14,7 +12,6 @@ from powerqe.utils.options.tree import Options, load_options
 from powerqe.utils.ranks import Ranks
 
 ALONE = Ranks(0, 0, 1, torch.device("cpu"))
-FIXTURE = Path(__file__).resolve().parents[2] / "../shared/fixtures/losses.npz"
 SMALL = [
     "algorithm={type: RelativisticGAN, niter_warmup: 3, loss: {Charbonnier: {weight: 0.01}}, discriminator: "
     "{type: VGGDiscriminator, num_features: 2, hidden_features: 4, patch_size: [32, 32]}}",
@@ -36,9 +33,8 @@ def train(options: Options, until: int | None = None, resume: str = "never") -> 
     return trainer
 
 
-@pytest.mark.skipif(not FIXTURE.exists(), reason="the recorded values are not here")
-def test_recorded_values():
-    data = np.load(FIXTURE)
+def test_recorded_values(root):
+    data = np.load(root / "tests/data/losses.npz")
     real = torch.from_numpy(data["ragan/real_logits"])
     fake = torch.from_numpy(data["ragan/fake_logits"]).requires_grad_()
     loss = generator_loss(real, fake)

@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -12,7 +10,6 @@ from powerqe.utils.errors import UserError
 from powerqe.utils.options.components import build, validate_component
 
 CPU = torch.device("cpu")
-FIXTURE = Path(__file__).resolve().parents[2] / "../shared/fixtures/losses.npz"
 
 
 class Exits(nn.Module):
@@ -57,9 +54,8 @@ def test_every_exit_learns():
     assert (algorithm._network.scales.grad != 0).all()
 
 
-@pytest.mark.skipif(not FIXTURE.exists(), reason="the recorded values are not here")
-def test_recorded_value():
-    data = np.load(FIXTURE)
+def test_recorded_value(root):
+    data = np.load(root / "tests/data/losses.npz")
     losses = WeightedLosses({"MSE": validate_component("loss", {"type": "MSE"}, LossOptions)})
     outs, gt = torch.from_numpy(data["rbqe/outs"]), torch.from_numpy(data["rbqe/gt"])
     weights = make().weights_of(torch.tensor([50, 30, 10]), 5)

@@ -124,7 +124,7 @@ def slow(tmp_path: Path):
     for process in started:
         if process.poll() is None:
             process.kill()
-            process.wait()
+            process.wait(60)
 
 
 def wait_for(condition, seconds: float = 60) -> None:

@@ -218,7 +218,7 @@ def test_an_interruption_gives_up_what_takes_long(sequence, tmp_path, root, numb
     finally:
         if group_exists(process.pid):
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        process.wait(60)
     assert list((tmp_path / "made").rglob("*")) in ([], [tmp_path / "made/qp37"])
     assert (tmp_path / "started").read_text() == "xx"  # the third was not begun
     assert time.monotonic() < start + 55  # the encoders take a minute

@@ -141,10 +141,10 @@ def test_fork_and_spawn(tmp_path, method, handed_over):
     assert store["000"].sum() == images["000"].sum()  # in use here before the other process starts
     context = multiprocessing.get_context(method)
     results = context.Queue()
-    process = context.Process(target=_sum, args=(store if handed_over else tmp_path / "s", "003", results))
+    process = context.Process(target=_sum, args=(store if handed_over else tmp_path / "s", "003", results), daemon=True)
     process.start()
     assert results.get(timeout=120) == images["003"].sum()
-    process.join()
+    process.join(60)
     assert process.exitcode == 0
 
 
@@ -207,7 +207,7 @@ store.write_store({str(tmp_path / "s")!r}, images())
     assert process.stdout.readline() == b"writing\n"
     time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
-    process.communicate()
+    process.communicate(timeout=60)
     assert not (tmp_path / "s").exists()
     write_store(tmp_path / "s", pictures().items())
     assert len(ImageStore(tmp_path / "s").stems()) == 5

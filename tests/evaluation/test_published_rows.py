@@ -70,13 +70,12 @@ PUBLISHED = {
 }  # fmt: skip
 
 
-def test_published_row_of_a_network(root: Path) -> None:
+@pytest.mark.needs_data("classic5", "dncnn3.pth")
+def test_published_row_of_a_network(root: Path, data_folder: Path) -> None:
     """DnCNN-3 on Classic5, JPEG of QF 10 (Jiang et al., ICCV 2021, table 1); docs/results.md has all rows."""
-    weights, pictures = root / "../shared/weights/dncnn3_kair_layout.pth", root / "../shared/data/classic5"
-    if not (weights.is_file() and pictures.is_dir()):
-        pytest.skip(f"weights or pictures are not here ({weights}, {pictures})")
-    options = option_classes.load_options(root / "opts/dncnn.yml", "dncnn3", [f"test.ckp_load_path={weights}"])
-    spec = {"type": "DegradedImages", "gt": str(pictures), "color": "y", "quality": [10]}
+    override = f"test.ckp_load_path={data_folder / 'dncnn3.pth'}"
+    options = option_classes.load_options(root / "opts/dncnn.yml", "dncnn3", [override])
+    spec = {"type": "DegradedImages", "gt": str(data_folder / "classic5"), "color": "y", "quality": [10]}
     dataset, network = build(validate_component("dataset", spec)), trained_network(options, torch.device("cpu"))
 
     ranks, metrics = Ranks(0, 0, 1, torch.device("cpu")), Metrics(options.test.criterion)
@@ -86,15 +85,13 @@ def test_published_row_of_a_network(root: Path) -> None:
     assert "{:.3f} {:.4f} {:.3f}".format(*means) == "29.405 0.8026 29.130"
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_published_rows(name: str, root: Path) -> None:
-    rows = PUBLISHED[name]
-    pictures = root / "../shared/data" / rows.folder
-    if not pictures.is_dir():
-        pytest.skip(f"the pictures are not here ({pictures})")
+@pytest.mark.parametrize(
+    "rows", [pytest.param(rows, marks=pytest.mark.needs_data(rows.folder), id=name) for name, rows in PUBLISHED.items()]
+)
+def test_published_rows(rows: Rows, data_folder: Path) -> None:
     options = option_classes.TestOptions(protocol=rows.protocol)  # pyright: ignore[reportCallIssue]
     metrics = Metrics({metric: options.criterion[metric] for metric in rows.metrics})
-    dataset = build(validate_component("dataset", {**rows.data, "gt": str(pictures)}))
+    dataset = build(validate_component("dataset", {**rows.data, "gt": str(data_folder / rows.folder)}))
 
     records = evaluate(dataset, metrics, Ranks(0, 0, 1, torch.device("cpu")), None)
 

@@ -112,7 +112,7 @@ def test_memory_of_a_large_picture_is_bounded(root, tmp_path):
         arguments = ["--weights", "wide.safetensors", "--device", "cpu", "--memory", str(memory / 2**30)]
         command = [sys.executable, "-c", MEASURED, root / "enhance.py", f"{name}.png", *arguments]
         done = subprocess.run(command, cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=True,
-                              capture_output=True, text=True)  # fmt: skip
+                              capture_output=True, text=True, timeout=240)  # fmt: skip
         return 1024 * int(re.findall(r"VmHWM:\s*(\d+) kB", done.stdout)[0])
 
     maps = 2 * 4 * 32 * side**2  # of two layers at once, if the picture were seen as a whole

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from powerqe.net import build_network, load_weights
 from powerqe.utils.errors import UserError
 
-FIXTURE = Path(__file__).resolve().parents[2] / "../shared/fixtures/cbdnet.npz"
 SMALL = {"type": "CBDNet", "estimator_features": 4, "base_features": 6}
 
 # Channels before and after the convolutions of each part of SMALL, as the original names the parts.
@@ -75,10 +74,8 @@ def test_v1_names_are_those_of_the_specification() -> None:
 
 @pytest.mark.parametrize("number", ["", "2", "3"])
 @torch.no_grad()
-def test_recorded_output_of_the_original(number: str, tmp_path: Path) -> None:
-    if not FIXTURE.is_file():
-        pytest.skip("cbdnet.npz of the shared fixtures is not on this machine")
-    with np.load(FIXTURE) as recorded:
+def test_recorded_output_of_the_original(number: str, tmp_path: Path, root: Path) -> None:
+    with np.load(root / "tests/data/cbdnet.npz") as recorded:
         options = json.loads(str(recorded["__config__"]))["kwargs"]
         arrays = {name: torch.from_numpy(recorded[name]) for name in recorded.files if name != "__config__"}
     torch.save({name[3:]: tensor for name, tensor in arrays.items() if name.startswith("sd/")}, tmp_path / "v1.pt")

@@ -12,7 +12,6 @@ from torch import Tensor
 from powerqe.net import build_network, load_weights
 from powerqe.utils.errors import UserError
 
-FIXTURES = Path(__file__).resolve().parents[2] / "../shared/fixtures"
 SMALL = {"type": "DnCNN", "num_features": 8, "depth": 17}
 
 
@@ -63,10 +62,8 @@ def test_v1_names_are_those_of_the_specification() -> None:
 
 @pytest.mark.parametrize("file", ["ckpt_v1_dncnn.pt", "ckpt_v1_dncnn_oldnumpy.pt"])
 @torch.no_grad()
-def test_checkpoint_written_by_the_original(file: str) -> None:
-    path = FIXTURES / file
-    if not path.is_file():
-        pytest.skip(f"{file} of the shared fixtures is not on this machine")
+def test_checkpoint_written_by_the_original(file: str, root: Path) -> None:
+    path = root / "tests/data" / file
     # The file is ours to trust: read with the pickle's own code, independent of net/weights.py.
     stored = torch.load(path, map_location="cpu", weights_only=False)["module_net"]
     state = {name.removeprefix("module."): tensor for name, tensor in stored.items()}

@@ -14,7 +14,6 @@ from torch import Tensor
 from powerqe.net import build_network, load_weights
 from powerqe.utils.errors import UserError
 
-FIXTURES = Path(__file__).resolve().parents[2] / "../shared/fixtures"
 FEATURES, HIDDEN, BLOCKS = (4, 6, 8, 10), 7, 2
 SMALL = {"type": "FBCNN", "num_features": FEATURES, "num_blocks": BLOCKS, "hidden_features": HIDDEN}
 
@@ -169,9 +168,8 @@ def test_the_estimate_is_not_rounded_to_bfloat16() -> None:
     assert qf.dtype == torch.float32
 
 
-@pytest.mark.skipif(not (FIXTURES / "fbcnn_color_keys.json").is_file(), reason="the names are not on this machine")
-def test_names_of_the_official_file() -> None:
-    names = json.loads((FIXTURES / "fbcnn_color_keys.json").read_text())
+def test_names_of_the_official_file(root: Path) -> None:
+    names = json.loads((root / "tests/data/fbcnn_color_keys.json").read_text())
     with torch.device("meta"):
         network = build_network({"type": "FBCNN"})
     shapes = {name: list(tensor.shape) for name, tensor in network.state_dict().items()}
@@ -180,10 +178,9 @@ def test_names_of_the_official_file() -> None:
     assert {name.partition(".")[0] for name in official_state()} == {name.partition(".")[0] for name in names}
 
 
-@pytest.mark.skipif(not (FIXTURES / "fbcnn_color.npz").is_file(), reason="the recorded outputs are not on this machine")
 @torch.no_grad()
-def test_recorded_outputs(tmp_path: Path) -> None:
-    data = {name: torch.from_numpy(array) for name, array in np.load(FIXTURES / "fbcnn_color.npz").items()
+def test_recorded_outputs(tmp_path: Path, root: Path) -> None:
+    data = {name: torch.from_numpy(array) for name, array in np.load(root / "tests/data/fbcnn_color.npz").items()
             if array.dtype == np.float32}  # fmt: skip
     weights = {name.removeprefix("sd/"): tensor for name, tensor in data.items() if name.startswith("sd/")}
     torch.save({"params": weights}, tmp_path / "recorded.pth")

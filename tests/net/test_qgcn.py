@@ -21,8 +21,6 @@ from powerqe.utils.codecs.jpeg_tables import quant_tables, read_tables
 from powerqe.utils.errors import UserError
 from powerqe.utils.options.components import validate_component
 
-ROOT = Path(__file__).resolve().parents[2]
-RECORDED = {"QCN": ROOT / "tests/data/qcn.npz", "QGCN": ROOT / "../shared/fixtures/qgcn.npz"}
 SMALL = {"QCN": {"num_features": 6, "num_blocks": 3}, "QGCN": {"num_blocks": 4}}
 
 both = pytest.mark.parametrize("name", ["QCN", "QGCN"])
@@ -83,10 +81,9 @@ def maps(values: Tensor, height: int, width: int) -> Tensor:
 
 @both
 @torch.no_grad()
-def test_recorded_outputs(name: str, tmp_path: Path) -> None:
-    if not RECORDED[name].is_file():
-        pytest.skip(f"{RECORDED[name].name} of the shared fixtures is not on this machine")
-    recorded = {key: value for key, value in np.load(RECORDED[name]).items() if value.dtype.kind in "fu"}
+def test_recorded_outputs(name: str, tmp_path: Path, root: Path) -> None:
+    file = np.load(root / f"tests/data/{name.lower()}.npz")
+    recorded = {key: value for key, value in file.items() if value.dtype.kind in "fu"}
     state = {key[3:]: torch.from_numpy(value) for key, value in recorded.items() if key.startswith("sd/")}
     torch.save(state, tmp_path / "official.pt")
     sizes = {"QCN": {"num_features": 16, "num_blocks": 4}, "QGCN": {"num_blocks": 2}}

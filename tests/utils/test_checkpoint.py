@@ -134,7 +134,11 @@ sys.exit(main())
 def test_a_full_disk_costs_nothing_but_the_new_checkpoint(tmp_path, root):
     save_checkpoint(state(1), tmp_path / "ckp-last.pt")
     result = subprocess.run(
-        [sys.executable, "-c", FULL_DISK, str(tmp_path / "ckp-last.pt")], cwd=root, capture_output=True, text=True
+        [sys.executable, "-c", FULL_DISK, str(tmp_path / "ckp-last.pt")],
+        timeout=120,
+        cwd=root,
+        capture_output=True,
+        text=True,
     )
     assert result.returncode == 2
     assert result.stderr.startswith("error: cannot save")

@@ -81,12 +81,12 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     http = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     state = Server(f"http://127.0.0.1:{http.server_port}/file")
     http.state = state  # pyright: ignore[reportAttributeAccessIssue]
-    thread = Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
+    thread = Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     yield state
     http.shutdown()
     http.server_close()
-    thread.join()
+    thread.join(60)
 
 
 def get(server: Server, path: Path, content: bytes = CONTENT) -> None:

@@ -23,7 +23,9 @@ print(faults() - start)
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has these settings")
 def test_pages_are_not_mapped_again(root):
     def faults(how: str) -> int:
-        done = subprocess.run([sys.executable, "-c", CHURN, how], cwd=root, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", CHURN, how], cwd=root, capture_output=True, text=True, check=True, timeout=120
+        )
         return int(done.stdout)
 
     assert resource.getpagesize() <= 65536

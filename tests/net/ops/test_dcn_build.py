@@ -201,7 +201,7 @@ def test_the_status_is_for_make(cpu: str, cuda: str, status: int, monkeypatch: p
 def test_runs_without_anything_installed(root: Path) -> None:
     """pip runs it in an empty environment: it may import Python's own library only."""
     program = "import sys; sys.path[:0] = ['net/ops/dcn']; import build; print(sorted(build._tools.__name__))"
-    subprocess.run([sys.executable, "-S", "-c", program], cwd=root, check=True, capture_output=True)
+    subprocess.run([sys.executable, "-S", "-c", program], cwd=root, check=True, capture_output=True, timeout=120)
 
 
 def test_the_simple_check(root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

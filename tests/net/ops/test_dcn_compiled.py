@@ -331,7 +331,7 @@ def test_a_library_of_other_sources_is_not_loaded(monkeypatch: pytest.MonkeyPatc
 
 def test_the_library_needs_no_more_than_the_stable_interface() -> None:
     """Of PyTorch only C functions that stay; so the library works with later versions, too."""
-    done = subprocess.run(["nm", "-D", "--undefined-only", build.CPU.path], capture_output=True, text=True)
+    done = subprocess.run(["nm", "-D", "--undefined-only", build.CPU.path], capture_output=True, text=True, timeout=60)
     if done.returncode:
         pytest.skip("there is no nm")
     names = [line.split()[-1] for line in done.stdout.splitlines()]

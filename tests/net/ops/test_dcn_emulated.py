@@ -67,7 +67,7 @@ def compile_for_cpu(folder: Path, *, sanitize: bool = False) -> Path:
             f"-isystem{torch_folder}/include",
         ]
         command += [build.SOURCES / "cuda_kernels.cu", "-o", library, f"-L{torch_folder}/lib", "-ltorch_cpu"]
-        subprocess.run(command, check=True)
+        subprocess.run(command, check=True, timeout=600)
     return library
 
 
@@ -282,12 +282,14 @@ def test_stays_within_its_memory(request: pytest.FixtureRequest) -> None:
     """Some of the tests above once more, with bounds checks. The operator's tensors are watched, too."""
     library = compile_for_cpu(request.config.cache.mkdir("dcn_emulated"), sanitize=True)
     names = [f"-print-file-name={name}.so" for name in ("libasan", "libstdc++")]
-    runtime = [subprocess.run(["g++", name], capture_output=True, text=True).stdout.strip() for name in names]
+    runtime = [
+        subprocess.run(["g++", name], capture_output=True, text=True, timeout=60).stdout.strip() for name in names
+    ]
     variables = {LIBRARY: str(library), "LD_PRELOAD": " ".join(runtime), "ASAN_OPTIONS": "detect_leaks=0"}
     chosen = (
         "ascending and (deterministic and float64 or atomic and (float32 or bfloat16)) or impossible and nan or fine"
     )
     options = ["-q", "-x", "-s", "-p", "no:cacheprovider", "-k", chosen, __file__]
     command = [sys.executable, "-m", "pytest", *options]
-    done = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True)
+    done = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-5000:]

@@ -80,12 +80,12 @@ def url(tmp_path, monkeypatch) -> Iterator[str]:
     (tmp_path / "there").mkdir()
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path / "there"))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
-    thread.join()
+    thread.join(60)
 
 
 def published_at(url: str, folder: Path) -> Path:

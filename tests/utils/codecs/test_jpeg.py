@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
@@ -8,8 +6,6 @@ from powerqe.utils.codecs import JPEG
 from powerqe.utils.codecs.jpeg import compress_with_tables
 from powerqe.utils.codecs.jpeg_tables import quant_tables
 from powerqe.utils.image.io import list_images, read_image
-
-SHARED = Path(__file__).resolve().parents[3] / "../shared"
 
 
 def test_default_is_the_jpeg_that_opencv_writes(picture):
@@ -26,11 +22,9 @@ def test_subsampling_orders_the_sizes(encoder, picture):
     assert sizes == sorted(set(sizes))
 
 
-def test_live1_at_quality_10_has_the_published_psnr(psnr):
-    folder = SHARED / "data/live1"
-    if not folder.is_dir():
-        pytest.skip("the LIVE1 pictures are not here")
-    images = [read_image(path) for path in list_images(folder).values()]
+@pytest.mark.needs_data("live1")
+def test_live1_at_quality_10_has_the_published_psnr(psnr, data_folder):
+    images = [read_image(path) for path in list_images(data_folder / "live1").values()]
     assert np.mean([psnr(JPEG().compress(image, 10)[0], image) for image in images]) == pytest.approx(25.69, abs=0.005)
 
 

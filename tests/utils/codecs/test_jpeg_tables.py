@@ -86,7 +86,7 @@ def test_no_such_quality(quality: int) -> None:
 
 def test_without_torch() -> None:
     code = "import sys; sys.modules['torch'] = None; import powerqe.utils.codecs.jpeg_tables"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
 # --------------------------------------------------------------------------- of a file

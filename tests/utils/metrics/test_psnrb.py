@@ -1,7 +1,6 @@
 """PSNR-B against recorded scores, a plain loop over the definition, and the published JPEG rows."""
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,21 +13,7 @@ from powerqe.utils.image.color import luma_uint8
 from powerqe.utils.metrics.psnr import PSNR
 from powerqe.utils.metrics.psnrb import PSNRB, Form
 
-DATA = Path(__file__).resolve().parents[3] / "../shared/data"
-
 FORMS: tuple[Form, ...] = ("fbcnn", "qgcn")
-
-# FBCNN paper, table of single JPEG compression in gray, column "JPEG": PSNR, SSIM, PSNR-B as printed.
-PUBLISHED = {
-    ("classic5", 10): ("27.82", "0.760", "25.21"),
-    ("classic5", 20): ("30.12", "0.834", "27.50"),
-    ("classic5", 30): ("31.48", "0.867", "28.94"),
-    ("classic5", 40): ("32.43", "0.885", "29.92"),
-    ("live1", 10): ("27.77", "0.773", "25.33"),
-    ("live1", 20): ("30.07", "0.851", "27.57"),
-    ("live1", 30): ("31.41", "0.885", "28.92"),
-    ("live1", 40): ("32.35", "0.904", "29.96"),
-}
 
 
 def gray_pictures(height: int, width: int, seed: int) -> np.ndarray:

@@ -288,7 +288,7 @@ def test_options_are_frozen(write: Write) -> None:
             setattr(section, key, 1)
 
 
-FILES = sorted(path.name for path in (Path(__file__).resolve().parents[2] / "opts").glob("*.yml"))
+FILES = sorted(path.name for path in (Path(__file__).resolve().parents[3] / "opts").glob("*.yml"))
 
 
 @pytest.mark.parametrize("name", FILES)
