@@ -19,6 +19,7 @@ from powerqe.utils.options.components import Component, Slot, shown
 from powerqe.utils.options.registry import REGISTRIES
 from powerqe.utils.options.tree import Options
 from powerqe.utils.options.type_descriptions import describe_field, describe_type
+from powerqe.utils.text_table import markdown
 
 START, END = "<!-- options -->", "<!-- /options -->"
 REQUIRED = "required"
@@ -137,15 +138,9 @@ def update(path: Path) -> None:
 
 
 def _heading_and_table(title: str, rows: Iterator[OptionRow], introduction: str = "") -> list[str]:
-    listed = [_line(row) for row in rows]
-    table = ["| key | type | default | meaning |", "| --- | --- | --- | --- |", *listed]
-    parts = [f"### {title}\n", f"{introduction}\n" if introduction else ""]
-    return [part for part in (*parts, "\n".join(table) + "\n" if listed else "No options.\n") if part]
-
-
-def _line(row: OptionRow) -> str:
-    cells = (f"`{row.key}`", row.type, row.default, row.meaning)
-    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+    listed = [[f"`{row.key}`", row.type, row.default, row.meaning] for row in rows]
+    table = markdown([["key", "type", "default", "meaning"], *listed], 4) if listed else "No options.\n"
+    return [f"### {title}\n", *([f"{introduction}\n"] if introduction else []), table]
 
 
 def _first_line(kind: str, name: str) -> str:

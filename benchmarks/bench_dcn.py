@@ -32,6 +32,7 @@ from powerqe.benchmarks import common
 from powerqe.net.ops.dcn import compiled, force_backend, status
 from powerqe.utils.errors import UserError, command
 from powerqe.utils.parser import Parser
+from powerqe.utils.text_table import markdown, markdown_row
 
 OURS, THEIRS = "ours", "torchvision"
 PASSES = ("forward", "backward", "both")
@@ -179,9 +180,11 @@ class Workload:
 
 
 def _table(cases: dict[str, Case], args: argparse.Namespace, dtype: torch.dtype) -> None:
-    times = " | ".join(f"{name}: ours, ms | torchvision, ms | ratio" for name in PASSES)
-    print(f"| | {times} | extra memory forward: ours, MB | torchvision, MB | backward: ours, MB | torchvision, MB |")
-    print("|-" * (len(PASSES) * 3 + 5) + "|")
+    header = ["", *(title for name in PASSES for title in (f"{name}: ours, ms", "torchvision, ms", "ratio"))]
+    header += [
+        title for name in ("extra memory forward", "backward") for title in (f"{name}: ours, MB", "torchvision, MB")
+    ]
+    print(markdown([header], 1), end="")
     means: dict[str, list[float]] = {name: [] for name in PASSES}
     for name, case in cases.items():
         lacks = dtype == torch.bfloat16 and args.device == "cpu"
@@ -190,27 +193,26 @@ def _table(cases: dict[str, Case], args: argparse.Namespace, dtype: torch.dtype)
         cells = []
         for a_pass in PASSES:
             row, ratio = _compare(getattr(own, a_pass), getattr(peer, a_pass), args)
-            cells.append(row)
+            cells += row
             if name.startswith(IN_MEAN):
                 means[a_pass].append(ratio)
         for a_pass in PASSES[:2]:
             cells += [f"{extra_memory(getattr(side, a_pass), args.device) / 1e6:,.1f}" for side in (own, peer)]
-        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+        print(markdown_row([name, *cells]), flush=True)
     if all(means.values()):
-        found = " | ".join(
-            f" | | {math.exp(sum(map(math.log, ratios)) / len(ratios)):.1f}" for ratios in means.values()
-        )
-        print(f"| geometric mean of {' and '.join(IN_MEAN)} | {found} | | | | |")
+        found = [f"{math.exp(sum(map(math.log, ratios)) / len(ratios)):.1f}" for ratios in means.values()]
+        cells = [cell for ratio in found for cell in ("", "", ratio)]
+        print(markdown_row([f"geometric mean of {' and '.join(IN_MEAN)}", *cells, *[""] * 4]))
 
 
-def _compare(own: Callable[[], Any], peer: Callable[[], Any], args: argparse.Namespace) -> tuple[str, float]:
+def _compare(own: Callable[[], Any], peer: Callable[[], Any], args: argparse.Namespace) -> tuple[list[str], float]:
     sides = {OURS: _repeated(own, args.device), THEIRS: _repeated(peer, args.device)}
     turns = common.take_turns(sides, args.rounds, args.seconds)
     ours, theirs = ([1000 * turn.wall / turn.count for turn in turns[side]] for side in (OURS, THEIRS))
     ratios = [b / a for a, b in zip(ours, theirs, strict=True)]
     middle = median(ratios)
     spread = f"{middle:.1f} ({min(ratios):.1f} to {max(ratios):.1f})"
-    return f"{median(ours):.2f} | {median(theirs):.2f} | {spread}", middle
+    return [f"{median(ours):.2f}", f"{median(theirs):.2f}", spread], middle
 
 
 def _repeated(work: Callable[[], Any], device: str) -> common.Side:

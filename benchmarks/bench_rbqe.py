@@ -29,6 +29,7 @@ from powerqe.net.tchebichef import polynomials
 from powerqe.utils.codecs import JPEG
 from powerqe.utils.errors import UserError, command
 from powerqe.utils.memory import keep_freed_memory
+from powerqe.utils.text_table import markdown
 
 MODULE, LOOP = "quality module", "loop over patches"
 
@@ -101,22 +102,19 @@ def _cpu_ms(work: Callable[[], Any], rounds: int) -> tuple[float, Any]:
 
 
 def _exits(network: RBQE, image: Tensor, rounds: int) -> str:
-    lines = ["| exit | thousand MACs per pixel | ms |", "|-|-|-|"]
+    rows = [["exit", "thousand MACs per pixel", "ms"]]
     for number, macs in enumerate(network.macs_per_pixel()):
         taken, _ = _cpu_ms(lambda number=number: network(image, exit=number), rounds)
-        lines.append(f"| {number} | {macs / 1000:,.1f} | {taken:,.1f} |")
-    return "\n".join(lines)
+        rows.append([str(number), f"{macs / 1000:,.1f}", f"{taken:,.1f}"])
+    return markdown(rows, 1).rstrip()
 
 
 def _early(network: RBQE, qualities: dict[int, list[Tensor]], rounds: int) -> str:
     direct, judged = network.macs_per_pixel(), network.macs_per_pixel(judged=True)
     last = len(direct) - 1
     numbers = " / ".join(map(str, range(last + 1)))
-    lines = [
-        f"| | images leaving at {numbers} | thousand MACs per pixel | ms | ms of the module | last exit: thousand MACs "
-        "per pixel | last exit: ms |",
-        "|-|-|-|-|-|-|-|",
-    ]
+    last_exit = ["last exit: thousand MACs per pixel", "last exit: ms"]
+    rows = [["", f"images leaving at {numbers}", "thousand MACs per pixel", "ms", "ms of the module", *last_exit]]
     for qf, images in qualities.items():
         exits, auto, module, full = [], [], [], []
         for image in images:
@@ -128,9 +126,9 @@ def _early(network: RBQE, qualities: dict[int, list[Tensor]], rounds: int) -> st
             full.append(_cpu_ms(lambda image=image: network(image, exit=last), rounds)[0])
         leaving = " / ".join(str(exits.count(number)) for number in range(last + 1))
         macs = mean(judged[number] for number in exits) / 1000
-        with_module = f"{macs:,.1f} | {mean(auto):,.1f} | {mean(module):.1f}"
-        lines.append(f"| QF {qf} | {leaving} | {with_module} | {direct[last] / 1000:,.1f} | {mean(full):,.1f} |")
-    return "\n".join(lines)
+        with_module = [f"{macs:,.1f}", f"{mean(auto):,.1f}", f"{mean(module):.1f}"]
+        rows.append([f"QF {qf}", leaving, *with_module, f"{direct[last] / 1000:,.1f}", f"{mean(full):,.1f}"])
+    return markdown(rows, 1).rstrip()
 
 
 # --------------------------------------------------------------------------- the module and the loop

@@ -30,6 +30,7 @@ from powerqe.utils.errors import UserError
 from powerqe.utils.image.io import list_images, read_image, write_image
 from powerqe.utils.machine import processor
 from powerqe.utils.parser import Parser
+from powerqe.utils.text_table import markdown
 
 PEER = Path(__file__).with_name("peer_basicsr.py")
 QF = 10
@@ -273,10 +274,14 @@ def machine() -> str:
 
 def table(unit: str, turns: Mapping[str, Sequence[Turn]], peer: str | None) -> str:
     """Rates of all sides and their ratios to the side called `peer`, as Markdown: median (smallest to largest)."""
-    lines = [
-        f"| | {unit} per CPU second | {unit} per second of the clock | ratio by CPU time | ratio by the clock |",
-        "|-|-|-|-|-|",
+    header = [
+        "",
+        f"{unit} per CPU second",
+        f"{unit} per second of the clock",
+        "ratio by CPU time",
+        "ratio by the clock",
     ]
+    rows = []
     for name, own in turns.items():
         cells = [_spread([turn.per_cpu_second for turn in own]), _spread([turn.per_second for turn in own])]
         if peer is None or name == peer:
@@ -285,8 +290,8 @@ def table(unit: str, turns: Mapping[str, Sequence[Turn]], peer: str | None) -> s
             rounds = list(zip(own, turns[peer], strict=True))
             cells.append(_spread([a.per_cpu_second / b.per_cpu_second for a, b in rounds]))
             cells.append(_spread([a.per_second / b.per_second for a, b in rounds]))
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        rows.append([name, *cells])
+    return markdown([header, *rows], 1).rstrip()
 
 
 def _spread(values: Sequence[float]) -> str:

@@ -4,7 +4,6 @@ The scores are the baseline of `powerqe test`: PairedImages, and the same metric
 """
 
 import argparse
-import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from powerqe.utils.errors import resumable
 from powerqe.utils.image.io import SUFFIXES
 from powerqe.utils.options.components import validate_component
 from powerqe.utils.ranks import Ranks
-from powerqe.utils.text_table import NOT_AVAILABLE
+from powerqe.utils.text_table import digits_of, markdown, number
 
 _ALONE = Ranks(rank=0, local_rank=0, world_size=1, device=torch.device("cpu"))
 
@@ -40,7 +39,8 @@ def print_report(args: argparse.Namespace) -> None:
             rows.append([_name(folder, args), str(len(records)), *_means(records, sizes, metrics)])
             notes += _notes(folder, records, sizes, metrics)
     channels = {"rgb": 3, "y": 1}[args.color]
-    print(_markdown([["compressed", "images", "bits per pixel", *_titles(metrics, channels)], *rows]))
+    grid = [["compressed", "images", "bits per pixel", *_titles(metrics, channels)], *rows]
+    print(markdown(grid, 1, padded=True), end="")
     notes += metrics.missing()
     print("".join(f"\n{note}\n" for note in notes), end="")
 
@@ -59,9 +59,8 @@ def _means(records: list[Record], sizes: dict[str, int], metrics: Metrics) -> li
     """Bits per pixel, then the metrics; all are means over the images."""
     bits = [8 * sizes[record.name] / (record.height * record.width) for record in records if record.name in sizes]
     scores = [metrics.pool(name, [record.baseline.get(name) for record in records]) for name in metrics.names]
-    digits = [3 if metrics.unit(name) == "dB" else 4 for name in metrics.names]
-    values = zip([mean(bits), *scores], [3, *digits], strict=True)
-    return [NOT_AVAILABLE if math.isnan(value) else f"{value:.{count}f}" for value, count in values]
+    digits = [3, *(digits_of(metrics.unit(name)) for name in metrics.names)]
+    return list(map(number, [mean(bits), *scores], digits))
 
 
 def _notes(folder: Path, records: list[Record], sizes: dict[str, int], metrics: Metrics) -> Iterator[str]:
@@ -79,11 +78,3 @@ def _notes(folder: Path, records: list[Record], sizes: dict[str, int], metrics: 
 def _titles(metrics: Metrics, channels: int) -> list[str]:
     units = {name: f" [{unit}]" if (unit := metrics.unit(name)) else "" for name in metrics.names}
     return [f"{name}{units[name]} ({metrics.convention(name, channels)})" for name in metrics.names]
-
-
-def _markdown(rows: list[list[str]]) -> str:
-    """Rows, the first of which are the titles, as a table that is aligned as text, too."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [[row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in rows]
-    lines.insert(1, ["-" * widths[0], *(f"{'-' * (width - 1)}:" for width in widths[1:])])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -129,7 +129,7 @@ class VideoWork:
             done = sum("frame" in line for line, _ in lines)
             if done and not self._anew:
                 logger.info(f"{self._lines_path.stem}: {done} frames of an earlier test are not used: "
-                            "other weights, options, data or program")  # fmt: skip
+                            "other weights, options, data or code")  # fmt: skip
             return []
         ends = [lines[0][1]]
         for (line, length), frame in zip(lines[1:], self._frames, strict=False):

@@ -4,10 +4,9 @@ Files in the experiment's folder: test_video_enhanced/<set>/<as the compressed f
 frames.csv, sequences.csv, report.json, summary.md, curves/<set>/<video>.png, and the working files in .video_test/.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,14 @@ import torch
 
 from powerqe.dataset.loader import Batch, collate, to_device
 from powerqe.dataset.peaks import local_peaks
+from powerqe.evaluation.computing_code import code_hash
 from powerqe.evaluation.evaluate import Enhance, Metrics, home, judge
 from powerqe.evaluation.video_curves import draw_curves
 from powerqe.evaluation.video_progress import Fingerprint, FrameScores, Saved, VideoWork
 from powerqe.evaluation.video_results import VideoReport, write_report
 from powerqe.evaluation.video_scores import VideoScores
 from powerqe.inference.enhanced_video import file_name, geometry_of, publish, to_frame
+from powerqe.inference.tiled import enhancer
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.tensors import to_image
 from powerqe.utils.log import logger, progress_bar
@@ -29,8 +30,8 @@ from powerqe.utils.options.tree import Options
 from powerqe.utils.ranks import Ranks
 from powerqe.utils.video.frame_records import FrameInfo, frames_path, read_record
 
-_ROOMS = ("algorithm", "dataset", "evaluation", "inference", "net", "utils")
-_SOURCES = {".py", ".cpp", ".cu", ".h", ".cuh"}
+_COMPUTING = tuple(each.__module__ for each in (judge, enhancer, to_frame, FrameScores))
+"""Modules that decide the scores and frames of every test, beside those of its components."""
 
 
 class ByPeak:
@@ -187,15 +188,17 @@ class _Test:
             files.append(description)
         peaks = job.video.marked.peaks
         weights = {name: each["sha256"] for name, each in self._facts["weights"].items()}
+        options, test = self._options, self._options.test
+        data = options.dataset.test[job.set]
         return {
             "facts": {**self._facts, "weights": weights},
-            "data": self._options.dataset.test[job.set].model_dump(mode="json", serialize_as_any=True),
+            "data": data.model_dump(mode="json", serialize_as_any=True),
             "files": [_state(file) for file in files],
             "peaks": None if peaks is None else np.asarray(peaks).tolist(),
             "criterion": {name: each.model_dump(mode="json", serialize_as_any=True)
-                          for name, each in self._options.test.criterion.items()},
+                          for name, each in test.criterion.items()},
             "available": sorted(self._metrics.metrics),
-            "program": program(),
+            "code": code_hash(_COMPUTING, options.network, data, test.criterion),
         }  # fmt: skip
 
 
@@ -208,16 +211,6 @@ def deal(costs: Sequence[int], ranks: int) -> list[list[int]]:
         hands[rank].append(number)
         loads[rank] += costs[number]
     return hands
-
-
-@cache
-def program() -> str:
-    """SHA-256 of PowerQE's sources: whoever changes a network wants it tested anew."""
-    root, digest = Path(__file__).resolve().parents[1], hashlib.sha256()
-    for room in _ROOMS:
-        for path in sorted(path for path in (root / room).rglob("*") if path.suffix in _SOURCES):
-            digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
 
 
 def _check(metrics: Metrics) -> None:

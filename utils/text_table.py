@@ -1,25 +1,46 @@
 """Tables for the terminal and in Markdown, and numbers in their cells."""
 
 import math
+import re
+from collections.abc import Sequence
 
 NOT_AVAILABLE = "n/a"
 
 
-def aligned(grid: list[list[str]], texts: int) -> list[str]:
+Grid = list[list[str]]
+"""Rows of cells; the first row is the header."""
+
+
+def aligned(grid: Grid, texts: int) -> list[str]:
     """Lines for the terminal: the header, a rule and the rows; the first `texts` columns begin at the left."""
-    widths = [max(len(row[column]) for row in grid) for column in range(len(grid[0]))]
-
-    def cell(text: str, column: int) -> str:
-        return text.ljust(widths[column]) if column < texts else text.rjust(widths[column])
-
-    lines = ["  ".join(cell(text, column) for column, text in enumerate(row)) for row in grid]
+    lines = ["  ".join(row) for row in _padded(grid, texts)]
     return [lines[0], "-" * len(lines[0]), *lines[1:]]
 
 
-def markdown(grid: list[list[str]], texts: int) -> str:
-    """A table in Markdown; the first row is the header, numbers begin after `texts` columns."""
+def markdown(grid: Grid, texts: int, *, padded: bool = False) -> str:
+    """A table in Markdown.
+
+    Args:
+        texts: columns before those of numbers.
+        padded: cells of a column are of one width, for who reads the text itself.
+    """
     rule = ["---" if column < texts else "---:" for column in range(len(grid[0]))]
-    return "".join(f"| {' | '.join(row)} |\n" for row in (grid[0], rule, *grid[1:]))
+    rows = [grid[0], rule, *grid[1:]]
+    return "".join(f"{markdown_row(row)}\n" for row in (_padded(rows, texts) if padded else rows))
+
+
+def markdown_row(cells: Sequence[str]) -> str:
+    """A line of a table in Markdown; a | inside a cell is escaped."""
+    return "| " + " | ".join(re.sub(r"(?<!\\)\|", r"\\|", cell) for cell in cells) + " |"
+
+
+def _padded(grid: Grid, texts: int) -> Grid:
+    widths = [max(len(row[column]) for row in grid) for column in range(len(grid[0]))]
+    return [
+        [cell.ljust(width) if column < texts else cell.rjust(width)
+         for column, (cell, width) in enumerate(zip(row, widths, strict=True))]
+        for row in grid
+    ]  # fmt: skip
 
 
 def digits_of(unit: str) -> int:

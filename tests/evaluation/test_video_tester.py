@@ -361,7 +361,7 @@ def test_another_test_begins_anew(options, monkeypatch, change, caplog):
     assert "already" not in caplog.text
 
 
-def test_other_weights_data_or_program_begin_anew(options, video_tree, monkeypatch, caplog):
+def test_other_weights_data_or_code_begin_anew(options, video_tree, monkeypatch, caplog):
     tester.test(options, ALONE)
     judged = count_frames(monkeypatch)
     prepared(video_tree, seed=1)
@@ -373,7 +373,7 @@ def test_other_weights_data_or_program_begin_anew(options, video_tree, monkeypat
     path.write_bytes(path.read_bytes()[::-1])
     tester.test(options, ALONE)
     assert len(judged) == 15 + 6
-    monkeypatch.setattr(video_tester, "program", lambda: "another")
+    monkeypatch.setattr(video_tester, "code_hash", lambda *_: "another")
     tester.test(options, ALONE)
     assert len(judged) == 15 + 6 + 15
 

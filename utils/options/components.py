@@ -7,7 +7,7 @@ the message, before anything is built.
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, get_args
@@ -163,7 +163,12 @@ def validate_components(kind: str, specs: Any, base: type[Component] = Component
 
 def build(component: Component, *runtime: Any) -> Any:
     """Call the constructor of a validated component: `runtime` objects first, then its arguments."""
-    return REGISTRIES[_kind(component)][component.type](*runtime, **component.arguments)
+    return entry_of(component)(*runtime, **component.arguments)
+
+
+def entry_of(component: Component) -> Callable[..., Any]:
+    """The class or function that a validated component names."""
+    return REGISTRIES[_kind(component)][component.type]
 
 
 def create(kind: str, spec: Any, *runtime: Any) -> Any:
