@@ -1,7 +1,7 @@
 """Losses between a network's output and the ground truth, and their weighted sum."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, NamedTuple, TypeAlias
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -93,3 +93,21 @@ class Charbonnier(nn.Module):
 
     def forward(self, result: Tensor, target: Tensor) -> Tensor:
         return torch.sqrt((result - target).square() + self.eps).mean()
+
+
+@LOSSES.register()
+class FFT(nn.Module):
+    """Mean absolute difference of the two-dimensional discrete Fourier transforms, as they are (not divided by H W).
+
+    Args:
+        part: "complex", of real and imaginary parts (Cho et al., MIMO-UNet, ICCV 2021, the frequency reconstruction
+            loss at one scale; their weight beside L1 is 0.1); "amplitude", of absolute values (Fuoli et al., Fourier
+            space losses, ICCV 2021, without their window).
+    """
+
+    def __init__(self, *, part: Literal["complex", "amplitude"] = "complex") -> None:
+        super().__init__()
+        self._of = {"complex": torch.view_as_real, "amplitude": torch.abs}[part]
+
+    def forward(self, result: Tensor, target: Tensor) -> Tensor:
+        return F.l1_loss(self._of(torch.fft.fft2(result)), self._of(torch.fft.fft2(target)))

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from powerqe.algorithm.losses import Loss
-from powerqe.algorithm.optim import Schedule
+from powerqe.algorithm.schedules import Schedule
 from powerqe.dataset.loader import Batch
 
 

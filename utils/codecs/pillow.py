@@ -26,7 +26,9 @@ def orientation(data: Buffer) -> int:
         return Image.open(io.BytesIO(data)).getexif().get(0x0112, 1)
 
 
-def compress(image: np.ndarray, file_format: str, **options: int | str | list[int] | list[list[int]]) -> tuple[np.ndarray, int]:
+def compress(
+    image: np.ndarray, file_format: str, **options: int | str | list[int] | list[list[int]]
+) -> tuple[np.ndarray, int]:
     """Write an image in a format and read it back, see `Codec.compress`.
 
     Formats without gray images get three equal channels; their luma is the result.

@@ -73,7 +73,7 @@ class SSIM:
         window: Window = "gaussian11",
     ) -> None:
         self._prepare = Preparation(channel, border, rounding)
-        self._window = _WINDOWS[window]
+        self._window: Window = window
 
     def __call__(self, result: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """SSIM of each picture, (N,) float64, of two (N, C, H, W) in [0, 1].
@@ -82,43 +82,58 @@ class SSIM:
             UserError: the picture is smaller than the window, or as `Preparation` says.
         """
         result, target = self._prepare(result, target)
-        margin = len(self._window.weights) - 1
-        height, width = result.shape[-2:]
-        rows = height - margin
-        if min(height, width) <= margin:
-            raise UserError(
-                f"SSIM: a picture of {height}x{width} is smaller than its window of {margin + 1}x{margin + 1}"
-            )
+        margin = _size(self._window, *result.shape[-2:]) - 1
+        rows, columns = (side - margin for side in result.shape[-2:])
         strip = _STRIP if result.device.type == "cpu" else rows
         total = result.new_zeros(len(result), dtype=torch.float64)
         for top in range(0, rows, strip):
             part = slice(top, min(top + strip, rows) + margin)
-            total += self._map(result[..., part, :], target[..., part, :]).sum(dim=(1, 2, 3), dtype=torch.float64)
-        return total / (result.shape[1] * rows * (width - margin))
+            luminance, structure = similarity(result[..., part, :], target[..., part, :], self._window)
+            total += (luminance * structure).sum(dim=(1, 2, 3), dtype=torch.float64)
+        return total / (result.shape[1] * rows * columns)
 
     def describe(self, channels: int) -> str:
         """The convention, for pictures of this many channels; the original's window goes without saying."""
-        return self._prepare.describe(channels) + self._window.remark
+        return self._prepare.describe(channels) + _WINDOWS[self._window].remark
 
-    def _map(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """SSIM at each position of the window: (N, C, H, W), 0 ... 255 -> (N, C, H', W').
 
-        Only the sums of the means' squares and of the variances enter equation 13, beside the products.
-        Both follow from s = x + y and d = x - y, so that four maps need filtering instead of five. Variances are
-        differences of squares: the level that s is measured from is free, and the mean keeps them small, so that
-        float32 is exact enough (errors around 1e-6).
-        """
-        s, d = x + y, x - y
-        level = s.mean(dim=(-2, -1), keepdim=True)
-        s = s - level
-        mean_s, mean_d, square_s, square_d = _filter(torch.stack((s, d, s * s, d * d)), self._window.weights)
-        factor = self._window.correction
-        variance_s = factor * (square_s - mean_s * mean_s)
-        variance_d = factor * (square_d - mean_d * mean_d)
-        mean_s, mean_d = (mean_s + level).square(), mean_d.square()
-        luminance = (mean_s - mean_d + 2 * _C1) / (mean_s + mean_d + 2 * _C1)
-        structure = (variance_s - variance_d + 2 * _C2) / (variance_s + variance_d + 2 * _C2)
-        return luminance * structure
+def similarity(x: torch.Tensor, y: torch.Tensor, window: Window = "gaussian11") -> tuple[torch.Tensor, torch.Tensor]:
+    """The two factors of equation 13, luminance and contrast with structure, at each valid position of the window.
+
+    Differentiable. Only the sums of the means' squares and of the variances enter, beside the products. Both follow
+    from s = x + y and d = x - y, so that four maps need filtering instead of five. Variances are differences of
+    squares: the level that s is measured from is free, and the mean keeps them small, so that float32 is exact enough
+    (errors around 1e-6).
+
+    Args:
+        x, y: (..., H, W), 0 ... 255.
+
+    Returns:
+        Two maps (..., H', W').
+
+    Raises:
+        UserError: the images are smaller than the window.
+    """
+    weights, factor, _ = _WINDOWS[window]
+    _size(window, *x.shape[-2:])
+    s, d = x + y, x - y
+    level = s.mean(dim=(-2, -1), keepdim=True)
+    s = s - level
+    mean_s, mean_d, square_s, square_d = _filter(torch.stack((s, d, s * s, d * d)), weights)
+    variance_s = factor * (square_s - mean_s * mean_s)
+    variance_d = factor * (square_d - mean_d * mean_d)
+    mean_s, mean_d = (mean_s + level).square(), mean_d.square()
+    luminance = (mean_s - mean_d + 2 * _C1) / (mean_s + mean_d + 2 * _C1)
+    structure = (variance_s - variance_d + 2 * _C2) / (variance_s + variance_d + 2 * _C2)
+    return luminance, structure
+
+
+def _size(window: Window, height: int, width: int) -> int:
+    """Pixels of the window's side; raises `UserError` if an image is smaller."""
+    size = len(_WINDOWS[window].weights)
+    if min(height, width) < size:
+        raise UserError(f"SSIM: an image of {height}x{width} is smaller than its window of {size}x{size}")
+    return size
 
 
 def _filter(maps: torch.Tensor, weights: list[float]) -> torch.Tensor:

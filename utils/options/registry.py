@@ -9,7 +9,7 @@ import difflib
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from powerqe.utils.errors import UserError
@@ -30,10 +30,12 @@ class Registry:
         kind: what an entry is, as said to the user ("network").
         package: the package whose modules hold the entries. They are imported when a name is first
             asked for, so that adding a file there is enough to add an entry.
+        refused: names that a user may expect -> why there is no such entry.
     """
 
-    def __init__(self, kind: str, package: str | None = None) -> None:
+    def __init__(self, kind: str, package: str | None = None, refused: Mapping[str, str] | None = None) -> None:
         self.kind = kind
+        self.refused = refused or {}
         self._package = package
         self._entries: dict[str, Callable[..., Any]] = {}
         REGISTRIES[kind] = self
@@ -62,6 +64,8 @@ class Registry:
     def __getitem__(self, name: str) -> Callable[..., Any]:
         """The entry called `name`; raises `UserError` with the nearest name when there is none."""
         self._import_entries()
+        if name in self.refused:
+            raise UserError(f"{self.kind} {name} {self.refused[name]}; known: {', '.join(self.names())}")
         if name not in self._entries:
             raise UserError(
                 f"unknown {self.kind} {name!r}{nearest(name, self._entries)}; known: {', '.join(self.names())}"

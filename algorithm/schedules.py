@@ -1,66 +1,17 @@
-"""Optimizers, and learning-rate schedules as pure functions of the iteration.
+"""Learning-rate schedules as pure functions of the iteration.
 
 A schedule maps the iteration (0 for the first step) to a factor of the optimizer's `lr`. Because it has
 no state, a resumed training is at the right rate by arithmetic, and nothing of it is in a checkpoint.
 """
 
 import math
-from collections.abc import Callable, Iterable
-from typing import Annotated
+from collections.abc import Callable
 
-import torch
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
-from torch import nn
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from powerqe.algorithm.registries import OPTIMIZERS, SCHEDULERS
+from powerqe.algorithm.registries import SCHEDULERS
 
 Schedule = Callable[[int], float]
-Parameters = Iterable[nn.Parameter]
-Beta = Annotated[float, Field(ge=0, lt=1)]
-
-
-@OPTIMIZERS.register("Adam")
-def adam(
-    parameters: Parameters,
-    /,
-    *,
-    lr: PositiveFloat = 1e-4,
-    betas: tuple[Beta, Beta] = (0.9, 0.999),
-    eps: PositiveFloat = 1e-8,
-    weight_decay: NonNegativeFloat = 0.0,
-) -> torch.optim.Optimizer:
-    """Adam (Kingma and Ba, ICLR 2015); weight decay as an L2 term of the gradient."""
-    return torch.optim.Adam(parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=True)
-
-
-@OPTIMIZERS.register("AdamW")
-def adamw(
-    parameters: Parameters,
-    /,
-    *,
-    lr: PositiveFloat = 1e-4,
-    betas: tuple[Beta, Beta] = (0.9, 0.999),
-    eps: PositiveFloat = 1e-8,
-    weight_decay: NonNegativeFloat = 0.01,
-) -> torch.optim.Optimizer:
-    """Adam with decoupled weight decay (Loshchilov and Hutter, ICLR 2019)."""
-    return torch.optim.AdamW(parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=True)
-
-
-@OPTIMIZERS.register("SGD")
-def sgd(
-    parameters: Parameters,
-    /,
-    *,
-    lr: PositiveFloat = 1e-2,
-    momentum: NonNegativeFloat = 0.9,
-    weight_decay: NonNegativeFloat = 0.0,
-    nesterov: bool = False,
-) -> torch.optim.Optimizer:
-    """Stochastic gradient descent with momentum."""
-    return torch.optim.SGD(
-        parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov, fused=True
-    )
 
 
 @SCHEDULERS.register("none")
