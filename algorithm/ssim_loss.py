@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from powerqe.algorithm.registries import LOSSES
 from powerqe.utils.errors import UserError
-from powerqe.utils.metrics.base import PEAK
+from powerqe.utils.metrics.image_metric import PEAK
 from powerqe.utils.metrics.ssim import Window, similarity
 
 _EXPONENTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang, Simoncelli, Bovik, Asilomar 2003, section 3.2
