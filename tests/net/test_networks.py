@@ -38,8 +38,9 @@ class Case(NamedTuple):
     """How a network is built small, what its forward takes, and how much larger its output is.
 
     A discriminator takes pictures of one size only and gives no picture: any_size is false. Calls are keyword
-    arguments of the forward with which, one after the other, all of the network is used. No_tiles says why tiles do
-    not make the whole; onnxruntime from which version on it has all operators.
+    arguments of the forward with which, one after the other, all of the network is used. Tiles do not make the whole of
+    one that samples where the motion leads, however far: tiles is false. Onnxruntime has all operators from that
+    version on.
     """
 
     arguments: dict[str, Any]
@@ -47,11 +48,9 @@ class Case(NamedTuple):
     scale: int = 1
     any_size: bool = True
     calls: tuple[dict[str, Any], ...] = ({},)
-    no_tiles: str = ""
+    tiles: bool = True
     onnxruntime: str = "1.20"
 
-
-MOTION = "it samples where the motion leads, however far"
 
 CASES = {
     "ARCNN": Case({"hidden_channels": (8, 4)}),
@@ -67,7 +66,7 @@ CASES = {
     "ESRGAN": Case({"num_features": 8, "num_blocks": 2, "growth_channels": 4}),
     "FBCNN": Case({"num_features": (6, 8, 10, 12), "num_blocks": 2, "hidden_features": 16}),
     "MDSR": Case({"num_features": 8, "num_blocks": 2}, scale=2, calls=({"scale": 2}, {"scale": 3}, {"scale": 4})),
-    "MFQE": Case({}, clip, no_tiles=MOTION),
+    "MFQE": Case({}, clip, tiles=False),
     "NonLocalDeblock": Case({}, two_alike),
     "QCN": Case({"num_features": 8, "num_blocks": 2}, image_and_tables),
     "QGCN": Case({"num_blocks": 2}, image_and_tables),
@@ -77,7 +76,7 @@ CASES = {
     "STDF": Case(
         {"radius": 1, "fusion_features": 8, "num_features": 8, "enhance_features": 8, "enhance_layers": 3},
         clip,
-        no_tiles=MOTION,
+        tiles=False,
         onnxruntime="1.25",
     ),
     "UNet": Case({"in_channels": 3, "out_channels": 3, "num_levels": 3, "base_features": 4}),
@@ -164,9 +163,9 @@ SINGLE = {"QGCN"}
 
 every_network = pytest.mark.parametrize("name", NETWORKS.names())
 
-any_size_network = pytest.mark.parametrize(
-    "name", [name for name in NETWORKS.names() if CASES.get(name, Case({})).any_size]
-)
+ANY_SIZE = [name for name in NETWORKS.names() if CASES.get(name, Case({})).any_size]
+
+any_size_network = pytest.mark.parametrize("name", ANY_SIZE)
 
 
 def make(name: str, seed: int = 0) -> tuple[nn.Module, Case]:
@@ -205,7 +204,7 @@ def test_any_size(name: str, size: tuple[int, int]) -> None:
     assert output.isfinite().all()
 
 
-@any_size_network
+@pytest.mark.parametrize("name", [name for name in ANY_SIZE if CASES.get(name, Case({})).tiles])
 @pytest.mark.parametrize("stands", [False, True])
 @torch.no_grad()
 def test_tiles_make_the_whole(name: str, stands: bool, monkeypatch: pytest.MonkeyPatch):
@@ -215,8 +214,6 @@ def test_tiles_make_the_whole(name: str, stands: bool, monkeypatch: pytest.Monke
     long, so that it has several tiles however far the network looks.
     """
     network, case = make(name)
-    if case.no_tiles:
-        pytest.skip(case.no_tiles)
     dtype, tolerance = (torch.float32, 1e-5) if name in SINGLE else (torch.float64, 1e-9)
     if name not in SINGLE:
         monkeypatch.setattr(Tensor, "float", Tensor.double)  # by which networks protect themselves from autocast
