@@ -5,7 +5,7 @@ VENV ?= .venv
 PORT ?= 29517
 # Processes that run the tests.
 JOBS ?= 2
-# The oldest and the newest Python of pyproject.toml, and which tests `make test-matrix` runs with them.
+# The oldest and the newest Python of pyproject.toml, and which tests `make quick` and `make test-matrix` run.
 OLDEST ?= python3.10
 NEWEST ?= python3.13
 TESTS ?= tests
@@ -19,7 +19,7 @@ ROOMS := algorithm data_pre_process dataset evaluation inference net utils
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install test test-matrix _test lint format quickstart clean distclean
+.PHONY: help install test quick test-matrix _test lint format quickstart clean distclean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ install: $(INSTALLED) ## create .venv, install PowerQE and its requirements ther
 test: lint ## lint, compile, then run all tests
 	$(PY) $(DCN)/build.py
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist worksteal
+
+quick: $(INSTALLED) ## run the tests that are not marked slow (2 minutes)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist worksteal -m 'not slow' $(TESTS)
 
 test-matrix: ## run all tests with the oldest and with the newest Python and dependencies; before a release
 	PIP_CONSTRAINT=$(abspath tests/oldest.txt) $(MAKE) _test VENV=build/matrix/oldest PYTHON=$(OLDEST)

@@ -5,6 +5,9 @@ import re
 from pathlib import Path
 
 from tests.page_examples import Examples, check_style, copy_of_repository, run
+import pytest
+
+pytestmark = pytest.mark.slow
 
 SMALL = " --set device=cpu train.niter=2 train.inter_val=2 train.inter_print=1 dataset.train.nworker_pg=0"
 

@@ -22,6 +22,8 @@ from powerqe.inference.inference_options import InferenceOptions
 from powerqe.utils.image.photo import read_photo
 from tests.processes import in_background
 
+pytestmark = pytest.mark.slow
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 CLEAN = data.astronaut()[:128, 144:304]
 

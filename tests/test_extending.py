@@ -9,6 +9,8 @@ import yaml
 
 from tests.page_examples import Examples, check_style, copy_of_repository, run
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 INTRODUCTION, *_SECTIONS = re.split(
     r"^## ", (ROOT / "docs/extending.md").read_text(encoding="utf-8"), flags=re.MULTILINE

@@ -8,6 +8,9 @@ import sys
 
 import cv2
 import numpy as np
+import pytest
+
+pytestmark = pytest.mark.slow
 
 SCRIPT = """
 import builtins, importlib, os, pkgutil, signal, sys, warnings

@@ -17,6 +17,8 @@ from powerqe.net.weights.listing import table
 from powerqe.utils.video.container import VideoWriter
 from powerqe.utils.video.yuv import Geometry, from_rgb
 
+pytestmark = pytest.mark.slow
+
 SHORT = (
     " --set train.niter=1 train.if_test_baseline=false dataset.train.nworker_pg=0 dataset.train.bs_pg=1"
     " train.real_bs_pg=1 dataset.val.slice=[700,702] dataset.test.div2k.slice=[800,802]"

@@ -18,6 +18,8 @@ import yaml
 from powerqe.utils.checkpoint import load_checkpoint
 from tests.processes import in_background
 
+pytestmark = pytest.mark.slow
+
 TWO_RANKS = ("-m", "torch.distributed.run", "--nproc_per_node=2")
 STOP_AFTER = """
 import sys

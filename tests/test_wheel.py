@@ -20,6 +20,8 @@ from powerqe import __version__
 from powerqe.inference.packaged import FILE
 from powerqe.utils.places import WEIGHTS_VARIABLE
 
+pytestmark = pytest.mark.slow
+
 PATIENCE = 120
 NO_SOURCE = {".git", ".venv", "build", "data", "dist", "exp"}
 LINES = """

@@ -8,6 +8,8 @@ import pytest
 from powerqe.dataset.store import open_store
 from powerqe.utils.image.io import list_images, read_image
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_command_lines_of_the_readme(checkout, shell):
     inside, div2k = checkout / "data_pre_process", checkout / "data/div2k"

@@ -252,6 +252,7 @@ def test_batches_with_and_without_workers(videos):
     assert_same_batches(batches, train(videos, 6, nworker_pg=2))
 
 
+@pytest.mark.slow
 def test_spawned_workers_read_the_same(videos):
     component = options(videos)
     dataset = DATASETS["VideoClips"](**component.arguments)

@@ -70,6 +70,7 @@ def test_workers_change_nothing_not_even_the_global_generator(data):
     assert torch.equal(state, torch.get_rng_state())
 
 
+@pytest.mark.slow
 def test_spawned_workers_read_the_same_from_a_store(data):
     dataset = paired(data)
     dataset[0]  # the store is in use in this process already

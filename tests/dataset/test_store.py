@@ -134,6 +134,7 @@ def _sum(path_or_store, key, results):
 
 
 @pytest.mark.parametrize(("method", "handed_over"), [("fork", True), ("fork", False), ("spawn", True)])
+@pytest.mark.slow
 def test_fork_and_spawn(tmp_path, method, handed_over):
     images = pictures()
     write_store(tmp_path / "s", images.items())

@@ -13,6 +13,8 @@ from powerqe.utils.options import tree as option_classes
 from powerqe.utils.options.components import build, validate_component
 from powerqe.utils.ranks import Ranks
 
+pytestmark = pytest.mark.slow
+
 
 class Rows(NamedTuple):
     """Rows of a published table: group -> what is printed, and how it is made."""

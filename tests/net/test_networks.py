@@ -297,6 +297,7 @@ def test_shared_weights_are_saved_once(name: str, tmp_path: Path) -> None:
 
 
 @every_network
+@pytest.mark.slow
 def test_compiles_as_one_graph(name: str) -> None:
     """The same picture and the same gradients."""
     torch.compiler.reset()
@@ -319,6 +320,7 @@ def test_compiles_as_one_graph(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["EDSR"])
 @torch.no_grad()
+@pytest.mark.slow
 def test_compiled_kernels(name: str) -> None:
     """The real compiler, which takes too long for more than one."""
     torch.compiler.reset()
@@ -330,6 +332,7 @@ def test_compiled_kernels(name: str) -> None:
 
 @every_network
 @torch.no_grad()
+@pytest.mark.slow
 def test_onnx_file_gives_the_same_picture(name: str, tmp_path: Path) -> None:
     """For another size of picture than those with which the exporter itself compares, where it can."""
     network, case = make(name)

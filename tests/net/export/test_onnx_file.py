@@ -19,6 +19,8 @@ from powerqe.net.export import export
 from powerqe.net.ops.dcn import backends, forced_backend
 from powerqe.utils.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 FBCNN = {"type": "FBCNN", "num_features": (4, 4, 6, 8), "num_blocks": 1, "hidden_features": 8}
 
 

@@ -22,6 +22,8 @@ from torch import Tensor
 from powerqe.net.ops.dcn import build, reference
 from powerqe.net.ops.dcn.deform_inputs import DeformInputs, check_arguments
 
+pytestmark = pytest.mark.slow
+
 EMULATION = Path(__file__).with_name("cuda_emulation.h")
 LIBRARY = "POWERQE_EMULATED_LIBRARY"
 """Path of one that is compiled already: with bounds checks, for which this Python was started in a special way."""

@@ -20,6 +20,8 @@ from powerqe.cli import main
 from powerqe.commands.export import EXAMPLES
 from powerqe.net import build_network, load_weights, save_weights
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., tuple[int, str, str]]
 TINY = {"type": "ARCNN", "hidden_channels": [4, 4], "kernel_sizes": [3, 1, 3], "residual": True}
 
