@@ -228,6 +228,7 @@ def test_precisions_and_layout(opt, amp):
     assert torch.isfinite(weights(trainer)).all()
 
 
+@pytest.mark.slow
 def test_compiled_network_learns_the_same_and_keeps_its_names(opt):
     plain = train(load_options(opt, overrides=["train.niter=2", "name=plain"]))
     compiled = train(load_options(opt, overrides=["train.niter=2", "name=compiled", "train.compile=true"]))
