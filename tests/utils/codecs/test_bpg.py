@@ -67,13 +67,13 @@ def test_runs_at_once_do_not_meet_and_leave_nothing(folder, tmp_path, picture, m
 @pytest.mark.parametrize("name", ["bpgenc", "bpgdec"])
 def test_a_program_that_is_missing_or_cannot_be_executed(folder, name, monkeypatch):
     (folder / name).chmod(0o644)
-    with pytest.raises(UserError, match=f"^BPG needs the program {name}, which is not in {folder} or cannot be exec"):
+    with pytest.raises(UserError, match=rf"BPG.*{name}.*{folder}"):
         BPG(folder=str(folder))
     (folder / name).unlink()
-    with pytest.raises(UserError, match=f"{name}, which is not in {folder}"):
+    with pytest.raises(UserError, match=rf"{name}.*{folder}"):
         BPG(folder=str(folder))
     monkeypatch.setenv("PATH", str(folder))
-    with pytest.raises(UserError, match=f"{name}, which is in no folder of PATH"):
+    with pytest.raises(UserError, match=rf"{name}.*PATH"):
         BPG()
 
 
@@ -105,13 +105,13 @@ def test_a_decoder_that_gives_another_image(folder, tmp_path, picture):
 
     write_image(tmp_path / "other.png", picture(48, 72))
     write_program(folder / "bpgdec", f"cp '{tmp_path}/other.png' \"$4\"")
-    with pytest.raises(UserError, match=r"bpgdec gave 72x48 pixels for an image of 70x50$"):
+    with pytest.raises(UserError, match=r"72x48.*70x50"):
         BPG(folder=str(folder)).compress(picture(), 30)
 
 
 @pytest.mark.parametrize("quality", [-1, 52])
 def test_quality_out_of_range(folder, quality, picture):
-    with pytest.raises(UserError, match=f"^qp{quality}: BPG has qp 0 to 51$"):
+    with pytest.raises(UserError, match=rf"qp{quality}: BPG.*0 to 51"):
         BPG(folder=str(folder)).compress(picture(), quality)
 
 

@@ -101,16 +101,16 @@ def test_presets_matter_and_nothing_is_printed(picture, capfd):
 
 def test_without_pyav(monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(UserError, match=r"^HEVC needs PyAV, .* install it: pip install av$"):
+    with pytest.raises(UserError, match=r"HEVC.*PyAV"):
         HEVC()
 
 
 def test_without_x265(monkeypatch):
     monkeypatch.setattr(av, "codecs_available", {"hevc", "libx264"})
-    with pytest.raises(UserError, match=r"^HEVC needs x265, which this build of PyAV lacks; .*: pip install -U av$"):
+    with pytest.raises(UserError, match=r"HEVC.*x265.*PyAV"):
         HEVC()
 
 
 def test_what_x265_refuses(picture):
-    with pytest.raises(UserError, match=r"^HEVC cannot code 70x50 pixels: .*Invalid argument"):
+    with pytest.raises(UserError, match=r"HEVC.*70x50"):
         HEVC(preset="no such").compress(picture(), 30)  # type: ignore[arg-type]

@@ -44,12 +44,12 @@ def test_version():
 
 @pytest.mark.parametrize("count", [2, 4])
 def test_another_number_of_pictures(count):
-    with pytest.raises(UserError, match=f"raw/a: the log has 3 pictures, 3 different ones, of {count} expected"):
+    with pytest.raises(UserError, match=rf"raw/a.*3 pictures, 3 different.*{count}"):
         parse_log(LOG, count, "raw/a")
 
 
 def test_numbers_that_start_again():
-    with pytest.raises(UserError, match=r"3 pictures, 2 different ones, of 3 expected.*IntraPeriod"):
+    with pytest.raises(UserError, match=r"3 pictures, 2 different.*3.*IntraPeriod"):
         parse_log(LOG.replace("POC    2", "POC    0"), 3, "raw/a")
 
 
@@ -57,7 +57,7 @@ def test_numbers_that_start_again():
     ("old", "new"), [("P-SLICE", "X-SLICE"), ("39 )", "? )"), (" 504 bits", ""), ("[Y inf dB", "[Y dB"), ("inf", "nan")]
 )
 def test_a_line_of_another_form_is_shown(old, new):
-    with pytest.raises(UserError, match=r"raw/a: cannot read this line of the encoder's log: POC    2 TId: 0"):
+    with pytest.raises(UserError, match=r"raw/a.*POC +2 TId: 0"):
         parse_log(LOG.replace(old, new, 1), 3, "raw/a")
 
 

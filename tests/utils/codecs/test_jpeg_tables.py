@@ -80,7 +80,7 @@ def test_tables_of_every_quality_are_libjpegs(mode: str, channels: int) -> None:
 
 @pytest.mark.parametrize("quality", [0, 101, -3])
 def test_no_such_quality(quality: int) -> None:
-    with pytest.raises(UserError, match=f"found quality factor {quality}, JPEG has 1 to 100"):
+    with pytest.raises(UserError, match=rf"{quality}, JPEG.*1 to 100"):
         quant_tables(quality, 3)
 
 
@@ -158,16 +158,16 @@ GRAY = (dqt(FLAT[3]), frame({1: 0}), scan(1))
         (written()[:300], "truncated"),
         (b"\xff\xd8\xff\xdb", "truncated"),
         (b"\xff\xd8\xff\xdb\x00", "truncated"),
-        (written("CMYK"), r"4 components \(CMYK\), expected gray \(1\) or color \(3\)"),
+        (written("CMYK"), r"4 components \(CMYK\).*gray \(1\).*3"),
         (jpeg(dqt(FLAT[3]), frame({1: 0, 2: 0}), scan(1, 2)), "2 components, expected"),
-        (jpeg(dqt(FLAT[3]), frame({1: 0}, 0xC1, bits=12), scan(1)), "of 12 bits, expected 8"),
+        (jpeg(dqt(FLAT[3]), frame({1: 0}, 0xC1, bits=12), scan(1)), r"12 bits.*8"),
         (jpeg(dqt(FLAT[3]), frame({1: 0}, 0xC9), scan(1)), "arithmetic codes, expected Huffman"),
         (jpeg(dqt(FLAT[3]), frame({1: 0}, 0xCA), scan(1)), "arithmetic codes"),
         (jpeg(frame({1: 0}, 0xC3), scan(1)), "lossless JPEG"),
         (jpeg(frame({1: 0}, 0xCB), scan(1)), "lossless JPEG"),
         (jpeg(frame({1: 0}, 0xF7), scan(1)), "lossless JPEG"),
         (jpeg(dqt(FLAT[3]), frame({1: 0}, 0xC5), scan(1)), "hierarchical JPEG"),
-        (jpeg(dqt(FLAT[3]), frame({1: 1}), scan(1)), "component 1 is coded before its quantization table"),
+        (jpeg(dqt(FLAT[3]), frame({1: 1}), scan(1)), "component 1"),
         (jpeg(frame({1: 0}), scan(1), dqt(FLAT[3])), "before its quantization table is defined"),
         (jpeg(dqt(FLAT[3]), scan(1), frame({1: 0})), "before its quantization table is defined"),
         (jpeg(dqt(FLAT[3])), "no frame, or a component without a scan"),
@@ -193,7 +193,7 @@ def test_unsupported_and_damaged(data: bytes, problem: str, tmp_path) -> None:
 
 
 def test_missing_file(tmp_path) -> None:
-    with pytest.raises(UserError, match=r"cannot read the JPEG file .*absent\.jpg: No such file"):
+    with pytest.raises(UserError, match=r"JPEG.*absent\.jpg"):
         read_tables(tmp_path / "absent.jpg")
 
 

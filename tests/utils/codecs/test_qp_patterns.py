@@ -33,5 +33,5 @@ def test_one_for_each_frame(pattern, count):
 
 
 def test_no_such_pattern():
-    with pytest.raises(UserError, match="unknown pattern 'ldb'; known: flat, ldp-hm16, ldp-hm18"):
+    with pytest.raises(UserError, match=r"unknown.*'ldb'.*ldp-hm16, ldp-hm18"):
         frame_qps("ldb", 37, 3)

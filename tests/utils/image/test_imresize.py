@@ -43,7 +43,7 @@ def test_bicubic_crops_a_side_that_is_no_multiple():
 @pytest.mark.parametrize("method", [area_downsample, bicubic_downsample])
 def test_an_image_smaller_than_the_factor_is_refused(method):
     assert method(noise(3, 3, 3), 3).shape == (1, 1, 3)
-    with pytest.raises(UserError, match="9x2 pixels cannot be reduced 3 times"):
+    with pytest.raises(UserError, match=r"9x2.*3 times"):
         method(noise(2, 9, 3), 3)
 
 

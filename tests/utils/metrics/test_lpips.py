@@ -144,7 +144,7 @@ def test_missing_package_is_unavailable(monkeypatch):
 
 
 def test_too_small_or_not_a_picture_is_an_error(metric):
-    with pytest.raises(UserError, match="16x16 is too small for squeeze: 17x17"):
+    with pytest.raises(UserError, match=r"16x16.*17x17"):
         metric(*pictures(side=16))
     assert metric(*pictures(side=17)).isfinite().all()
     with pytest.raises(UserError, match="found 2 channels"):

