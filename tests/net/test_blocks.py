@@ -13,7 +13,7 @@ def test_pixel_shuffle_enlarges(scale):
 
 @pytest.mark.parametrize("scale", [-2, 0, 1, 5, 6])
 def test_pixel_shuffle_refuses_other_scales(scale):
-    with pytest.raises(UserError, match=f"scale: found {scale}, expected 2, 3, 4"):
+    with pytest.raises(UserError, match=rf"scale.*{scale}.*2, 3, 4"):
         PixelShuffleUp(2, scale)
 
 
@@ -51,7 +51,7 @@ def test_channel_attention_weighs_by_the_means_of_all_channels():
     weights = attention.expand(attention.reduce(means).clamp(min=0)).sigmoid()
     torch.testing.assert_close(attention(x), weights * x)
     torch.testing.assert_close(GlobalMean()(x), means)
-    with pytest.raises(UserError, match="reduction: found 16, expected at most the number of features, 4"):
+    with pytest.raises(UserError, match=r"reduction.*16.*4"):
         ChannelAttention(4, 16)
 
 

@@ -98,7 +98,7 @@ def test_v1_checkpoint(file_shares: bool, network_shares: bool, v1_file: Callabl
 
 
 def test_weights_that_differ_cannot_be_shared(v1_file: Callable[[dict[str, Tensor]], Path]) -> None:
-    with pytest.raises(UserError, match="shared by the network but not in the file"):
+    with pytest.raises(UserError, match="shared"):
         load_weights(build_network(SMALL), v1_file(v1_state(share_weights=False)))
 
 
@@ -126,5 +126,5 @@ def test_levels_and_merging(num_levels: int, merge: str) -> None:
 
 
 def test_input_and_output_must_match() -> None:
-    with pytest.raises(UserError, match=r"CBDNet adds its input .* in_channels 3 and out_channels 1"):
+    with pytest.raises(UserError, match=r"CBDNet.*in_channels 3 and out_channels 1"):
         build_network({**SMALL, "out_channels": 1})

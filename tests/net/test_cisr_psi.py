@@ -136,10 +136,10 @@ def test_what_is_predicted_is_added_to_a_mean_of_the_pictures() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"scale": 5}, "scale: found 5, expected"),
+        ({"scale": 5}, r"scale.*5"),
         ({"num_groups": [0, 1]}, "num_groups"),
         ({"recursions": 0}, "recursions"),
-        ({"num_features": 8}, "reduction: found 16, expected at most the number of features, 8"),
+        ({"num_features": 8}, r"reduction.*16.*8"),
     ],
 )
 def test_arguments_that_cannot_be_used(arguments: dict[str, Any], message: str) -> None:

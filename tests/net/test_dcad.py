@@ -50,7 +50,7 @@ def test_v1_checkpoint(file_shares: bool, network_shares: bool, v1_file: Callabl
 
 
 def test_weights_that_differ_cannot_be_shared(v1_file: Callable[[dict[str, Tensor]], Path]) -> None:
-    with pytest.raises(UserError, match=r"2 shared by the network but not in the file .*share_weights"):
+    with pytest.raises(UserError, match=r"2 shared.*share_weights"):
         load_weights(build_network(SMALL), v1_file(v1_state(share_weights=False)))
 
 

@@ -132,7 +132,7 @@ def test_checkpoint_of_the_author(channels: int, depth: int, batch_norm: bool, t
 
 @pytest.mark.parametrize("depth", [16, 18])
 def test_checkpoint_of_another_depth(depth: int, v1_file: Callable[[dict[str, Tensor]], Path]) -> None:
-    with pytest.raises(UserError, match=r"v1\.pt does not fit this DnCNN"):
+    with pytest.raises(UserError, match=r"v1\.pt.*DnCNN"):
         load_weights(build_network(SMALL), v1_file(v1_state(batch_norm=False, depth=depth)))
 
 
@@ -146,7 +146,7 @@ def test_shared_batch_norm_is_one_layer() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"depth": 2}, "found depth 2, expected at least 3"),
+        ({"depth": 2}, r"depth 2.*3"),
         ({"in_channels": 1}, "in_channels 1 and out_channels 3"),
         ({"num_features": 0}, "num_features"),
     ],

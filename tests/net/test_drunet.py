@@ -175,10 +175,10 @@ def test_one_scale() -> None:
 @pytest.mark.parametrize(
     ("qf", "message"),
     [
-        (101, r"DRUNet: found qf \[101\.0\]"),
-        (-2, r"found qf \[-2\.0\], expected quality factors of 0 to 100"),
+        (101, r"DRUNet.*\[101\.0\]"),
+        (-2, r"\[-2\.0\].*0 to 100"),
         ("low", "found qf 'low'"),
-        (torch.ones(3), "found 3 values of qf for 2 images"),
+        (torch.ones(3), r"3 values.*2 images"),
     ],
 )
 def test_quality_factors_that_do_not_exist(network: Any, qf: Any, message: str) -> None:

@@ -109,7 +109,7 @@ def test_gray_pictures() -> None:
 
 @pytest.mark.parametrize("name", ["EDSR", "RCAN", "SRCNN"])
 def test_other_scales_are_refused(name: str) -> None:
-    with pytest.raises(UserError, match="scale: found 5, expected 2, 3 or 4"):
+    with pytest.raises(UserError, match=r"scale.*5.*2, 3 or 4"):
         build_network({"type": name, "scale": 5})
 
 
@@ -200,7 +200,7 @@ def test_mdsr_uses_the_branch_of_its_factor() -> None:
     [
         ({"scales": [2, 5]}, "scales"),
         ({"scales": []}, "scales"),
-        ({"scales": [2, 3, 2]}, r"MDSR: found scales \[2, 3, 2\], expected each once"),
+        ({"scales": [2, 3, 2]}, r"MDSR.*\[2, 3, 2\]"),
     ],
 )
 def test_mdsr_scales_that_cannot_be_used(arguments: dict[str, Any], message: str) -> None:
@@ -210,5 +210,5 @@ def test_mdsr_scales_that_cannot_be_used(arguments: dict[str, Any], message: str
 
 @pytest.mark.parametrize("scale", [1, 3])
 def test_mdsr_names_the_scales_that_it_has(scale: int) -> None:
-    with pytest.raises(UserError, match=f"found scale {scale}, this one has 2, 4"):
+    with pytest.raises(UserError, match=rf"{scale}.*2, 4"):
         MDSR(scales=(2, 4), num_features=4)(image(1, 3, 4, 4), scale)

@@ -220,8 +220,8 @@ def test_patch_that_halving_does_not_divide(patch_size: list[int], nearest: str)
     with pytest.raises(UserError) as error:
         build_network({"type": "VGGDiscriminator", "patch_size": patch_size})
     message = str(error.value)
-    assert f"found patch_size {patch_size[0]}x{patch_size[1]}" in message
-    assert f"multiples of 32 work, the nearest is {nearest}" in message
+    assert f"{patch_size[0]}x{patch_size[1]}" in message
+    assert nearest in message
 
 
 @pytest.mark.parametrize("patch_size", [128, [128], [128, 128, 128], [0, 32]])
@@ -233,5 +233,5 @@ def test_patch_size_is_two_numbers(patch_size: object) -> None:
 @pytest.mark.parametrize("size", [(64, 32), (64, 64), (31, 64)])
 def test_pictures_of_another_size(size: tuple[int, int]) -> None:
     discriminator = build_network(DISCRIMINATOR)
-    with pytest.raises(UserError, match=f"found pictures of {size[0]}x{size[1]}, built for 32x64.*patch_size"):
+    with pytest.raises(UserError, match=rf"{size[0]}x{size[1]}.*32x64.*patch_size"):
         discriminator(torch.rand(2, 3, *size))

@@ -148,11 +148,11 @@ def test_other_sizes_are_padded_with_their_last_rows_and_columns(network: Any) -
 @pytest.mark.parametrize(
     ("qf", "message"),
     [
-        (101, r"found qf \[101\.0\], expected quality factors of 0 to 100"),
-        (-1.5, r"found qf \[-1\.5\], expected quality factors of 0 to 100"),
+        (101, r"\[101\.0\].*0 to 100"),
+        (-1.5, r"\[-1\.5\].*0 to 100"),
         (torch.tensor([[10], [float("inf")]]), r"found qf \[10\.0, inf\], expected"),
-        ("low", "found qf 'low', expected quality factors of 0 to 100"),
-        (torch.ones(3, 1), "found 3 values of qf for 2 images, expected one or one for each"),
+        ("low", r"'low'.*0 to 100"),
+        (torch.ones(3, 1), r"3 values.*2 images"),
     ],
 )
 def test_quality_factors_that_do_not_exist(network: Any, qf: Any, message: str) -> None:

@@ -79,7 +79,7 @@ def test_names_of_the_original() -> None:
 
 def test_checkpoint_of_fewer_levels(v1_file: V1File) -> None:
     state = {name[3:]: recorded(name) for name in RECORDED if name.startswith("sd/")}
-    with pytest.raises(UserError, match=r"does not fit this RBQE.*unexpected"):
+    with pytest.raises(UserError, match=r"RBQE.*unexpected"):
         load_weights(RBQE(num_features=8, num_levels=3), v1_file(state))
 
 
@@ -188,7 +188,7 @@ def test_no_such_exit(exit: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"threshold": 1.5}, r"threshold: found 1\.5, expected 0 <= number <= 1"),
+        ({"threshold": 1.5}, r"threshold.*1\.5.*0 <=.*<= 1"),
         ({"threshold": -0.1}, "threshold"),
         ({"num_levels": 0}, "num_levels"),
         ({"codec": "webp"}, '"jpeg" or "hevc"'),

@@ -112,10 +112,10 @@ def test_published_names(basicsr: bool, tmp_path: Path) -> None:
 @pytest.mark.parametrize("num_blocks", [2, 4])
 def test_file_of_other_groups(num_blocks: int, tmp_path: Path) -> None:
     torch.save(authors_state(), tmp_path / "rcan.pt")
-    with pytest.raises(UserError, match=r"rcan\.pt does not fit this RCAN"):
+    with pytest.raises(UserError, match=r"rcan\.pt.*RCAN"):
         load_weights(small(num_blocks), tmp_path / "rcan.pt")
 
 
 def test_reduction_that_leaves_no_channel() -> None:
-    with pytest.raises(UserError, match="reduction: found 16, expected at most the number of features, 8"):
+    with pytest.raises(UserError, match=r"reduction.*16.*8"):
         RCAN(num_features=8)

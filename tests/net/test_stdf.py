@@ -114,13 +114,13 @@ def test_names_of_the_official_file(arguments: dict[str, int], names: int) -> No
 )
 def test_networks_of_the_same_name_that_compute_something_else(name: str, tmp_path: Path) -> None:
     torch.save({"state_dict": {name: torch.zeros(3)}}, tmp_path / "other.pth")
-    with pytest.raises(UserError, match=r"other\.pth: these weights .* are of the STDF of PowerQE v1, PowerVQE or"):
+    with pytest.raises(UserError, match=r"other\.pth.*STDF.*PowerQE v1, PowerVQE"):
         load_weights(small(), tmp_path / "other.pth")
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 8, 8), (1, 5, 1, 8, 8), (1, 3, 3, 8, 8), (3, 1, 8, 8, 1)])
 def test_clips_of_another_shape(shape: tuple[int, ...]) -> None:
-    with pytest.raises(UserError, match=r"STDF: found an input of shape .*, expected clips \(N, 3, 1, H, W\)"):
+    with pytest.raises(UserError, match=r"STDF.*3, 1"):
         small()(torch.zeros(shape))
 
 

@@ -101,7 +101,7 @@ def test_checkpoint_of_other_depth_or_sharing(v1_file: Callable[[dict[str, Tenso
     with pytest.raises(UserError, match=r"2 unexpected \(enc_2.6.weight, enc_2.6.bias\)"):
         load_weights(build_network({**V1, "max_layers": 2}), path)
     path = v1_file(v1_state("concat", "avgpool", share_weights=False))
-    with pytest.raises(UserError, match="shared by the network but not in the file"):
+    with pytest.raises(UserError, match="shared"):
         load_weights(build_network(V1), path)
 
 
@@ -182,7 +182,7 @@ def test_residual_network_starts_as_the_identity() -> None:
         ({"num_levels": 0}, "num_levels"),
         ({"num_levels": 11}, "num_levels"),
         ({"feature_growth": 0}, "feature_growth"),
-        ({"out_channels": 1}, "UNet with residual: true adds its input .* in_channels 3 and out_channels 1"),
+        ({"out_channels": 1}, r"UNet.*true.*in_channels 3 and out_channels 1"),
     ],
 )
 def test_arguments_that_cannot_be_used(arguments: dict[str, Any], message: str) -> None:

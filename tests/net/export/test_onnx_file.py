@@ -90,10 +90,10 @@ def test_deformable_convolution_is_one_node_and_its_choice_is_restored(tmp_path:
 
 
 def test_networks_for_one_size(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"cuts pictures into parts, .* say which, --size WIDTHxHEIGHT"):
+    with pytest.raises(UserError, match="--size WIDTHxHEIGHT"):
         export(build({"type": "NonLocalDeblock"}), tmp_path / "net.onnx")
     small = build({"type": "VGGDiscriminator", "num_features": 2, "hidden_features": 4, "patch_size": (64, 32)})
-    with pytest.raises(UserError, match="takes pictures of 32x64 only"):
+    with pytest.raises(UserError, match="32x64"):
         export(small, tmp_path / "net.onnx", size=(64, 64))
     assert not list(tmp_path.iterdir())
 
@@ -132,8 +132,8 @@ class _Small(nn.Module):
     ("network", "message"),
     [
         (_Way(), "cannot export _Way: what it computes depends on what is in the picture"),
-        (_Wrong(), r"at 1x1: image 1.0e-02: so far is the result of onnxruntime from that of PyTorch"),
-        (_Small(), r"at 50x37, batch of 2: image"),
+        (_Wrong(), r"1x1.*1.0e-02.*PyTorch"),
+        (_Small(), r"50x37.*2"),
     ],
 )
 def test_what_is_not_the_same_is_not_written(network: nn.Module, message: str, tmp_path: Path) -> None:
@@ -147,5 +147,5 @@ def test_weights_that_are_too_large(tmp_path: Path) -> None:
     with torch.device("meta"):
         network = nn.Conv2d(3, 2**24, 7)
     network.forward = functools.partial(network.forward)
-    with pytest.raises(UserError, match=r"9\.2 GiB of weights do not fit"):
+    with pytest.raises(UserError, match=r"9\.2 GiB"):
         export(network, tmp_path / "net.onnx")

@@ -132,5 +132,5 @@ def test_scratch_memory_is_small_whatever_the_size(
 def test_status_tells_the_kernels(cpu_kernels: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert f"({cpu_kernels} kernels)" in status()
     monkeypatch.setenv(compiled.CPU_VARIABLE, "abacus")
-    with pytest.raises(UserError, match=r"POWERQE_DCN_CPU: found 'abacus', this processor can run: .*baseline"):
+    with pytest.raises(UserError, match=r"POWERQE_DCN_CPU.*'abacus'"):
         status()

@@ -84,17 +84,15 @@ def forward(layer: nn.Module, channels: int) -> Tensor:
 
 
 def test_groups_that_do_not_fit_are_errors() -> None:
-    with pytest.raises(
-        UserError, match=r"^DeformConv2d: groups: found 3, expected a number that divides in_channels 4"
-    ):
+    with pytest.raises(UserError, match=r"DeformConv2d.*3.*in_channels 4"):
         DeformConv2d(4, 6, 3, groups=3)
-    with pytest.raises(UserError, match="ModulatedDeformConv2d: deformable_groups: found 3"):
+    with pytest.raises(UserError, match=r"ModulatedDeformConv2d: deformable_groups.*3"):
         ModulatedDeformConv2d(4, 6, 3, deformable_groups=3)
-    with pytest.raises(UserError, match="ModulatedDeformConv2dPack: deformable_groups: found 0"):
+    with pytest.raises(UserError, match=r"ModulatedDeformConv2dPack: deformable_groups.*0"):
         ModulatedDeformConv2dPack(4, 6, 3, deformable_groups=0)
     layer = ModulatedDeformConv2d(4, 6, 3, padding=1, deformable_groups=2)
     assert forward(layer, 36).shape == (1, 6, 5, 5)
-    with pytest.raises(UserError, match="offset: found 18 channels, expected 36 with deformable_groups 2"):
+    with pytest.raises(UserError, match=r"offset.*18 channels.*36.*deformable_groups 2"):
         forward(layer, 18)
     with pytest.raises(TypeError):  # no misspelt argument is ignored
         ModulatedDeformConv2d(4, 6, 3, deform_groups=2)  # pyright: ignore[reportCallIssue]

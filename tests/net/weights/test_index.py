@@ -111,12 +111,12 @@ def test_a_path_that_exists_counts_before_a_name(here):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("tiny-on", r"no weights file or name tiny-on \(did you mean 'tiny-on?e?'.*powerqe weights list"),
-        ("tiny-tow.safetensors", r"did you mean 'tiny-two'"),
+        ("tiny-on", "'tiny-on?e?'"),
+        ("tiny-tow.safetensors", "'tiny-two'"),
         ("nothing-like-it", "nothing-like-it; powerqe weights list"),
-        ("exp/none/ckp-best.pt", r"^no weights file exp/none/ckp-best\.pt$"),
-        ("weights/tiny-on.safetensors", r"^no weights file weights/tiny-on\.safetensors$"),
-        ("/tiny-one", r"^no weights file /tiny-one$"),
+        ("exp/none/ckp-best.pt", r"exp/none/ckp-best\.pt"),
+        ("weights/tiny-on.safetensors", r"weights/tiny-on\.safetensors"),
+        ("/tiny-one", "/tiny-one"),
     ],
 )
 def test_unknown(here, name, message):
@@ -147,7 +147,7 @@ def test_the_working_folders_weights_count_before_the_shipped(here):
 def test_weights_that_are_not_here_are_not_downloaded_unasked(here, url, command):
     publish(here / "weights", "tiny-one", url).unlink()
     write_index("weights")
-    with pytest.raises(UserError, match=f"tiny-one are not here yet: powerqe weights {command}"):
+    with pytest.raises(UserError, match=f"{command}"):
         find("tiny-one")
     with pytest.raises(UserError, match="not here yet"):
         load_weights(build_network(TINY), "tiny-one")
@@ -156,7 +156,7 @@ def test_weights_that_are_not_here_are_not_downloaded_unasked(here, url, command
 def test_another_file_under_a_name_is_refused(here):
     path = here / "weights/tiny-one.safetensors"
     path.write_bytes(path.read_bytes()[:-1] + b"x")
-    with pytest.raises(UserError, match=r"tiny-one\.safetensors is not the file that index\.json tells of \(SHA-256"):
+    with pytest.raises(UserError, match=r"tiny-one\.safetensors.*index\.json.*SHA-256"):
         find("tiny-one")
     assert find(path) == path  # who gives a path means that file
 
@@ -189,7 +189,7 @@ def test_a_file_that_is_not_its_cards_is_refused_and_the_index_stays(here):
     with Path("weights/tiny-zero.safetensors").open("r+b") as file:
         file.seek(-1, 2)
         file.write(b"\x01")
-    with pytest.raises(UserError, match=r"tiny-zero\.safetensors is not the file of its card tiny-zero\.md"):
+    with pytest.raises(UserError, match=r"tiny-zero\.safetensors.*tiny-zero\.md"):
         write_index("weights")
     assert Path("weights/index.json").read_text() == before
 
@@ -202,7 +202,7 @@ def test_a_folders_own_readme_is_no_card(here):
 @pytest.mark.parametrize("text", ["[{", '[{"name": "a"}]', "[3]", "3", '{"a": 3}'])
 def test_a_damaged_index_is_refused(tmp_path, text):
     (tmp_path / "index.json").write_text(text)
-    with pytest.raises(UserError, match=rf"{re.escape(str(tmp_path))}/index.json is damaged .*powerqe weights index"):
+    with pytest.raises(UserError, match=rf"{re.escape(str(tmp_path))}/index.json.*damaged"):
         entries(tmp_path)
 
 
@@ -211,7 +211,7 @@ def test_an_index_leads_nowhere_else(here, key, value):
     data = json.loads(Path("weights/index.json").read_text())
     data[0][key] = value
     Path("weights/index.json").write_text(json.dumps(data))
-    with pytest.raises(UserError, match=f"index.json is damaged .*{key}: "):
+    with pytest.raises(UserError, match=rf"index.json.*damaged.*{key}"):
         find("tiny-two")
 
 
@@ -227,7 +227,5 @@ def test_files_tell_their_network(here):
 
 def test_a_file_that_does_not_tell_its_network(tmp_path):
     save_weights(build_network(TINY), tmp_path / "bare.safetensors")
-    with pytest.raises(
-        UserError, match=r"bare\.safetensors does not tell its network.*residual: false.*residual: true"
-    ):
+    with pytest.raises(UserError, match=r"bare\.safetensors.*false.*true"):
         spec(tmp_path / "bare.safetensors")
