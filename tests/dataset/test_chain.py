@@ -114,11 +114,11 @@ def test_as_a_component(gt):
 
 
 def test_mistakes(gt):
-    with pytest.raises(UserError, match=r"step 1 \(JPEG\): qf101: JPEG has qf 1 to 100"):
+    with pytest.raises(UserError, match=r"step 1 \(JPEG\): qf101: JPEG.*1 to 100"):
         ChainedImages(gt=gt, chain=[*ONCE, {"type": "JPEG", "quality": 101}])
     with pytest.raises(UserError, match="found no step"):
         ChainedImages(gt=gt, chain=[])
-    with pytest.raises(UserError, match=r"gt\[0\] has 90x70 pixels, less than patch: 71"):
+    with pytest.raises(UserError, match=r"gt\[0\].*90x70.*71"):
         ChainedImages(gt=gt, chain=ONCE, patch=71)[Draw(0, 0)]
     with pytest.raises(UserError, match="slice"):
         ChainedImages(gt=gt, chain=ONCE, slice=(0, 4))

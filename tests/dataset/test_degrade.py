@@ -137,8 +137,8 @@ def test_any_codec(gt, codec, group):
 @pytest.mark.parametrize(
     ("codec", "quality", "message"),
     [
-        ({"type": "HEVC"}, 52, "qp52: HEVC has qp 0 to 51"),
-        ({"type": "BPG", "folder": "no/libbpg"}, 42, "BPG needs the program bpgenc, which is not in no/libbpg"),
+        ({"type": "HEVC"}, 52, r"qp52: HEVC.*0 to 51"),
+        ({"type": "BPG", "folder": "no/libbpg"}, 42, r"BPG.*no/libbpg"),
     ],
 )
 def test_a_codec_that_cannot_do_it_is_refused_before_any_work(gt, codec, quality, message):
@@ -150,10 +150,10 @@ def test_a_codec_that_cannot_do_it_is_refused_before_any_work(gt, codec, quality
 @pytest.mark.parametrize(
     ("quality", "message"),
     [
-        (0, "qf0: JPEG has qf 1 to 100"),
+        (0, r"qf0: JPEG.*1 to 100"),
         ([10, 101], "qf101: JPEG"),
         ({"min": 0, "max": 50}, "qf0: JPEG"),
-        ({"min": 50, "max": 40}, "found min 50 > max 40"),
+        ({"min": 50, "max": 40}, r"min 50.*max 40"),
         ([], "one or more different numbers"),
         ([10, 10], "one or more different numbers"),
     ],
@@ -164,7 +164,7 @@ def test_bad_quality(gt, quality, message):
 
 
 def test_smaller_than_the_patch_and_missing(gt, tmp_path):
-    with pytest.raises(UserError, match=r"gt\[0\] has 90x70 pixels, less than patch: 71"):
+    with pytest.raises(UserError, match=r"gt\[0\].*90x70.*71"):
         DegradedImages(gt=gt, quality=10, patch=71)[Draw(0, 0)]
     with pytest.raises(UserError, match="slice"):
         DegradedImages(gt=gt, quality=10, slice=(0, 4))
@@ -179,7 +179,7 @@ def test_some_qualities_come_often(gt):
     assert set(drawn) > {10, 20}
     assert 0.4 < sum(q < 50 for q in drawn) / 400 < 0.6
     assert min(q for q in drawn if q >= 50) < 55
-    with pytest.raises(UserError, match="qf0: JPEG has qf 1 to 100"):
+    with pytest.raises(UserError, match=r"qf0: JPEG.*1 to 100"):
         DegradedImages(gt=gt, quality=Range(min=50, max=99, often=[0]))
 
 

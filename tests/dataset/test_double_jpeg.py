@@ -151,7 +151,7 @@ def test_as_a_component(gt):
         ({}, "give either quality, to train, or qualities"),
         ({"qualities": []}, "give either quality"),
         ({"quality": 10, "qualities": [(10, 20)]}, "give either quality"),
-        ({"quality": 0}, "qf0: JPEG has qf 1 to 100"),
+        ({"quality": 0}, r"qf0: JPEG.*1 to 100"),
         ({"qualities": [(10, 101)]}, "qf101: JPEG has"),
         ({"qualities": [(10, 20), (20, 10), (10, 20)]}, "expected different pairs"),
         ({"qualities": [(10, 10)], "slice": (0, 4)}, "slice"),
@@ -163,9 +163,9 @@ def test_mistakes(gt, options, message):
 
 
 def test_too_small(gt):
-    with pytest.raises(UserError, match=r"gt\[0\] has 54x46 pixels, less than patch: 39 \+ 8; lower patch"):
+    with pytest.raises(UserError, match=r"gt\[0\].*54x46.*39.*8"):
         DoubleJPEGImages(gt=gt, quality=10, patch=39)[Draw(0, 0)]
-    with pytest.raises(UserError, match=r"shift: \[46, 0\] leaves nothing of .*gt\[0\]"):
+    with pytest.raises(UserError, match=r"shift: \[46, 0\].*gt\[0\]"):
         DoubleJPEGImages(gt=gt, qualities=[(10, 10)], shift=(46, 0))[0]
     with pytest.raises(UserError, match=r"give qualities: .* to test on whole images"):
         DoubleJPEGImages(gt=gt, quality=10)[0]

@@ -204,12 +204,12 @@ def test_as_a_component(gt):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"scale": []}, r"scale: found \[\], expected one or more different"),
-        ({"scale": [2, 2]}, r"scale: found \[2, 2\]"),
-        ({"codecs": []}, "codecs: found no quality, expected one or more"),
-        ({"codecs": [CodecQualities(quality=[])]}, "codecs: found no quality"),
-        ({"codecs": [JPEGS, CodecQualities(quality=20)]}, "codecs: found jpeg10, jpeg20, jpeg20"),
-        ({"codecs": [CodecQualities(quality=101)]}, "qf101: JPEG has qf 1 to 100"),
+        ({"scale": []}, r"scale.*\[\]"),
+        ({"scale": [2, 2]}, r"scale.*\[2, 2\]"),
+        ({"codecs": []}, "codecs"),
+        ({"codecs": [CodecQualities(quality=[])]}, "codecs"),
+        ({"codecs": [JPEGS, CodecQualities(quality=20)]}, r"codecs.*jpeg10, jpeg20, jpeg20"),
+        ({"codecs": [CodecQualities(quality=101)]}, r"qf101: JPEG.*1 to 100"),
         ({"slice": (0, 4)}, "slice"),
         ({"gt": "nowhere"}, "nowhere"),
     ],
@@ -220,12 +220,12 @@ def test_wrong_options(gt, options, message):
 
 
 def test_images_that_are_too_small(gt, tmp_path):
-    with pytest.raises(UserError, match=r"gt\[0\] has 90x71 pixels, less than 2 x patch: 36; lower patch"):
+    with pytest.raises(UserError, match=r"gt\[0\].*90x71.*2 x.*36"):
         DownSampledImages(gt=gt, scale=2, patch=36)[Draw(0, 0)]
     assert DownSampledImages(gt=gt, scale=2, patch=35)[Draw(0, 0)]["lq"].shape == (35, 35, 3)
     write_image(tmp_path / "tiny/a.png", picture(0, 3, 9))
     for request in (0, Draw(0, 0)):
-        with pytest.raises(UserError, match=r"a\.png has 9x3 pixels, less than scale: 4; lower scale"):
+        with pytest.raises(UserError, match=r"a\.png.*9x3.*4"):
             DownSampledImages(gt=str(tmp_path / "tiny"), scale=4)[request]
     write_image(tmp_path / "gray/a.png", picture(0)[..., :1])
     with pytest.raises(UserError, match="gray"):

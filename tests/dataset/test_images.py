@@ -240,21 +240,21 @@ def test_patches_with_tables_begin_where_blocks_do(jpegs):
 @pytest.mark.parametrize("turned", [{"flip": True}, {"rotate": True}, {"flip": True, "rotate": True}])
 @pytest.mark.parametrize("tables", ["file", "estimate"])
 def test_tables_and_turned_patches(tables, turned, jpegs):
-    with pytest.raises(UserError, match=f"tables: {tables}: a patch that is flipped or rotated does not fit"):
+    with pytest.raises(UserError, match=f"tables: {tables}"):
         pairs(jpegs, "jpeg_qf30", tables=tables, **turned)
 
 
 def test_no_tables_in_a_store(data):
-    with pytest.raises(UserError, match=r"qf10\.lmdb is a store, which holds pixels and no tables; .*tables: estimate"):
+    with pytest.raises(UserError, match=r"qf10\.lmdb"):
         pairs(data, ["qf20", "qf10.lmdb"], tables="file")
 
 
 def test_no_tables_in_another_format(jpegs):
     for stem in ("001", "002", "003"):
         write_image(jpegs / f"png/{stem}.png", read_image(jpegs / f"jpeg_qf30/{stem}.jpg", "any"))
-    with pytest.raises(UserError, match=r"png/001\.png is no JPEG file, .*; tables: estimate guesses them"):
+    with pytest.raises(UserError, match=r"png/001\.png.*JPEG"):
         pairs(jpegs, "png", tables="file")[0]
-    with pytest.raises(UserError, match=r"gt/001\.png: no trace of JPEG with a quality factor of 5 to 98"):
+    with pytest.raises(UserError, match=r"gt/001\.png.*JPEG.*5 to 98"):
         pairs(jpegs, "gt", None, tables="estimate")[0]
 
 
@@ -264,17 +264,17 @@ def test_file_without_readable_tables(jpegs):
     exif = Image.Exif()
     exif[0x0112] = 6
     picture.save(path, exif=exif)
-    with pytest.raises(UserError, match=r"001\.jpg: its camera's note \(EXIF\) turns it"):
+    with pytest.raises(UserError, match=r"001\.jpg.*camera's.*EXIF"):
         pairs(jpegs, "jpeg_qf30", None, tables="file")[0]
     exif[0x0112] = 1
     picture.save(path, exif=exif)
     assert "tables" in pairs(jpegs, "jpeg_qf30", None, tables="file")[0]
     picture.convert("CMYK").save(path)
-    with pytest.raises(UserError, match=r"jpeg_qf30/001\.jpg: found a JPEG of 4 components"):
+    with pytest.raises(UserError, match=r"jpeg_qf30/001\.jpg.*JPEG.*4 components"):
         pairs(jpegs, "jpeg_qf30", None, tables="file")[0]
     dataset = pairs(jpegs, "jpeg_qf30", None, tables="file")
     path.unlink()
-    with pytest.raises(UserError, match=r"cannot read the image .*001\.jpg"):
+    with pytest.raises(UserError, match=r"001\.jpg"):
         dataset[0]
 
 
@@ -294,13 +294,13 @@ def test_unpaired_lq(data):
 @pytest.mark.parametrize("lq", ["qf20", ["qf10", "qf20"]])
 def test_unpaired_gt(data, lq):
     (data / "qf20/002.bmp").unlink()
-    with pytest.raises(UserError, match=r"1 of the 4 images in .*gt have no partner among the 3 in .*qf20: 002; "):
+    with pytest.raises(UserError, match=r"1.*4 images.*3.*qf20: 002"):
         pairs(data, lq)
 
 
 def test_blind_set_without_gt_must_be_complete(data):
     (data / "qf20/002.bmp").unlink()
-    with pytest.raises(UserError, match=r"no partner among the 3 in .*qf20: 002"):
+    with pytest.raises(UserError, match=r"3.*qf20: 002"):
         pairs(data, ["qf10", "qf20"], None)
 
 
@@ -315,29 +315,27 @@ def test_missing_and_empty_folder(data):
     with pytest.raises(UserError, match=r"cannot read the image folder .*nothing"):
         pairs(data, "nothing")
     (data / "empty").mkdir()
-    with pytest.raises(UserError, match=r"no image in .*empty"):
+    with pytest.raises(UserError, match="empty"):
         pairs(data, gt="empty")
 
 
 @pytest.mark.parametrize("limits", [(0, 5), (2, 2), (3, 1), (-1, 2)])
 def test_slice_outside(data, limits):
-    with pytest.raises(UserError, match=r"slice: \[.*\] does not fit the 4 images of .*gt"):
+    with pytest.raises(UserError, match=r"slice: \[.*4 images"):
         pairs(data, slice=limits)
 
 
 @pytest.mark.parametrize("request_", [1, Draw(1, 0)])
 def test_sizes_differ(data, request_):
     write_image(data / "qf10/002.bmp", clean("002", 24, 35))
-    with pytest.raises(
-        UserError, match=r"gt/002\.png has 36x24 pixels and .*qf10/002\.bmp 35x24; gt must have the same"
-    ):
+    with pytest.raises(UserError, match=r"gt/002\.png.*36x24.*qf10/002\.bmp 35x24.*same"):
         pairs(data, patch=8)[request_]
-    with pytest.raises(UserError, match="gt must have 2 times the size"):
+    with pytest.raises(UserError, match="2 times"):
         pairs(data, patch=8, scale=2)[request_]
 
 
 def test_smaller_than_the_patch(data):
-    with pytest.raises(UserError, match=r"qf10/001\.bmp has 36x24 pixels, less than patch: 25; lower patch"):
+    with pytest.raises(UserError, match=r"qf10/001\.bmp.*36x24.*25"):
         pairs(data, patch=25)[Draw(0, 0)]
 
 
@@ -350,7 +348,7 @@ def test_truncated_file_is_named(data):
 
 def test_gray_where_rgb_is_expected(data):
     write_image(data / "gt/001.png", clean("001")[..., :1])
-    with pytest.raises(UserError, match=r"gt/001\.png: found 8-bit gray, expected 8-bit RGB"):
+    with pytest.raises(UserError, match=r"gt/001\.png.*8-bit gray.*8-bit RGB"):
         pairs(data)[0]
-    with pytest.raises(UserError, match=r"gt/001\.png: found 8-bit gray"):
+    with pytest.raises(UserError, match=r"gt/001\.png.*8-bit gray"):
         pairs(data, patch=8)[Draw(0, 0)]

@@ -239,17 +239,17 @@ def test_half_built(tmp_path):
     write_store(tmp_path / "s", pictures().items())
     with lmdb.open(str(tmp_path / "s"), lock=False) as environment, environment.begin(write=True) as transaction:
         transaction.delete(b"__powerqe__")
-    with pytest.raises(UserError, match="s is half built or not a PowerQE store"):
+    with pytest.raises(UserError, match="PowerQE"):
         open_store(tmp_path / "s")
 
 
 def test_wrong_version_and_count(tmp_path):
     write_store(tmp_path / "s", pictures().items())
     change_index(tmp_path / "s", count=6)
-    with pytest.raises(UserError, match="has 5 of 6 images; build it again"):
+    with pytest.raises(UserError, match=r"5.*6 images"):
         open_store(tmp_path / "s")
     change_index(tmp_path / "s", format=99)
-    with pytest.raises(UserError, match="has store format 99, this version reads 1"):
+    with pytest.raises(UserError, match=r"format 99.*reads 1"):
         open_store(tmp_path / "s")
 
 

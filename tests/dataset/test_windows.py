@@ -63,9 +63,9 @@ def test_sliding_over_one_role(role, expected):
 def test_the_only_target(tmp_path):
     assert list(Sliding(radius=3).mark(track(7, target=3)).frames) == [3]
     assert list(Sliding(source="period", period=(1, 0), role="peaks").mark(track(7, target=3)).frames) == []
-    with pytest.raises(UserError, match="gt has only frame 4 of 7, so that radius: 4 reaches beyond them; it can be 3"):
+    with pytest.raises(UserError, match=r"frame 4.*7.*4 reaches.*be 3"):
         Sliding(radius=4).mark(track(7, target=3))
-    with pytest.raises(UserError, match="PeakFrames needs whole videos"):
+    with pytest.raises(UserError, match="PeakFrames"):
         PeakFrames(source="period", period=(1, 0)).mark(track(7, target=3))
 
 
@@ -157,7 +157,7 @@ def test_labels_of_the_psnr(tmp_path):
     assert PeakFrames(source="psnr").mark(video).peaks.tolist() == [0, 2, 5]
     described(tmp_path / "a_8x8_9.frames.json", [37] * 7, [30, 31, 30, math.inf, 30, 29, 30])
     assert PeakFrames(source="psnr").mark(video).peaks.tolist() == [1, 3, 6]
-    with pytest.raises(UserError, match=r"none of 7 frames is a peak by source: qp; with a constant QP .*source"):
+    with pytest.raises(UserError, match=r"none.*7 frames.*QP"):
         PeakFrames(source="qp").mark(video)
 
 
@@ -194,13 +194,13 @@ def test_labels_beside_a_folder_of_frames(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"source": "period"}, "source: period and period: .* go together"),
+        ({"source": "period"}, "source"),
         ({"source": "qp", "period": (1, 0)}, "go together"),
         ({"source": "period", "period": (0, 0)}, "at least one 1"),
         ({"source": "period", "period": ()}, "at least one 1"),
-        ({"source": "period", "period": (2, 0)}, "expected a pattern of 0 and 1"),
-        ({"source": "file", "pattern": "{sequence}.npy"}, r"fields \{stem\} and \{name\} only"),
-        ({"source": "file", "pattern": "{stem}.mat"}, r"must end in \.npy, \.txt, \.json"),
+        ({"source": "period", "period": (2, 0)}, "0 and 1"),
+        ({"source": "file", "pattern": "{sequence}.npy"}, r"\{stem\}.*\{name\}"),
+        ({"source": "file", "pattern": "{stem}.mat"}, r"\.npy, \.txt, \.json"),
         ({"draw": "pair"}, "it needs role: others"),
     ],
 )
@@ -217,12 +217,12 @@ def test_a_role_needs_a_source():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, r"cannot read the labels .*a_8x8_9\.txt: No such file"),
-        ("1 0", r"a_8x8_9\.txt has labels of 2 frames, the video has 5"),
-        ("1 0 2 0 0", "other labels than 0 and 1"),
-        ("1 0 nan 0 0", "other labels than 0 and 1"),
-        ("one zero", r"a_8x8_9\.txt has no labels"),
-        ("0 0 0 0 0", "none of 5 frames is a peak by source: file"),
+        (None, r"a_8x8_9\.txt"),
+        ("1 0", r"a_8x8_9\.txt.*2 frames.*5"),
+        ("1 0 2 0 0", "0 and 1"),
+        ("1 0 nan 0 0", "0 and 1"),
+        ("one zero", r"a_8x8_9\.txt"),
+        ("0 0 0 0 0", r"none.*5 frames"),
     ],
 )
 def test_label_files_that_do_not_fit(tmp_path, content, message):
@@ -240,7 +240,7 @@ def test_label_files_that_are_no_lists(tmp_path, suffix):
         with pytest.raises(UserError, match=r"a\.(npy|json)"):
             read_labels(path, 2)
     np.save(tmp_path / "objects.npy", np.array([{}, []], dtype=object))
-    with pytest.raises(UserError, match=r"objects\.npy has no labels"):
+    with pytest.raises(UserError, match=r"objects\.npy"):
         read_labels(tmp_path / "objects.npy", 2)
 
 
@@ -248,10 +248,10 @@ def test_descriptions_that_do_not_fit(tmp_path):
     video = track(3, tmp_path / "a_8x8_9.yuv")
     with pytest.raises(UserError, match=r"cannot read .*a_8x8_9\.frames\.json"):
         PeakFrames().mark(video)
-    with pytest.raises(UserError, match=r"source: psnr needs .*a_8x8_9\.frames\.json, or gt"):
+    with pytest.raises(UserError, match=r"source.*a_8x8_9\.frames\.json"):
         PeakFrames(source="psnr").mark(video)
     described(tmp_path / "a_8x8_9.frames.json", [36, 45])
-    with pytest.raises(UserError, match="describes 2 frames, the video has 3"):
+    with pytest.raises(UserError, match=r"2 frames.*3"):
         PeakFrames().mark(video)
 
 
