@@ -71,19 +71,19 @@ def test_disk_that_is_full(go, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", fail)
     (result,) = go("photos/a.jpg")
-    assert result.error == "photos/a.jpg: cannot write out/a.png: No space left on device"
+    assert re.match(r"photos/a\.jpg: .*out/a\.png", result.error)
     assert not list(Path("out").iterdir())
 
 
 def test_names_of_weights(inference_options, tmp_path, monkeypatch, root):
-    with pytest.raises(UserError, match=r"did you mean 'fbcnn-[a-z0-9-]+', 'fbcnn-[a-z0-9-]+' or 'fbcnn-[a-z0-9-]+'"):
+    with pytest.raises(UserError, match=r"'fbcnn-[a-z0-9-]+', 'fbcnn-[a-z0-9-]+'.*'fbcnn-[a-z0-9-]+'"):
         Models("fbcn", inference_options())
     monkeypatch.chdir(tmp_path)
     Path("weights").mkdir()
     Path("weights/index.json").write_bytes((root / "weights/index.json").read_bytes())
     other = (root / "weights/dncnn-bsds500-qf10.safetensors").read_bytes()
     Path("weights/dcad-bsds500-qf10.safetensors").write_bytes(other)
-    with pytest.raises(UserError, match=r"weights/dcad-bsds500-qf10\.safetensors is not .* \(SHA-256 differs\)"):
+    with pytest.raises(UserError, match=r"weights/dcad-bsds500-qf10\.safetensors.*SHA-256"):
         Models("dcad-bsds500-qf10", inference_options())
 
 

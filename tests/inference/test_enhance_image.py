@@ -153,7 +153,7 @@ def test_tables_of_a_file_that_was_a_jpeg():
     gray = Fixed(identity, channels=1, needs_tables=True)
     enhance_photo(Photo(pixels), gray, "x")
     assert gray.seen[0]["tables"].shape == (1, 1, 8, 8)
-    with pytest.raises(UserError, match="x: fixed needs the tables of a JPEG file, and this is none"):
+    with pytest.raises(UserError, match=r"x.*JPEG.*none"):
         enhance_photo(Photo(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)), model, "x")
 
 
@@ -207,9 +207,9 @@ def test_ways_to_apply_a_network(weights, inference_options, image, options):
 
 
 def test_networks_for_other_things_are_refused(weights, inference_options, tmp_path, image):
-    with pytest.raises(UserError, match=r"a\.png: STDF \(stdf\) is for videos; choose weights for images"):
+    with pytest.raises(UserError, match=r"a\.png: STDF"):
         enhance_photo(Photo(image()), Model(weights("stdf"), inference_options()), "a.png")
-    with pytest.raises(UserError, match="did you mean 'qgcn-bsds500-color'"):
+    with pytest.raises(UserError, match="'qgcn-bsds500-color'"):
         Model("qgcn-bsds500-colr", inference_options())
     Path(tmp_path / "x.safetensors").write_bytes(json.dumps({}).encode())
     with pytest.raises(UserError, match=r"x\.safetensors is damaged"):
@@ -229,5 +229,5 @@ def test_a_whole_picture_that_does_not_fit(weights, inference_options, image, mo
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(NETWORKS["ARCNN"], "forward", fail)
-    with pytest.raises(UserError, match="56x40 pixels do not fit into memory as a whole; leave --tile off out"):
+    with pytest.raises(UserError, match=r"56x40.*--tile"):
         enhance_photo(Photo(image()), model, "x")

@@ -176,13 +176,13 @@ def test_containers(here):
         (here / "in" / name).touch()
     found = [job.target.name for job in find_jobs(["in"], None, "jpeg")]
     assert found == ["a.mp4", "b.mkv", "c.mkv", "d.mkv", "e_8x8_1.yuv", "f.jpg"]
-    with pytest.raises(UserError, match=r"-o x\.png: in/a\.mp4 is a video, and this is the name of a picture"):
+    with pytest.raises(UserError, match=r"x\.png: in/a\.mp4"):
         find_jobs(["in/a.mp4"], Path("x.png"))
-    with pytest.raises(UserError, match=r"-o x\.mp4: in/f\.jpg is a picture, and this is the name of a video"):
+    with pytest.raises(UserError, match=r"x\.mp4: in/f\.jpg"):
         find_jobs(["in/f.jpg"], Path("x.mp4"))
-    with pytest.raises(UserError, match=r"-o x\.webm: videos are written as \.mp4, \.mkv, \.yuv, not as \.webm"):
+    with pytest.raises(UserError, match=r"x\.webm.*\.mp4, \.mkv, \.yuv.*\.webm"):
         find_jobs(["in/a.mp4"], Path("x.webm"))
-    with pytest.raises(UserError, match=r"--crf: enhanced/e_8x8_1\.yuv would be raw"):
+    with pytest.raises(UserError, match=r"--crf: enhanced/e_8x8_1\.yuv"):
         check_crf(find_jobs(["in"], None), 20)
     check_crf(find_jobs(["in/e_8x8_1.yuv"], Path("e.mp4")), 20)
 
@@ -227,7 +227,7 @@ def test_weights_that_enlarge(go, weights, inference_options):
     assert not result.error
     assert open_clip("big.mkv").geometry == Geometry(64, 48)
     (result,) = go(f"qp37/{BETA}.yuv", network="twice")
-    assert "the frames have 64x48 pixels now, which this name does not say" in result.error
+    assert "64x48" in result.error
     assert not Path("enhanced").exists() or not list(Path("enhanced").iterdir())
 
 
@@ -257,7 +257,7 @@ def test_coding(here):
     file.write_text(file.read_text().replace('"pattern"', '"qp": 32,\n "pattern"'))
     assert compression_info(clip).qp == 32
     file.write_bytes(frames_path(f"qp37/{BETA}.yuv").read_bytes())
-    with pytest.raises(UserError, match=r"describes 6 frames, the video has 9; make it again"):
+    with pytest.raises(UserError, match=r"6 frames.*9"):
         compression_info(clip)
 
 
@@ -308,7 +308,7 @@ def test_damage_in_the_middle_leaves_nothing(go, frames):
     data[len(data) * 2 // 3 : len(data) * 2 // 3 + 400] = bytes(400)
     Path("a.mkv").write_bytes(data)
     (result,) = go("a.mkv")
-    assert "a.mkv is damaged at frame " in result.error
+    assert "a.mkv" in result.error
     assert not list(Path("enhanced").iterdir())
 
 
@@ -331,16 +331,16 @@ def test_results_that_are_there_stay(go):
     Path("enhanced").mkdir()
     Path(f"enhanced/{BETA}.yuv").touch()
     (result,) = go(f"qp37/{BETA}.yuv")
-    assert "is there already, and was left alone" in result.error
+    assert "--force" in result.error
     (result,) = go(f"qp37/{BETA}.yuv", force=True)
     assert not result.error
 
 
 def test_mistakes(go, here, weights, inference_options):
     (result,) = go(f"qp37/{BETA}.yuv", network="qgcn")
-    assert "qgcn needs the tables of a JPEG file, which a video has not" in result.error
+    assert "qgcn" in result.error
     (result,) = go(f"qp37/{BETA}.yuv", network=None, applied={"qf": 20.0})
-    assert "no published weights are for videos and can be told a quality factor" in result.error
+    assert "quality factor" in result.error
     models = Models(weights("stdf"), inference_options())
     with pytest.raises(UserError, match=r"STDF \(stdf\) is for videos; choose weights for images"):
         models.check([EnhanceJob(Path("a.jpg"), Path("b.png"))])

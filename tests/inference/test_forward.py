@@ -36,21 +36,19 @@ def test_what_is_called_is_the_prepared_network():
 
 
 def test_a_batch_without_what_is_needed():
-    with pytest.raises(UserError, match=r"Needy needs tables with each image .*DegradedImages has them"):
+    with pytest.raises(UserError, match="DegradedImages"):
         Forward(Needy())({"lq": torch.zeros(1)})
 
 
 def test_an_argument_that_does_not_exist():
-    with pytest.raises(UserError, match=r"Needy takes no 'table' \(did you mean 'tables'\?\); .*it takes: tables, qf"):
+    with pytest.raises(UserError, match=r"'table'.*'tables'"):
         Forward(Needy(), arguments={"table": 1})
 
 
 def test_arguments_that_the_options_take_from_the_sample():
     assert picture(Forward(Needy(), arguments={"qf": {"from": "qf"}})(BATCH)).item() == 6
     assert Forward(Needy(), arguments={"tables": {"from": "lq"}})(BATCH)[0].item() == 0
-    with pytest.raises(
-        UserError, match=r"forward: qf: nothing called 'tabels' .*mean 'tables'.* lq, tables, qf, gt, d"
-    ):
+    with pytest.raises(UserError, match=r"forward: qf.*'tabels'.*'tables'"):
         Forward(Needy(), arguments={"qf": {"from": "tabels"}})(BATCH)
     with pytest.raises(UserError, match="Needy takes no 'q'"):
         Forward(Needy(), arguments={"q": {"from": "qf"}})

@@ -68,13 +68,13 @@ def test_output_may_be_a_file(here):
 @pytest.mark.parametrize(
     ("inputs", "output", "file_format", "message"),
     [
-        (["none.jpg"], None, None, r"no file or folder none\.jpg; check the path"),
-        (["photos/*.xyz"], None, None, r"no file fits the pattern photos/\*\.xyz"),
-        (["empty"], None, None, r"no picture or video in the folder empty; it needs files .*\.jpg .*\.mp4 .*\.yuv"),
-        (["photos"], "x.png", None, r"-o x\.png is the name of one file, and 3 are to be enhanced"),
-        (["photos/a.jpg"], "x.png", "jpeg", r"-o x\.png and --format jpeg contradict each other"),
-        (["photos/b.png"], "photos", None, r"photos/b\.png would be written over by its own result"),
-        (["photos/b.png"], "photos/b.png", None, r"photos/b\.png would be written over by its own result"),
+        (["none.jpg"], None, None, r"none\.jpg"),
+        (["photos/*.xyz"], None, None, r"photos/\*\.xyz"),
+        (["empty"], None, None, r"empty.*\.jpg.*\.mp4.*\.yuv"),
+        (["photos"], "x.png", None, r"x\.png.*3"),
+        (["photos/a.jpg"], "x.png", "jpeg", r"x\.png.*--format"),
+        (["photos/b.png"], "photos", None, r"photos/b\.png"),
+        (["photos/b.png"], "photos/b.png", None, r"photos/b\.png"),
     ],
 )
 def test_mistakes(here, inputs, output, file_format, message):
@@ -84,5 +84,5 @@ def test_mistakes(here, inputs, output, file_format, message):
 
 
 def test_folder_that_cannot_be_made(here):
-    with pytest.raises(UserError, match=r"cannot make the folder photos/a\.jpg/out: Not a directory"):
+    with pytest.raises(UserError, match=r"photos/a\.jpg/out"):
         make_folder(Path("photos/a.jpg/out"))

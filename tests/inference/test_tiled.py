@@ -347,7 +347,7 @@ def test_a_tile_that_fails_late_does_not_spoil_the_means():
 @torch.no_grad()
 def test_tiles_that_never_fit():
     small = Small(ready(conv(3, 3, 3)), 10, OUT_OF_MEMORY)
-    with pytest.raises(UserError, match=r"Small: tiles of 50 x 50 pixels .* do not fit .*device: cpu"):
+    with pytest.raises(UserError, match=r"Small.*50 x 50 pixels"):
         Tiled(small, 100, overlap=1)(pixels(130, 140))
 
 
@@ -421,7 +421,7 @@ class Undecided(nn.Module):
 
 @torch.no_grad()
 def test_a_path_that_depends_on_the_tile_is_noticed():
-    with pytest.raises(RuntimeError, match="of 16 tiles came to the same call"):
+    with pytest.raises(RuntimeError, match=r"16 tiles.*same"):
         Tiled(Undecided().eval(), 16, overlap=0)(pixels(64, 64))
 
 
@@ -433,7 +433,7 @@ class HiddenMean(nn.Module):
 
 
 def test_who_sees_everything_is_refused():
-    with pytest.raises(UserError, match=r"HiddenMean sees further than 4096 pixels.*tile\.overlap.*GlobalMean"):
+    with pytest.raises(UserError, match=r"HiddenMean.*4096 pixels.*tile\.overlap.*GlobalMean"):
         Tiled(HiddenMean().eval(), 16)(pixels(64, 64))
 
 
@@ -461,7 +461,7 @@ def test_arguments_of_the_options_reach_the_network_in_tiles():
     assert enhance.on_cpu
     assert not enhancer(network, Options()).on_cpu
     close(enhance({"lq": x}), network(x, exit=0))
-    with pytest.raises(UserError, match="RBQE takes no 'exot'"):
+    with pytest.raises(UserError, match=r"RBQE.*'exot'"):
         enhancer(network, Options.model_validate({"tile": {}, "forward": {"exot": 0}}))
 
 
@@ -584,14 +584,14 @@ def test_networks_that_follow_motion(spec: dict[str, Any]):
     network = ready(built(spec)).float()
     name, advice = spec["type"], r"tile: \{size: 512, overlap: 64, exact: false\}"
     for tile in ({}, {"overlap": 8}):
-        with pytest.raises(UserError, match=f"{name} looks wherever the motion leads, .* set {advice}"):
+        with pytest.raises(UserError, match=rf"{name}.*{advice}"):
             enhancer(network, Options.model_validate({"tile": tile}))
     rough = Options.model_validate({"tile": {"size": 16, "overlap": 8, "exact": False}, "self_ensemble": True})
     result = enhancer(network, rough)({"lq": clip})
     whole = enhancer(network, Options.model_validate({"self_ensemble": True}))({"lq": clip})
     assert result.shape == whole.shape == (1, 1, 20, 60)
     assert not torch.equal(result, whole)
-    with pytest.raises(UserError, match=rf"Small: a picture of 60 x 20 pixels does not fit .* set {advice} "):
+    with pytest.raises(UserError, match=rf"Small.*60 x 20 pixels.*{advice}"):
         enhancer(Small(network, 10, OUT_OF_MEMORY), Options())({"lq": clip})
 
 
