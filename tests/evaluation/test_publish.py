@@ -72,7 +72,7 @@ def test_needs_a_training_and_a_test(options):
 
 
 def test_needs_a_test(options, trained):
-    with pytest.raises(UserError, match=r"results\.json: run `powerqe test`"):
+    with pytest.raises(UserError, match=r"results\.json.*`powerqe test`"):
         publish(options, "")
 
 

@@ -44,11 +44,11 @@ def test_infinite_and_missing_scores_come_back(experiment):
 @pytest.mark.parametrize(
     ("other", "match"),
     [
-        ({"images": ("a", "x")}, "only one of them tested b-qf10, c-qf10, x-qf10 of live1 qf10"),
-        ({"before": 26.1}, r"a-qf10 of live1 qf10 has PSNR 26.0000 and 26.1000 before enhancement: it was compressed"),
-        ({"before": float("inf")}, "has PSNR 26.0000 and inf before"),
-        ({"width": 201}, "200x100x3, enlarged 1 times in one and 201x100x3"),
-        ({"criterion": {"PSNR": {"channel": "y"}}}, r"PSNR is judged in two ways \(RGB, uint8; Y, uint8\)"),
+        ({"images": ("a", "x")}, r"b-qf10, c-qf10, x-qf10.*live1 qf10"),
+        ({"before": 26.1}, r"a-qf10.*live1 qf10.*PSNR 26.0000.*26.1000"),
+        ({"before": float("inf")}, "PSNR 26.0000"),
+        ({"width": 201}, r"200x100x3.*1 times.*201x100x3"),
+        ({"criterion": {"PSNR": {"channel": "y"}}}, r"PSNR.*RGB, uint8.*uint8"),
     ],
 )
 def test_results_that_do_not_belong_together(experiment, other, match):
@@ -69,17 +69,17 @@ def test_chosen_metrics_only_must_fit(experiment):
     both, other = {"PSNR": {}, "SSIM": {}}, {"PSNR": {}, "SSIM": {"window": "uniform8"}}
     folders = [experiment("a", criterion=both, scores={"SSIM": 0.5})]
     folders.append(experiment("b", criterion=other, scores={"SSIM": 0.6}))
-    with pytest.raises(UserError, match="compare other metrics only: --metric PSNR"):
+    with pytest.raises(UserError, match="--metric PSNR"):
         collect(folders)
     assert [metric.name for metric in collect(folders, ["PSNR"]).metrics] == ["PSNR"]
-    with pytest.raises(UserError, match="no experiment has LPIPS; they have PSNR, SSIM"):
+    with pytest.raises(UserError, match=r"LPIPS.*PSNR, SSIM"):
         collect(folders, ["LPIPS"])
 
 
 def test_two_of_the_same_method_and_quality(experiment):
     folder = experiment("a-qf10")
     assert len(collect([folder, folder]).entries) == 1
-    with pytest.raises(UserError, match="both test a on live1 qf10; give one of them"):
+    with pytest.raises(UserError, match="live1 qf10"):
         collect([folder, experiment("a")])
 
 
@@ -89,9 +89,7 @@ def test_results_of_something_else(experiment, damage):
     data = json.loads(path.read_text())
     del data["network"]
     path.write_text(json.dumps(data) if damage == "no network" else damage)
-    with pytest.raises(
-        UserError, match=r"exp/a/results.json is not what `powerqe test` of this version writes .*test again"
-    ):
+    with pytest.raises(UserError, match=r"exp/a/results.json.*`powerqe test`"):
         collect([path.parent])
 
 
