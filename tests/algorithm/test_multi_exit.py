@@ -78,7 +78,7 @@ def test_options_survive_a_yaml_round_trip():
     ("options", "qualities", "words"),
     [
         ({"exit_weights": {10: [1, 1], 20: [1]}}, (10,), "one weight per exit"),
-        ({"exit_weights": {10: [1, 1]}}, (10,), "found 2 per quality, but the network has 5 exits"),
+        ({"exit_weights": {10: [1, 1]}}, (10,), r"2 per.*5 exits"),
         ({}, (10, -1), "quality of each image"),
     ],
 )

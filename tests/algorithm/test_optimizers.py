@@ -89,7 +89,7 @@ def test_a_value_that_only_pytorch_refuses_is_one_line():
         ("optimizer", {"type": "Adam", "lr": -1}, "> 0"),
         ("optimizer", {"type": "Adam", "betas": [0.9, 1.0]}, "< 1"),
         ("optimizer", {"type": "Adan"}, "did you mean 'Adam'"),
-        ("optimizer", {"type": "NAdam", "momentum_decai": 0.1}, "did you mean 'momentum_decay'"),
+        ("optimizer", {"type": "NAdam", "momentum_decai": 0.1}, "'momentum_decay'"),
         ("optimizer", {"type": "Rprop", "etas": [0.5]}, "etas"),
         ("optimizer", {"type": "LBFGS"}, "closure"),
         ("optimizer", {"type": "SparseAdam"}, "sparse"),
