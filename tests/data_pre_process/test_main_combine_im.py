@@ -79,5 +79,5 @@ def test_a_folder_without_qualities_is_a_mistake(div2k, capsys):
     for quality in (10, 20):
         (div2k / f"jpeg_ds_2/qf{quality}").rename(div2k / f"qf{quality}")
     assert combine(div2k) == 2
-    assert "no folder of a quality, such as qf10, in " in capsys.readouterr().err
+    assert "qf10" in capsys.readouterr().err
     assert not (div2k / "jpeg_ds_2_combined").exists()

@@ -99,4 +99,4 @@ def test_gray_and_unpaired_images(div2k, capsys):
     assert "have no partner" in capsys.readouterr().err
     write_image(div2k / "jpeg/qf10/0003.png", np.zeros((9, 9, 1), np.uint8))
     assert report(div2k, "div2k/raw", "div2k/jpeg/qf10") == 2
-    assert "found 8-bit gray, expected 8-bit RGB; use color: y" in capsys.readouterr().err
+    assert "8-bit gray" in capsys.readouterr().err
