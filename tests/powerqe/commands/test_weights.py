@@ -171,7 +171,7 @@ def test_an_unknown_name_is_one_line_with_the_nearest(folder, command, name):
     status, output, errors = command(name, "dncnn-bsds500-qf1")
     assert (status, output) == (2, "")
     assert errors.count("\n") == 1
-    assert "no weights file or name dncnn-bsds500-qf1 (did you mean 'dncnn-bsds500-qf10'" in errors
+    assert "'dncnn-bsds500-qf10'" in errors
 
 
 def test_the_beginning_of_a_name_tells_the_three_nearest(root, command, monkeypatch):
@@ -233,14 +233,14 @@ def test_fetch_from_a_folder(folder, tmp_path, command):
     assert (status, "no file elsewhere/one.safetensors" in errors) == (2, True)
 
 
-@pytest.mark.parametrize(("content", "words"), [(None, "is not here"), (b"damaged", "is damaged")])
-def test_fetch_from_nowhere(folder, command, content, words):
+@pytest.mark.parametrize("content", [None, b"damaged"])
+def test_fetch_from_nowhere(folder, command, content):
     (folder / "one.safetensors").unlink()
     if content:
         (folder / "one.safetensors").write_bytes(content)
     status, _, errors = command("fetch", "one")
     assert status == 2
-    assert f"weights/one.safetensors {words}, and the index knows no URL; name a folder that has it: --from" in errors
+    assert re.search(r"weights/one\.safetensors .*--from", errors)
 
 
 def test_index_is_made_anew(folder, command):
