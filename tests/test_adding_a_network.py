@@ -4,8 +4,9 @@ import json
 import re
 from pathlib import Path
 
-from tests.page_examples import Examples, check_style, copy_of_repository, run
 import pytest
+
+from tests.page_examples import Examples, check_style, copy_of_repository, run
 
 pytestmark = pytest.mark.slow
 

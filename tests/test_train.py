@@ -266,7 +266,7 @@ def test_port_in_use_is_one_line(run, opt):
         where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(taken.getsockname()[1]), "RANK": "0", "WORLD_SIZE": "1"}
         result = run("train.py", "--opt", opt, "--dry-run", **where)
     assert result.returncode == 2
-    assert "is the port in use? choose another with --master_port" in result.stderr.splitlines()[-1]
+    assert "--master_port" in result.stderr.splitlines()[-1]
     assert "Traceback" not in result.stderr
 
 
