@@ -176,9 +176,9 @@ def test_containers(here):
         (here / "in" / name).touch()
     found = [job.target.name for job in find_jobs(["in"], None, "jpeg")]
     assert found == ["a.mp4", "b.mkv", "c.mkv", "d.mkv", "e_8x8_1.yuv", "f.jpg"]
-    with pytest.raises(UserError, match=r"-o x\.png: in/a\.mp4 is a video, and this is the name of a picture"):
+    with pytest.raises(UserError, match=r"-o x\.png: in/a\.mp4 is a video, and this is the name of an image"):
         find_jobs(["in/a.mp4"], Path("x.png"))
-    with pytest.raises(UserError, match=r"-o x\.mp4: in/f\.jpg is a picture, and this is the name of a video"):
+    with pytest.raises(UserError, match=r"-o x\.mp4: in/f\.jpg is an image, and this is the name of a video"):
         find_jobs(["in/f.jpg"], Path("x.mp4"))
     with pytest.raises(UserError, match=r"-o x\.webm: videos are written as \.mp4, \.mkv, \.yuv, not as \.webm"):
         find_jobs(["in/a.mp4"], Path("x.webm"))
@@ -340,7 +340,7 @@ def test_mistakes(go, here, weights, inference_options):
     (result,) = go(f"qp37/{BETA}.yuv", network="qgcn")
     assert "qgcn needs the tables of a JPEG file, which a video has not" in result.error
     (result,) = go(f"qp37/{BETA}.yuv", network=None, applied={"qf": 20.0})
-    assert "no published weights are for videos and can be told a quality factor" in result.error
+    assert "no published weights are for videos and can be conditioned on a quality factor" in result.error
     models = Models(weights("stdf"), inference_options())
     with pytest.raises(UserError, match=r"STDF \(stdf\) is for videos; choose weights for images"):
         models.check([EnhanceJob(Path("a.jpg"), Path("b.png"))])

@@ -70,7 +70,7 @@ def test_output_may_be_a_file(here):
     [
         (["none.jpg"], None, None, r"no file or folder none\.jpg; check the path"),
         (["photos/*.xyz"], None, None, r"no file fits the pattern photos/\*\.xyz"),
-        (["empty"], None, None, r"no picture or video in the folder empty; it needs files .*\.jpg .*\.mp4 .*\.yuv"),
+        (["empty"], None, None, r"no image or video in the folder empty; it needs files .*\.jpg .*\.mp4 .*\.yuv"),
         (["photos"], "x.png", None, r"-o x\.png is the name of one file, and 3 are to be enhanced"),
         (["photos/a.jpg"], "x.png", "jpeg", r"-o x\.png and --format jpeg contradict each other"),
         (["photos/b.png"], "photos", None, r"photos/b\.png would be written over by its own result"),

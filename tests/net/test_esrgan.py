@@ -233,5 +233,5 @@ def test_patch_size_is_two_numbers(patch_size: object) -> None:
 @pytest.mark.parametrize("size", [(64, 32), (64, 64), (31, 64)])
 def test_pictures_of_another_size(size: tuple[int, int]) -> None:
     discriminator = build_network(DISCRIMINATOR)
-    with pytest.raises(UserError, match=f"found pictures of {size[0]}x{size[1]}, built for 32x64.*patch_size"):
+    with pytest.raises(UserError, match=f"found images of {size[0]}x{size[1]}, built for 32x64.*patch_size"):
         discriminator(torch.rand(2, 3, *size))

@@ -76,5 +76,5 @@ class Asking(nn.Module):
 
 
 def test_something_unknown_is_named() -> None:
-    with pytest.raises(UserError, match=r"Asking requires 'weather' beside the picture.*known are: tables"):
+    with pytest.raises(UserError, match=r"Asking requires 'weather' beside the image.*known are: tables"):
         example_inputs(Asking(), 8, 8)

@@ -88,10 +88,10 @@ def test_deformable_convolution_is_one_node_and_its_choice_is_restored(tmp_path:
 
 
 def test_networks_for_one_size(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"cuts pictures into parts, .* say which, --size WIDTHxHEIGHT"):
+    with pytest.raises(UserError, match=r"cuts images into parts, .* say which, --size WIDTHxHEIGHT"):
         export(build({"type": "NonLocalDeblock"}), tmp_path / "net.onnx")
     small = build({"type": "VGGDiscriminator", "num_features": 2, "hidden_features": 4, "patch_size": (64, 32)})
-    with pytest.raises(UserError, match="takes pictures of 32x64 only"):
+    with pytest.raises(UserError, match="takes images of 32x64 only"):
         export(small, tmp_path / "net.onnx", size=(64, 64))
     assert not list(tmp_path.iterdir())
 
@@ -129,7 +129,7 @@ class _Small(nn.Module):
 @pytest.mark.parametrize(
     ("network", "message"),
     [
-        (_Way(), "cannot export _Way: what it computes depends on what is in the picture"),
+        (_Way(), "cannot export _Way: what it computes depends on what is in the image"),
         (_Wrong(), r"at 1x1: image 1.0e-02: so far is the result of onnxruntime from that of PyTorch"),
         (_Small(), r"at 50x37, batch of 2: image"),
     ],

@@ -44,12 +44,12 @@ def test_version():
 
 @pytest.mark.parametrize("count", [2, 4])
 def test_another_number_of_pictures(count):
-    with pytest.raises(UserError, match=f"raw/a: the log has 3 pictures, 3 different ones, of {count} expected"):
+    with pytest.raises(UserError, match=f"raw/a: the log has 3 frames, 3 different ones, of {count} expected"):
         parse_log(LOG, count, "raw/a")
 
 
 def test_numbers_that_start_again():
-    with pytest.raises(UserError, match=r"3 pictures, 2 different ones, of 3 expected.*IntraPeriod"):
+    with pytest.raises(UserError, match=r"3 frames, 2 different ones, of 3 expected.*IntraPeriod"):
         parse_log(LOG.replace("POC    2", "POC    0"), 3, "raw/a")
 
 

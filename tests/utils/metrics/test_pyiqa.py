@@ -106,7 +106,7 @@ def test_niqe_from_a_file_and_from_the_cache(offline, tmp_path):
     assert torch.equal(NIQE(border=2)(result), NIQE()(result[..., 2:-2, 2:-2]))
     gray = result[:, :1]
     torch.testing.assert_close(NIQE()(gray), NIQE()(gray.expand(-1, 3, -1, -1)))
-    with pytest.raises(MetricUnavailable, match="niqe of pyiqa cannot judge a picture of 90x197: "):
+    with pytest.raises(MetricUnavailable, match="niqe of pyiqa cannot judge an image of 90x197: "):
         NIQE()(result[..., :90, :])
 
 
