@@ -188,8 +188,7 @@ class YUVWriter:
         """Append a frame."""
         assert self._file is not None, "used outside of its with block"
         self.geometry.check_frame(frame, self._path)
-        for plane in frame:
-            self._file.write(np.ascontiguousarray(plane).data)
+        write_frame(self._file, frame)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -197,6 +196,12 @@ class YUVWriter:
         assert self._file is not None
         self._file.close()
         self._whole.__exit__(kind, error, traceback)
+
+
+def write_frame(file: BinaryIO, frame: Frame) -> None:
+    """Append the planes of a frame to a raw video."""
+    for plane in frame:
+        file.write(np.ascontiguousarray(plane).data)
 
 
 def to_rgb(frame: Frame, *, full: bool = False) -> np.ndarray:
