@@ -8,7 +8,7 @@ from powerqe.algorithm.losses import Loss, Losses, WeightedLosses
 from powerqe.algorithm.phase import Phase, Setting
 from powerqe.algorithm.registries import ALGORITHMS
 from powerqe.dataset.loader import Batch
-from powerqe.inference.forward import Forward, picture
+from powerqe.inference.forward import Forward, image_of
 from powerqe.utils.options.components import Slot, create
 
 
@@ -40,4 +40,4 @@ class Regression:
 
     def training_step(self, batch: Batch) -> Loss:
         """Losses of one batch."""
-        return self._losses(picture(self._forward(batch)), batch["gt"])
+        return self._losses(image_of(self._forward(batch)), batch["gt"])

@@ -12,7 +12,7 @@ from powerqe.algorithm.phase import Phase, Setting
 from powerqe.algorithm.registries import ALGORITHMS
 from powerqe.algorithm.regression import Regression
 from powerqe.dataset.loader import Batch
-from powerqe.inference.forward import picture
+from powerqe.inference.forward import image_of
 from powerqe.net import load_weights
 from powerqe.net.cisr_psi import CISRPSI
 from powerqe.utils.errors import UserError
@@ -134,7 +134,7 @@ class DeblockPretraining(Regression):
         clean = batch.get("clean", batch["gt"])
         if clean.shape != batch["lq"].shape:
             raise UserError("DeblockPretraining needs each picture before its compression and the data set gives none")
-        return self._losses(picture(self._forward({**batch, "reference": blurred(clean)})), clean)
+        return self._losses(image_of(self._forward({**batch, "reference": blurred(clean)})), clean)
 
 
 def enlarged_share(step: int, niter: int, *, original: bool = False) -> float:

@@ -20,10 +20,10 @@ class ChainedImages:
     """Clean images `gt`, and `lq` made from them by a chain of degradations when a sample is asked for.
 
     Each step happens, in the order of the list, to its share of the samples. What moves pixels (Resize, the crop of
-    JPEG) happens to gt, too; everything else to lq only. So gt has the size of lq and is the same picture without
+    JPEG) happens to gt, too; everything else to lq only. So gt has the size of lq and is the same image without
     damage: after {JPEG, Resize, JPEG} it is the clean image, resized.
 
-    For training a part of the clean image is flipped and rotated, goes through the chain as a picture of its own, and
+    For training a part of the clean image is flipped and rotated, goes through the chain as an image of its own, and
     the patch is cut out of what comes out. Whole images go through it as they are, each with the damage that its
     number in the set draws, so that a validation always sees the same.
 
@@ -75,24 +75,24 @@ class ChainedImages:
         return self._sample(stem, self._random(stem, action, self._patch, seed), own_grid=self._own_grid)
 
     def _random(self, stem: str, action: Action, patch: int, seed: int) -> DegradedPair:
-        """A patch of the picture that the action makes of a part of the image, large enough for it if there is."""
+        """A patch of the image that the action makes of a part of the image, large enough for it if there is."""
         stored = self._gt.stored(stem)
         check_patch(stored, patch, self._gt, stem)
         side = action.needs(patch if self._own_grid else patch + GRID - 1)
         part = self._gt.converted(_part(seed, stored, side).cut(stored), stem)
         clean = oriented(part, random_symmetry(seed, self._flip, self._rotate))
-        picture = action.apply(DegradedPair(clean, clean), patch)
+        pair = action.apply(DegradedPair(clean, clean), patch)
         box = CropBox(0, 0, patch, patch)
         if not self._own_grid:
-            height, width, _ = picture.lq.shape
+            height, width, _ = pair.lq.shape
             box = random_crop(mix(seed, 4), height, width, patch)
-        return picture._replace(lq=box.cut(picture.lq), gt=box.cut(picture.gt))
+        return pair._replace(lq=box.cut(pair.lq), gt=box.cut(pair.gt))
 
-    def _sample(self, stem: str, picture: DegradedPair, *, own_grid: bool) -> Sample:
-        lq, gt = (oriented(image, 0) for image in (picture.lq, picture.gt))  # contiguous
-        sample: Sample = {"lq": lq, "gt": gt, "name": stem, "group": "", "quality": picture.quality}
-        if own_grid and picture.tables is not None:
-            sample["tables"] = picture.tables
+    def _sample(self, stem: str, pair: DegradedPair, *, own_grid: bool) -> Sample:
+        lq, gt = (oriented(image, 0) for image in (pair.lq, pair.gt))  # contiguous
+        sample: Sample = {"lq": lq, "gt": gt, "name": stem, "group": "", "quality": pair.quality}
+        if own_grid and pair.tables is not None:
+            sample["tables"] = pair.tables
         return sample
 
 

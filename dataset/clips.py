@@ -20,7 +20,7 @@ from powerqe.dataset.windows import FrameWindow, Marked
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.io import oriented
 from powerqe.utils.options.components import Slot, create
-from powerqe.utils.video.yuv import Chroma, Depth, Geometry
+from powerqe.utils.video.yuv import Chroma, Depth, Geometry, YUVName
 
 _SIZE = re.compile(r"_[1-9]\d*x[1-9]\d*$")
 _REVERSE, _FRAME = 8, 9  # numbers that make a sample's hashes differ, see dataset/augment.py
@@ -71,9 +71,19 @@ class VideoSequence:
         return None if self._gt is None else self._gt.file(self.name)
 
     @property
-    def geometry(self) -> Geometry | None:
-        """Of the damaged video if it is a raw file."""
-        return self._lq.geometry(self.name) if isinstance(self._lq, RawVideos) else None
+    def enhanced_geometry(self) -> Geometry:
+        """Of the enhanced video, 8 bits: the chroma is as in the damaged one; 4:2:0 if that has none and even sides."""
+        width, height = self.width, self.height
+        if isinstance(self._lq, RawVideos):
+            return self._lq.geometry(self.name)._replace(depth=8)
+        return Geometry(width, height, "444" if width % 2 or height % 2 else "420")
+
+    @property
+    def enhanced_stem(self) -> str:
+        """The name of the enhanced video's file: that of a damaged raw file, or what it would be as a raw file."""
+        if isinstance(self._lq, RawVideos):
+            return self.lq.stem
+        return Path(str(YUVName(self.name, self.width, self.height, len(self.indices)))).stem
 
 
 @DATASETS.register()

@@ -14,7 +14,8 @@ from powerqe.dataset.sources import Images
 from powerqe.dataset.store import DATA_FILE, open_store
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.io import SUFFIXES, in_color, list_images, read_image
-from powerqe.utils.video.yuv import Chroma, Depth, Frame, Geometry, YUVReader, count_frames, parse_name, to_rgb
+from powerqe.utils.video.pixels import FramePixels
+from powerqe.utils.video.yuv import Chroma, Depth, Frame, Geometry, YUVReader, count_frames, parse_name
 
 Color = Literal["rgb", "y"]
 V = TypeVar("V")
@@ -127,7 +128,7 @@ class RawVideos:
 
     def __init__(self, path: str | os.PathLike[str], color: Color, raw: RawFormat, kept: int) -> None:
         self.path = Path(path)
-        self._color, self._raw = color, raw
+        self._raw, self._pixels = raw, FramePixels(1 if color == "y" else 3, chroma=raw.chroma)
         self._files = _by_name({file[:-4]: file for file in _raw_files(path)}, path)
         self._geometries = {name: self._geometry(name) for name in self._files}
         self._counts = {name: count_frames(self.file(name), self._geometries[name]) for name in self._files}
@@ -152,9 +153,9 @@ class RawVideos:
         return self._geometries[name]
 
     def read(self, name: str, frame: int, box: CropBox | None = None) -> np.ndarray:
-        if self._color == "y":
-            plane = self._readers(name).luma(frame)
-            return eight_bits(plane if box is None else box.cut(plane))[..., None]
+        if self._pixels.channels == 1:
+            planes = self._readers(name)[frame]
+            return self._pixels.seen(planes if box is None else planes._replace(y=box.cut(planes.y)))
         if box is None:
             return self._rgb(name, frame)
         region = self._region(box, *self.size(name, frame))
@@ -194,14 +195,7 @@ class RawVideos:
             step = 2 if self._raw.chroma == "420" else 1
             coarse = CropBox(*(value // step for value in region))
             planes = Frame(region.cut(planes.y), coarse.cut(planes.u), coarse.cut(planes.v))
-        return to_rgb(Frame(*map(eight_bits, planes)))
-
-
-def eight_bits(plane: np.ndarray) -> np.ndarray:
-    """A plane as uint8; 10 bits are rounded, halves up."""
-    if plane.dtype == np.uint8:
-        return np.asarray(plane)  # no memmap any more
-    return np.minimum((plane + 2) >> 2, 255).astype(np.uint8)
+        return self._pixels.seen(planes)
 
 
 # --------------------------------------------------------------------------- frames

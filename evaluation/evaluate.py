@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from powerqe.dataset.loader import Batch, eval_batches
-from powerqe.inference.forward import middle, picture
+from powerqe.inference.forward import image_of, middle
 from powerqe.utils.image.imresize import imresize
 from powerqe.utils.image.tensors import to_image, to_tensor
 from powerqe.utils.log import logger, progress_bar
@@ -234,7 +234,7 @@ def judge(
     if enhance is None:
         return record, None
     output, record.seconds = _timed(enhance, batch, device)
-    result = picture(output).float()
+    result = image_of(output).float()
     record.result = metrics(result, gt)  # which clamp, if they are asked to
     record.estimates = _estimates(getattr(enhance, "estimates", {}), output, batch)
     return record, result.clamp(0, 1)

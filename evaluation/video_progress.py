@@ -8,14 +8,15 @@ line says so. Without that line nothing is taken to be finished.
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, NamedTuple
 
 from powerqe.utils.file_lock import only_process
 from powerqe.utils.log import logger
-from powerqe.utils.video.yuv import Frame, Geometry
+from powerqe.utils.video.clip import rename_raw
+from powerqe.utils.video.yuv import Frame, Geometry, write_frame
 
 Fingerprint = dict[str, Any]
 """All that decides what comes out, as plain data."""
@@ -36,8 +37,6 @@ class Saved(NamedTuple):
 
     path: Path
     geometry: Geometry
-    publish: Callable[[Path], None]
-    """Gives the raw file that it gets the final name, in its format; the raw file is then gone."""
 
 
 class VideoWork:
@@ -96,8 +95,7 @@ class VideoWork:
         """One more frame is done; the picture first, so that there are never fewer pictures than rows."""
         assert row.frame == self._frames[len(self.rows)]
         if self._raw and frame:
-            for plane in frame:
-                self._raw.write(plane.tobytes())
+            write_frame(self._raw, frame)
             self._raw.flush()
         self._write(row._asdict())
         self.rows.append(row)
@@ -108,7 +106,7 @@ class VideoWork:
         if self._raw and self._saved:
             os.fsync(self._raw.fileno())
             self._raw.close()
-            self._saved.publish(self._raw_path)
+            rename_raw(self._raw_path, self._saved.path, self._saved.geometry)
         self._write({"finished": self._published()})
         os.fsync(self._lines.fileno())
         self.is_finished = True

@@ -6,12 +6,12 @@ frames.csv, sequences.csv, report.json, summary.md, curves/<set>/<video>.png, an
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from powerqe.dataset.loader import Batch, collate, to_device
 from powerqe.dataset.peaks import local_peaks
@@ -21,16 +21,16 @@ from powerqe.evaluation.video_curves import draw_curves
 from powerqe.evaluation.video_progress import Fingerprint, FrameScores, Saved, VideoWork
 from powerqe.evaluation.video_results import VideoReport, write_report
 from powerqe.evaluation.video_scores import VideoScores
-from powerqe.inference.enhanced_video import file_name, geometry_of, publish, to_frame
 from powerqe.inference.tiled import enhancer
 from powerqe.utils.errors import UserError
-from powerqe.utils.image.tensors import to_image
 from powerqe.utils.log import logger, progress_bar
 from powerqe.utils.options.tree import Options
 from powerqe.utils.ranks import Ranks
 from powerqe.utils.video.frame_records import FrameInfo, frames_path, read_record
+from powerqe.utils.video.pixels import FramePixels
+from powerqe.utils.video.yuv import Frame, neutral_chroma
 
-_COMPUTING = tuple(each.__module__ for each in (judge, enhancer, to_frame, FrameScores))
+_COMPUTING = tuple(each.__module__ for each in (judge, enhancer, FramePixels, FrameScores))
 """Modules that decide the scores and frames of every test, beside those of its components."""
 
 
@@ -165,18 +165,14 @@ class _Test:
         before, after = ({name: float(value) for name, value in part.items()}
                          for part in (record.baseline, record.result))  # fmt: skip
         row = FrameScores(int(job.video.frames[place]), peak, before, after, record.seconds)
-        frame = None
-        if self._options.test.if_save_im:
-            frame = to_frame(to_image(result[0]), job.dataset, index, geometry_of(job.video))
-        work.add(row, frame)
+        work.add(row, _frame_of(result, job, index) if self._options.test.if_save_im else None)
 
     def _work(self, job: _Job) -> VideoWork:
         test, video = self._options.test, job.video
         saved = None
         if test.if_save_im:
             folder = self._options.folder / "test_video_enhanced" / job.set
-            path, geometry = folder / file_name(video, test.video_format), geometry_of(video)
-            saved = Saved(path, geometry, partial(publish, path=path, geometry=geometry))
+            saved = Saved(folder / f"{video.enhanced_stem}.{test.video_format}", video.enhanced_geometry)
         path = self._options.folder / ".video_test" / job.set / video.name
         frames = [int(frame) for frame in video.frames]
         return VideoWork(path, frames, self._fingerprint(job), saved, anew=not test.if_continue)
@@ -211,6 +207,23 @@ def deal(costs: Sequence[int], ranks: int) -> list[list[int]]:
         hands[rank].append(number)
         loads[rank] += costs[number]
     return hands
+
+
+def _frame_of(result: Tensor, job: _Job, index: int) -> Frame:
+    """The enhanced frame of a sample: its luma beside the chroma of the damaged frame, or RGB.
+
+    Raises:
+        UserError: an image of another size than the video, or neither gray nor RGB.
+    """
+    channels, height, width = result.shape[1:]
+    geometry = job.video.enhanced_geometry
+    if (width, height) != (geometry.width, geometry.height) or channels not in (1, 3):
+        raise UserError(
+            f"the network makes {width}x{height} pixels with {channels} channels of a video of "
+            f"{geometry.width}x{geometry.height}, which cannot be saved; set test.if_save_im=false"
+        )
+    chroma = job.dataset.chroma(index) or neutral_chroma(geometry)
+    return FramePixels(channels, chroma=geometry.chroma).restored(result, chroma)
 
 
 def _check(metrics: Metrics) -> None:

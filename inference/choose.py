@@ -1,4 +1,4 @@
-"""Which of the published weights suit a picture or a video: those that gained most in their own tests at its quality.
+"""Which of the published weights suit an image or a video: those that gained most in their own tests at its quality.
 
 The cards say for which task, colors and qualities weights were trained, and what they gained (PSNR, first test set).
 """
@@ -20,7 +20,7 @@ _VIDEO = "video"
 TASKS = {"JPEG": "jpeg", "MPO": "jpeg", "WEBP": "webp", "AVIF": "avif", "HEVC": "hevc", "BPG": "bpg"}
 """By the format of a file: what damaged its image."""
 _NEAR = 2
-"""Quality factors by which a picture may differ from those that a network was trained for."""
+"""Quality factors by which an image may differ from those that a network was trained for."""
 
 
 class ImageDescription(NamedTuple):
@@ -45,20 +45,20 @@ def description_of(photo: Photo, *, takes_qf: bool = False) -> ImageDescription:
 
 
 def choose(image: ImageDescription, entries: Iterable[Entry] | None = None) -> tuple[Entry, str]:
-    """The weights for a picture, and a remark for the user, which may be empty.
+    """The weights for an image, and a remark for the user, which may be empty.
 
     Args:
         entries: to choose from; None: all that are on this machine.
 
     Raises:
-        UserError: none are there for such a picture.
+        UserError: none are there for such an image.
     """
     entries = _known() if entries is None else entries
     usable = [entry for entry in entries if _is_usable(entry, image)]
     task = TASKS.get(image.format, "")
     remark = ""
     if not any(entry.task == task for entry in usable):
-        what = f"a {image.format} file" if image.format else "such a picture"
+        what = f"a {image.format} file" if image.format else "such an image"
         task, remark = "jpeg", f"nothing is known of the damage in {what}: weights for JPEG of any quality"
         image = image._replace(quality=None)  # what another codec calls so means nothing here
     suited = [entry for entry in usable if entry.task == task and _suits(entry, image.quality)]
@@ -66,7 +66,7 @@ def choose(image: ImageDescription, entries: Iterable[Entry] | None = None) -> t
         suited = [entry for entry in usable if entry.task == task and _is_blind(entry)]
     if not suited:
         kind = "gray" if image.is_gray else "color"
-        raise UserError(f"no published weights suit this {kind} picture; name some with --weights")
+        raise UserError(f"no published weights suit this {kind} image; name some with --weights")
     return max(suited, key=lambda entry: _gain(entry, image.quality)), remark
 
 
@@ -161,7 +161,7 @@ def _is_blind(entry: Entry) -> bool:
 
 
 def _gain(entry: Entry, quality: int | None) -> float:
-    """The gain at the tested quality next to that of the picture; if that is not known, the mean of all."""
+    """The gain at the tested quality next to that of the image; if that is not known, the mean of all."""
     figures = [figure for figure in entry.figures if figure.metric == "PSNR"]
     figures = [figure for figure in figures if figure.set == figures[0].set]
     if not figures:

@@ -1,4 +1,4 @@
-"""A picture for people, before | after: the whole of it, and enlarged crops where most has changed."""
+"""An image for people, before | after: the whole of it, and enlarged crops where most has changed."""
 
 from pathlib import Path
 
@@ -10,21 +10,21 @@ from powerqe.utils.image.photo import Photo
 from powerqe.utils.video.clip import is_clip
 
 CROPS = 3
-"""Crops shown, if the picture has room for as many."""
+"""Crops shown, if the image has room for as many."""
 _SIDE = 96
-"""Side of a crop in pixels of the picture after the enhancement."""
+"""Side of a crop in pixels of the image after the enhancement."""
 _COLORS = ("#d81b60", "#1e88e5", "#ffb000")
 _LONGEST = 1400
-"""Pixels of the longer side of the whole picture as it is shown."""
+"""Pixels of the longer side of the whole image as it is shown."""
 
 
 def compare_path(target: Path) -> Path:
-    """The name of the comparison beside a result; that of a video has its whole name, for pictures of the same stem."""
+    """The name of the comparison beside a result; that of a video has its whole name, for images of the same stem."""
     return target.with_name(f"{target.name if is_clip(target) else target.stem}.compare.png")
 
 
 def draw_comparison(path: Path, before: Photo, after: Photo, titles: tuple[str, str]) -> None:
-    """Draw the picture.
+    """Draw the image.
 
     Args:
         before: of any size; it is enlarged to that of `after` for this.
@@ -39,7 +39,7 @@ def draw_comparison(path: Path, before: Photo, after: Photo, titles: tuple[str, 
         images[0] = cv2.resize(images[0], (width, height), interpolation=cv2.INTER_CUBIC).reshape(images[1].shape)
     corners, side = most_changed(*images)
     count = len(corners)
-    across = 5.0  # inches of each whole picture
+    across = 5.0  # inches of each whole image
     rows = [min(across * height / width, 8.0), across / count]
     figure = Figure(figsize=(2 * across + 0.3, sum(rows) + 0.5))
     figure.set_layout_engine("constrained", w_pad=0.03, h_pad=0.03, wspace=0.0, hspace=0.0)
@@ -50,7 +50,7 @@ def draw_comparison(path: Path, before: Photo, after: Photo, titles: tuple[str, 
         for (row, column), color in zip(corners, _COLORS, strict=False):
             axis.add_patch(Rectangle((column, row), side, side, fill=False, edgecolor=color, linewidth=1.8))
     axes = bottom.subplots(1, 2 * count, squeeze=False)[0]
-    for number, axis in enumerate(axes):  # the crops of each picture stand below it
+    for number, axis in enumerate(axes):  # the crops of each image stand below it
         (row, column), image = corners[number % count], images[number // count]
         crop = image[row : row + side, column : column + side]
         _show(axis, crop, (0, crop.shape[1], crop.shape[0], 0), "nearest")
@@ -63,7 +63,7 @@ def draw_comparison(path: Path, before: Photo, after: Photo, titles: tuple[str, 
 def most_changed(before: np.ndarray, after: np.ndarray) -> tuple[list[tuple[int, int]], int]:
     """Top left corners of the windows with the largest change, on a grid of half windows, and their side.
 
-    Windows do not overlap. Of a small picture there are fewer, or one of all that fits.
+    Windows do not overlap. Of a small image there are fewer, or one of all that fits.
     """
     change = np.abs(after.astype(np.float32) - before.astype(np.float32)).sum(axis=2)
     height, width = change.shape

@@ -1,7 +1,7 @@
 """File after file: one is read and one is written while a third is enhanced, in the order in which they are named.
 Videos are read and written while they are enhanced (inference/enhance_video.py).
 
-So three pictures are in memory at once: about 35 bytes for each pixel of the one that is enhanced and 10 for those of
+So three images are in memory at once: about 35 bytes for each pixel of the one that is enhanced and 10 for those of
 the two others, and beside them the maps of the network, which are bounded (inference/within_memory.py).
 """
 
@@ -29,7 +29,7 @@ from powerqe.utils.video.clip import Clip, open_clip
 
 T = TypeVar("T")
 _TITLE = 28
-"""Characters of a name above a picture."""
+"""Characters of a name above an image."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Models:
             self._load(weights)
 
     def of(self, photo: Photo) -> tuple[Model, str]:
-        """The network for a picture, and a remark on the choice."""
+        """The network for an image, and a remark on the choice."""
         if self._weights is not None:
             return self._load(self._weights), ""
         entry, remark = choose(description_of(photo, takes_qf=self._options.qf is not None))
@@ -83,7 +83,7 @@ class Models:
         return self._load(entry.name), coding, remark
 
     def check(self, jobs: Sequence[EnhanceJob]) -> None:
-        """Raises `UserError` if there are pictures only, and the weights that are named are for videos."""
+        """Raises `UserError` if there are images only, and the weights that are named are for videos."""
         if self._weights is None or any(job.is_clip for job in jobs):
             return
         if (model := self._load(self._weights)).takes_clips:
@@ -158,7 +158,7 @@ def _guarded(job: EnhanceJob, do: Callable[[], T]) -> T | Result:
     except OSError as error:
         return Result(job, f"{job.source}: cannot write {error.filename or job.target}: {error.strerror or error}")
     except MemoryError:
-        return Result(job, f"{job.source}: the picture itself does not fit into memory; cut it into parts")
+        return Result(job, f"{job.source}: the image itself does not fit into memory; cut it into parts")
 
 
 def _read(job: EnhanceJob, wanted: _Wanted) -> Photo | Clip:
@@ -173,7 +173,7 @@ def _enhance(job: EnhanceJob, found: Photo | Clip, wanted: _Wanted) -> _Done:
 
 def _enhance_photo(job: EnhanceJob, photo: Photo, models: Models) -> _Done:
     model, remark = models.of(photo)
-    start = time.perf_counter()  # without the loading of weights, which only the first picture waits for
+    start = time.perf_counter()  # without the loading of weights, which only the first image waits for
     enhanced = enhance_photo(photo, model, str(job.source))
     seconds = time.perf_counter() - start
     height, width = photo.pixels.shape[:2]
@@ -216,7 +216,7 @@ def _shortened(name: str, length: int) -> str:
 
 
 def _write(job: EnhanceJob, done: _Done, wanted: _Wanted) -> Result:
-    """Write a picture; a video is there. And the comparison."""
+    """Write an image; a video is there. And the comparison."""
     target, notes = job.target, done.notes
     if not job.is_clip:
         target, reason = _fitting(job, done.after, wanted.force)

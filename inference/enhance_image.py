@@ -26,12 +26,12 @@ _STRIP = 128
 
 @dataclass(frozen=True)
 class Enhanced:
-    """A picture after its enhancement.
+    """An image after its enhancement.
 
     Attributes:
         photo: as it was, with other pixels.
         before: the pixels that it had, turned as these are.
-        estimates: what the network says of the picture, such as its quality factor.
+        estimates: what the network says of the image, such as its quality factor.
         notes: what the user should know.
     """
 
@@ -42,17 +42,17 @@ class Enhanced:
 
 
 def enhance_photo(photo: Photo, model: Model, name: str) -> Enhanced:
-    """Enhance a picture of any kind.
+    """Enhance an image of any kind.
 
     Colors through a model of luma: the luma is enhanced and the chroma stays. Gray through a model of colors: as
-    three equal channels, and the mean of what comes out. Alpha stays; it is enlarged with the picture, if the model
+    three equal channels, and the mean of what comes out. Alpha stays; it is enlarged with the image, if the model
     does that. 16 bits are computed with as they are.
 
     Args:
         name: of the file, in messages.
 
     Raises:
-        UserError: the model is for videos, or needs the tables of a JPEG file and the picture shows no trace of one.
+        UserError: the model is for videos, or needs the tables of a JPEG file and the image shows no trace of one.
     """
     _check_takes_images(model, name)
     notes = list(photo.notes)
@@ -125,7 +125,7 @@ def _to_batch(pixels: np.ndarray) -> Tensor:
 
 
 def _pixels(photo: Photo, result: Tensor, seen: Tensor, notes: list[str]) -> np.ndarray:
-    """The picture's new pixels, of its own kind, out of what the network made of those that it saw.
+    """The image's new pixels, of its own kind, out of what the network made of those that it saw.
 
     In strips: at once it would take twice the memory of everything else.
     """

@@ -13,13 +13,13 @@ import numpy as np
 import torch
 
 from powerqe.dataset.peaks import local_peaks
-from powerqe.dataset.videos import eight_bits
 from powerqe.inference.model import Model
-from powerqe.inference.video_frames import Behind, Pixels, ahead, windows
+from powerqe.inference.video_frames import WriteQueue, prefetch, windows
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.photo import Photo
 from powerqe.utils.video.clip import RAW_RATE, Clip, ClipWriter, clip_writer, is_raw
 from powerqe.utils.video.frame_records import frames_path, read_record
+from powerqe.utils.video.pixels import FramePixels, eight_bits
 from powerqe.utils.video.yuv import Frame, to_rgb
 
 _WAITING = 2
@@ -101,17 +101,17 @@ def enhance_clip(
     _check(clip, model, peaks)
     keeps_depth = model.channels == 1 and not is_raw(target)
     geometry = clip.geometry if keeps_depth else clip.geometry._replace(depth=8)
-    pixels = Pixels(model.channels, geometry.depth, geometry.chroma, clip.is_full_range)
+    pixels = FramePixels(model.channels, geometry.depth, geometry.chroma, clip.is_full_range)
     work = _Work(clip, model, pixels, target)
     with ExitStack() as stack:
-        source = stack.enter_context(closing(ahead(_seen(clip, model, pixels, peaks), _WAITING)))
-        behind: Behind | None = None
+        source = stack.enter_context(closing(prefetch(_seen(clip, model, pixels, peaks), _WAITING)))
+        writing: WriteQueue | None = None
         for lq, frame, time in source:
             result = work.enhanced(lq)
-            if behind is None:
+            if writing is None:
                 writer = stack.enter_context(clip_writer(target, pixels.geometry(result), clip, crf))
-                behind = stack.enter_context(Behind(_WAITING))
-            behind.do(work.write, writer, result, frame, time)
+                writing = stack.enter_context(WriteQueue(_WAITING))
+            writing.do(work.write, writer, result, frame, time)
             on_frame()
     return work.summary(writer)
 
@@ -119,14 +119,14 @@ def enhance_clip(
 class _Work:
     """What is done with each frame, and what is kept of it."""
 
-    def __init__(self, clip: Clip, model: Model, pixels: Pixels, target: Path) -> None:
+    def __init__(self, clip: Clip, model: Model, pixels: FramePixels, target: Path) -> None:
         self._clip, self._model, self._pixels, self._target = clip, model, pixels, target
         self._count = 0
         self._shown: tuple[int, Frame, Frame] | None = None
 
     def enhanced(self, lq: np.ndarray) -> torch.Tensor:
-        """(1, C, H, W) of what the network sees, (C, H, W) or (T, C, H, W) in 0 ... peak."""
-        seen = torch.from_numpy(lq.astype(np.float32))[None].div_(self._pixels.peak)
+        """(1, C, H, W) of what the network sees, (H, W, C) or (T, H, W, C) in 0 ... peak."""
+        seen = torch.from_numpy(lq.astype(np.float32)).movedim(-1, -3)[None].contiguous().div_(self._pixels.peak)
         result, _ = self._model({"lq": seen})
         if self._model.channels == 1 and result.shape[-2:] != seen.shape[-2:]:
             raise UserError(
@@ -135,7 +135,7 @@ class _Work:
         return result
 
     def write(self, writer: ClipWriter, result: torch.Tensor, frame: Frame, time: int | None) -> None:
-        made = self._pixels.made(result, frame)
+        made = self._pixels.restored(result, frame[1:])
         writer.write(made, time)
         if self._shown is None or self._count == self._clip.count // 2:
             self._shown = self._count, frame, made
@@ -175,11 +175,10 @@ def _check(clip: Clip, model: Model, peaks: np.ndarray | None) -> None:
 
 
 def _seen(
-    clip: Clip, model: Model, pixels: Pixels, peaks: np.ndarray | None
+    clip: Clip, model: Model, pixels: FramePixels, peaks: np.ndarray | None
 ) -> Iterator[tuple[np.ndarray, Frame, int | None]]:
-    """For each frame what the network sees, (C, H, W) or (T, C, H, W), the frame, and when it is shown."""
-    taken = ((pixels.taken(frame), time) for frame, time in clip.frames())
-    items = ((pixels.seen(frame), frame, time) for frame, time in taken)
+    """For each frame what the network sees, (H, W, C) or (T, H, W, C), the frame, and when it is shown."""
+    items = ((pixels.seen(frame), frame, time) for frame, time in clip.frames())
     for window in windows(items, model.window, peaks):
         _, frame, time = window[len(window) // 2]
         yield (np.stack([seen for seen, *_ in window]) if model.takes_clips else window[0][0]), frame, time

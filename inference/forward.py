@@ -24,7 +24,7 @@ from powerqe.utils.options.registry import nearest
 _SOURCES = {
     "tables": "DegradedImages has them with codec JPEG (and grid: patch in training), PairedImages with tables: file",
     "scale": "DownSampledImages has it",
-    "reference": "only DeblockPretraining makes it, from clean training pictures: leave out dataset.val and test",
+    "reference": "only DeblockPretraining makes it, from clean training images: leave out dataset.val and test",
 }
 
 
@@ -128,10 +128,10 @@ def check_arguments(network: str, arguments: Mapping[str, Any], known: list[str]
 
 
 def middle(lq: Tensor) -> Tensor:
-    """The frame that is enhanced: of windows (N, T, C, H, W) the middle one, (N, C, H, W); a picture is itself."""
+    """The frame that is enhanced: of windows (N, T, C, H, W) the middle one, (N, C, H, W); an image is itself."""
     return lq[:, lq.shape[1] // 2] if lq.ndim == 5 else lq
 
 
-def picture(output: Any) -> Tensor:
+def image_of(output: Any) -> Tensor:
     """The image (N, C, H, W) in what a network returns, which may be followed by other results."""
     return output[0] if isinstance(output, tuple) else output

@@ -19,7 +19,7 @@ _SUFFIX = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "tiff": ".tiff"}
 
 
 class EnhanceJob(NamedTuple):
-    """A file, a picture or a video, and the name of its result."""
+    """A file, an image or a video, and the name of its result."""
 
     source: Path
     target: Path
@@ -37,11 +37,11 @@ def find_jobs(inputs: Sequence[str], output: Path | None, file_format: Format | 
         inputs: files, folders (searched to the bottom for known suffixes; hidden ones do not count), or patterns
             such as `photos/*.jpg` and `photos/**/*.jpg`.
         output: a folder; if one file is named, it may be the name of the result. None: `FOLDER`.
-        file_format: of pictures; None: png, or what the name of the result says. Of a raw video a raw one is made, and
+        file_format: of images; None: png, or what the name of the result says. Of a raw video a raw one is made, and
             of others mp4 if they are that, else mkv.
 
     Raises:
-        UserError: nothing of such a name, a folder without pictures and videos, a result of another kind, or one that
+        UserError: nothing of such a name, a folder without images and videos, a result of another kind, or one that
             would be written over its source.
     """
     found: dict[Path, Path] = {}
@@ -69,7 +69,7 @@ def _expanded(name: str, output: Path) -> list[tuple[Path, Path]]:
         files = sorted(file for file in path.rglob("*") if _is_wanted(file, path, output))
         if not files:
             known = " *".join((*PHOTO_SUFFIXES, *CLIP_SUFFIXES))
-            raise UserError(f"no picture or video in the folder {path}; it needs files *{known}")
+            raise UserError(f"no image or video in the folder {path}; it needs files *{known}")
         return [(file, output / file.relative_to(path)) for file in files]
     if path.exists():
         return [(path, output / path.name)]
@@ -114,7 +114,7 @@ def _to_file(sources: list[Path], output: Path, file_format: Format | None) -> E
     if len(sources) != 1:
         raise UserError(f"-o {output} is the name of one file, and {len(sources)} are to be enhanced; name a folder")
     if is_clip(sources[0]) != is_clip(output):
-        kinds = ("a video", "a picture") if is_clip(sources[0]) else ("a picture", "a video")
+        kinds = ("a video", "an image") if is_clip(sources[0]) else ("an image", "a video")
         raise UserError(f"-o {output}: {sources[0]} is {kinds[0]}, and this is the name of {kinds[1]}")
     if is_clip(output):
         file_format = None

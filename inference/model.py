@@ -68,17 +68,17 @@ class Model:
 
     @property
     def tile(self) -> int | None:
-        """Side of the tiles of the last picture; None if it was seen as a whole."""
+        """Side of the tiles of the last image; None if it was seen as a whole."""
         return self._tiles.size if self._tiles else None
 
     @property
     def is_exact(self) -> bool:
-        """Whether tiles give what the whole picture gives."""
+        """Whether tiles give what the whole image gives."""
         return self._tiles is None or self._tiles.exact
 
     @torch.inference_mode()
     def __call__(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
-        """The enhanced picture (1, C, H, W) float32, not clamped, on the CPU, and what the network says of it.
+        """The enhanced image (1, C, H, W) float32, not clamped, on the CPU, and what the network says of it.
 
         Args:
             batch: lq (1, C, H, W), of a network that takes clips (1, T, C, H, W), in [0, 1] and, if it needs them,
@@ -87,8 +87,8 @@ class Model:
         dtype = self._options.autocast
         with torch.autocast(self._device.type, dtype) if dtype else nullcontext():
             output = self._enhance(batch)
-        picture, *others = output if isinstance(output, tuple) else (output,)
-        return picture.float().cpu(), {name: float(value) for name, value in zip(self.estimates, others, strict=False)}
+        image, *others = output if isinstance(output, tuple) else (output,)
+        return image.float().cpu(), {name: float(value) for name, value in zip(self.estimates, others, strict=False)}
 
     def _call(self, network: nn.Module) -> Callable[..., Any]:
         tile = self._options.tile
@@ -102,14 +102,14 @@ class Model:
 def _whole(network: nn.Module, device: torch.device) -> Callable[..., Any]:
     """The network itself, for what lies on the CPU; it says what to do where that does not fit into memory."""
 
-    def call(picture: Tensor, **named: Any) -> Any:
+    def call(image: Tensor, **named: Any) -> Any:
         there = {name: value.to(device) if isinstance(value, Tensor) else value for name, value in named.items()}
         try:
-            return network(picture.to(device), **there)
+            return network(image.to(device), **there)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-        height, width = picture.shape[-2:]
+        height, width = image.shape[-2:]
         raise UserError(f"{width}x{height} pixels do not fit into memory as a whole; leave --tile off out")
 
     return call

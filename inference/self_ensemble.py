@@ -1,4 +1,4 @@
-"""Self-ensemble: the mean of what a network makes of a picture's eight flips and transpositions ("+" in tables).
+"""Self-ensemble: the mean of what a network makes of an image's eight flips and transpositions ("+" in tables).
 
 Lim et al., "Enhanced Deep Residual Networks for Single Image Super-Resolution", CVPR workshops 2017, section 3.4
 (after Timofte et al., "Seven Ways to Improve Example-Based Single Image Super Resolution", CVPR 2016).
@@ -19,13 +19,13 @@ _BLOCK = 8
 
 
 class SelfEnsemble:
-    """A network, or whatever is called as one, that sees each picture in eight orientations.
+    """A network, or whatever is called as one, that sees each image in eight orientations.
 
     It costs eight times the work. The mean is taken in float32 of what the network returns, before anything
-    is clamped; the picture is the first of several results, and the others are those of the picture as it is.
+    is clamped; the image is the first of several results, and the others are those of the image as it is.
 
     A network that knows the quantization tables of a JPEG file knows where its blocks lie. Flipping leaves tables as
-    they are and transposing transposes them; so that the grid begins at the corner in every orientation, the picture
+    they are and transposing transposes them; so that the grid begins at the corner in every orientation, the image
     is continued to whole blocks by its last row and column, as such networks do themselves and as encoders do.
     """
 
@@ -33,9 +33,9 @@ class SelfEnsemble:
         self._call = call
 
     @torch.no_grad()
-    def __call__(self, picture: Tensor, **named: Any) -> Any:
-        """What the network returns for (N, C, H, W) or a clip (N, T, C, H, W), its picture averaged."""
-        arguments, height = ForwardInputs((picture,), named), picture.shape[-2]
+    def __call__(self, image: Tensor, **named: Any) -> Any:
+        """What the network returns for (N, C, H, W) or a clip (N, T, C, H, W), its image averaged."""
+        arguments, height = ForwardInputs((image,), named), image.shape[-2]
         if "tables" in named:
             tables = named.pop("tables")
             arguments = arguments.changed(lambda like: to_multiple(like, _BLOCK))
@@ -52,19 +52,19 @@ class SelfEnsemble:
             total = restored if total is None else total.add_(restored)
             first = output if symmetry == 0 else first
         assert total is not None
-        scale = total.shape[-2] / arguments.picture.shape[-2]
-        mean = total.div_(SYMMETRIES)[..., : round(height * scale), : round(picture.shape[-1] * scale)]
+        scale = total.shape[-2] / arguments.image.shape[-2]
+        mean = total.div_(SYMMETRIES)[..., : round(height * scale), : round(image.shape[-1] * scale)]
         return rebuilt(first, chain([mean], results(first)[1:]))
 
 
-def oriented(picture: Tensor, symmetry: int) -> Tensor:
+def oriented(image: Tensor, symmetry: int) -> Tensor:
     """One of the eight orientations of (..., H, W), numbered as in powerqe.utils.image.io: bit 1 mirrors left-right,
     then bit 2 up-down, then bit 4 swaps rows and columns."""
-    flipped = picture.flip([axis for axis, bit in ((-1, 1), (-2, 2)) if symmetry & bit])
+    flipped = image.flip([axis for axis, bit in ((-1, 1), (-2, 2)) if symmetry & bit])
     return flipped.transpose(-2, -1).contiguous() if symmetry & 4 else flipped
 
 
-def original(picture: Tensor, symmetry: int) -> Tensor:
+def original(image: Tensor, symmetry: int) -> Tensor:
     """Undo `oriented`."""
-    straight = picture.transpose(-2, -1) if symmetry & 4 else picture
+    straight = image.transpose(-2, -1) if symmetry & 4 else image
     return straight.flip([axis for axis, bit in ((-1, 1), (-2, 2)) if symmetry & bit])

@@ -1,9 +1,9 @@
-"""Where the tiles of a picture lie, and which part of a tile's features and results counts.
+"""Where the tiles of an image lie, and which part of a tile's features and results counts.
 
-A picture is divided into cores. The tile of a core is the core and what lies around it, as far as the picture goes, so
-that the network computes the core as it would in the whole picture. Networks with strides pad at the right and at the
+An image is divided into cores. The tile of a core is the core and what lies around it, as far as the image goes, so
+that the network computes the core as it would in the whole image. Networks with strides pad at the right and at the
 bottom as the size demands, some even shift by a pixel; therefore tiles start at multiples of the network's largest
-stride and end where the remainder is that of the picture: each tile is, for the network, a smaller picture of
+stride and end where the remainder is that of the image: each tile is, for the network, a smaller image of
 the same kind.
 """
 
@@ -16,18 +16,18 @@ from torch import Tensor
 from powerqe.net.forward_inputs import ratio_of
 
 Ratios = tuple[Fraction, Fraction]
-"""Height and width of a map of features, or of a result, per pixel of the picture."""
+"""Height and width of a map of features, or of a result, per pixel of the image."""
 
 
 class Span(NamedTuple):
-    """A tile along one axis, in pixels of the picture."""
+    """A tile along one axis, in pixels of the image."""
 
     start: int
     stop: int
     core_start: int
     core_stop: int
     is_last: bool
-    """The core ends where the picture ends."""
+    """The core ends where the image ends."""
 
     @property
     def length(self) -> int:
@@ -41,14 +41,14 @@ class Span(NamedTuple):
 
 
 class Tile(NamedTuple):
-    """A rectangle of the picture."""
+    """A rectangle of the image."""
 
     rows: Span
     columns: Span
 
-    def cut(self, picture: Tensor) -> Tensor:
+    def cut(self, image: Tensor) -> Tensor:
         """(..., H, W) -> what this tile sees of it."""
-        return picture[..., self.rows.start : self.rows.stop, self.columns.start : self.columns.stop]
+        return image[..., self.rows.start : self.rows.stop, self.columns.start : self.columns.stop]
 
     def core_of(self, features: Tensor, ratios: Ratios) -> Tensor:
         """A map that was computed from this tile -> the part of it that belongs to the core."""
@@ -56,9 +56,9 @@ class Tile(NamedTuple):
         return features[..., self.rows.core(ratios[0], height), self.columns.core(ratios[1], width)]
 
     def ratios_of(self, features: Tensor, multiple: int) -> Ratios:
-        """How large a map of features is per pixel of the picture; `multiple` of the network.
+        """How large a map of features is per pixel of the image; `multiple` of the network.
 
-        The first tile can tell: it has three times `multiple` pixels or more, or is the whole picture.
+        The first tile can tell: it has three times `multiple` pixels or more, or is the whole image.
         """
         height, width = features.shape[-2:]
         return ratio_of(height, self.rows.length, multiple), ratio_of(width, self.columns.length, multiple)
@@ -70,7 +70,7 @@ class Tile(NamedTuple):
 
 
 def divide(height: int, width: int, size: int, overlap: tuple[int, int], multiple: int) -> list[Tile]:
-    """The tiles of a picture, row by row.
+    """The tiles of an image, row by row.
 
     Args:
         size: largest side of a core (see `core_size`).

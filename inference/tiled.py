@@ -1,10 +1,10 @@
-"""A picture that does not fit into memory, through a network in tiles: the result is that of the whole picture.
+"""An image that does not fit into memory, through a network in tiles: the result is that of the whole image.
 
-What a network declares is `multiple` (1 if it says nothing): its largest stride, in pixels of the picture, counted in
+What a network declares is `multiple` (1 if it says nothing): its largest stride, in pixels of the image, counted in
 powers and products of what its layers stride. How far it looks is measured (net/measure/receptive.py), how much larger
-its result is follows from a tile's, and modules that see the whole picture do so (inference/whole_image.py). A video
-network takes a clip in the picture's place; a module that says `follows_motion = True` samples it at no fixed distance,
-and tiles of such a network are near what the whole picture gives, not equal to it.
+its result is follows from a tile's, and modules that see the whole image do so (inference/whole_image.py). A video
+network takes a clip in the image's place; a module that says `follows_motion = True` samples it at no fixed distance,
+and tiles of such a network are near what the whole image gives, not equal to it.
 """
 
 from collections.abc import Callable
@@ -35,24 +35,24 @@ MOTION = 64
 
 
 class Tiled:
-    """A network, called as itself, that sees the picture in overlapping tiles.
+    """A network, called as itself, that sees the image in overlapping tiles.
 
-    The picture stays where it is (on the CPU, if it is large) and the result is put together there; tiles go
+    The image stays where it is (on the CPU, if it is large) and the result is put together there; tiles go
     to the network's device, one after another. A tile that does not fit into memory halves their size, also
-    for the pictures that follow.
+    for the images that follow.
 
     The work grows with the overlap: a core of size s in a network that sees r pixels far costs (s + 2r)^2 / s^2
-    times the picture's share. Where s + 2r covers the picture it is computed as a whole. Modules that see the
-    whole picture, K of them in a row, cost another factor of about K / 2 + 1 (RCAN has 200, RBQE with five exits 45),
+    times the image's share. Where s + 2r covers the image it is computed as a whole. Modules that see the
+    whole image, K of them in a row, cost another factor of about K / 2 + 1 (RCAN has 200, RBQE with five exits 45),
     because the tiles start again after each of them.
 
     Args:
-        network: in evaluation mode. Its results may be a tuple; pictures among them are put together,
+        network: in evaluation mode. Its results may be a tuple; images among them are put together,
             other things are the same for all tiles, or those of the last one.
         tile: largest side of a core in pixels of the input; rounded to `network.multiple`.
         overlap: pixels around the core that the network sees, too. None: as many as it takes for the result to be
-            that of the whole picture, or `MOTION`. Fewer cost less and leave seams.
-        exact: take global means and the like over the whole picture. If false, each tile is to them a picture of its
+            that of the whole image, or `MOTION`. Fewer cost less and leave seams.
+        exact: take global means and the like over the whole image. If false, each tile is to them an image of its
             own, which costs no more work than a network without them; tiles then differ in tone.
 
     Raises:
@@ -66,7 +66,7 @@ class Tiled:
         if exact and follows:
             raise UserError(
                 f"{type(network).__name__} looks wherever the motion leads, so tiles cannot give exactly what the "
-                f"whole picture gives: do without tiles, or set {_tile_option(network)}"
+                f"whole image gives: do without tiles, or set {_tile_option(network)}"
             )
         self.overlap, self.exact = MOTION if overlap is None and follows else overlap, exact
         self._network = network
@@ -74,8 +74,8 @@ class Tiled:
         self._reaches: dict[Any, tuple[int, int]] = {}
 
     @torch.no_grad()
-    def __call__(self, picture: Tensor, *others: Any, **named: Any) -> Any:
-        """What the network returns for a picture (N, C, H, W) or a clip (N, T, C, H, W); tensors of its height and
+    def __call__(self, image: Tensor, *others: Any, **named: Any) -> Any:
+        """What the network returns for an image (N, C, H, W) or a clip (N, T, C, H, W); tensors of its height and
         width are cut with it.
 
         Raises:
@@ -83,7 +83,7 @@ class Tiled:
         """
         if self._network.training:
             raise ValueError("tiles are for a network in evaluation mode")
-        arguments = ForwardInputs((picture, *others), named)
+        arguments = ForwardInputs((image, *others), named)
         whole = GlobalResults(self._modules if self.exact else [], self.multiple)
         while True:
             try:
@@ -94,10 +94,10 @@ class Tiled:
                     raise
             self._halve()  # after the except clause, which holds the tensors of the frames that failed
 
-    def tiles(self, picture: Tensor, *others: Any, **named: Any) -> list[Tile]:
-        """The tiles in which the network would see this picture."""
-        arguments = ForwardInputs((picture, *others), named)
-        height, width = picture.shape[-2:]
+    def tiles(self, image: Tensor, *others: Any, **named: Any) -> list[Tile]:
+        """The tiles in which the network would see this image."""
+        arguments = ForwardInputs((image, *others), named)
+        height, width = image.shape[-2:]
         if max(height, width) <= self.size:
             return divide(height, width, self.size, (0, 0), self.multiple)
         return divide(height, width, self.size, self._overlap(arguments), self.multiple)
@@ -110,16 +110,16 @@ class Tiled:
     def _overlap(self, arguments: ForwardInputs) -> tuple[int, int]:
         if self.overlap is not None:
             return self.overlap, self.overlap
-        picture = arguments.picture
-        key = (picture.shape[-2] % self.multiple, picture.shape[-1] % self.multiple, arguments.key())
+        image = arguments.image
+        key = (image.shape[-2] % self.multiple, image.shape[-1] % self.multiple, arguments.key())
         if key not in self._reaches:
-            device = self._device(picture)
+            device = self._device(image)
             found = reach(self._network, self._modules, arguments, self.multiple, device)
             if found is None:
                 raise UserError(
                     f"{type(self._network).__name__} sees further than {FURTHEST} pixels, so tiles cannot give what "
-                    "the whole picture gives: set how many pixels tiles overlap (tile.overlap), or do without tiles. "
-                    "Means over the picture are found if the network takes them through powerqe.net.blocks.GlobalMean; "
+                    "the whole image gives: set how many pixels tiles overlap (tile.overlap), or do without tiles. "
+                    "Means over the image are found if the network takes them through powerqe.net.blocks.GlobalMean; "
                     "weights that hold NaN look the same"
                 )
             self._reaches[key] = found
@@ -127,7 +127,7 @@ class Tiled:
 
     def _enhance(self, arguments: ForwardInputs, tiles: list[Tile], whole: GlobalResults) -> Any:
         if len(tiles) == 1:
-            return moved(self._run(arguments), arguments.picture.device)
+            return moved(self._run(arguments), arguments.image.device)
         with whole.installed():
             while True:
                 output = None
@@ -138,18 +138,18 @@ class Tiled:
                         result = self._run(arguments.changed(tile.cut))
                     except NotLearnedYet:
                         continue
-                    output = output or _Output(result, tile, arguments.picture)
+                    output = output or _Output(result, tile, arguments.image)
                     output.add(result, tile)
                 if not whole.learn(len(tiles)) and output is not None:
                     return output.result()
 
     def _run(self, arguments: ForwardInputs) -> Any:
-        there = arguments.to(self._device(arguments.picture))
+        there = arguments.to(self._device(arguments.image))
         return self._network(*there.positional, **there.named)
 
-    def _device(self, picture: Tensor) -> torch.device:
+    def _device(self, image: Tensor) -> torch.device:
         first = next(self._network.parameters(), None)
-        return picture.device if first is None else first.device
+        return image.device if first is None else first.device
 
     def _halve(self) -> None:
         if torch.cuda.is_available():
@@ -182,45 +182,45 @@ def _tile_option(network: nn.Module) -> str:
 
 
 class _Whole:
-    """A network that says what to do if a picture does not fit into memory."""
+    """A network that says what to do if an image does not fit into memory."""
 
     def __init__(self, network: nn.Module) -> None:
         self._network = network
 
-    def __call__(self, picture: Tensor, **named: Any) -> Any:
+    def __call__(self, image: Tensor, **named: Any) -> Any:
         try:
-            return self._network(picture, **named)
+            return self._network(image, **named)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-        height, width = picture.shape[-2:]
+        height, width = image.shape[-2:]
         raise UserError(
-            f"{type(self._network).__name__}: a picture of {width} x {height} pixels does not fit into memory as a "
+            f"{type(self._network).__name__}: an image of {width} x {height} pixels does not fit into memory as a "
             f"whole; set {_tile_option(self._network)} (test.tile, val.tile)"
         )
 
 
 class _Output:
-    """The results of all tiles, put together on the device of the picture."""
+    """The results of all tiles, put together on the device of the image."""
 
-    def __init__(self, first: Any, tile: Tile, picture: Tensor) -> None:
+    def __init__(self, first: Any, tile: Tile, image: Tensor) -> None:
         self._form = rebuilt(first, repeat(None))
-        self._device = picture.device
+        self._device = image.device
         self._last: list[Any] = []
         self._ratios = [_ratios(value, tile) for value in results(first)]
-        """How much larger than the picture each result is; None if it is no picture."""
-        self._pictures = [
-            None if ratios is None else _canvas(value, ratios, picture)
+        """How much larger than the image each result is; None if it is no image."""
+        self._images = [
+            None if ratios is None else _canvas(value, ratios, image)
             for value, ratios in zip(results(first), self._ratios, strict=True)
         ]
 
     def add(self, result: Any, tile: Tile) -> None:
         """The result of a tile."""
         self._last = results(result)
-        for number, (value, canvas) in enumerate(zip(self._last, self._pictures, strict=True)):
+        for number, (value, canvas) in enumerate(zip(self._last, self._images, strict=True)):
             ratios = _ratios(value, tile)
             if canvas is None or ratios is None or ratios != self._ratios[number]:
-                self._pictures[number] = None  # only the first tile's size made it look like a picture
+                self._images[number] = None  # only the first tile's size made it look like an image
                 continue
             sides = zip(tile, ratios, strict=True)
             core = [slice(int(span.core_start * ratio), int(span.core_stop * ratio)) for span, ratio in sides]
@@ -228,7 +228,7 @@ class _Output:
 
     def result(self) -> Any:
         """As the network would return it."""
-        pairs = zip(self._pictures, self._last, strict=True)
+        pairs = zip(self._images, self._last, strict=True)
         return moved(
             rebuilt(self._form, (value if canvas is None else canvas for canvas, value in pairs)), self._device
         )
@@ -239,6 +239,6 @@ def _ratios(value: Any, tile: Tile) -> Ratios | None:
     return tile.ratios_of(value, 1) if is_like else None
 
 
-def _canvas(value: Tensor, ratios: Ratios, picture: Tensor) -> Tensor:
-    sides = (int(side * ratio) for side, ratio in zip(picture.shape[-2:], ratios, strict=True))
-    return value.new_empty((*value.shape[:-2], *sides), device=picture.device)
+def _canvas(value: Tensor, ratios: Ratios, image: Tensor) -> Tensor:
+    sides = (int(side * ratio) for side, ratio in zip(image.shape[-2:], ratios, strict=True))
+    return value.new_empty((*value.shape[:-2], *sides), device=image.device)

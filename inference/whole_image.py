@@ -1,4 +1,4 @@
-"""Modules that look at the whole picture (net/measure/unbounded_modules.py) in a network that sees tile after tile."""
+"""Modules that look at the whole image (net/measure/unbounded_modules.py) in a network that sees tile after tile."""
 
 import copy
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ class NotLearnedYet(Exception):  # noqa: N818 - a message to the caller, not an 
 
 
 class GlobalResults:
-    """What modules make of the whole picture, learnt from its tiles, one call after another.
+    """What modules make of the whole image, learnt from its tiles, one call after another.
 
     The network runs on every tile until it comes to a call whose result is not known yet. There the tile's
     core is taken and the run is abandoned; when all tiles have come, the result is known. So a network
@@ -55,7 +55,7 @@ class GlobalResults:
             return False
         if self._shares != tiles:
             raise RuntimeError(f"{self._shares} of {tiles} tiles came to the same call: the network's path depends on "
-                               "the tile; let it depend on modules that see the whole picture")  # fmt: skip
+                               "the tile; let it depend on modules that see the whole image")  # fmt: skip
         self._frontier.finish()
         self._known.append(self._frontier)
         self.begin_pass()

@@ -1,6 +1,6 @@
-"""A network that takes whole pictures while its maps fit into memory, and larger ones in tiles that do.
+"""A network that takes whole images while its maps fit into memory, and larger ones in tiles that do.
 
-How much memory the maps take is measured: all tensors that live at once while the network sees two small pictures.
+How much memory the maps take is measured: all tensors that live at once while the network sees two small images.
 It grows with the pixels as good as linearly from there. What libraries take beside (another layout, work space) is not
 seen; `MARGIN` is for that, and where it is not enough, tiles are halved (inference/tiled.py).
 """
@@ -28,9 +28,9 @@ def default_bound(device: torch.device) -> int:
 
 
 class WithinMemory:
-    """A network, called as itself; see above. Pictures stay on the CPU.
+    """A network, called as itself; see above. Images stay on the CPU.
 
-    Tiles give what the whole picture gives, but of a network that follows motion: then they are near it.
+    Tiles give what the whole image gives, but of a network that follows motion: then they are near it.
 
     Args:
         network: in evaluation mode.
@@ -38,8 +38,8 @@ class WithinMemory:
         tile: side of the tiles, in place of the one that fits. None: that.
 
     Attributes:
-        size: side of the tiles of the last picture; None if it was seen as a whole.
-        exact: tiles give what the whole picture gives.
+        size: side of the tiles of the last image; None if it was seen as a whole.
+        exact: tiles give what the whole image gives.
     """
 
     def __init__(self, network: nn.Module, bound: int, tile: int | None = None) -> None:
@@ -50,30 +50,30 @@ class WithinMemory:
         self._tiled = Tiled(network, tile or SMALLEST, exact=self.exact)
         self._line: tuple[float, float] | None = None
 
-    def __call__(self, picture: Tensor, **named: Any) -> Any:
+    def __call__(self, image: Tensor, **named: Any) -> Any:
         """What the network returns for (1, C, H, W) or a clip (1, T, C, H, W).
 
         Raises:
             UserError: the smallest tile does not fit into memory.
         """
         if self._fixed is None:
-            self._tiled.size = self._side(picture, named)
+            self._tiled.size = self._side(image, named)
         planned = self._tiled.size
-        result = self._tiled(picture, **named)
-        if self._tiled.size < planned and self._fixed is None:  # later pictures are planned for what did fit
-            self.bound = self._largest_need(picture, named)
-        self.size = None if max(picture.shape[-2:]) <= self._tiled.size else self._tiled.size
+        result = self._tiled(image, **named)
+        if self._tiled.size < planned and self._fixed is None:  # later images are planned for what did fit
+            self.bound = self._largest_need(image, named)
+        self.size = None if max(image.shape[-2:]) <= self._tiled.size else self._tiled.size
         return result
 
     def needs(self, pixels: int) -> int:
-        """Bytes for a picture or tile of so many pixels, after the first call."""
+        """Bytes for an image or tile of so many pixels, after the first call."""
         assert self._line is not None
         return int(MARGIN * (self._line[0] + self._line[1] * pixels))
 
-    def _side(self, picture: Tensor, named: dict[str, Any]) -> int:
-        """The largest side of tiles that fit; that of the picture if it does."""
-        self._line = self._line or _measured(self._network, picture, named)
-        height, width = picture.shape[-2:]
+    def _side(self, image: Tensor, named: dict[str, Any]) -> int:
+        """The largest side of tiles that fit; that of the image if it does."""
+        self._line = self._line or _measured(self._network, image, named)
+        height, width = image.shape[-2:]
         multiple = self._tiled.multiple  # of which sides have to be
         side = -(-max(height, width) // multiple) * multiple
         if self.needs(height * width) <= self.bound:
@@ -81,21 +81,21 @@ class WithinMemory:
         smallest = core_size(SMALLEST, multiple)
         while side > smallest:
             self._tiled.size = side = max(side * 7 // 8 // multiple * multiple, smallest)
-            if self._largest_need(picture, named) <= self.bound:
+            if self._largest_need(image, named) <= self.bound:
                 break
         return side
 
-    def _largest_need(self, picture: Tensor, named: dict[str, Any]) -> int:
-        """Bytes for the largest of the tiles in which the picture would be seen now."""
-        return self.needs(max(tile.pixels for tile in self._tiled.tiles(picture, **named)))
+    def _largest_need(self, image: Tensor, named: dict[str, Any]) -> int:
+        """Bytes for the largest of the tiles in which the image would be seen now."""
+        return self.needs(max(tile.pixels for tile in self._tiled.tiles(image, **named)))
 
 
-def _measured(network: nn.Module, picture: Tensor, named: dict[str, Any]) -> tuple[float, float]:
-    """Bytes of the maps: for any picture, and more for each pixel."""
-    device = next((parameter.device for parameter in network.parameters()), picture.device)
+def _measured(network: nn.Module, image: Tensor, named: dict[str, Any]) -> tuple[float, float]:
+    """Bytes of the maps: for any image, and more for each pixel."""
+    device = next((parameter.device for parameter in network.parameters()), image.device)
     peaks = []
     for side in _PROBES:
-        small = ForwardInputs((picture,), named).changed(
+        small = ForwardInputs((image,), named).changed(
             lambda like, side=side: like.new_zeros((*like.shape[:-2], side, side))
         )
         small = small.to(device)

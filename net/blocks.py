@@ -113,10 +113,10 @@ class MeanShift(nn.Module):
 
 
 class GlobalMean(nn.Module):
-    """The mean of each channel over the picture, (N, C, H, W) -> (N, C, 1, 1).
+    """The mean of each channel over the image, (N, C, H, W) -> (N, C, 1, 1).
 
-    Networks take the mean through this module so that one who applies them to a picture in tiles can
-    find it and put the mean of the whole picture there (inference/tiled.py).
+    Networks take the mean through this module so that one who applies them to an image in tiles can
+    find it and put the mean of the whole image there (inference/tiled.py).
     """
 
     def forward(self, x: Tensor) -> Tensor:

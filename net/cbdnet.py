@@ -1,7 +1,7 @@
 """CBDNet, blind restoration in two steps: a map of how strong the damage is, then a U-Net that sees it.
 
 Guo, Yan, Zhang, Zuo, Zhang, "Toward Convolutional Blind Denoising of Real Photographs", CVPR 2019. As in
-PowerQE both are trained together with the loss on the restored picture; the paper's supervision of the
+PowerQE both are trained together with the loss on the restored image; the paper's supervision of the
 map, its asymmetric loss and its total variation loss (equations 4 and 5) are left out.
 """
 
@@ -69,7 +69,7 @@ class CBDNet(nn.Module):
             share_weights=share_weights,
         )
         self.multiple = self.denoiser.multiple
-        """Tiles of a picture start at multiples of this (inference/tiled.py)."""
+        """Tiles of an image start at multiples of this (inference/tiled.py)."""
         self._estimator_layers = ["0", "1", *(f"2.{i}.{layer}" for i in repeated.order for layer in range(2)), "3"]
         init_residual(self.estimator, last)
         _open_map(last)

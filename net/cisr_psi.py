@@ -1,4 +1,4 @@
-"""CISR-PSI: enlarge a compressed picture and clean it, each helping the other, several times over.
+"""CISR-PSI: enlarge a compressed image and clean it, each helping the other, several times over.
 
 Luo, Zhou, Liao, Qiu, "Super-resolving compressed images via parallel and series integration of artifact
 reduction and resolution enhancement", Signal Processing 205 (2023) 108861.
@@ -17,24 +17,24 @@ from powerqe.net.non_local_deblock import NonLocalDeblock
 from powerqe.net.weights import State, count, renamed
 
 Pair = tuple[Tensor, Tensor]
-"""An enlarged picture and a clean one of the input's size."""
+"""An enlarged image and a clean one of the input's size."""
 
 
 @NETWORKS.register()
 class CISRPSI(nn.Module):
-    """Recursions t = 1 ... T of (z_t, d_t) = net(x, z_{t-1}): z is the enlarged picture, d the clean small one.
+    """Recursions t = 1 ... T of (z_t, d_t) = net(x, z_{t-1}): z is the enlarged image, d the clean small one.
 
     z_0 is x, enlarged. One recursion, with nonlocal(a, r) as in net/non_local_deblock.py,
 
         n1 = nonlocal1(x, z reduced)            d = deblock(features of x, z and n1; x, z reduced, n1)
         n2 = nonlocal2(x, d)                    z = enlarge(x, d, n2)
 
-    where deblock and enlarge add what they predict to a mean of the three pictures. All resizing is bicubic. The two
+    where deblock and enlarge add what they predict to a mean of the three images. All resizing is bicubic. The two
     non-local modules are trained before (algorithm/unfolding.py) and fixed here. What the authors call tiny has
     num_groups (2, 2).
 
     Args:
-        scale: height and width of the enlarged picture in those of the input.
+        scale: height and width of the enlarged image in those of the input.
         num_groups: residual groups in deblock and in enlarge.
         num_blocks: channel attention blocks per group.
         reduction: channel attention has num_features / reduction channels inside.
@@ -68,7 +68,7 @@ class CISRPSI(nn.Module):
         self.enlarge = _Restorer(conv(9, num_features, 3), groups[1], large, scale)
 
     def forward(self, x: Tensor, return_all: bool = False, previous: Tensor | None = None) -> Pair | list[Pair]:
-        """Enlarge and clean pictures.
+        """Enlarge and clean images.
 
         Args:
             x: (N, 3, H, W) in [0, 1].
@@ -124,13 +124,13 @@ class CISRPSI(nn.Module):
 
 
 class _Restorer(nn.Module):
-    """RCAN without a convolution after its groups; its result is added to a mean of three pictures.
+    """RCAN without a convolution after its groups; its result is added to a mean of three images.
 
-    The weights of the mean, one for each pixel of each picture, come from 1x1 convolutions.
+    The weights of the mean, one for each pixel of each image, come from 1x1 convolutions.
 
     Args:
         head: from the input to the features.
-        tail: from the features to the picture.
+        tail: from the features to the image.
         scale: by which the tail enlarges.
     """
 
@@ -142,21 +142,21 @@ class _Restorer(nn.Module):
         self.head, self.groups, self.tail = head, nn.Sequential(*groups), nn.Sequential(*tail)
         self.scale = scale
 
-    def forward(self, x: Tensor, pictures: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        """Input of the head, and three pictures (N, 3, H, W) in [0, 1] -> (N, 3, scale H, scale W).
+    def forward(self, x: Tensor, images: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        """Input of the head, and three images (N, 3, H, W) in [0, 1] -> (N, 3, scale H, scale W).
 
         Head and tail work in 0 ... 255.
         """
-        weights = self.mix(torch.cat(pictures, 1)).softmax(1).split(1, 1)
-        mean = torch.stack([weight * picture for weight, picture in zip(weights, pictures, strict=True)]).sum(0)
+        weights = self.mix(torch.cat(images, 1)).softmax(1).split(1, 1)
+        mean = torch.stack([weight * image for weight, image in zip(weights, images, strict=True)]).sum(0)
         features = self.head(x)
         return _enlarged(mean, self.scale) + self.tail(features + self.groups(features)) / 255
 
 
-def _enlarged(pictures: Tensor, scale: int) -> Tensor:
+def _enlarged(images: Tensor, scale: int) -> Tensor:
     if scale == 1:
-        return pictures
-    return F.interpolate(pictures, scale_factor=scale, mode="bicubic", align_corners=False)
+        return images
+    return F.interpolate(images, scale_factor=scale, mode="bicubic", align_corners=False)
 
 
 _AUTHORS_NAMES = (

@@ -1,4 +1,4 @@
-"""DCAD, ten convolutions that predict what is to be added to the decoded picture.
+"""DCAD, ten convolutions that predict what is to be added to the decoded image.
 
 Wang, Chen, Chao, "A Novel Deep Learning-Based Method of Improving Coding Efficiency from the Decoder-End
 for HEVC", DCC 2017.

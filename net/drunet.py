@@ -126,7 +126,7 @@ class DRUNet(nn.Module):
         """One more channel, the map of the quality, if the network is not blind."""
         if not self.quality_map:
             if qf is not None:
-                raise UserError("DRUNet: found qf, but quality_map is false: the network cannot be conditioned on one")
+                raise UserError("DRUNet: found qf, but with quality_map: false the network is not conditioned on it")
             return f
         return torch.cat((f, severities("DRUNet", qf, torch.full_like(f[:, :1], _UNKNOWN))), dim=1)
 

@@ -1,7 +1,7 @@
-"""EDSR and MDSR, residual networks without batch norm that enlarge a picture, by one factor or by several.
+"""EDSR and MDSR, residual networks without batch norm that enlarge an image, by one factor or by several.
 
 Lim, Son, Kim, Nah, Lee, "Enhanced Deep Residual Networks for Single Image Super-Resolution", CVPR Workshops 2017.
-Inside, pictures are in [0, 255], which the authors' weights expect.
+Inside, images are in [0, 255], which the authors' weights expect.
 """
 
 import re
@@ -126,7 +126,7 @@ class MDSR(nn.Module):
         self.add_mean = MeanShift(out_channels, 1)
 
     def forward(self, x: Tensor, scale: int) -> Tensor:
-        """Enlarge pictures.
+        """Enlarge images.
 
         Args:
             x: (N, in_channels, H, W) in [0, 1].

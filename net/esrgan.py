@@ -1,4 +1,4 @@
-"""ESRGAN for enhancement at the same size: the generator, and the discriminator that judges its pictures.
+"""ESRGAN for enhancement at the same size: the generator, and the discriminator that judges its images.
 
 Wang, Yu, Wu, Gu, Liu, Dong, Qiao, Loy, "ESRGAN: Enhanced Super-Resolution Generative Adversarial Networks",
 ECCV Workshops 2018.
@@ -105,7 +105,7 @@ class ESRGAN(nn.Module):
             "num_blocks": count(ours, r"body\.\d+\."),
             "growth_channels": ours["body.0.rdb1.conv1.weight"].shape[0],
         }
-        # BasicSR's of twice and of the same size see blocks of the picture as channels.
+        # BasicSR's of twice and of the same size see blocks of the image as channels.
         return [found] if found["in_channels"] == found["out_channels"] else []
 
 
@@ -153,7 +153,7 @@ def _init_small(layer: nn.Conv2d) -> None:
 
 @NETWORKS.register()
 class VGGDiscriminator(nn.Module):
-    """Five stages of a 3x3 convolution and a 4x4 one that halves the picture, then two linear layers.
+    """Five stages of a 3x3 convolution and a 4x4 one that halves the image, then two linear layers.
 
     The discriminator of Ledig et al., "Photo-Realistic Single Image Super-Resolution Using a Generative
     Adversarial Network", CVPR 2017, figure 4, as ESRGAN's authors have it. Features double up to 8 times
@@ -162,7 +162,7 @@ class VGGDiscriminator(nn.Module):
     Args:
         num_features: channels of the first stage.
         hidden_features: between the two linear layers.
-        patch_size: height and width of the pictures it judges, multiples of 32: the linear layers fit one size.
+        patch_size: height and width of the images it judges, multiples of 32: the linear layers fit one size.
 
     Raises:
         UserError: a patch size that five halvings do not divide.
@@ -197,11 +197,11 @@ class VGGDiscriminator(nn.Module):
         """(N, in_channels, *patch_size) in [0, 1] -> logits (N, 1): the larger, the more real.
 
         Raises:
-            UserError: pictures of another size.
+            UserError: images of another size.
         """
         if x.shape[-2:] != self.patch_size:
             raise UserError(
-                f"VGGDiscriminator: found pictures of {_shown(x.shape[-2:])}, built for {_shown(self.patch_size)}; "
+                f"VGGDiscriminator: found images of {_shown(x.shape[-2:])}, built for {_shown(self.patch_size)}; "
                 "give it the patch size of the training data as patch_size"
             )
         return self.linear2(F.leaky_relu(self.linear1(self.features(x).flatten(1)), 0.2))

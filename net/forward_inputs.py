@@ -1,4 +1,4 @@
-"""What a network is called with and what it returns: which of the tensors are pictures."""
+"""What a network is called with and what it returns: which of the tensors are images."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -10,19 +10,19 @@ from torch import Tensor
 
 
 class ForwardInputs(NamedTuple):
-    """What a network is called with: the picture first."""
+    """What a network is called with: the image first."""
 
     positional: tuple[Any, ...]
     named: dict[str, Any]
 
     @property
-    def picture(self) -> Tensor:
+    def image(self) -> Tensor:
         """(N, C, H, W), or a clip (N, T, C, H, W), or whatever else ends with H and W."""
         return self.positional[0]
 
     def changed(self, change: Callable[[Tensor], Tensor]) -> "ForwardInputs":
-        """With `change(tensor)` in the place of the picture and of all tensors that have its height and width."""
-        size = self.picture.shape[-2:]
+        """With `change(tensor)` in the place of the image and of all tensors that have its height and width."""
+        size = self.image.shape[-2:]
 
         def new(value: Any) -> Any:
             is_like = isinstance(value, Tensor) and value.ndim > 2 and value.shape[-2:] == size
@@ -36,13 +36,13 @@ class ForwardInputs(NamedTuple):
         return ForwardInputs(tuple(moved(value, device) for value in self.positional), named)
 
     def key(self) -> tuple[Any, ...]:
-        """What of them, beside the picture, can change which layers the network applies."""
+        """What of them, beside the image, can change which layers the network applies."""
         values = [*enumerate(self.positional[1:]), *self.named.items()]
         return tuple((name, value.ndim if isinstance(value, Tensor) else repr(value)) for name, value in values)
 
 
 def results(output: Any) -> list[Any]:
-    """What a network returns, as one list, whatever tuples and lists stand in it; the picture is the first."""
+    """What a network returns, as one list, whatever tuples and lists stand in it; the image is the first."""
     return [part for value in output for part in results(value)] if isinstance(output, tuple | list) else [output]
 
 
@@ -54,7 +54,7 @@ def rebuilt(output: Any, values: Iterator[Any]) -> Any:
 
 
 def is_image(result: Any, height: int, width: int) -> bool:
-    """Whether a result is a picture of a whole number of times the height and width."""
+    """Whether a result is an image of a whole number of times the height and width."""
     if not isinstance(result, Tensor) or result.ndim < 4:
         return False
     rows, columns = result.shape[-2:]

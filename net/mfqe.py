@@ -96,9 +96,9 @@ class MFQE(nn.Module):
         before, frame, after = to_multiple(clip[:, :, 0], self.multiple).split(1, 1)
         # One after the other: together they take twice the memory and, on a CPU, no less time.
         neighbors = [self.motion(frame, neighbor) for neighbor in (before, after)]
-        pictures = (frame + self.enhance(neighbors[0], frame, neighbors[1]), *neighbors)
+        images = (frame + self.enhance(neighbors[0], frame, neighbors[1]), *neighbors)
         height, width = clip.shape[-2:]
-        enhanced, first, second = (picture[..., :height, :width] for picture in pictures)
+        enhanced, first, second = (image[..., :height, :width] for image in images)
         return (enhanced, first, second) if return_compensated else enhanced
 
     def upstream_name(self, name: str) -> str | None:
@@ -217,8 +217,8 @@ class _Enhancer(nn.Module):
 
     def forward(self, before: Tensor, frame: Tensor, after: Tensor) -> Tensor:
         """Three of (N, 1, H, W) -> (N, 1, H, W)."""
-        frames = [picture for picture in (before, frame, after) for _ in KERNELS]
-        f = torch.cat([layer(picture) for layer, picture in zip(self.first, frames, strict=True)], 1)
+        frames = [image for image in (before, frame, after) for _ in KERNELS]
+        f = torch.cat([layer(image) for layer, image in zip(self.first, frames, strict=True)], 1)
         if not self.dense:
             for layer in self.layers:
                 f = layer(f)

@@ -17,7 +17,7 @@ from powerqe.utils.image.color import luma
 
 _PATCH = 3
 _LARGEST = 6400
-"""Pixels from which a picture is cut into quadrants."""
+"""Pixels from which an image is cut into quadrants."""
 _OVERLAP = 10
 """Pixels that a quadrant reaches past the middle."""
 _SCRATCH = 2**22
@@ -30,26 +30,26 @@ _SOBEL = ((-1.0, 0.0, 1.0), (-2.0, 0.0, 2.0), (-1.0, 0.0, 1.0))
 
 @NETWORKS.register()
 class NonLocalDeblock(nn.Module):
-    """Each 3x3 patch becomes a mean of all patches of the picture, weighted by how alike they are in a cleaner one.
+    """Each 3x3 patch becomes a mean of all patches of the image, weighted by how alike they are in a cleaner one.
 
-    With patches a_p of the picture and r_p of the reference, both 0 ... 255, and s = softmax over q,
+    With patches a_p of the image and r_p of the reference, both 0 ... 255, and s = softmax over q,
 
         y_p = sum_q w_pq a_q,   w_pq = v_pq / (sum_q v_pq + 0.001),   v_pq = m_q s(-|r_p - r_q|^2 / (h_p^2 + 1)).
 
-    h_p is what two 1x1 convolutions make of r_p. m_q is low where the picture has an edge that the reference has
-    not, as block artifacts are (`block_edges`). Overlapping patches are averaged. A picture of 6400 pixels or more
+    h_p is what two 1x1 convolutions make of r_p. m_q is low where the image has an edge that the reference has
+    not, as block artifacts are (`block_edges`). Overlapping patches are averaged. An image of 6400 pixels or more
     is cut into quadrants that reach 10 pixels past the middle, again and again, and put together without blending.
 
-    Smaller than 3x3, pictures are first continued with their last row and column.
+    Smaller than 3x3, images are first continued with their last row and column.
 
     Args:
-        in_channels: of picture and reference: RGB, or luma as it is.
+        in_channels: of image and reference: RGB, or luma as it is.
     """
 
     sees_whole_image = True
-    """A pixel may depend on any other: who cuts a picture into tiles must gather them before this module."""
-    one_size = "NonLocalDeblock cuts pictures into parts, as many as their size demands"
-    """Why a file that is exported is for one size of picture, and one picture at a time."""
+    """A pixel may depend on any other: who cuts an image into tiles must gather them before this module."""
+    one_size = "NonLocalDeblock cuts images into parts, as many as their size demands"
+    """Why a file that is exported is for one size of image, and one image at a time."""
 
     def __init__(self, *, in_channels: Literal[1, 3] = 3) -> None:
         super().__init__()
@@ -70,18 +70,18 @@ class NonLocalDeblock(nn.Module):
     def forward(self, x: Tensor, reference: Tensor) -> Tensor:
         """(N, in_channels, H, W) in [0, 1], both -> the same shape, not clamped.
 
-        Gradients reach the weights; the masks let none through to the pictures.
+        Gradients reach the weights; the masks let none through to the images.
         """
         height, width = x.shape[-2:]
-        pictures = (255 * at_least(picture.float(), _PATCH) for picture in (x, reference))
-        return self._restore(*pictures)[..., :height, :width] / 255
+        images = (255 * at_least(image.float(), _PATCH) for image in (x, reference))
+        return self._restore(*images)[..., :height, :width] / 255
 
     @torch.no_grad()
     def block_edges(self, a: Tensor, r: Tensor) -> Tensor:
-        """Where a picture has an edge that its reference has not, or has in another direction.
+        """Where an image has an edge that its reference has not, or has in another direction.
 
         Args:
-            a, r: picture and reference, (N, in_channels, H, W) in 0 ... 255.
+            a, r: image and reference, (N, in_channels, H, W) in 0 ... 255.
 
         Returns:
             (N, 1, H, W): 0 where `a` has no edge, 1 where `a` alone has one, else 1 less the cosine between the two.
@@ -118,10 +118,10 @@ class NonLocalDeblock(nn.Module):
             counts = F.fold(torch.ones_like(patches_a[:1, : _PATCH**2]), size, _PATCH)
             return F.fold(torch.stack(means), size, _PATCH) / counts
 
-    def _gradients(self, picture: Tensor) -> tuple[Tensor, Tensor]:
+    def _gradients(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Sobel gradients in x and y of the rounded luma; 1 in the last column, the last row."""
-        gray = (luma(picture / 255) * 255 if picture.shape[1] == 3 else picture).round().clamp(0, 255)
-        with torch.autocast(picture.device.type, enabled=False):
+        gray = (luma(image / 255) * 255 if image.shape[1] == 3 else image).round().clamp(0, 255)
+        with torch.autocast(image.device.type, enabled=False):
             x, y = F.conv2d(gray, self.sobel_x, padding=1), F.conv2d(gray, self.sobel_y, padding=1)
         x[..., -1], y[..., -1, :] = 1, 1
         return x, y
@@ -132,7 +132,7 @@ def _constant(values: Tensor) -> nn.Parameter:
 
 
 def _means(a: Tensor, r: Tensor, h: Tensor, mask: Tensor) -> Tensor:
-    """Weighted means of the patches a (C, P) of one picture, (C, P); r is (C, P), h and mask are (1, P).
+    """Weighted means of the patches a (C, P) of one image, (C, P); r is (C, P), h and mask are (1, P).
 
     A few rows of the P x P weights are there at a time; for the gradient they are computed a second time.
     """

@@ -19,15 +19,15 @@ from powerqe.net.weights import State, count
 from powerqe.utils.errors import UserError
 
 _BLOCK = 8  # pixels; a JPEG block, and so the side of a table
-_SIDE = 112  # pixels; height and width of the picture that QGCN's global branch sees
+_SIDE = 112  # pixels; height and width of the image that QGCN's global branch sees
 
 
 @NETWORKS.register()
 class QCN(nn.Module):
     """EDSR-like residual blocks at half size, told the quality by the tables as further channels of the input.
 
-    The tables are repeated over the picture from its top left pixel, where a block of the JPEG must begin. The last
-    layer predicts the picture itself; the features of the first are added before it.
+    The tables are repeated over the image from its top left pixel, where a block of the JPEG must begin. The last
+    layer predicts the image itself; the features of the first are added before it.
 
     Args:
         in_channels: 3 for RGB, 1 for gray.
@@ -36,7 +36,7 @@ class QCN(nn.Module):
     """
 
     multiple: ClassVar[int] = _BLOCK
-    """Where a picture may be cut into tiles: at multiples of this many pixels."""
+    """Where an image may be cut into tiles: at multiples of this many pixels."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class QCN(nn.Module):
         _check_tables("QCN", x, tables, self._num_maps)
         skip = self.conv_input(_with_maps(to_multiple(x, _BLOCK), tables))
         features = self.conv_mid(self.residual(self.downscale(skip)))
-        return _picture(self.conv_output(skip + self.upscale(features)), x)
+        return _image(self.conv_output(skip + self.upscale(features)), x)
 
     @staticmethod
     def options_of(state: State) -> list[dict[str, Any]]:
@@ -78,7 +78,7 @@ class QCN(nn.Module):
 
 @NETWORKS.register()
 class QGCN(nn.Module):
-    """QCN with a global branch, which sees the whole picture at 112 x 112 and tells every pixel one vector.
+    """QCN with a global branch, which sees the whole image at 112 x 112 and tells every pixel one vector.
 
     Args:
         in_channels: 3 for RGB, 1 for gray.
@@ -93,7 +93,7 @@ class QGCN(nn.Module):
     """
 
     multiple: ClassVar[int] = _BLOCK
-    """Where a picture may be cut into tiles: at multiples of this many pixels."""
+    """Where an image may be cut into tiles: at multiples of this many pixels."""
 
     def __init__(
         self,
@@ -152,7 +152,7 @@ class QGCN(nn.Module):
         overview = overview[..., None, None].expand(-1, -1, *features.shape[-2:])
         features = F.relu(self.conv_res_mid(torch.cat([features, overview], dim=1)))
         features = self.conv_mid(features + self.residual2(features))
-        return _picture(self.conv_output(self.upscale(features)), x)
+        return _image(self.conv_output(self.upscale(features)), x)
 
     @staticmethod
     def options_of(state: State) -> list[dict[str, Any]]:
@@ -175,12 +175,12 @@ def _sizes(state: State) -> dict[str, Any]:
 
 
 def _check_tables(network: str, x: Tensor, tables: Tensor, num_maps: int) -> None:
-    """Refuse tables that do not belong to the pictures x; those of a color picture do not fit a gray one."""
+    """Refuse tables that do not belong to the images x; those of a color image do not fit a gray one."""
     expected = (x.shape[0], num_maps, _BLOCK, _BLOCK)
     if tables.shape != expected:
         raise UserError(
             f"{network}: found tables of shape {tuple(tables.shape)}, expected {expected}: "
-            "luma and chroma for each color picture, one for each gray one"
+            "luma and chroma for each color image, one for each gray one"
         )
 
 
@@ -199,7 +199,7 @@ def _signed(x: Tensor) -> Tensor:
     return 2 * x - 1
 
 
-def _picture(y: Tensor, x: Tensor) -> Tensor:
+def _image(y: Tensor, x: Tensor) -> Tensor:
     """[-1, 1] -> [0, 1], without what was added to the sides of x."""
     return (y[..., : x.shape[-2], : x.shape[-1]] + 1) / 2
 
@@ -230,20 +230,20 @@ def _init(network: nn.Module) -> None:
                 nn.init.zeros_(module.bias)
 
 
-# --------------------------------------------------------------------------- the picture at 112 x 112
+# --------------------------------------------------------------------------- the image at 112 x 112
 
 
 class Thumbnail(nn.Module):
-    """A whole picture at 112 x 112, whatever its shape, as `skimage.transform.resize(..., order=3)` makes it.
+    """A whole image at 112 x 112, whatever its shape, as `skimage.transform.resize(..., order=3)` makes it.
 
     A side that shrinks is smoothed with a Gaussian of (factor - 1) / 2 pixels; then a cubic spline goes through the
-    pixels and is read at the middles of the new ones; last, values are kept within those of the picture. The
-    picture is mirrored at its edges, which are not repeated. All but the last is linear and the same for each row
+    pixels and is read at the middles of the new ones; last, values are kept within those of the image. The
+    image is mirrored at its edges, which are not repeated. All but the last is linear and the same for each row
     and for each column, so two matrices do it.
     """
 
     sees_whole_image: ClassVar[bool] = True
-    """Who applies the network to a picture in tiles gives this module the picture, not a tile."""
+    """Who applies the network to an image in tiles gives this module the image, not a tile."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) in [0, 1] -> (N, C, 112, 112) in [0, 1].
@@ -298,7 +298,7 @@ def _gaussian(distance: Tensor, size: int) -> Tensor:
 
 
 def _mirrored(index: Tensor, size: int) -> Tensor:
-    """Where a pixel of the picture mirrored at its first and last pixel comes from: ... 2 1 0 1 2 ..."""
+    """Where a pixel of the image mirrored at its first and last pixel comes from: ... 2 1 0 1 2 ..."""
     period = index.new_full((), 2 * (size - 1))
     index = index % period
     return torch.minimum(index, period - index)

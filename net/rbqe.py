@@ -45,7 +45,7 @@ class RBQE(nn.Module):
     """
 
     applied: ClassVar[dict[str, Any]] = {"exit": "auto"}
-    """Arguments of the forward with which pictures of people are enhanced."""
+    """Arguments of the forward with which images of people are enhanced."""
     free_options = ("codec", "threshold", "quality_rule")
 
     def __init__(
@@ -79,7 +79,7 @@ class RBQE(nn.Module):
         self.smallest = 2**num_levels if down == "avgpool" else 1
         """Height and width that leave one pixel to the greatest depth."""
         self.multiple = 2**num_levels
-        """Tiles of a picture start at multiples of this (inference/tiled.py)."""
+        """Tiles of an image start at multiples of this (inference/tiled.py)."""
 
     def forward(self, x: Tensor, exit: int | Literal["all", "auto"] = "all") -> Tensor:
         """Enhance images.

@@ -1,7 +1,7 @@
-"""RCAN, groups of residual blocks with channel attention that enlarge a picture.
+"""RCAN, groups of residual blocks with channel attention that enlarge an image.
 
 Zhang, Li, Li, Wang, Zhong, Fu, "Image Super-Resolution Using Very Deep Residual Channel Attention Networks",
-ECCV 2018. Inside, pictures are in [0, 255], which the published weights expect.
+ECCV 2018. Inside, images are in [0, 255], which the published weights expect.
 """
 
 from typing import Any, Literal

@@ -1,9 +1,9 @@
-"""The SRCNN study: small networks that enlarge a picture, from three convolutions on to residual blocks.
+"""The SRCNN study: small networks that enlarge an image, from three convolutions on to residual blocks.
 
 Dong, Loy, He, Tang, "Learning a Deep Convolutional Network for Image Super-Resolution", ECCV 2014, is where it
-starts (convolutions on the bicubically enlarged picture); the study, on the code of EDSR, changes one thing at a
+starts (convolutions on the bicubically enlarged image); the study, on the code of EDSR, changes one thing at a
 time: a global skip, more layers, enlargement at the end, batch norm, residual blocks, other activations, width.
-Inside, pictures are in [0, 255], and no mean is taken off.
+Inside, images are in [0, 255], and no mean is taken off.
 """
 
 from functools import partial
@@ -23,7 +23,7 @@ Activation = Literal["relu", "leaky_relu", "prelu"]
 
 @NETWORKS.register()
 class SRCNN(nn.Module):
-    """3x3 convolutions on the bicubically enlarged picture, or on the small one and an enlargement after them; RGB.
+    """3x3 convolutions on the bicubically enlarged image, or on the small one and an enlargement after them; RGB.
 
     Args:
         scale: height and width of the output in those of the input.
@@ -31,7 +31,7 @@ class SRCNN(nn.Module):
             a first convolution and the enlargement, with a long skip over them.
         num_layers: convolutions of the form "bicubic".
         num_blocks: blocks of the form "tail".
-        global_residual: add the bicubically enlarged picture to the output.
+        global_residual: add the bicubically enlarged image to the output.
         block: of the form "tail": "plain", a convolution without bias and an activation, or "residual", two
             convolutions with an activation between them, and the identity.
         batch_norm: normalize after each convolution of the body.

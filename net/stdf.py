@@ -95,7 +95,7 @@ class STDF(nn.Module):
         if found := re.match(_OTHER_NETWORKS, name):
             raise UserError(
                 f"these weights ({found[0]}...) are of the STDF of PowerQE v1, PowerVQE or MMEditing, which has other "
-                "activations and biases than the authors': they would give other pictures here. Take a checkpoint of "
+                "activations and biases than the authors': they would give other images here. Take a checkpoint of "
                 "STDF-PyTorch or of this version of PowerQE"
             )
         if found := re.fullmatch(r"ffnet\.(dn|up)_conv(\d+)\.(.+)", name):

@@ -57,7 +57,7 @@ class TchebichefQuality(nn.Module):
     """
 
     sees_whole_image = True
-    """One answer for the whole picture, also when it is enhanced in tiles (inference/tiled.py)."""
+    """One answer for the whole image, also when it is enhanced in tiles (inference/tiled.py)."""
     table: Tensor
     blurred_table: Tensor
 

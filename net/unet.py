@@ -81,7 +81,7 @@ class UNet(nn.Module):
         self.smallest = 2 ** (num_levels - 1) if down == "avgpool" else 1
         """Height and width that leave one pixel to the coarsest level."""
         self.multiple = 2 ** (num_levels - 1)
-        """Tiles of a picture start at multiples of this (inference/tiled.py)."""
+        """Tiles of an image start at multiples of this (inference/tiled.py)."""
         self._v1_names = _v1_names(encoders, decoders)
         if residual:
             check_skip("UNet with residual: true", in_channels, out_channels)

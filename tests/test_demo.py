@@ -199,7 +199,7 @@ def test_weights_that_are_named(visit, root, pictures, tmp_path):
         assert page.locator("#estimate").is_visible()
         send(page, pictures / "damaged.jpg")
         enhanced(page, "FBCNN, 1,685,764 parameters, mine")
-        choose(page, "#method", "any that suits the picture")
+        choose(page, "#method", "any that suits the image")
         enhanced(page, "dcad-bsds500-qf10")
         assert not page.locator("#estimate").is_visible()
 
@@ -224,7 +224,7 @@ def test_compress_first(visit, pictures):
     send(page, pictures / "clean.png")
     enhanced(page, "nothing is known of the damage in a PNG file")
     assert "PSNR" not in page.locator("#outcome").inner_text()
-    page.get_by_label("Compress my clean picture first").check()
+    page.get_by_label("Compress my clean image first").check()
     enhanced(page, "JPEG QF 10")
     processor = DemoProcessor(InferenceOptions(page_device(), 1 << 31), 1)
     expected = processor.enhance(read_photo(pictures / "clean.png"), Choice(codec="JPEG", quality=10)).scores
@@ -241,7 +241,7 @@ def test_compress_first(visit, pictures):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("wrong.png", "wrong.png: no picture, or of a format that is not known here; replace or convert it"),
+        ("wrong.png", "wrong.png: no image, or of a format that is not known here; replace or convert it"),
         ("large.png", "large.png: 1001x1000 pixels are more than 1,000,000; cut it into parts"),
     ],
 )
@@ -261,8 +261,8 @@ def test_examples_and_phone(visit):
     page = visit(390, 844)
     page.locator("#left .gallery-item, #left button.gallery-item").first.click()
     enhanced(page, "dcad-bsds500-qf10")
-    page.get_by_label("Compress my clean picture first").check()
-    enhanced(page, "your picture was no clean one: a JPEG of quality 10")
+    page.get_by_label("Compress my clean image first").check()
+    enhanced(page, "your image was no clean one: a JPEG of quality 10")
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     outside = "[...document.querySelectorAll('#parts *')].filter(e => e.getBoundingClientRect().right > 391).length"
     assert page.evaluate(outside) == 0

@@ -60,11 +60,11 @@ class Canvas:
             limit = min(radius, (right - left) / 2, (bottom - top) / 2)
             self._draw.rounded_rectangle(self._box(box), limit * self.smooth, fill, outline, self._thick(width))
 
-    def paste(self, picture: Image.Image, left: float, top: float) -> None:
-        """A picture with its corner there; it stays as sharp as it is where the place is a whole number of pixels."""
-        size = (picture.width * self.smooth, picture.height * self.smooth)
+    def paste(self, image: Image.Image, left: float, top: float) -> None:
+        """An image with its corner there; it stays as sharp as it is where the place is a whole number of pixels."""
+        size = (image.width * self.smooth, image.height * self.smooth)
         self._image.paste(
-            picture.resize(size, Image.Resampling.NEAREST), (round(left * self.smooth), round(top * self.smooth))
+            image.resize(size, Image.Resampling.NEAREST), (round(left * self.smooth), round(top * self.smooth))
         )
 
     def _thick(self, width: float) -> int:
@@ -79,7 +79,7 @@ class Canvas:
 
 
 def smoothing(scene: Scene) -> int:
-    """How a picture's edges are drawn: mostly smooth."""
+    """How an image's edges are drawn: mostly smooth."""
     return scene.pick([1, 3, 4, 4])
 
 

@@ -54,7 +54,7 @@ def deep(scene: Scene) -> Color:
 
 
 def palette(scene: Scene, count: int) -> list[Color]:
-    """Colors that differ from each other as those of one picture do: around one hue, or around the circle."""
+    """Colors that differ from each other as those of one image do: around one hue, or around the circle."""
     start, spread = scene.uniform(0, 1), scene.pick([0.12, 0.35, 1.0])
     low = scene.uniform(0.1, 0.6)
     return [

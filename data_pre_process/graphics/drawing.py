@@ -77,7 +77,7 @@ def _comic(scene: Scene) -> Image.Image:
 
 
 def _shapes(scene: Scene) -> Image.Image:
-    """Flat shapes over each other: an abstract picture or a logo."""
+    """Flat shapes over each other: an abstract image or a logo."""
     colors = [*palette(scene, 6), BLACK, WHITE]
     canvas = Canvas(scene.width, scene.height, scene.pick(colors), smoothing(scene))
     outlined, extent = scene.chance(0.6), min(scene.width, scene.height)

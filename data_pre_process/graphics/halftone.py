@@ -1,4 +1,4 @@
-"""Dithering and print: pictures made of few colors, by thresholds, by diffused errors, and by rotated screens."""
+"""Dithering and print: images made of few colors, by thresholds, by diffused errors, and by rotated screens."""
 
 import numpy as np
 from PIL import Image
@@ -13,11 +13,11 @@ _ANGLES = (15, 75, 0, 45)
 
 
 def paint(scene: Scene) -> Image.Image:
-    """A picture in few colors; a third of them enlarged, so that each dot is some pixels large."""
+    """An image in few colors; a third of them enlarged, so that each dot is some pixels large."""
     scale = scene.pick([1, 1, 1, 1, 2, 3])
     part = scene.of_size(-(-scene.width // scale), -(-scene.height // scale))
-    picture = scene.pick([photo, photo, gradient.gradient, drawing.face])(part)
-    dithered = scene.pick([_ordered, _diffused, _newspaper, _offset])(part, picture)
+    image = scene.pick([photo, photo, gradient.gradient, drawing.face])(part)
+    dithered = scene.pick([_ordered, _diffused, _newspaper, _offset])(part, image)
     size = (part.width * scale, part.height * scale)
     return dithered.resize(size, Image.Resampling.NEAREST).crop((0, 0, scene.width, scene.height))
 
@@ -30,36 +30,36 @@ def bayer(order: int) -> np.ndarray:
     return (matrix + 0.5) / matrix.size
 
 
-def _ordered(scene: Scene, picture: Image.Image) -> Image.Image:
+def _ordered(scene: Scene, image: Image.Image) -> Image.Image:
     matrix, levels = bayer(scene.pick([1, 2, 3])), scene.pick([2, 2, 3, 4])
     rows, columns = -(-scene.height // len(matrix)), -(-scene.width // len(matrix))
     threshold = np.tile(matrix, (rows, columns))[: scene.height, : scene.width, None]
-    pixels = np.asarray(picture.convert(scene.pick(["L", "RGB"])), dtype=float).reshape(scene.height, scene.width, -1)
+    pixels = np.asarray(image.convert(scene.pick(["L", "RGB"])), dtype=float).reshape(scene.height, scene.width, -1)
     steps = np.clip(np.floor(pixels / 255 * (levels - 1) + threshold), 0, levels - 1) * (255 / (levels - 1))
     return to_image(np.broadcast_to(steps, (scene.height, scene.width, 3)))
 
 
-def _diffused(scene: Scene, picture: Image.Image) -> Image.Image:
-    """Floyd and Steinberg 1976, in black and white, in two colors or in the picture's commonest colors."""
+def _diffused(scene: Scene, image: Image.Image) -> Image.Image:
+    """Floyd and Steinberg 1976, in black and white, in two colors or in the image's commonest colors."""
     if scene.chance(0.5):
-        colors = picture.quantize(scene.pick([4, 8, 16, 64]), dither=Image.Dither.NONE)
-        return picture.quantize(palette=colors, dither=Image.Dither.FLOYDSTEINBERG).convert("RGB")
-    white = np.asarray(picture.convert("1", dither=Image.Dither.FLOYDSTEINBERG))
+        colors = image.quantize(scene.pick([4, 8, 16, 64]), dither=Image.Dither.NONE)
+        return image.quantize(palette=colors, dither=Image.Dither.FLOYDSTEINBERG).convert("RGB")
+    white = np.asarray(image.convert("1", dither=Image.Dither.FLOYDSTEINBERG))
     return _two_colors(scene, white)
 
 
-def _newspaper(scene: Scene, picture: Image.Image) -> Image.Image:
+def _newspaper(scene: Scene, image: Image.Image) -> Image.Image:
     """One screen of dots, sharp or with smooth edges."""
-    level = np.asarray(picture.convert("L"), dtype=float) / 255
+    level = np.asarray(image.convert("L"), dtype=float) / 255
     screen = _screen(scene, scene.pick([45, 45, 0, 30]), scene.uniform(3, 7))
     if scene.chance(0.5):
         return _two_colors(scene, level > screen)
     return to_image(255 * np.clip((level - screen) * scene.uniform(2, 6) + 0.5, 0, 1))
 
 
-def _offset(scene: Scene, picture: Image.Image) -> Image.Image:
+def _offset(scene: Scene, image: Image.Image) -> Image.Image:
     """Screens of cyan, magenta, yellow and black over each other."""
-    rgb = np.asarray(picture, dtype=float) / 255
+    rgb = np.asarray(image, dtype=float) / 255
     black = (1 - rgb.max(axis=-1)) ** 1.5
     amounts = [*np.moveaxis(1 - rgb - black[..., None], -1, 0), black]
     period, hardness = scene.uniform(3, 8), scene.pick([2.0, 4.0, 50.0])

@@ -32,24 +32,24 @@ def paint(scene: Scene) -> Image.Image:
 
 
 def _magazine(scene: Scene) -> Image.Image:
-    """A page of text with pictures and colored boxes set into it."""
+    """A page of text with images and colored boxes set into it."""
     ink, paper = ink_and_paper(scene)
     page = text.page(scene, ink, paper, scene.pick([8, 9, 10, 11, 13, 16]))
     for _ in range(scene.between(1, 3)):
         width, height = scene.width * scene.uniform(0.25, 0.6), scene.height * scene.uniform(0.2, 0.5)
         part = scene.of_size(width, height)
-        picture = scene.pick([photo, photo, photo, drawing.paint, gradient.paint])(part)
+        image = scene.pick([photo, photo, photo, drawing.paint, gradient.paint])(part)
         left, top = scene.between(0, scene.width - part.width), scene.between(0, scene.height - part.height)
         edge = scene.pick([0, 4, 8])
         pen = a_pen(scene, 9, ink)
         page.paste(paper, (left - edge, top - edge, left + part.width + edge, top + part.height + edge + pen.leading))
-        page.paste(picture, (left, top))
+        page.paste(image, (left, top))
         pen.write(page, left, top + part.height + 1, writer_for(scene, pen).title(2, 5))
     return page
 
 
 def _slide(scene: Scene) -> Image.Image:
-    """A title, points, and a picture or a plot."""
+    """A title, points, and an image or a plot."""
     ink, paper = ink_and_paper(scene)
     image = gradient.gradient(scene) if scene.chance(0.2) else Image.new("RGB", (scene.width, scene.height), paper)
     pen = a_pen(scene, max(8, scene.width // 26), ink)

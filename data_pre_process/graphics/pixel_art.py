@@ -15,11 +15,11 @@ def paint(scene: Scene) -> Image.Image:
     """Drawn in a small size, and enlarged without smoothing; a few are not enlarged."""
     scale = scene.pick([1, 2, 2, 3, 4, 4, 6, 8])
     small = scene.of_size(-(-scene.width // scale), -(-scene.height // scale))
-    picture = paint_one_of(small, [_level, _level, _sprites, _dithered])
+    image = paint_one_of(small, [_level, _level, _sprites, _dithered])
     if scene.chance(0.6):
-        _caption(small, picture)
+        _caption(small, image)
     size = (small.width * scale, small.height * scale)
-    return picture.resize(size, Image.Resampling.NEAREST).crop((0, 0, scene.width, scene.height))
+    return image.resize(size, Image.Resampling.NEAREST).crop((0, 0, scene.width, scene.height))
 
 
 def _level(scene: Scene) -> Image.Image:

@@ -37,8 +37,8 @@ def _page(scene: Scene) -> Image.Image:
     )
     if scene.chance(0.3):
         width, height = round(scene.width * scene.uniform(0.3, 0.6)), round(scene.height * scene.uniform(0.2, 0.4))
-        picture = photo(scene.of_size(width, height)).convert(scene.pick(["L", "RGB"]))
-        page.paste(picture, (scene.between(0, larger.width - width), scene.between(0, larger.height - height)))
+        image = photo(scene.of_size(width, height)).convert(scene.pick(["L", "RGB"]))
+        page.paste(image, (scene.between(0, larger.width - width), scene.between(0, larger.height - height)))
     angle = scene.pick([0, scene.uniform(-3, 3), scene.uniform(-0.7, 0.7)])
     page = page.rotate(angle, Image.Resampling.BICUBIC, fillcolor=WHITE)
     page = page.filter(ImageFilter.GaussianBlur(scene.uniform(0.2, 0.9)))

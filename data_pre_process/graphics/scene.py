@@ -53,5 +53,5 @@ Painter = Callable[[Scene], Image.Image]
 
 
 def paint_one_of(scene: Scene, painters: Sequence[Painter]) -> Image.Image:
-    """The picture of one of the painters, each as likely."""
+    """The image of one of the painters, each as likely."""
     return scene.pick(painters)(scene)

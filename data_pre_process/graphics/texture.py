@@ -1,4 +1,4 @@
-"""Pictures like photographs to stand beside text and graphics: real ones if there are any, or textures."""
+"""Images like photographs to stand beside text and graphics: real ones if there are any, or textures."""
 
 import numpy as np
 from PIL import Image
@@ -19,15 +19,15 @@ def photo(scene: Scene) -> Image.Image:
     if not scene.photos:
         return texture(scene)
     pixels = read_image(scene.pick(scene.photos), "any")
-    picture = Image.fromarray(np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels)
-    least = max(scene.width / picture.width, scene.height / picture.height)
+    image = Image.fromarray(np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels)
+    least = max(scene.width / image.width, scene.height / image.height)
     if least > 1 / _SHRINK and max(scene.width, scene.height) >= 2 * _LEAST:
         return _halves(scene)
     scale = max(least, 1 / scene.uniform(_SHRINK, 2 * _SHRINK))
-    size = (max(scene.width, round(picture.width * scale)), max(scene.height, round(picture.height * scale)))
+    size = (max(scene.width, round(image.width * scale)), max(scene.height, round(image.height * scale)))
     left, top = scene.between(0, size[0] - scene.width), scene.between(0, size[1] - scene.height)
-    picture = picture.resize(size, Image.Resampling.BOX)
-    return picture.crop((left, top, left + scene.width, top + scene.height))
+    image = image.resize(size, Image.Resampling.BOX)
+    return image.crop((left, top, left + scene.width, top + scene.height))
 
 
 def _halves(scene: Scene) -> Image.Image:

@@ -130,7 +130,7 @@ def button(scene: Scene, image: Image.Image, theme: Theme, at: tuple[int, int]) 
 
 
 def icon(scene: Scene, image: Image.Image, at: tuple[int, int], size: int) -> None:
-    """A small picture of one or two shapes on the background that is there, or on a tile."""
+    """A small image of one or two shapes on the background that is there, or on a tile."""
     if size < 4:
         return
     left, top = at

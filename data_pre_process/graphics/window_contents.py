@@ -1,4 +1,4 @@
-"""What windows show: documents, code, forms, sheets, pictures, chats, files, pages of the web."""
+"""What windows show: documents, code, forms, sheets, images, chats, files, pages of the web."""
 
 from collections.abc import Callable
 
@@ -27,11 +27,11 @@ def _code(scene: Scene, theme: Theme) -> Image.Image:
 
 
 def _plot(scene: Scene, theme: Theme) -> Image.Image:
-    return plot.paint(scene) if min(scene.width, scene.height) >= 120 else _picture(scene, theme)
+    return plot.paint(scene) if min(scene.width, scene.height) >= 120 else _image(scene, theme)
 
 
-def _picture(scene: Scene, theme: Theme) -> Image.Image:
-    """One picture, or small ones in rows with names."""
+def _image(scene: Scene, theme: Theme) -> Image.Image:
+    """One image, or small ones in rows with names."""
     image = Image.new("RGB", (scene.width, scene.height), theme.face)
     if scene.chance(0.5):
         edge = theme.px(scene.pick([0, 8, 24]))
@@ -139,7 +139,7 @@ def _files(scene: Scene, theme: Theme) -> Image.Image:
 
 
 def _web(scene: Scene, theme: Theme) -> Image.Image:
-    """A page with a banner, and cards of pictures and texts."""
+    """A page with a banner, and cards of images and texts."""
     image = Image.new("RGB", (scene.width, scene.height), theme.field)
     banner, pad = min(scene.height, theme.px(scene.between(50, 120))), theme.px(10)
     if scene.chance(0.5):
@@ -177,6 +177,6 @@ def _web(scene: Scene, theme: Theme) -> Image.Image:
 
 
 CONTENTS: tuple[Callable[[Scene, Theme], Image.Image], ...] = (
-    _document, _document, _code, _code, _picture, _form, _form, _sheet, _chat, _files, _web, _web, _plot,
+    _document, _document, _code, _code, _image, _form, _form, _sheet, _chat, _files, _web, _web, _plot,
 )  # fmt: skip
 """Painters of contents, which fill the scene."""

@@ -15,7 +15,7 @@ _REACH = 3  # standard deviations from the middle of a kernel to its end
 
 @DEGRADATIONS.register()
 class Blur:
-    """lq blurred by a Gaussian; beyond its borders the picture is mirrored.
+    """lq blurred by a Gaussian; beyond its borders the image is mirrored.
 
     Args:
         sigma: [least, most] standard deviation in pixels, drawn uniformly.

@@ -46,11 +46,11 @@ class Action:
     """What a degradation does to one sample; nothing is random in it anymore."""
 
     def needs(self, side: int) -> int:
-        """How large the picture must be, in pixels of both sides, that it is of `side` afterwards."""
+        """How large the image must be, in pixels of both sides, that it is of `side` afterwards."""
         return side
 
-    def apply(self, picture: DegradedPair, least: int) -> DegradedPair:
-        """The picture afterwards, no side of which is shorter than `least` if none was before."""
+    def apply(self, pair: DegradedPair, least: int) -> DegradedPair:
+        """The image afterwards, no side of which is shorter than `least` if none was before."""
         raise NotImplementedError
 
 
@@ -68,8 +68,8 @@ class Change(Action):
 
     change: Callable[[np.ndarray], np.ndarray]
 
-    def apply(self, picture: DegradedPair, least: int) -> DegradedPair:
-        return DegradedPair(self.change(picture.lq), picture.gt)
+    def apply(self, pair: DegradedPair, least: int) -> DegradedPair:
+        return DegradedPair(self.change(pair.lq), pair.gt)
 
 
 def check_span(name: str, span: tuple[float, float], *, above: float) -> tuple[float, float]:

@@ -22,10 +22,10 @@ class _InOrder(Action):
             side = action.needs(side)
         return side
 
-    def apply(self, picture: DegradedPair, least: int) -> DegradedPair:
+    def apply(self, pair: DegradedPair, least: int) -> DegradedPair:
         for action in self.actions:
-            picture = action.apply(picture, least)
-        return picture
+            pair = action.apply(pair, least)
+        return pair
 
 
 @DEGRADATIONS.register()

@@ -33,15 +33,15 @@ class _Resized(Action):
     def needs(self, side: int) -> int:
         return side if self.back else ceil(side / self.factor)
 
-    def apply(self, picture: DegradedPair, least: int) -> DegradedPair:
-        height, width = picture.lq.shape[:2]
+    def apply(self, pair: DegradedPair, least: int) -> DegradedPair:
+        height, width = pair.lq.shape[:2]
         if self.back:
-            small = self._resized(picture.lq, self._size(height, width, 1))
-            return DegradedPair(self._resized(small, (height, width)), picture.gt)
+            small = self._resized(pair.lq, self._size(height, width, 1))
+            return DegradedPair(self._resized(small, (height, width)), pair.gt)
         size = self._size(height, width, least)
         if size == (height, width):
-            return picture
-        lq, gt = (self._resized(image, size) for image in (picture.lq, picture.gt))
+            return pair
+        lq, gt = (self._resized(image, size) for image in (pair.lq, pair.gt))
         return DegradedPair(lq, gt)
 
     def _size(self, height: int, width: int, least: int) -> tuple[int, int]:
@@ -57,10 +57,10 @@ class _Resized(Action):
 
 @DEGRADATIONS.register()
 class Resize:
-    """The picture at another size; lq and gt alike, so that gt is what a network should make of lq at that size.
+    """The image at another size; lq and gt alike, so that gt is what a network should make of lq at that size.
 
     With `back: true` only lq is resized, and then brought back to its size by the same kernel: gt stays, and lq has
-    lost detail. Kernels are Pillow's, widened when shrinking so that nothing aliases (but nearest). A picture is never
+    lost detail. Kernels are Pillow's, widened when shrinking so that nothing aliases (but nearest). An image is never
     made smaller than the patch that is to be cut out of it.
 
     Args:

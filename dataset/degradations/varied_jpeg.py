@@ -40,12 +40,12 @@ class _Coded(Action):
     def needs(self, side: int) -> int:
         return side + max(self.crop)
 
-    def apply(self, picture: DegradedPair, least: int) -> DegradedPair:
-        height, width, channels = picture.lq.shape
+    def apply(self, pair: DegradedPair, least: int) -> DegradedPair:
+        height, width, channels = pair.lq.shape
         top, left = min(self.crop[0], max(height - least, 0)), min(self.crop[1], max(width - least, 0))
-        lq, _ = self.encode(picture.lq)
+        lq, _ = self.encode(pair.lq)
         tables = self.tables[: 1 if channels == 1 else 2] if (top, left) == (0, 0) else None
-        return DegradedPair(lq[top:, left:], picture.gt[top:, left:], self.quality, tables)
+        return DegradedPair(lq[top:, left:], pair.gt[top:, left:], self.quality, tables)
 
 
 @DEGRADATIONS.register("JPEG")

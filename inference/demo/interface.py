@@ -15,11 +15,11 @@ from powerqe.utils.image.write import write_photo
 from powerqe.utils.text_table import digits_of, markdown, number
 
 TITLE = "PowerQE"
-_ANY = "any that suits the picture"
+_ANY = "any that suits the image"
 _NAMED = "--weights"  # in the place of a method
 _LEAD = """# PowerQE
-Undo what compression did to a picture. Drop a JPEG, or compress a clean picture here and see how much comes back."""
-_FOOT = "Pictures stay on the machine that runs this page and are deleted when it stops. Results are PNG files."
+Undo what compression did to an image. Drop a JPEG, or compress a clean image here and see how much comes back."""
+_FOOT = "Images stay on the machine that runs this page and are deleted when it stops. Results are PNG files."
 CSS = """
 .gradio-container { max-width: 1280px !important; margin: auto; }
 #lead h1 { margin-bottom: 0.1em; }
@@ -60,7 +60,7 @@ def build_page(processor: DemoProcessor, folder: Path, examples: Sequence[Path] 
 
     Args:
         folder: for the results, inside of that from which gradio serves files.
-        examples: pictures that a visitor can try.
+        examples: images that a visitor can try.
     """
     import gradio as gr
 
@@ -71,7 +71,7 @@ def build_page(processor: DemoProcessor, folder: Path, examples: Sequence[Path] 
                 source = _source(gr)
                 about = gr.Markdown(elem_id="about")
                 if examples:
-                    gr.Examples([[str(path)] for path in examples], [source], label="No picture at hand?",
+                    gr.Examples([[str(path)] for path in examples], [source], label="No image at hand?",
                                 api_visibility="private")  # fmt: skip
                 with gr.Column(elem_id="controls"):
                     controls = _controls(gr, processor)
@@ -86,7 +86,7 @@ def build_page(processor: DemoProcessor, folder: Path, examples: Sequence[Path] 
 
 
 def _source(gr: Any) -> Any:
-    source = gr.Image(label="Picture", type="filepath", image_mode=None, sources=["upload", "clipboard"], height=260,
+    source = gr.Image(label="Image", type="filepath", image_mode=None, sources=["upload", "clipboard"], height=260,
                       elem_id="source", buttons=[])  # fmt: skip
     # The file as it was sent: gradio would decode it here, and turn its complaint about a wrong one into a traceback.
     source.preprocess = lambda payload: payload and payload.path
@@ -102,7 +102,7 @@ def _controls(gr: Any, processor: DemoProcessor) -> _Controls:
     estimate = gr.Checkbox(True, label="Let the network estimate the quality", visible=visible, elem_id="estimate")
     qf = gr.Slider(1, 100, 30, step=1, label="Quality factor to restore for", visible=False, elem_id="qf",
                    info="lower removes more")  # fmt: skip
-    compress = gr.Checkbox(False, label="Compress my clean picture first", elem_id="compress")
+    compress = gr.Checkbox(False, label="Compress my clean image first", elem_id="compress")
     codec = gr.Dropdown(list(codecs()), value="JPEG", label="Codec", visible=False, elem_id="codec")
     quality = gr.Slider(1, 100, 10, step=1, label=_quality_label("qf"), visible=False, elem_id="quality")
     with gr.Accordion("More", open=False):
@@ -138,7 +138,7 @@ class _Actions:
         self._processor, self._folder = processor, folder
 
     def describe(self, source: str | None) -> str:
-        """What is known of a picture that was sent."""
+        """What is known of an image that was sent."""
         if source is None:
             return ""
         photo = _or_message(self._processor.read, source)
@@ -178,7 +178,7 @@ class _Actions:
         codec: str,
         quality: float,
     ) -> tuple[Any, str, Any]:
-        """The pictures for the slider, what is said of them, and the file for the button."""
+        """The images for the slider, what is said of them, and the file for the button."""
         import gradio as gr
 
         if source is None:
@@ -224,7 +224,7 @@ def describe(outcome: Outcome) -> str:
         gain = number(score.after - score.before, digits, sign=True)
         rows.append([f"{score.metric}{unit}", number(score.before, digits), number(score.after, digits), gain])
     of = " / ".join(dict.fromkeys(score.convention for score in outcome.scores))
-    return f"{text}\n\n{markdown(rows, 1)}\n*against the clean picture ({html.escape(of)})*"
+    return f"{text}\n\n{markdown(rows, 1)}\n*against the clean image ({html.escape(of)})*"
 
 
 def _quality_label(name: str) -> str:
@@ -238,7 +238,7 @@ def _or_message(do: Callable[..., Any], *arguments: Any) -> Any:
     except UserError as error:
         raise _failure(" ".join(str(error).split())) from None
     except MemoryError:
-        raise _failure("the picture does not fit into memory; send a smaller one") from None
+        raise _failure("the image does not fit into memory; send a smaller one") from None
 
 
 def _failure(message: str) -> Exception:

@@ -1,4 +1,4 @@
-"""What the page does with a picture, without the page: read it, compress it first if asked, enhance it, score it."""
+"""What the page does with an image, without the page: read it, compress it first if asked, enhance it, score it."""
 
 import time
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ from powerqe.utils.metrics.ssim import SSIM
 _MODELS = 4
 """Networks that are kept in memory."""
 _CLEAN = 90
-"""JPEG quality from which a picture passes for clean."""
+"""JPEG quality from which an image passes for clean."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,11 @@ class Choice:
     """What a visitor has set.
 
     Attributes:
-        method: type of network; empty: any that suits the picture.
-        weights: name of published weights, or a path; empty: those of the method that suit the picture.
+        method: type of network; empty: any that suits the image.
+        weights: name of published weights, or a path; empty: those of the method that suit the image.
         qf: quality factor that the network is conditioned on, if it can be; None: it estimates it.
         self_ensemble: the mean over eight orientations.
-        codec: with which the picture is compressed first; empty: it is taken as it is.
+        codec: with which the image is compressed first; empty: it is taken as it is.
         quality: of the codec.
     """
 
@@ -54,7 +54,7 @@ class Choice:
 
 
 class Score(NamedTuple):
-    """A metric of the compressed and of the enhanced picture, against the clean one."""
+    """A metric of the compressed and of the enhanced image, against the clean one."""
 
     metric: str
     unit: str
@@ -65,13 +65,13 @@ class Score(NamedTuple):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a picture.
+    """What became of an image.
 
     Attributes:
         before, after: both upright and of the same size; `after` has the metadata of the file.
         model: that enhanced it. seconds: that it took, without the loading of weights.
-        facts: on the picture before, for people, such as "JPEG quality 10". notes: what the visitor should know.
-        scores: empty unless the picture was compressed here, for only then the clean one is known.
+        facts: on the image before, for people, such as "JPEG quality 10". notes: what the visitor should know.
+        scores: empty unless the image was compressed here, for only then the clean one is known.
     """
 
     before: Photo
@@ -84,18 +84,18 @@ class Outcome:
 
 
 class DemoProcessor:
-    """Enhances the pictures of a page, one after another.
+    """Enhances the images of a page, one after another.
 
     Args:
         options: how networks are applied.
-        megapixels: of the largest picture that is taken.
+        megapixels: of the largest image that is taken.
         weights: by name or path, that are offered beside the published ones.
 
     Attributes:
         weights: as they were named. named: the model of them; None if there are none.
 
     Raises:
-        UserError: no such weights, or not for pictures.
+        UserError: no such weights, or not for images.
     """
 
     def __init__(self, options: InferenceOptions, megapixels: float, weights: str | None = None) -> None:
@@ -106,7 +106,7 @@ class DemoProcessor:
             raise UserError(f"{self.named.method} ({weights}) is for videos; choose weights for images")
 
     def read(self, path: str | Path) -> Photo:
-        """The picture of a file that was sent.
+        """The image of a file that was sent.
 
         Raises:
             UserError: see `read_photo`; or it is too large for this page. The message has no folder in it.
@@ -115,7 +115,7 @@ class DemoProcessor:
         return read_photo(path, name=path.name, largest=self._largest)
 
     def enhance(self, photo: Photo, choice: Choice) -> Outcome:
-        """Enhance a picture as a visitor wants it.
+        """Enhance an image as a visitor wants it.
 
         Raises:
             UserError: no weights suit it, or it cannot be coded by the codec.
@@ -124,7 +124,7 @@ class DemoProcessor:
         weights, remark = _suited(given, choice)
         options = replace(self._options, qf=choice.qf, self_ensemble=choice.self_ensemble)
         model, start = self._load(weights, options), time.perf_counter()
-        enhanced = enhance_photo(given.photo, model, "the picture")
+        enhanced = enhance_photo(given.photo, model, "the image")
         seconds = time.perf_counter() - start
         before, after = _pair(enhanced)
         scores = () if given.clean is None else _scores(given.clean, before, after)
@@ -134,7 +134,7 @@ class DemoProcessor:
 
 
 class _Given(NamedTuple):
-    """A picture as the network gets it.
+    """An image as the network gets it.
 
     quality: of its file or codec, if it is known. clean: what it was before it was compressed here.
     """
@@ -157,7 +157,7 @@ def _given(sent: Photo, choice: Choice) -> _Given:
     height, width = pixels.shape[:2]
     facts = (facts_of(sent)[0], f"{choice.codec} {codec.quality_name.upper()} {choice.quality}",
              f"{8 * size / (height * width):.2f} bits per pixel")  # fmt: skip
-    note = f"your picture was no clean one: a JPEG of quality {known}" if known and known < _CLEAN else ""
+    note = f"your image was no clean one: a JPEG of quality {known}" if known and known < _CLEAN else ""
     return _Given(photo, choice.quality, facts, clean, note)
 
 
@@ -172,7 +172,7 @@ def facts_of(photo: Photo) -> tuple[str, ...]:
 
 
 def offered() -> dict[str, list[Entry]]:
-    """The weights for pictures that are on this machine, by the type of their network."""
+    """The weights for images that are on this machine, by the type of their network."""
     found: dict[str, list[Entry]] = {}
     for known in known_weights().values():
         if known.path.is_file() and known.entry.task != "video":
@@ -193,7 +193,7 @@ def codecs() -> Mapping[str, Codec]:
 
 
 def _suited(given: _Given, choice: Choice) -> tuple[str, str]:
-    """The name of the weights for a picture, and a remark for the visitor."""
+    """The name of the weights for an image, and a remark for the visitor."""
     if choice.weights:
         return choice.weights, ""
     photo, entries = given.photo, offered()
@@ -204,11 +204,11 @@ def _suited(given: _Given, choice: Choice) -> tuple[str, str]:
         return entry.name, remark
     try:
         entry, remark = choose(image, entries[choice.method])
-    except UserError:  # for other pictures, which the visitor wants to see nevertheless
+    except UserError:  # for other images, which the visitor wants to see nevertheless
         color = "y" if photo.is_gray else "rgb"
         found = entries[choice.method]
         entry = next((entry for entry in found if entry.color == color), found[0])
-        remark = f"{entry.name} was made for other pictures ({entry.line().removeprefix('For: ')})"
+        remark = f"{entry.name} was made for other images ({entry.line().removeprefix('For: ')})"
     return entry.name, remark
 
 

@@ -14,7 +14,7 @@ Size = tuple[int, int, int]
 """Batch, height, width."""
 
 SIZES: tuple[Size, ...] = ((1, 1, 1), (2, 37, 50), (1, 64, 48))
-"""Where all are free: the smallest, one that no network likes, with two pictures, and one that is a multiple of 16."""
+"""Where all are free: the smallest, one that no network likes, with two images, and one that is a multiple of 16."""
 
 _CONDITION = 30.0
 """A value for what the network may be conditioned on: a quality factor."""
@@ -24,7 +24,7 @@ class Difference(NamedTuple):
     """How far the two are apart at one size.
 
     Attributes:
-        size: of the pictures.
+        size: of the images.
         largest: output -> the largest absolute difference.
     """
 
@@ -73,7 +73,7 @@ class Session:
 
 
 def compare(session: Session, inputs: Inputs, sizes: tuple[Size, ...], tolerance: float) -> Iterator[Difference]:
-    """On random and on smooth pictures of each size.
+    """On random and on smooth images of each size.
 
     What the network can be conditioned on is once left out, so that it estimates it, and once given.
 
@@ -109,22 +109,21 @@ def call(inputs: Inputs, given: dict[str, Tensor]) -> Any:
 
 
 def flat(output: Any) -> list[Tensor]:
-    """The tensors that a network returns; the picture is the first."""
+    """The tensors that a network returns; the image is the first."""
     return [part for value in output for part in flat(value)] if isinstance(output, tuple | list) else [output]
 
 
 def _samples(inputs: Inputs, size: Size) -> Iterator[dict[str, Tensor]]:
-    """Random, then smooth pictures; what may be left out is given with the second.
+    """Random, then smooth images; what may be left out is given with the second.
 
     Where there are several, they are alike: between unrelated ones NonLocalDeblock divides by nearly nothing.
     """
     generator = torch.Generator().manual_seed(0)
     example, axes = inputs.example(*size), inputs.axes()
-    pictures = [name for name, free in axes.items() if {"height", "width"} <= set(free.values())] or list(axes)[:1]
-    random = torch.rand(example[pictures[0]].shape, generator=generator)
+    images = [name for name, free in axes.items() if {"height", "width"} <= set(free.values())] or list(axes)[:1]
+    random = torch.rand(example[images[0]].shape, generator=generator)
     noise, smooth = (
-        {name: picture * 0.9**number for number, name in enumerate(pictures)}
-        for picture in (random, _waves(random.shape))
+        {name: image * 0.9**number for number, name in enumerate(images)} for image in (random, _waves(random.shape))
     )
     yield {name: tensor for name, tensor in (example | noise).items() if name not in inputs.conditions}
     yield example | smooth | {name: torch.full_like(example[name], _CONDITION) for name in inputs.conditions}

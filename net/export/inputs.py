@@ -41,7 +41,7 @@ class Inputs:
         """The inputs when these arguments of the forward are fixed.
 
         Raises:
-            UserError: the forward takes no such argument, or only a picture or tensor there; or requires something of
+            UserError: the forward takes no such argument, or only an image or tensor there; or requires something of
                 which there is no example.
         """
         parameters = list(inspect.signature(network.forward).parameters)

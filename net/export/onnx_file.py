@@ -1,4 +1,4 @@
-"""From a network to an ONNX file that is known to give the same pictures."""
+"""From a network to an ONNX file that is known to give the same images."""
 
 import io
 import logging
@@ -63,7 +63,7 @@ def export(
 
     Args:
         network: on the CPU; it is put into evaluation mode.
-        size: (height, width) of the pictures; None: any.
+        size: (height, width) of the images; None: any.
         arguments: of the forward, fixed in the file.
         metadata: further properties of the file.
         opset: version of ONNX's operators.
@@ -116,11 +116,11 @@ def one_size(network: nn.Module) -> str:
 
 
 def _size(network: nn.Module, size: tuple[int, int] | None) -> tuple[tuple[int, int] | None, str]:
-    """The one size of pictures, or None, and why it is the only one."""
+    """The one size of images, or None, and why it is the only one."""
     reason, name = one_size(network), type(network).__name__
     patch = getattr(network, "patch_size", None)
     if patch and size not in (None, patch):
-        raise UserError(f"{name} takes pictures of {patch[1]}x{patch[0]} only; leave --size out")
+        raise UserError(f"{name} takes images of {patch[1]}x{patch[0]} only; leave --size out")
     if reason and not (size or patch):
         raise UserError(f"{reason}, so that its file is for one size: say which, --size WIDTHxHEIGHT")
     return size or patch, reason or ("it was asked for" if size else "")
@@ -172,7 +172,7 @@ def _model(inputs: Inputs, size: Size, *, is_free: bool, opset: int) -> Any:
             raise
         reason = first_line(error)
         if "data-dependent" in reason:
-            reason = "what it computes depends on what is in the picture, and an ONNX file always computes the same"
+            reason = "what it computes depends on what is in the image, and an ONNX file always computes the same"
         elif is_free:
             reason += "; with one size it may be possible: --size WIDTHxHEIGHT"
         arguments = ", ".join(f"{name} {value!r}" for name, value in inputs.fixed.items())

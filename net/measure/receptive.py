@@ -24,14 +24,14 @@ def reach(
 ) -> tuple[int, int] | None:
     """How many pixels around a cell of `multiple` pixels can change through it, vertically and horizontally.
 
-    A cell in the middle of a strip, whose size has the picture's remainder, is set to NaN, and every picture that
-    comes out and every map that a module of the whole picture takes in is searched for NaN. The strip grows
+    A cell in the middle of a strip, whose size has the image's remainder, is set to NaN, and every image that
+    comes out and every map that a module of the whole image takes in is searched for NaN. The strip grows
     until none is found at its ends. Such modules return something finite: what they say is the same everywhere.
 
     Args:
         network: in evaluation mode, on `device`.
-        modules: that see the whole picture.
-        arguments: with a picture of the size, type and number of channels that the network will see.
+        modules: that see the whole image.
+        arguments: with an image of the size, type and number of channels that the network will see.
 
     Returns:
         The larger of above and below, and of left and right. None: the network sees everything.
@@ -98,7 +98,7 @@ class _Probe:
 
     def _distances(self, axis: int, cells: int) -> list[int | None]:
         """How far NaN comes in everything that can be seen, in a strip of this many cells."""
-        shape = [self._multiple + side % self._multiple for side in self._arguments.picture.shape[-2:]]
+        shape = [self._multiple + side % self._multiple for side in self._arguments.image.shape[-2:]]
         shape[axis] += (cells - 1) * self._multiple
         start = cells // 2 * self._multiple
 
@@ -112,7 +112,7 @@ class _Probe:
         return [self._distance(features, axis, start, shape[axis]) for features in seen]
 
     def _seen(self, arguments: ForwardInputs) -> list[Tensor]:
-        """The network's pictures and the maps that the modules get."""
+        """The network's images and the maps that the modules get."""
         maps: list[Tensor] = []
 
         def blocked(module: nn.Module) -> Forward:
@@ -121,7 +121,7 @@ class _Probe:
             def forward(*inputs: Any) -> Any:
                 maps.extend(value for value in inputs if isinstance(value, Tensor) and value.ndim == 4)
                 result = original(*inputs)
-                # A number for each picture is a judgment, by which the network may choose a shorter path: NaN,
+                # A number for each image is a judgment, by which the network may choose a shorter path: NaN,
                 # which is never good enough, takes the longest.
                 return result.nan_to_num() if result.ndim == 4 else torch.full_like(result, torch.nan)
 
@@ -129,7 +129,7 @@ class _Probe:
 
         with replaced(self._modules, blocked):
             output = self._network(*arguments.positional, **arguments.named)
-        size = arguments.picture.shape[-2:]
+        size = arguments.image.shape[-2:]
         return maps + [result for result in results(output) if is_image(result, *size)]
 
     def _distance(self, features: Tensor, axis: int, start: int, length: int) -> int | None:

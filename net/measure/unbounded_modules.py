@@ -1,8 +1,8 @@
 """Modules of a network that see more than a fixed surrounding of a pixel.
 
-Those that look at the whole picture are `powerqe.net.blocks.GlobalMean` and those whose class says
-`sees_whole_image = True`: their tensors of four dimensions are maps of the picture, and what they return is either
-such a map, of the size of their first input, or the same for every part of the picture. Those that sample the picture
+Those that look at the whole image are `powerqe.net.blocks.GlobalMean` and those whose class says
+`sees_whole_image = True`: their tensors of four dimensions are maps of the image, and what they return is either
+such a map, of the size of their first input, or the same for every part of the image. Those that sample the image
 at no fixed distance say `follows_motion = True`. Who applies or measures a network replaces their forward for a
 while; the network knows nothing of it.
 """
@@ -19,7 +19,7 @@ Forward = Callable[..., Any]
 
 
 def global_modules(network: nn.Module) -> list[nn.Module]:
-    """The modules that look at the whole picture; what is inside of one is its own business."""
+    """The modules that look at the whole image; what is inside of one is its own business."""
     if isinstance(network, GlobalMean) or getattr(network, "sees_whole_image", False):
         return [network]
     found = {id(module): module for child in network.children() for module in global_modules(child)}

@@ -43,28 +43,28 @@ _TEXTS = 3
 COLUMNS = {
     "network": _Column("network", lambda row: row.network, lambda row: row.network.lower()),
     "configuration": _Column("configuration", lambda row: row.configuration, lambda row: row.configuration),
-    "picture": _Column("picture", lambda row: row.picture or _NONE, lambda row: row.picture),
+    "image": _Column("image", lambda row: row.image or _NONE, lambda row: row.image),
     "parameters": _Column("parameters", lambda row: _number(row.parameters), lambda row: row.parameters),
     "macs": _Column(
         "kMACs/pixel",
         lambda row: _number(row.kmacs, ",.1f"),
         lambda row: row.kmacs,
         "thousand multiply-accumulates of convolutions, matrix products and distances between patches, per pixel of "
-        "the picture that the network takes (before it is enlarged; of a clip, per pixel of the one frame that is "
+        "the image that the network takes (before it is enlarged; of a clip, per pixel of the one frame that is "
         "enhanced)",
     ),
     "field": _Column(
         "field",
         _field,
         _field_key,
-        "receptive field: pixels across of what a pixel can depend on. whole: on all of the picture, by means over it "
+        "receptive field: pixels across of what a pixel can depend on. whole: on all of the image, by means over it "
         "or patches from anywhere; in brackets, without them. motion: it looks where the motion leads",
     ),
     "ms": _Column(
         "ms",
         lambda row: _number(row.milliseconds, ",.1f" if (row.milliseconds or 0) < 1000 else ",.0f"),
         lambda row: row.milliseconds,
-        "milliseconds for a picture, or for the frame of a clip: the median of as many runs as fit into a second, "
+        "milliseconds for an image, or for the frame of a clip: the median of as many runs as fit into a second, "
         "after one that warms up",
     ),
     "memory": _Column(
@@ -113,7 +113,7 @@ def to_markdown(rows: Sequence[NetworkRow], conditions: Conditions, missing: Seq
     """A page: how it was measured, the table, what the columns mean."""
     parts = [
         "# What the networks cost",
-        "What each network takes to enhance a picture: parameters, operations, receptive field, time and memory.",
+        "What each network takes to enhance an image: parameters, operations, receptive field, time and memory.",
         f"{_head(conditions)}. Made by `{command}`.",
         markdown(_grid(rows, conditions), _TEXTS).rstrip(),
         "\n".join(f"- **{column.title}**: {column.legend}" for column in _shown(conditions) if column.legend),
@@ -145,7 +145,7 @@ def _head(conditions: Conditions) -> str:
     known = facts(conditions)
     threads = f", {known['threads']} thread{'s' * (known['threads'] != 1)}" * (known["device"] == "cpu")
     where = f", {known['machine']}{threads}" if conditions.timing else ""  # else it is the same everywhere
-    return f"Pictures of {known['size']}, {known['type']}{where}, PyTorch {known['torch']}"
+    return f"Images of {known['size']}, {known['type']}{where}, PyTorch {known['torch']}"
 
 
 def _notes(rows: Sequence[NetworkRow], missing: Sequence[str]) -> list[str]:

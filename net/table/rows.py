@@ -28,11 +28,11 @@ class NetworkRow:
 
     Attributes:
         network: its type. configuration: the name of weights, or what differs from the defaults.
-        picture: what it takes and gives.
+        image: what it takes and gives.
         parameters: numbers that it holds, shared ones once.
-        kmacs: thousand multiply-accumulates per pixel of the picture that it takes, or of the frame that it enhances.
+        kmacs: thousand multiply-accumulates per pixel of the image that it takes, or of the frame that it enhances.
         field: pixels across that a pixel of the result depends on, apart from `sight`.
-        sight: "whole", it depends on the whole picture, too; "motion", it looks where the motion leads.
+        sight: "whole", it depends on the whole image, too; "motion", it looks where the motion leads.
         milliseconds: the median of `runs` calls.
         memory: bytes of its maps, at the most that live at once.
         problem: why something is not known.
@@ -40,7 +40,7 @@ class NetworkRow:
 
     network: str
     configuration: str
-    picture: str = ""
+    image: str = ""
     parameters: int | None = None
     kmacs: float | None = None
     field: int | None = None
@@ -53,7 +53,7 @@ class NetworkRow:
 
 @dataclass(frozen=True)
 class Conditions:
-    """How networks are measured: pictures of which size, where, whether and how often they are timed."""
+    """How networks are measured: images of which size, where, whether and how often they are timed."""
 
     height: int
     width: int
@@ -90,7 +90,7 @@ def _count(row: NetworkRow, spec: dict[str, Any], conditions: Conditions) -> Non
         with counter(network) as counted, LiveMemory() as live:
             output = network(*positional, **named)
     height, width = positional[0].shape[-2:]
-    row.picture = _in_words(positional[0], results(output)[0], (conditions.height, conditions.width))
+    row.image = _in_words(positional[0], results(output)[0], (conditions.height, conditions.width))
     row.kmacs, row.memory = macs(counted) / (height * width) / 1e3, live.peak
 
 
@@ -100,9 +100,9 @@ def _look(row: NetworkRow, network: nn.Module, conditions: Conditions) -> None:
         row.sight = MOTION
         return
     modules = global_modules(network)
-    if modules or NUMBER in row.picture:
+    if modules or NUMBER in row.image:
         row.sight = WHOLE
-    if modules == [network] or NUMBER in row.picture:
+    if modules == [network] or NUMBER in row.image:
         return
     arguments = ForwardInputs(*example_inputs(network, conditions.height, conditions.width))
     multiple: int = getattr(network, "multiple", 1)

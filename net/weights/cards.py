@@ -57,7 +57,7 @@ class Figure(Section):
         metric: such as "PSNR".
         unit: "dB", or "" of a number without one.
         convention: how the metric was computed, such as "RGB, uint8"; "" where the card does not tell.
-        before: of the compressed pictures; None where the card tells the gain only.
+        before: of the compressed images; None where the card tells the gain only.
         after: of the enhanced ones.
         gain: after minus before.
     """
@@ -76,11 +76,11 @@ class Purpose(Section):
     """What a network was trained for.
 
     Args:
-        task: "jpeg", "hevc", "bpg", "webp", "avif": pictures of that codec; "double_jpeg": pictures compressed twice;
+        task: "jpeg", "hevc", "bpg", "webp", "avif": images of that codec; "double_jpeg": images compressed twice;
             "sr": super-resolution; "video": frames of videos; "other".
         color: what the network takes and gives, RGB or luma.
         qualities: with which the training data were compressed; None if not, or if that is not known.
-        scale: by which the picture becomes larger.
+        scale: by which the image becomes larger.
     """
 
     task: str

@@ -12,7 +12,7 @@ from powerqe.utils.errors import UserError
 if TYPE_CHECKING:
     from powerqe.net.table.configurations import NetworkConfiguration
 
-COLUMNS = ("network", "configuration", "picture", "parameters", "macs", "field", "ms", "memory")
+COLUMNS = ("network", "configuration", "image", "parameters", "macs", "field", "ms", "memory")
 _SMALLEST, _LARGEST = 8, 16384
 EXAMPLES = (
     "%(prog)s                                 all networks, with the defaults of their constructors",

@@ -63,9 +63,7 @@ def test_sections_are_listed_with_all_keys_and_those_of_their_places() -> None:
     assert rows["network"].default == "required"
     assert rows["dataset.train.bs_pg"].type == "int > 0"
     assert rows["val.criterion.NAME.if_focus"].type == "true or false"
-    assert rows["test.tile"] == OptionRow(
-        "test.tile", "section or null", "`null`", "pictures in tiles; null: as a whole"
-    )
+    assert rows["test.tile"] == OptionRow("test.tile", "section or null", "`null`", "images in tiles; null: as a whole")
     assert rows["test.tile.size"].default == "`512`"
     assert [row.key for row in section_rows(LoadState, "x.")] == [f"x.{key}" for key in LoadState.model_fields]
 

@@ -117,7 +117,7 @@ def test_bad_videos_are_named_and_hinder_no_other(videos, capsys):
     ("arguments", "message"),
     [
         (["video/three.mp4", "raw"], "three.mp4: No such file or directory; check the path"),
-        (["video", "raw", "--crop", "8x8"], "found '8x8', expected a part of the picture"),
+        (["video", "raw", "--crop", "8x8"], "found '8x8', expected a part of the frame"),
         (["video/one.mkv", "raw", "--crop", "64x48+2+0"], "one.mkv: no part 64x48+2+0 in frames of 64x48"),
         (["video/one.mkv", "raw", "--down", "40"], "64x48 pixels cannot be reduced 40 times"),
         (["video/one.mkv", "raw", "--start", "10"], "one.mkv has no frame 10; use a smaller --start"),

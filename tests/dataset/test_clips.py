@@ -325,14 +325,14 @@ def test_what_a_test_of_videos_needs(videos):
     sequence = dataset.sequences[1]
     assert sequence.lq == videos / "qp37/RaceHorses_24x16_5.yuv"
     assert sequence.gt == videos / "gt/RaceHorses_24x16_5.yuv"
-    assert sequence.geometry == Geometry(24, 16)
+    assert sequence.enhanced_geometry == Geometry(24, 16)
     u, v = dataset.chroma(sequence.indices[3])
     frame = noise(sequence.name, 1)[3]
     np.testing.assert_array_equal(u, frame.u)
     np.testing.assert_array_equal(v, frame.v)
     pictures = clips(videos, "frames", radius=1)
     assert pictures.chroma(3) is None
-    assert pictures.sequences[1].geometry is None
+    assert pictures.sequences[1].enhanced_geometry == Geometry(24, 16)
     assert pictures.sequences[1].lq == videos / "frames_y/qp37/RaceHorses_24x16"
 
 

@@ -1,7 +1,6 @@
 """evaluation/video_progress.py: whatever an interruption leaves, the next test goes on from a sound beginning."""
 
 import os
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from powerqe.evaluation.video_progress import FrameScores, Saved, VideoWork, digest
-from powerqe.inference.enhanced_video import publish
 from powerqe.utils.video.yuv import Frame, Geometry
 
 GEOMETRY = Geometry(8, 4)
@@ -27,7 +25,7 @@ def picture(number: int) -> Frame:
 
 
 def saved(root: Path) -> Saved:
-    return Saved(root / "video.yuv", GEOMETRY, partial(publish, path=root / "video.yuv", geometry=GEOMETRY))
+    return Saved(root / "video.yuv", GEOMETRY)
 
 
 def work(root: Path, fingerprint: dict | None = None, *, save: bool = True, anew: bool = False) -> VideoWork:

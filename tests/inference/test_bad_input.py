@@ -26,11 +26,11 @@ def frames(count: int = 3) -> list[Image.Image]:
 
 
 BAD = {
-    "text.jpg": (lambda path: path.write_text("no picture at all"), "no picture, or of a format that is not known"),
+    "text.jpg": (lambda path: path.write_text("no picture at all"), "no image, or of a format that is not known"),
     "zero.png": (lambda path: path.write_bytes(b""), "the file is empty; replace the file"),
     "cut.png": (lambda path: path.write_bytes(encode_image(np.zeros((9, 9, 3), np.uint8))[:-9]), "truncated PNG file"),
     "moving.gif": (lambda path: frames()[0].save(path, save_all=True, append_images=frames()[1:]),
-                   "holds 3 frames of an animation, expected one picture"),
+                   "holds 3 frames of an animation, expected one image"),
     "print.jpg": (lambda path: frames()[0].convert("CMYK").save(path), "found CMYK pixels, expected gray or RGB"),
 }  # fmt: skip
 

@@ -101,5 +101,5 @@ def test_nothing_suits_a_video():
 
 def test_weights_for_videos_are_not_for_pictures():
     odd = [each.model_copy(update={"task": "jpeg", "color": "y"}) for each in CLIPS if each.method in ("STDF", "MFQE")]
-    with pytest.raises(UserError, match="no published weights suit this gray picture"):
+    with pytest.raises(UserError, match="no published weights suit this gray image"):
         choose(ImageDescription("JPEG", True, 37, True), odd)

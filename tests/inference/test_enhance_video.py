@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from powerqe.dataset.videos import eight_bits
 from powerqe.evaluation import tester
 from powerqe.inference.enhance_files import Models, enhance_files
 from powerqe.inference.enhance_video import compression_info, enhance_clip
@@ -22,6 +21,7 @@ from powerqe.utils.ranks import Ranks
 from powerqe.utils.video.clip import open_clip
 from powerqe.utils.video.container import Color, VideoReader, VideoWriter
 from powerqe.utils.video.frame_records import frames_path
+from powerqe.utils.video.pixels import eight_bits
 from powerqe.utils.video.yuv import Frame, Geometry, YUVReader
 
 ALPHA, BETA = "Alpha_48x32_9", "Beta_32x24_6"

@@ -4,7 +4,7 @@ import skimage
 import torch
 from torch import nn
 
-from powerqe.inference.forward import Forward, picture
+from powerqe.inference.forward import Forward, image_of
 from powerqe.utils.codecs import JPEG
 from powerqe.utils.errors import UserError
 
@@ -26,9 +26,9 @@ def test_required_arguments_come_from_the_batch_and_others_do_not():
 
 
 def test_arguments_of_the_options_and_of_the_call():
-    assert picture(Forward(Needy(), arguments={"qf": 10})(BATCH)).item() == 11
-    assert picture(Forward(Needy(), arguments={"tables": 7})(BATCH)).item() == 7
-    assert picture(Forward(Needy())(BATCH, qf=2)).item() == 3
+    assert image_of(Forward(Needy(), arguments={"qf": 10})(BATCH)).item() == 11
+    assert image_of(Forward(Needy(), arguments={"tables": 7})(BATCH)).item() == 7
+    assert image_of(Forward(Needy())(BATCH, qf=2)).item() == 3
 
 
 def test_what_is_called_is_the_prepared_network():
@@ -46,7 +46,7 @@ def test_an_argument_that_does_not_exist():
 
 
 def test_arguments_that_the_options_take_from_the_sample():
-    assert picture(Forward(Needy(), arguments={"qf": {"from": "qf"}})(BATCH)).item() == 6
+    assert image_of(Forward(Needy(), arguments={"qf": {"from": "qf"}})(BATCH)).item() == 6
     assert Forward(Needy(), arguments={"tables": {"from": "lq"}})(BATCH)[0].item() == 0
     with pytest.raises(UserError, match=r"forward: qf.*'tabels'.*'tables'"):
         Forward(Needy(), arguments={"qf": {"from": "tabels"}})(BATCH)
@@ -92,5 +92,5 @@ def test_the_dominant_quality_is_found_in_each_damaged_image():
 
 def test_picture():
     image = torch.zeros(1)
-    assert picture(image) is image
-    assert picture((image, 3)) is image
+    assert image_of(image) is image
+    assert image_of((image, 3)) is image

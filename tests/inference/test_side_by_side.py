@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from powerqe.algorithm.experiment import SAMPLE, Experiment
-from powerqe.dataset.down_sampled_images import Coded, DownSampledImages
+from powerqe.dataset.down_sampled_images import CodecQualities, DownSampledImages
 from powerqe.dataset.loader import collate, to_device
 from powerqe.evaluation.crops import SIDE, Crops
 from powerqe.evaluation.evaluate import Metrics, Record, evaluate
@@ -110,7 +110,7 @@ def test_the_table_says_so(data):
 
 def test_the_table_of_equal_sizes_does_not(data, tmp_path):
     metrics = judge()
-    same = DownSampledImages(gt=str(tmp_path / "large"), scale=1, codecs=[Coded(quality=10)])
+    same = DownSampledImages(gt=str(tmp_path / "large"), scale=1, codecs=[CodecQualities(quality=10)])
     table = Table("jpeg", {"a": evaluate(same, metrics, ALONE, lambda batch: batch["lq"])}, metrics)
     assert table.notes() == []
     assert json.loads(table.to_json())["images"][0]["scale"] == 1

@@ -468,7 +468,7 @@ def test_arguments_of_the_options_reach_the_network_in_tiles():
 @torch.no_grad()
 def test_a_whole_picture_that_does_not_fit():
     enhance = enhancer(Small(DNCNN, 10, OUT_OF_MEMORY).eval(), Options())
-    with pytest.raises(UserError, match=r"Small: a picture of 41 x 30 pixels does not fit .*set tile: \{size: 512\}"):
+    with pytest.raises(UserError, match=r"Small: an image of 41 x 30 pixels does not fit .*set tile: \{size: 512\}"):
         enhance({"lq": pixels(30, 41)})
     with pytest.raises(RuntimeError, match="another"):
         enhancer(Small(DNCNN, 10, RuntimeError("another")).eval(), Options())({"lq": pixels(30, 41)})

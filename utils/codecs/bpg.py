@@ -17,7 +17,7 @@ _SETTINGS = ("-m", "1", "-b", "8", "-f", "420", "-c", "ycbcr")
 
 @CODECS.register()
 class BPG:
-    """BPG: an HEVC intra picture in a small container, 8 bit, 4:2:0, full-range BT.601 YCbCr, fastest level.
+    """BPG: an HEVC intra frame in a small container, 8 bit, 4:2:0, full-range BT.601 YCbCr, fastest level.
 
     That is `bpgenc -m 1 -b 8 -f 420 -c ycbcr -q QP` and `bpgdec -b 8`, as PowerQE's data have always been made.
     A gray image is coded as RGB with equal channels: bpgdec writes RGB only. The size counts the whole file.

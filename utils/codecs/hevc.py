@@ -1,4 +1,4 @@
-"""HEVC still pictures, through PyAV, which carries x265 and FFmpeg's decoder: no other program is needed."""
+"""HEVC still images, through PyAV, which carries x265 and FFmpeg's decoder: no other program is needed."""
 
 from fractions import Fraction
 from typing import Any, ClassVar, Literal
@@ -9,13 +9,13 @@ from powerqe.utils.codecs.codec import CODECS, check_quality, too_large
 from powerqe.utils.codecs.ycbcr import from_i420, padded, to_i420
 from powerqe.utils.video.pyav import pyav
 
-_CTU = 64  # pixels; x265 takes smaller coding tree units in pictures below this size
+_CTU = 64  # pixels; x265 takes smaller coding tree units in frames below this size
 _BT601, _FULL_RANGE = 5, 2  # FFmpeg's AVCOL_SPC_BT470BG and AVCOL_RANGE_JPEG, written into the stream
 
 _X265 = {
     "keyint": 1,
     "total-frames": 1,  # with keyint=1 this is the Main Still Picture profile
-    "ipratio": 1,  # else an I picture gets the QP minus 3
+    "ipratio": 1,  # else an I frame gets the QP minus 3
     "aq-mode": 0,
     "cutree": 0,
     "psy-rd": 0,  # judged by PSNR, as the tables are
@@ -32,14 +32,14 @@ _X265 = {
 
 @CODECS.register()
 class HEVC:
-    """One HEVC intra picture (ITU-T H.265, Main Still Picture profile, 8 bit, 4:2:0), coded by x265.
+    """One HEVC intra frame (ITU-T H.265, Main Still Picture profile, 8 bit, 4:2:0), coded by x265.
 
-    The quantization parameter is the same everywhere in the picture, with deblocking and SAO as x265 has them.
+    The quantization parameter is the same everywhere in the image, with deblocking and SAO as x265 has them.
     Colors are full-range BT.601 YCbCr (see utils/codecs/ycbcr.py), as in BPG; a gray image is the luma. Sides are
     padded to even numbers and at least 64 by repeating the last pixels, and cut again.
 
     Figures are not those of BPG or HM at equal QP and belong into a column of their own: bpgenc by its
-    source hands QP + 1 to x265, which takes 3 off for I pictures.
+    source hands QP + 1 to x265, which takes 3 off for I frames.
 
     Args:
         preset: of x265, from fast to slow; veryfast is that of `bpgenc -m 1`. From "slow" on rate-distortion
@@ -89,7 +89,7 @@ class HEVC:
 
 
 def _decode(stream: bytes) -> np.ndarray:
-    """The planes of the one picture of a stream, see `to_i420`."""
+    """The planes of the one image of a stream, see `to_i420`."""
     av = _pyav()
     decoder = av.CodecContext.create("hevc", "r")
     decoder.thread_count = 1

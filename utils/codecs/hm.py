@@ -20,7 +20,7 @@ VARIABLE = "HM_ENCODER"
 
 _FRAME_RATE = 30
 _LEVELS = {"3.1": 983_040, "4.1": 2_228_224, "5.1": 8_912_896, "6.2": 35_651_584}
-"""Level -> samples of the largest luma picture (ITU-T H.265, table A.8); it changes nothing but a number."""
+"""Level -> samples of the largest luma frame (ITU-T H.265, table A.8); it changes nothing but a number."""
 
 
 class HM:
@@ -90,7 +90,7 @@ def _arguments(quality: int, geometry: Geometry, count: int) -> list[str]:
     size = geometry.width * geometry.height
     level = next((name for name, largest in _LEVELS.items() if size <= largest), "6.2")
     words = f"-q {quality} -wdt {geometry.width} -hgt {geometry.height} -f {count} -fr {_FRAME_RATE} --Level={level}"
-    # Pictures are coded in blocks of 8 pixels; others are padded, and the decoder told to cut.
+    # Frames are coded in blocks of 8 pixels; others are padded, and the decoder told to cut.
     conformance = ["--ConformanceWindowMode=1"] if geometry.width % 8 or geometry.height % 8 else []
     return [*words.split(), *conformance]
 

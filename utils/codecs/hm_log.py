@@ -1,10 +1,10 @@
-"""What an HM encoder prints about the pictures that it codes.
+"""What an HM encoder prints about the frames that it codes.
 
 A line for each, in the order of coding, in all versions like
 
     POC    4 TId: 0 ( P-SLICE, nQP 40 QP 40 )       9064 bits [Y 31.3642 dB    U 37.9 dB    V 38.6 dB] [ET     2 ] ...
 
-Builds without adaptive QP selection have no nQP. A lower-case letter is a picture that no other one refers to. Equal
+Builds without adaptive QP selection have no nQP. A lower-case letter is a frame that no other one refers to. Equal
 planes have the PSNR inf. After the decibels there may be more: times, reference lists, MD5 sums, hexadecimal MSEs.
 """
 
@@ -13,7 +13,7 @@ import re
 from powerqe.utils.errors import UserError
 from powerqe.utils.video.frame_records import FrameInfo
 
-_PICTURE = re.compile(
+_FRAME = re.compile(
     r"POC\s+(?P<poc>\d+)\s[^(]*\(\s*(?P<type>[IPBipb])-SLICE,(?:\s*nQP\s+-?\d+)?\s*QP\s+(?P<qp>-?\d+)\s*\)"
     r"\s*(?P<bits>\d+)\s+bits\s*\[Y\s+(?P<psnr_y>inf|\d+(?:\.\d+)?)\s+dB"
 )
@@ -21,22 +21,22 @@ _VERSION = re.compile(r"HM software:\s*(.*\S)")
 
 
 def parse_log(text: str, count: int, where: object) -> list[FrameInfo]:
-    """The pictures of a log, in the order of display.
+    """The frames of a log, in the order of display.
 
     Args:
         text: what the encoder printed.
-        count: how many pictures there must be.
+        count: how many frames there must be.
         where: what the log is of, for the messages.
 
     Raises:
-        UserError: a line of a picture that has another form, or pictures that are not 0 to count - 1, each once.
+        UserError: a line of a frame that has another form, or frames that are not 0 to count - 1, each once.
     """
     lines = [line.strip() for line in text.splitlines()]
-    frames = sorted(_picture(line, where) for line in lines if line.startswith("POC "))
+    frames = sorted(_frame_info(line, where) for line in lines if line.startswith("POC "))
     found = [frame.poc for frame in frames]
     if found != list(range(count)):
         raise UserError(
-            f"{where}: the log has {len(found)} pictures, {len(set(found))} different ones, of {count} expected; "
+            f"{where}: the log has {len(found)} frames, {len(set(found))} different ones, of {count} expected; "
             "was the encoder stopped? Numbers that start again come from IntraPeriod: use -1"
         )
     return frames
@@ -48,8 +48,8 @@ def parse_version(text: str) -> str:
     return f"HM {match[1]}" if match else "HM"
 
 
-def _picture(line: str, where: object) -> FrameInfo:
-    match = _PICTURE.match(line)
+def _frame_info(line: str, where: object) -> FrameInfo:
+    match = _FRAME.match(line)
     if match is None:
         raise UserError(f"{where}: cannot read this line of the encoder's log: {line[:150]}")
     number = {name: int(match[name]) for name in ("poc", "qp", "bits")}

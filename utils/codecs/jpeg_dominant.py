@@ -1,7 +1,7 @@
-"""Which quality factor governs the damage of a JPEG picture, also if it was compressed twice.
+"""Which quality factor governs the damage of a JPEG image, also if it was compressed twice.
 
-A picture that is compressed once more, with its blocks in the same places, changes least where the quality factor is
-the one of before: mean squared change against quality factor has a sharp dip there. If the picture was cropped
+An image that is compressed once more, with its blocks in the same places, changes least where the quality factor is
+the one of before: mean squared change against quality factor has a sharp dip there. If the image was cropped
 between two compressions, the blocks of the first lie elsewhere, and the dip shows only after rows and columns
 have been dropped until they lie in the same places again. The lower one of the two quality factors governs the damage:
 FBCNN-D in Jiang et al., "Towards Flexible Blind JPEG Artifacts Removal", ICCV 2021, sec. 3.3 (their search is not
@@ -24,12 +24,12 @@ DISTINCT = 8.0
 least. LIVE1 has at most 7 where there was none."""
 
 LEAST_DETAIL = 1.0
-"""Mean square of what is not the mean of a block; a picture with less says nothing of its compression."""
+"""Mean square of what is not the mean of a block; an image with less says nothing of its compression."""
 
 _BLOCK = 8
 _BINS = 4  # of the histogram of coefficients, per unit
 _LARGEST = 1024  # coefficient of 8-bit samples around 0, orthonormal transform
-_SMALLEST_CHANGE = 1e-6  # a picture may come back unchanged
+_SMALLEST_CHANGE = 1e-6  # an image may come back unchanged
 _SMALLEST_SPREAD = 2e-3  # of dips; below it, chance stands out
 _MAD = 1.4826  # standard deviation of a normal distribution in terms of its median absolute deviation
 
@@ -45,7 +45,7 @@ class _Earlier(NamedTuple):
 
 
 class Dominant(NamedTuple):
-    """What governs the damage of a picture."""
+    """What governs the damage of an image."""
 
     quality: int
     """The lower one of the quality factors that were found."""
@@ -61,7 +61,7 @@ def dominant_quality(image: np.ndarray, distinct: float = DISTINCT) -> Dominant:
     """Find the dominant quality factor of a decoded JPEG, its blocks where the last compression had them.
 
     An earlier compression counts if its quality factor is lower than the last one's, which destroys its traces
-    otherwise, and if its dip stands out. Measured on 15 pictures of LIVE1, cropped by 0 to 7 rows and columns
+    otherwise, and if its dip stands out. Measured on 15 images of LIVE1, cropped by 0 to 7 rows and columns
     between quality factors 10 and 30, 10 and 50, 20 and 30, 30 and 50, 30 and 90, 80 and 90: all were found to
     within 1, and nothing where there was nothing. Between 40 and 50 one was.
 
@@ -92,7 +92,7 @@ def _depths(changes: Mapping[int, float]) -> dict[int, float]:
 
 
 def _detail(gray: np.ndarray) -> float:
-    """Mean square of what is left of the picture without the means of its blocks."""
+    """Mean square of what is left of the image without the means of its blocks."""
     coefficients = _coefficients(_whole_blocks(gray[..., 0]))
     return float(np.square(coefficients[:, 1:]).sum() / max(1, coefficients.size))
 
@@ -100,7 +100,7 @@ def _detail(gray: np.ndarray) -> float:
 def _most_distinct(gray: np.ndarray, limit: int) -> _Earlier | None:
     """The dip up to a quality factor that stands out most on a position of the blocks other than the last one's.
 
-    The pictures themselves and the last compression make small dips, which are much the same on all positions.
+    The images themselves and the last compression make small dips, which are much the same on all positions.
     """
     shifts = [shift for shift in np.ndindex(_BLOCK, _BLOCK) if shift != (0, 0)]
     if min(gray.shape[:2]) < 2 * _BLOCK or limit < QUALITIES[0]:
@@ -115,7 +115,7 @@ def _most_distinct(gray: np.ndarray, limit: int) -> _Earlier | None:
 
 
 def _quantization(gray: np.ndarray) -> dict[int, float]:
-    """Mean squared change of a picture (H, W) by each quality factor, as the quantization of its coefficients tells.
+    """Mean squared change of an image (H, W) by each quality factor, as the quantization of its coefficients tells.
 
     What rounds to uint8 and clips afterwards is left out; it matters only where hardly anything changes. One
     histogram for each of the 64 frequencies and a table of what each step does to each value give all at once.

@@ -78,7 +78,7 @@ def nearest_quality(tables: np.ndarray) -> tuple[int, bool]:
 def read_tables(file: str | os.PathLike[str] | Buffer, name: str | None = None) -> np.ndarray:
     """The tables with which a JPEG file was made.
 
-    Each component of the picture names its table; where a file defines a table more than once, the definition before
+    Each component of the image names its table; where a file defines a table more than once, the definition before
     the first scan of the component counts (ITU-T T.81, B.2.4.1).
 
     Args:
@@ -87,7 +87,7 @@ def read_tables(file: str | os.PathLike[str] | Buffer, name: str | None = None) 
 
     Returns:
         float32 (2, 8, 8), the tables of the first and of the second component (luma and chroma, unless the file
-        holds RGB); of a gray picture (1, 8, 8). Natural order.
+        holds RGB); of a gray image (1, 8, 8). Natural order.
 
     Raises:
         UserError: no such file, no JPEG, truncated or damaged, or of a kind that is not supported: lossless,

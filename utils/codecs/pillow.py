@@ -39,10 +39,10 @@ def compress(
         options: what Pillow's writer of that format takes.
     """
     file = io.BytesIO()
-    picture = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
+    pillow_image = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
     try:
-        picture.save(file, file_format, **options)
+        pillow_image.save(file, file_format, **options)
     except (OSError, ValueError, RuntimeError) as error:  # each format has its own way
         raise too_large(file_format, image, error) from None
     with pillow_without_limits:
-        return np.array(Image.open(file).convert(picture.mode)).reshape(image.shape), file.getbuffer().nbytes
+        return np.array(Image.open(file).convert(pillow_image.mode)).reshape(image.shape), file.getbuffer().nbytes

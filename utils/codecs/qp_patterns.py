@@ -9,7 +9,7 @@ from powerqe.utils.errors import UserError
 class Pattern(NamedTuple):
     """What is added to the base QP.
 
-    first: for the intra picture at the start. offsets: for those after it, again and again. extra: for the same but
+    first: for the intra frame at the start. offsets: for those after it, again and again. extra: for the same but
     the last of each round, as a function of the base QP.
     """
 

@@ -1,6 +1,6 @@
 """Encoders for sequences out of PyAV: HEVC (x265), H.264 (x264) and AV1 (SVT-AV1), low delay and constant QP.
 
-All code one intra picture and then P pictures that refer to earlier ones only, at a constant quantizer without rate
+All code one intra frame and then P frames that refer to earlier ones only, at a constant quantizer without rate
 control, adaptive quantization or psycho-visual tuning, on one thread, so that the same frames make the same stream.
 Figures are not those of the reference encoders at equal QP and belong into a column of their own.
 """

@@ -18,14 +18,14 @@ _LEAST = 66  # pixels; x265 wants two columns of coding tree units of 64
 
 @CODECS.register()
 class VideoFrame:
-    """The last of a few frames of a video: an intra picture, then P pictures of the same QP, 8 bit, 4:2:0.
+    """The last of a few frames of a video: an intra frame, then P frames of the same QP, 8 bit, 4:2:0.
 
     The encoders and their settings are those of `powerqe data compress-video`. The frames before are the image as it
     slides into its place. Colors are full-range BT.601 YCbCr; sides are padded as for `HEVC`.
 
     Args:
         standard: of the video.
-        frames: how many there are; 1 is an intra picture.
+        frames: how many there are; 1 is an intra frame.
         motion: [rows, columns] that the image moves from frame to frame.
         preset: of the encoder, from fast to slow.
 

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from powerqe.utils.errors import UserError
-from powerqe.utils.video.pyav import from_picture, pixel_format, pyav, to_picture
+from powerqe.utils.video.pyav import from_av_frame, pixel_format, pyav, to_av_frame
 from powerqe.utils.video.yuv import Frame, Geometry
 
 RATE = Fraction(30)
@@ -46,7 +46,7 @@ LIBRARIES: dict[str, EncoderLibrary] = {
         "hevc",
         "x265-params",
         {
-            "ipratio": 1,  # else the I picture gets the QP minus 3
+            "ipratio": 1,  # else the I frame gets the QP minus 3
             "bframes": 0,
             "keyint": -1,
             "scenecut": 0,
@@ -158,22 +158,22 @@ def code(
 
     def packets() -> Iterator[Any]:
         for number, frame in enumerate(frames):
-            picture = to_picture(frame, geometry)
-            picture.pts, originals[number] = number, frame.y
-            yield from encoder.encode(picture)
+            av_frame = to_av_frame(frame, geometry)
+            av_frame.pts, originals[number] = number, frame.y
+            yield from encoder.encode(av_frame)
         yield from encoder.encode(None)
 
-    def pictures() -> Iterator[Any]:
+    def av_frames() -> Iterator[Any]:
         for packet in packets():
             bits[packet.pts] = 8 * packet.size
             stream.write(bytes(packet))
             yield from decoder.decode(packet)
         yield from decoder.decode(None)
 
-    for picture in pictures():
-        frame = from_picture(picture)
-        psnr = _psnr(frame.y, originals.pop(picture.pts), (1 << geometry.depth) - 1)
-        yield DecodedFrame(frame, av.video.frame.PictureType(picture.pict_type).name, bits.pop(picture.pts), psnr)
+    for av_frame in av_frames():
+        frame = from_av_frame(av_frame)
+        psnr = _psnr(frame.y, originals.pop(av_frame.pts), (1 << geometry.depth) - 1)
+        yield DecodedFrame(frame, av.video.frame.PictureType(av_frame.pict_type).name, bits.pop(av_frame.pts), psnr)
 
 
 def options(library: EncoderLibrary, preset: str, settings: Settings) -> dict[str, str]:

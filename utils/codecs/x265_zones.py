@@ -1,4 +1,4 @@
-"""A QP for each frame with x265, which has no hierarchy of QPs for P pictures: zones of one frame each."""
+"""A QP for each frame with x265, which has no hierarchy of QPs for P frames: zones of one frame each."""
 
 from collections.abc import Iterable
 from functools import cache
@@ -24,8 +24,8 @@ def zones(qps: Iterable[int], shift: int) -> str:
 def zone_shift() -> int:
     """By how much x265's count of frames in zones is ahead of the order of display; 1 in x265 4.2.
 
-    Found by experiment, for x265 does not say it and reports the QP of no zone: of a dozen unlike pictures one zone
-    gets a much lower QP, and the picture that is much better for it is looked for.
+    Found by experiment, for x265 does not say it and reports the QP of no zone: of a dozen unlike frames one zone
+    gets a much lower QP, and the frame that is much better for it is looked for.
 
     Raises:
         UserError: none is, or more than one: frames would not have the QP asked for.
@@ -41,7 +41,7 @@ def zone_shift() -> int:
 
 
 def _psnr(settings: Settings) -> np.ndarray:
-    """Of each of the pictures, which have nothing in common that a P picture could use."""
+    """Of each of the frames, which have nothing in common that a P frame could use."""
     library, geometry, random = LIBRARIES["hevc"], Geometry(128, 64), np.random.default_rng(0)
     chroma = np.full((32, 64), 128, np.uint8)
     luma = (random.integers(0, 256, (8, 16), np.uint8).repeat(8, 0).repeat(8, 1) for _ in range(_COUNT))

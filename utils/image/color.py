@@ -19,7 +19,7 @@ YCBCR = ((0.299, 0.587, 0.114), (-0.299 / 1.772, -0.587 / 1.772, 0.5), (0.5, -0.
 
 
 def luma(rgb: "torch.Tensor") -> "torch.Tensor":
-    """Unrounded luma of RGB pictures.
+    """Unrounded luma of RGB images.
 
     Args:
         rgb: (N, 3, H, W), float, [0, 1].
@@ -32,7 +32,7 @@ def luma(rgb: "torch.Tensor") -> "torch.Tensor":
 
 
 def luma_uint8(image: np.ndarray) -> np.ndarray:
-    """Luma of an 8-bit RGB picture, rounded to 8 bit, halves up as MATLAB does.
+    """Luma of an 8-bit RGB image, rounded to 8 bit, halves up as MATLAB does.
 
     Args:
         image: (H, W, 3), uint8.

@@ -47,7 +47,7 @@ def _check_sides(image: np.ndarray, factor: int) -> None:
 
 
 def imresize(image: np.ndarray, factor: int | Fraction, depth: int = 8) -> np.ndarray:
-    """Resize by MATLAB's bicubic interpolation, with which the super-resolution papers make and judge their pictures.
+    """Resize by MATLAB's bicubic interpolation, with which the super-resolution papers make and judge their images.
 
     As its `imresize(image, factor)`: the cubic kernel of Keys ("Cubic convolution interpolation for digital image
     processing", IEEE TASSP 29(6), 1981, a = -1/2), stretched when shrinking so that nothing aliases; borders

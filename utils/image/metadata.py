@@ -1,4 +1,4 @@
-"""What a picture file says beside its pixels: camera data (EXIF), color profile (ICC), XMP, resolution, PNG's texts.
+"""What an image file says beside its pixels: camera data (EXIF), color profile (ICC), XMP, resolution, PNG's texts.
 
 Read from Pillow's image, handed on as bytes and not taken apart, so that nothing in them is lost or made anew. Two
 things in EXIF are about the pixels and are changed in place: the orientation, and the way to the thumbnail.
@@ -24,7 +24,7 @@ _PNG_SIGNATURE_AND_HEADER = 8 + 25
 _KEPT_CHUNKS = (b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"cICP", b"mDCV", b"cLLI", b"pHYs", b"tEXt", b"zTXt", b"iTXt",
                 b"tIME", b"eXIf")  # fmt: skip
 
-# Tags of a TIFF file that tell about the picture and not about how it lies in the file; nor the orientation, which both
+# Tags of a TIFF file that tell about the image and not about how it lies in the file; nor the orientation, which both
 # OpenCV and Pillow carry out when they read such a file.
 _TIFF_TAGS = (ExifTags.Base.ImageDescription, ExifTags.Base.Make, ExifTags.Base.Model, ExifTags.Base.Software,
               ExifTags.Base.DateTime, ExifTags.Base.Artist, ExifTags.Base.Copyright)  # fmt: skip
@@ -32,7 +32,7 @@ _TIFF_TAGS = (ExifTags.Base.ImageDescription, ExifTags.Base.Make, ExifTags.Base.
 
 @dataclass(frozen=True)
 class Metadata:
-    """Of one picture.
+    """Of one image.
 
     Attributes:
         exif: a TIFF structure (CIPA DC-008), without JPEG's "Exif" before it; empty if there is none.
@@ -48,7 +48,7 @@ class Metadata:
     chunks: tuple[tuple[bytes, bytes], ...] = ()
 
     def upright(self) -> "Metadata":
-        """Of the picture after it was turned as the orientation said, and enhanced: the thumbnail is forgotten."""
+        """Of the image after it was turned as the orientation said, and enhanced: the thumbnail is forgotten."""
         chunks = ((kind, _upright(content) if kind == b"eXIf" else content) for kind, content in self.chunks)
         return replace(self, exif=_upright(self.exif), chunks=tuple(chunks))
 
@@ -70,7 +70,7 @@ def with_png_chunks(png: bytes, metadata: Metadata) -> bytes:
 
 
 def orientation_of(exif: bytes) -> int:
-    """How the camera was held (EXIF, tag 0x0112): 1, the picture is as it is stored, to 8."""
+    """How the camera was held (EXIF, tag 0x0112): 1, the image is as it is stored, to 8."""
     order, place = _place_of_orientation(exif)
     value = struct.unpack_from(f"{order}H", exif, place)[0] if place else 1
     return value if 1 <= value <= 8 else 1

@@ -1,4 +1,4 @@
-"""Picture files as people have them: any kind of pixels, transparency, 16 bits, and what the file says beside them.
+"""Image files as people have them: any kind of pixels, transparency, 16 bits, and what the file says beside them.
 
 utils/image/io.py reads what networks train on, 8-bit gray or RGB; such pixels are read by it here, too. Of all other
 kinds, OpenCV reads 16 bits and Pillow transparency and palettes, each what the other does wrong or not at all.
@@ -20,11 +20,11 @@ from powerqe.utils.image.metadata import Metadata, orientation_of, read_metadata
 from powerqe.utils.video.container import SUFFIXES as VIDEO_SUFFIXES
 
 PHOTO_SUFFIXES = (*SUFFIXES, ".gif", ".avif")
-"""Of the files that are taken for pictures when a folder is searched; a file that is named may have any other."""
+"""Of the files that are taken for images when a folder is searched; a file that is named may have any other."""
 LARGEST = 1 << 30
 """Pixels; OpenCV reads no more."""
 
-# EXIF orientation -> number of the symmetry (powerqe.utils.image.io.oriented) that turns the stored picture upright.
+# EXIF orientation -> number of the symmetry (powerqe.utils.image.io.oriented) that turns the stored image upright.
 _SYMMETRY = {1: 0, 2: 1, 3: 3, 4: 2, 5: 4, 6: 6, 7: 7, 8: 5}
 # Pillow's mode -> that to which the pixels are converted.
 _MODES = {"1": "L", "L": "L", "LA": "LA", "La": "LA", "P": "RGB", "PA": "RGBA", "RGB": "RGB", "RGBA": "RGBA",
@@ -36,7 +36,7 @@ _PNG_DEPTH, _PNG_KIND = 24, 25  # where its header has bit depth and color type 
 
 @dataclass(frozen=True)
 class Photo:
-    """A picture file in memory.
+    """An image file in memory.
 
     Attributes:
         pixels: (H, W, 1) gray or (H, W, 3) RGB, uint8 or uint16, as stored: not turned upright yet.
@@ -80,14 +80,14 @@ class Photo:
 
 
 def read_photo(path: str | os.PathLike[str], name: str | None = None, largest: int = LARGEST) -> Photo:
-    """Read a picture file; its content decides the format, not its name.
+    """Read an image file; its content decides the format, not its name.
 
     Args:
         name: of the file in messages; None: its path.
         largest: pixels that it may have.
 
     Raises:
-        UserError: missing, empty, truncated or damaged; no picture at all; an animation or several pages; CMYK or
+        UserError: missing, empty, truncated or damaged; no image at all; an animation or several pages; CMYK or
             another kind of pixels that is not gray or RGB; more than `largest` pixels. The message names the file.
     """
     try:
@@ -98,7 +98,7 @@ def read_photo(path: str | os.PathLike[str], name: str | None = None, largest: i
 
 
 def decode_photo(data: bytes, name: str, largest: int = LARGEST) -> Photo:
-    """Decode the bytes of a picture file like `read_photo`; `name` says in errors where they came from."""
+    """Decode the bytes of an image file like `read_photo`; `name` says in errors where they came from."""
     check_whole(data, name)
     try:
         photo = _decoded(data, name, largest)
@@ -130,15 +130,15 @@ def _opened(data: bytes, name: str) -> Image.Image:
         return Image.open(io.BytesIO(data))
     except UnidentifiedImageError:
         if Path(name).suffix.lower() in (*VIDEO_SUFFIXES, ".yuv"):
-            raise UserError(f"{name}: a video, expected a picture; powerqe enhance takes videos, too") from None
-        raise UserError(f"{name}: no picture, or of a format that is not known here; replace or convert it") from None
+            raise UserError(f"{name}: a video, expected an image; powerqe enhance takes videos, too") from None
+        raise UserError(f"{name}: no image, or of a format that is not known here; replace or convert it") from None
 
 
 def _check(image: Image.Image, data: bytes, name: str, largest: int) -> None:
     pages = getattr(image, "n_frames", 1)
     if pages > 1 and image.format != "MPO":  # of which the others are previews
         what = "pages" if image.format == "TIFF" else "frames of an animation"
-        raise UserError(f"{name}: holds {pages} {what}, expected one picture; split the file")
+        raise UserError(f"{name}: holds {pages} {what}, expected one image; split the file")
     if image.width * image.height > largest:
         raise UserError(f"{name}: {image.width}x{image.height} pixels are more than {largest:,}; cut it into parts")
     if image.mode not in _MODES and not _is_deep(image, data):

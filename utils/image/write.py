@@ -1,4 +1,4 @@
-"""Writing a picture with its transparency, its 16 bits and its metadata: PNG keeps all, other formats what they can."""
+"""Writing an image with its transparency, its 16 bits and its metadata: PNG keeps all, other formats what they can."""
 
 import io
 import os
@@ -28,7 +28,7 @@ _DEEP, _ALPHA = ("PNG",), ("PNG", "WEBP", "TIFF")
 
 
 def misfit(photo: Photo, suffix: str) -> str:
-    """Why a format cannot hold a picture, in words; empty if it can."""
+    """Why a format cannot hold an image, in words; empty if it can."""
     file_format = FORMATS[suffix.lower()]
     if photo.pixels.dtype == np.uint16 and file_format not in _DEEP:
         return f"{file_format} is not written with 16 bits"
@@ -38,18 +38,18 @@ def misfit(photo: Photo, suffix: str) -> str:
 
 
 def write_photo(path: str | os.PathLike[str], photo: Photo) -> None:
-    """Write a picture, turned upright; the suffix chooses the format. The file appears whole or not at all.
+    """Write an image, turned upright; the suffix chooses the format. The file appears whole or not at all.
 
     PNG and BMP are lossless, and so are WEBP and TIFF here; JPEG has quality 95 without subsampled chroma. WEBP knows
     no gray, which becomes RGB there. TIFF is not compressed: with compression, Pillow loses the camera data.
 
     Raises:
-        UserError: a suffix that is not in `FORMATS`, or a picture that the format cannot hold (see `misfit`).
+        UserError: a suffix that is not in `FORMATS`, or an image that the format cannot hold (see `misfit`).
         OSError: the file cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() not in FORMATS:
-        raise UserError(f"cannot write a picture as {path.name}; use {' '.join(FORMATS)}")
+        raise UserError(f"cannot write an image as {path.name}; use {' '.join(FORMATS)}")
     if reason := misfit(photo, path.suffix):
         raise UserError(f"cannot write {path}: {reason}; use .png")
     data = encode_photo(photo, path.suffix)
@@ -130,4 +130,4 @@ def _saved(image: Image.Image, file_format: str, photo: Photo, **options: Any) -
 
 def _refused(photo: Photo, file_format: str, reason: object) -> UserError:
     height, width = photo.pixels.shape[:2]
-    return UserError(f"cannot write a picture of {width}x{height} pixels as {file_format}: {reason}; use .png")
+    return UserError(f"cannot write an image of {width}x{height} pixels as {file_format}: {reason}; use .png")

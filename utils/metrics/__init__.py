@@ -1,12 +1,12 @@
 """How good a result is, mostly how close to its ground truth: one file for each metric or package of metrics.
 
 A metric is called with `result` and `target`, both (N, C, H, W) float in nominal [0, 1], and gives one
-float64 value for each picture, (N,), on their device. Its attributes are `unit` ("dB" or "") and
+float64 value for each image, (N,), on their device. Its attributes are `unit` ("dB" or "") and
 `higher_is_better`; `describe(channels)` says the convention behind a value, for the header of a table.
 
 Two kinds of metrics say that they differ. One that judges the result alone has `needs_target = False`; `target` may
 be None. One that judges a whole set has a method `pool`, which makes the value of a set from what the call gave for
-each of its pictures, (N, ...), and `caveat`, which says what to know of a value of so many pictures.
+each of its images, (N, ...), and `caveat`, which says what to know of a value of so many images.
 """
 
 from powerqe.utils.options.registry import Registry

@@ -1,7 +1,7 @@
 """Fréchet inception distance, with pyiqa's Inception network.
 
 M. Heusel, H. Ramsauer, T. Unterthiner, B. Nessler, S. Hochreiter, "GANs Trained by a Two Time-Scale Update Rule
-Converge to a Local Nash Equilibrium", NeurIPS 2017. Pictures are resized as in G. Parmar, R. Zhang, J.-Y. Zhu, "On
+Converge to a Local Nash Equilibrium", NeurIPS 2017. Images are resized as in G. Parmar, R. Zhang, J.-Y. Zhu, "On
 Aliased Resizing and Surprising Subtleties in GAN Evaluation", CVPR 2022.
 """
 
@@ -13,7 +13,7 @@ from powerqe.utils.metrics.foreign import foreign
 from powerqe.utils.metrics.image_metric import Border, Preparation, Rounding, rgb_pixels
 from powerqe.utils.metrics.iqa import create, version
 
-_SIDE = 299  # of the pictures that the network was trained on
+_SIDE = 299  # of the images that the network was trained on
 _FEATURES = 2048
 
 
@@ -21,9 +21,9 @@ _FEATURES = 2048
 class FID:
     """Distance of the set of results from the set of ground truths; lower is better; extra iqa.
 
-    Each picture becomes 2048 features; the distance is that of two normal distributions with the features' means
-    and covariances. It judges a set: the row of a single image has none. Fewer pictures than features make it larger,
-    so that only distances of sets of one size can be compared. Gray pictures enter as three equal channels.
+    Each image becomes 2048 features; the distance is that of two normal distributions with the features' means
+    and covariances. It judges a set: the row of a single image has none. Fewer images than features make it larger,
+    so that only distances of sets of one size can be compared. Gray images enter as three equal channels.
 
     Computed with the network of pyiqa (extra iqa, non-commercial license).
 
@@ -46,7 +46,7 @@ class FID:
 
     @torch.no_grad()
     def __call__(self, result: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """What `pool` needs of each picture: its features and its ground truth's, (N, 2, 2048) float32.
+        """What `pool` needs of each image: its features and its ground truth's, (N, 2, 2048) float32.
 
         Args:
             result: (N, C, H, W) in [0, 1], C = 1 or 3.
@@ -59,20 +59,20 @@ class FID:
         return torch.stack([self._features(pixels) for pixels in self._prepare.pixels(result, target)], dim=1)
 
     def pool(self, features: list[torch.Tensor]) -> float:
-        """The distance of a set of pictures, from `features` (2, 2048) of each; NaN for less than two."""
+        """The distance of a set of images, from `features` (2, 2048) of each; NaN for less than two."""
         if len(features) < 2:
             return float("nan")
         results, targets = torch.stack(features, dim=1)
         return frechet_distance(results, targets)
 
     def caveat(self, count: int) -> str | None:
-        """What to know of a distance that comes from `count` pictures."""
+        """What to know of a distance that comes from `count` images."""
         if count >= _FEATURES:
             return None
         return f"computed from only {count} images; below {_FEATURES}, it can only be compared for sets of one size"
 
     def describe(self, channels: int) -> str:
-        """The convention, for pictures of this many channels, with pyiqa's version."""
+        """The convention, for images of this many channels, with pyiqa's version."""
         return f"{self._prepare.describe(channels)}, {version()} fid"
 
     def _features(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -89,7 +89,7 @@ def frechet_distance(x: torch.Tensor, y: torch.Tensor) -> float:
 
     A and B are X'X and Y'Y of the centerd, scaled features. The eigenvalues of A B are the squares of the singular
     values of X Y', whose sum thus is the trace of the root: no root of a singular 2048 x 2048 matrix is needed, which
-    A B is as long as there are no more pictures than features.
+    A B is as long as there are no more images than features.
 
     Args:
         x, y: (N, D) and (M, D), two rows or more.

@@ -10,13 +10,13 @@ from powerqe.utils.image.color import luma
 
 Channel = Annotated[
     Literal["all", "y"],
-    Field(description="all: the picture's own channels; y: BT.601 studio-range luma, unrounded (gray counts as Y)"),
+    Field(description="all: the image's own channels; y: BT.601 studio-range luma, unrounded (gray counts as Y)"),
 ]
 Border = Annotated[int, Field(ge=0, description="pixels that are left out at each side")]
 Rounding = Annotated[
     Literal["uint8", "float", "unclamped"],
     Field(
-        description="uint8: judge the 8-bit picture that a file would hold; float: the network's own values in [0, 1]; "
+        description="uint8: judge the 8-bit image that a file would hold; float: the network's own values in [0, 1]; "
         "unclamped: also those beyond, as MFQE's and STDF's code does"
     ),
 ]
@@ -45,10 +45,10 @@ class ImageMetric(Protocol):
 
 
 class Preparation:
-    """The convention under which two pictures are compared.
+    """The convention under which two images are compared.
 
     Args:
-        channel: "all", or "y" for the luma of the (rounded) RGB picture, itself not rounded.
+        channel: "all", or "y" for the luma of the (rounded) RGB image, itself not rounded.
         border: pixels shaved off each side.
         rounding: "uint8" rounds to 8 bit as saving a file does; "float" only clamps; "unclamped" does neither.
     """
@@ -61,7 +61,7 @@ class Preparation:
         self.rounding = rounding
 
     def __call__(self, result: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Both pictures as they are compared.
+        """Both images as they are compared.
 
         Args:
             result: (N, C, H, W), float; values outside [0, 1] are clamped, unless `rounding` is "unclamped".
@@ -77,18 +77,18 @@ class Preparation:
         return self.select(result), self.select(target)
 
     def pixels(self, result: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Both pictures with all their channels; see `__call__`."""
+        """Both images with all their channels; see `__call__`."""
         if result.shape != target.shape:
             raise UserError(
                 f"metric: the result is {_size(result)} but its ground truth is {_size(target)}; compare equal sizes"
             )
-        return self.picture(result), self.picture(target)
+        return self.judged(result), self.judged(target)
 
-    def picture(self, image: torch.Tensor) -> torch.Tensor:
-        """One picture as it is judged alone, with all its channels: (N, C, H, W) -> (N, C, H', W'), 0 ... 255."""
+    def judged(self, image: torch.Tensor) -> torch.Tensor:
+        """One image as it is judged alone, with all its channels: (N, C, H, W) -> (N, C, H', W'), 0 ... 255."""
         height, width = image.shape[-2:]
         if 2 * self.border >= min(height, width):
-            raise UserError(f"metric: a border of {self.border} leaves nothing of a picture of {_size(image)}")
+            raise UserError(f"metric: a border of {self.border} leaves nothing of an image of {_size(image)}")
         inner = image[..., self.border : height - self.border, self.border : width - self.border]
         if self.rounding == "unclamped":
             return inner.float() * PEAK
@@ -100,7 +100,7 @@ class Preparation:
         return pixels if self.channel == "all" else luma_pixels(pixels)
 
     def describe(self, channels: int) -> str:
-        """The convention in words, for pictures of this many channels: "RGB, uint8", "Y, uint8, border 2"."""
+        """The convention in words, for images of this many channels: "RGB, uint8", "Y, uint8, border 2"."""
         border = f", border {self.border}" if self.border else ""
         return f"{self.color(channels)}, {self.rounding}{border}"
 

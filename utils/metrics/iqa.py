@@ -1,4 +1,4 @@
-"""Metrics that pyiqa computes, by name: NIQE, PI, MA, DISTS, MUSIQ and every other that judges single pictures.
+"""Metrics that pyiqa computes, by name: NIQE, PI, MA, DISTS, MUSIQ and every other that judges single images.
 
 pyiqa comes with the extra `pip install 'powerqe[iqa]'`. Its license, PolyForm Noncommercial 1.0.0, is not PowerQE's:
 it allows non-commercial use only. It downloads the weights of a metric when that is first used, into pyiqa's folder
@@ -71,7 +71,7 @@ def version() -> str:
 class PyIQA:
     """Base of the metrics below, each of which says which metric of pyiqa it is.
 
-    Judges RGB; gray pictures enter as three equal channels.
+    Judges RGB; gray images enter as three equal channels.
 
     Args:
         border: pixels left out at each side, beside those that the metric leaves out itself.
@@ -96,24 +96,24 @@ class PyIQA:
 
     @torch.no_grad()
     def __call__(self, result: torch.Tensor, target: torch.Tensor | None = None) -> torch.Tensor:
-        """Score of each picture, (N,) float64, of one or two (N, C, H, W) in [0, 1], C = 1 or 3.
+        """Score of each image, (N,) float64, of one or two (N, C, H, W) in [0, 1], C = 1 or 3.
 
         Raises:
             UserError: neither gray nor RGB, or as `Preparation` says.
-            MetricUnavailable: pyiqa cannot judge this picture; mostly it is too small.
+            MetricUnavailable: pyiqa cannot judge this image; mostly it is too small.
         """
         if self.needs_target and target is not None:
-            pictures = self._prepare.pixels(result, target)
+            images = self._prepare.pixels(result, target)
         else:
-            pictures = (self._prepare.picture(result),)
-        pictures = [rgb_pixels(picture) / PEAK for picture in pictures]
+            images = (self._prepare.judged(result),)
+        images = [rgb_pixels(image) / PEAK for image in images]
         network = self._network.to(result.device)
         height, width = result.shape[-2:]
-        with foreign(f"{self.name} of pyiqa cannot judge a picture of {height}x{width}"):
-            return network(*pictures).double().reshape(len(result))
+        with foreign(f"{self.name} of pyiqa cannot judge an image of {height}x{width}"):
+            return network(*images).double().reshape(len(result))
 
     def describe(self, channels: int) -> str:
-        """The convention, for pictures of this many channels, with the metric's name and version in pyiqa."""
+        """The convention, for images of this many channels, with the metric's name and version in pyiqa."""
         return f"{self._prepare.describe(channels)}, {version()} {self.name}"
 
 
@@ -129,7 +129,7 @@ class NIQE(_FromOneFile):
     """Distance of the luma's statistics from undamaged photographs'; no ground truth, lower is better; extra iqa.
 
     A. Mittal, R. Soundararajan, A. C. Bovik, "Making a 'Completely Blind' Image Quality Analyzer", IEEE SPL 20(3),
-    2013. A picture needs 96x96 pixels. Computed by pyiqa (extra iqa, non-commercial license).
+    2013. An image needs 96x96 pixels. Computed by pyiqa (extra iqa, non-commercial license).
     """
 
     name = "niqe"
@@ -154,7 +154,7 @@ class PI(PyIQA):
 
     Y. Blau, R. Mechrez, R. Timofte, T. Michaeli, L. Zelnik-Manor, "The 2018 PIRM Challenge on Perceptual Image
     Super-Resolution", ECCVW 2018. Of studio-range luma, without 4 pixels at each side; the metrics MA and NIQE judge
-    full-range luma and the whole picture, so PI does not follow from them. Computed by pyiqa (extra iqa,
+    full-range luma and the whole image, so PI does not follow from them. Computed by pyiqa (extra iqa,
     non-commercial license).
     """
 
@@ -164,7 +164,7 @@ class PI(PyIQA):
 
 @METRICS.register()
 class DISTS(PyIQA):
-    """Distance of structure and texture in deep features; 0 for equal pictures, lower is better; extra iqa.
+    """Distance of structure and texture in deep features; 0 for equal images, lower is better; extra iqa.
 
     K. Ding, K. Ma, S. Wang, E. P. Simoncelli, "Image Quality Assessment: Unifying Structure and Texture Similarity",
     IEEE TPAMI 44(5), 2022. Computed by pyiqa (extra iqa, non-commercial license).
@@ -190,7 +190,7 @@ class MUSIQ(PyIQA):
 
 @METRICS.register()
 class IQA(PyIQA):
-    """Any metric of pyiqa that judges single pictures, by its name there; extra iqa.
+    """Any metric of pyiqa that judges single images, by its name there; extra iqa.
 
     pyiqa says whether it needs a ground truth and which values are better. Its license is non-commercial.
 
@@ -203,7 +203,7 @@ class IQA(PyIQA):
     Raises:
         MetricUnavailable: pyiqa is not installed, the metric's weights are not to be had, or it does not take the
             options.
-        UserError: pyiqa has no metric of this name, or one of sets of pictures.
+        UserError: pyiqa has no metric of this name, or one of sets of images.
     """
 
     def __init__(
@@ -218,7 +218,7 @@ class IQA(PyIQA):
         if metric not in known:
             raise UserError(f"IQA: {version()} has no metric {metric!r}{nearest(metric, known)}; pyiqa -ls lists them")
         if "fid" in metric or metric == "inception_score":
-            raise UserError(f"IQA: {metric!r} judges sets of pictures, not single ones; there is the metric FID")
+            raise UserError(f"IQA: {metric!r} judges sets of images, not single ones; there is the metric FID")
         self.name = metric
         self._set_up(border, rounding, **(options or {}))
         self.higher_is_better = not self._network.lower_better

@@ -33,9 +33,9 @@ _SHORTEST_SIDE = {"alex": 31, "vgg": 16, "squeeze": 17}  # below it a pooling la
 
 @METRICS.register()
 class LPIPS:
-    """Distance of deep features, version 0.1; 0 for equal pictures, lower is better.
+    """Distance of deep features, version 0.1; 0 for equal images, lower is better.
 
-    Judges RGB; gray pictures enter as three equal channels. The linear weights on the features come with the
+    Judges RGB; gray images enter as three equal channels. The linear weights on the features come with the
     lpips package, the ImageNet backbone does not: it is read from `weights`, or from torchvision's cache,
     which downloads it when it is not there yet.
 
@@ -62,7 +62,7 @@ class LPIPS:
 
     @torch.no_grad()
     def __call__(self, result: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """LPIPS of each picture, (N,) float64, of two (N, C, H, W) in [0, 1], C = 1 or 3.
+        """LPIPS of each image, (N,) float64, of two (N, C, H, W) in [0, 1], C = 1 or 3.
 
         Raises:
             UserError: neither gray nor RGB, too small for the backbone, or as `Preparation` says.
@@ -71,13 +71,13 @@ class LPIPS:
         height, width = result.shape[-2:]
         if min(height, width) < (least := _SHORTEST_SIDE[self._net]):
             raise UserError(
-                f"LPIPS: a picture of {height}x{width} is too small for {self._net}: {least}x{least} at least"
+                f"LPIPS: an image of {height}x{width} is too small for {self._net}: {least}x{least} at least"
             )
         network = self._network.to(result.device)
         return network(_signed(result), _signed(target)).flatten().double()
 
     def describe(self, channels: int) -> str:
-        """The convention, for pictures of this many channels, with backbone and version."""
+        """The convention, for images of this many channels, with backbone and version."""
         return f"{self._prepare.describe(channels)}, {self._net} v{_VERSION}"
 
 

@@ -1,6 +1,6 @@
 """Test protocols: the metrics that a family of papers reports, with their conventions, under one name.
 
-A protocol says how pictures are judged. Which pictures, in which color and by which encoder, is the data set's
+A protocol says how images are judged. Which images, in which color and by which encoder, is the data set's
 business; the docstrings say what the papers took.
 """
 

@@ -8,9 +8,9 @@ from powerqe.utils.metrics.image_metric import Border, Channel, Preparation, Rou
 
 @METRICS.register()
 class PSNR:
-    """10 log10(255^2 / MSE), the MSE in float64 over all pixels and channels of one picture.
+    """10 log10(255^2 / MSE), the MSE in float64 over all pixels and channels of one image.
 
-    Equal pictures give infinity. Nothing is added to the MSE to avoid that; how infinite values enter
+    Equal images give infinity. Nothing is added to the MSE to avoid that; how infinite values enter
     a mean is for whoever makes the table to decide and to say.
 
     Args:
@@ -26,10 +26,10 @@ class PSNR:
         self._prepare = Preparation(channel, border, rounding)
 
     def __call__(self, result: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """PSNR of each picture, (N,) float64, of two (N, C, H, W) in [0, 1]; raises as `Preparation` does."""
+        """PSNR of each image, (N,) float64, of two (N, C, H, W) in [0, 1]; raises as `Preparation` does."""
         result, target = self._prepare(result, target)
         return decibel(mean_square(result - target))
 
     def describe(self, channels: int) -> str:
-        """The convention, for pictures of this many channels."""
+        """The convention, for images of this many channels."""
         return self._prepare.describe(channels)

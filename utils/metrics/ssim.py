@@ -46,10 +46,10 @@ Window = Annotated[
 
 @METRICS.register()
 class SSIM:
-    """Mean structural similarity, 1 for equal pictures; in color, the mean of the channels.
+    """Mean structural similarity, 1 for equal images; in color, the mean of the channels.
 
     Equation 13 of the paper with C1 = (0.01 x 255)^2 and C2 = (0.03 x 255)^2, averaged over the positions at
-    which the window lies wholly inside the picture ("valid" area). Values under different windows must
+    which the window lies wholly inside the image ("valid" area). Values under different windows must
     not be compared.
 
     Args:
@@ -76,10 +76,10 @@ class SSIM:
         self._window: Window = window
 
     def __call__(self, result: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """SSIM of each picture, (N,) float64, of two (N, C, H, W) in [0, 1].
+        """SSIM of each image, (N,) float64, of two (N, C, H, W) in [0, 1].
 
         Raises:
-            UserError: the picture is smaller than the window, or as `Preparation` says.
+            UserError: the image is smaller than the window, or as `Preparation` says.
         """
         result, target = self._prepare(result, target)
         margin = _size(self._window, *result.shape[-2:]) - 1
@@ -93,7 +93,7 @@ class SSIM:
         return total / (result.shape[1] * rows * columns)
 
     def describe(self, channels: int) -> str:
-        """The convention, for pictures of this many channels; the original's window goes without saying."""
+        """The convention, for images of this many channels; the original's window goes without saying."""
         return self._prepare.describe(channels) + _WINDOWS[self._window].remark
 
 

@@ -143,7 +143,7 @@ class ValCriterion(Component):
 
 
 class TileOptions(Section):
-    """A picture in overlapping tiles, one after another, so that less of it has to fit into memory."""
+    """An image in overlapping tiles, one after another, so that less of it has to fit into memory."""
 
     size: Annotated[
         PositiveInt, Field(description="largest side of a tile without its overlap, in pixels of lq; halved if need be")
@@ -151,30 +151,30 @@ class TileOptions(Section):
     overlap: Annotated[
         NonNegativeInt | None,
         Field(
-            description="pixels that a tile sees around; null: as many as the whole picture's result takes, "
+            description="pixels that a tile sees around; null: as many as the whole image's result takes, "
             "or 64 if the network follows motion"
         ),
     ] = None
     exact: Annotated[
         bool,
         Field(
-            description="means over the picture are those of the whole picture; n of them one after another cost "
+            description="means over the image are those of the whole image; n of them one after another cost "
             "about n / 2 times the work. false: each tile has its own; networks that follow motion need it"
         ),
     ] = True
 
 
 class ForwardOptions(Section):
-    """How a network is applied to whole pictures."""
+    """How a network is applied to whole images."""
 
     forward: dict[str, Any] = Field(
         default_factory=dict,
         description="arguments of the network's forward beside the image, such as {exit: 2}; {qf: {from: quality}} is "
         "each sample's quality, {qf: {from: dominant}} the JPEG quality factor that is found in lq",
     )
-    tile: TileOptions | None = Field(default=None, description="pictures in tiles; null: as a whole")
+    tile: TileOptions | None = Field(default=None, description="images in tiles; null: as a whole")
     self_ensemble: Annotated[
-        bool, Field(description="mean over the eight flips and transpositions of each picture: eight times the work")
+        bool, Field(description="mean over the eight flips and transpositions of each image: eight times the work")
     ] = False
 
 

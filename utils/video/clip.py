@@ -11,7 +11,7 @@ from typing import NamedTuple
 from powerqe.utils.errors import UserError
 from powerqe.utils.video.container import SUFFIXES, Color, VideoReader, VideoWriter, count_packets
 from powerqe.utils.video.container_metadata import ContainerMetadata
-from powerqe.utils.video.yuv import Frame, Geometry, YUVReader, YUVWriter, parse_name
+from powerqe.utils.video.yuv import Frame, Geometry, YUVReader, YUVWriter, count_frames, parse_name
 
 RAW = ".yuv"
 CLIP_SUFFIXES = (*SUFFIXES, RAW)
@@ -125,6 +125,27 @@ def clip_writer(
     rate = clip.rate or Fraction(RAW_RATE)
     with VideoWriter(path, geometry, rate, clip.color, crf=crf, metadata=clip.metadata) as video:
         yield ClipWriter(video.write, video.left_out)
+
+
+def rename_raw(raw: Path, path: Path, geometry: Geometry) -> None:
+    """Give a raw video its final name, in the format that the name's suffix says; the raw file is gone then.
+
+    Args:
+        path: see `clip_writer`; video files are without loss.
+        geometry: of the frames.
+
+    Raises:
+        UserError: no encoder for the format, or none of such frames.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if is_raw(path):
+        os.replace(raw, path)
+        return
+    clip = Clip(raw, geometry, count_frames(raw, geometry))
+    with clip_writer(path, geometry, clip) as video:
+        for frame, time in clip.frames():
+            video.write(frame, time)
+    raw.unlink()
 
 
 def _check_name(path: str | os.PathLike[str], geometry: Geometry) -> None:

@@ -13,7 +13,7 @@ from powerqe.utils.errors import UserError
 from powerqe.utils.files import atomic_path
 from powerqe.utils.video.container_metadata import ContainerMetadata, StreamCopier, other_streams
 from powerqe.utils.video.planes import Region, crop
-from powerqe.utils.video.pyav import FORMATS, from_picture, pixel_format, pyav, to_picture, x265_tree_size
+from powerqe.utils.video.pyav import FORMATS, from_av_frame, pixel_format, pyav, to_av_frame, x265_tree_size
 from powerqe.utils.video.yuv import Chroma, Depth, Frame, Geometry
 
 LOSSLESS = {".mp4": "libx265", ".mkv": "ffv1"}
@@ -95,15 +95,15 @@ class VideoReader:
 
     def timed(self) -> Iterator[tuple[Frame, int | None]]:
         """The frames, and when each is shown in steps of `metadata.time_base`; None where the file does not say it."""
-        for picture in self._pictures():
-            if (picture.width, picture.height, picture.format.name) != self._kind:
+        for av_frame in self._av_frames():
+            if (av_frame.width, av_frame.height, av_frame.format.name) != self._kind:
                 raise UserError(f"{self.path}: the size or the format of the frames changes; split the video there")
             if self.metadata.matrix is None:
-                self.metadata = self.metadata._replace(matrix=_matrix(picture))
-            time = picture.pts
-            if picture.format.name != self._format:
-                picture = self._reformatter.reformat(picture, format=self._format)
-            frame = from_picture(picture)
+                self.metadata = self.metadata._replace(matrix=_matrix(av_frame))
+            time = av_frame.pts
+            if av_frame.format.name != self._format:
+                av_frame = self._reformatter.reformat(av_frame, format=self._format)
+            frame = from_av_frame(av_frame)
             yield (frame if self._crop is None else crop(frame, self._crop, self._whole)), time
 
     def _open(self) -> Any:
@@ -146,17 +146,17 @@ class VideoReader:
         base, pixels = Fraction(self._stream.time_base), Fraction(aspect) if aspect else None
         self.metadata = ContainerMetadata(base, pixels, None, self.path, other_streams(self._container))
 
-    def _pictures(self) -> Iterator[Any]:
+    def _av_frames(self) -> Iterator[Any]:
         packets = 0
         try:
             for packet in self._container.demux(self._stream):
                 packets += packet.size > 0
                 if packet.is_corrupt:
                     raise UserError(f"{self.path} is cut off or damaged at frame {packets}; get it again")
-                for picture in packet.decode():
-                    if picture.is_corrupt:
+                for av_frame in packet.decode():
+                    if av_frame.is_corrupt:
                         raise UserError(f"{self.path} is damaged at frame {packets}; get it again")
-                    yield picture
+                    yield av_frame
         except self._av.FFmpegError as error:
             raise UserError(f"{self.path} is damaged at frame {packets} ({error.strerror}); get it again") from None
         if packets < self._stream.frames:
@@ -242,12 +242,12 @@ class VideoWriter:
             time: when it is shown, in steps of `metadata.time_base` and later than the one before; None: by the rate.
         """
         self._geometry.check_frame(frame, self._path)
-        picture = to_picture(frame, self._geometry)
+        av_frame = to_av_frame(frame, self._geometry)
         by_rate = round(self._count / (self._rate * self._base))
         self._last = int(max(by_rate if time is None else time, self._last + 1))
-        picture.pts, picture.time_base = self._last, self._base
+        av_frame.pts, av_frame.time_base = self._last, self._base
         self._count += 1
-        self._put(picture)
+        self._put(av_frame)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -285,9 +285,9 @@ class VideoWriter:
         self._companions = StreamCopier(self._av, metadata.source, self._container)
         self.left_out += self._companions.left_out
 
-    def _put(self, picture: Any) -> None:
+    def _put(self, av_frame: Any) -> None:
         try:
-            for packet in self._stream.encode(picture):
+            for packet in self._stream.encode(av_frame):
                 if self._count <= _FEW:
                     packet.dts = packet.pts
                 if packet.dts is not None:
@@ -317,9 +317,9 @@ def _options(encoder: str, geometry: Geometry, crf: float | None) -> dict[str, s
     return {"preset": preset, "x265-params": ":".join(f"{name}={value}" for name, value in settings.items())}
 
 
-def _matrix(picture: Any) -> tuple[int, ...] | None:
+def _matrix(av_frame: Any) -> tuple[int, ...] | None:
     """How players are to turn the frames, as FFmpeg stores it (libavutil/display.h)."""
-    found = picture.side_data.get("DISPLAYMATRIX")
+    found = av_frame.side_data.get("DISPLAYMATRIX")
     return None if found is None else struct.unpack("=9i", bytes(found))
 
 

@@ -40,7 +40,7 @@ def parse_region(text: str) -> Region:
     """The inverse of `str(region)`; raises `UserError` for anything else."""
     match = _REGION.fullmatch(text)
     if match is None:
-        raise UserError(f"found {text!r}, expected a part of the picture such as 416x240+0+0 (WxH+X+Y)")
+        raise UserError(f"found {text!r}, expected a part of the frame such as 416x240+0+0 (WxH+X+Y)")
     return Region(*(int(number) for number in match.groups()))
 
 

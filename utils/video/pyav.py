@@ -51,21 +51,21 @@ def pixel_format(geometry: Geometry) -> str:
     return next(name for name, planes in FORMATS.items() if planes == (geometry.chroma, geometry.depth))
 
 
-def to_picture(frame: Frame, geometry: Geometry) -> Any:
-    """A frame as an `av.VideoFrame`, whose lines may be longer than the picture is wide."""
+def to_av_frame(frame: Frame, geometry: Geometry) -> Any:
+    """A frame as an `av.VideoFrame`, whose lines may be longer than the frame is wide."""
     import av
 
-    picture = av.VideoFrame(geometry.width, geometry.height, pixel_format(geometry))
-    for plane, samples in zip(picture.planes, frame, strict=True):
+    av_frame = av.VideoFrame(geometry.width, geometry.height, pixel_format(geometry))
+    for plane, samples in zip(av_frame.planes, frame, strict=True):
         _lines(plane, geometry.dtype)[: samples.shape[0], : samples.shape[1]] = samples
-    return picture
+    return av_frame
 
 
-def from_picture(picture: Any) -> Frame:
+def from_av_frame(av_frame: Any) -> Frame:
     """The planes of an `av.VideoFrame` in one of the `FORMATS`, read-only; chroma of 4:2:0 is rounded up."""
-    _, depth = FORMATS[picture.format.name]
+    _, depth = FORMATS[av_frame.format.name]
     dtype = np.dtype("u1" if depth == 8 else "<u2")
-    planes = (_lines(plane, dtype)[: plane.height, : plane.width] for plane in picture.planes[:3])
+    planes = (_lines(plane, dtype)[: plane.height, : plane.width] for plane in av_frame.planes[:3])
     frame = Frame(*(np.ascontiguousarray(plane) for plane in planes))
     for plane in frame:
         plane.flags.writeable = False  # it may be memory that the decoder still refers to
@@ -75,11 +75,11 @@ def from_picture(picture: Any) -> Frame:
 def x265_tree_size(geometry: Geometry) -> dict[str, int]:
     """x265's parameter for the size of coding tree units, where it may not choose it: there must be two columns.
 
-    With a single column, x265 4.2 makes streams of P pictures that differ from run to run and that a decoder
-    reconstructs otherwise than the encoder did (the hashes of the pictures do not match), even in lossless coding.
+    With a single column, x265 4.2 makes streams of P frames that differ from run to run and that a decoder
+    reconstructs otherwise than the encoder did (the hashes of the frames do not match), even in lossless coding.
 
     Raises:
-        UserError: the picture is too small for two columns of the smallest units.
+        UserError: the frame is too small for two columns of the smallest units.
     """
     if geometry.width > 64:
         return {}
@@ -90,5 +90,5 @@ def x265_tree_size(geometry: Geometry) -> dict[str, int]:
 
 
 def _lines(plane: Any, dtype: np.dtype) -> np.ndarray:
-    """A view of the memory of a plane: (lines, samples of a line with those after the picture)."""
+    """A view of the memory of a plane: (lines, samples of a line with those after the frame)."""
     return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size).view(dtype)

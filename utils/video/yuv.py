@@ -30,7 +30,7 @@ _OFFSET = {full: np.array([0 if full else 16, 128, 128], np.float32) for full in
 
 
 class Frame(NamedTuple):
-    """One picture: y (H, W), u and v (H, W) or, of 4:2:0, (H / 2, W / 2); uint8, or uint16 with 10 bits used."""
+    """One frame: y (H, W), u and v (H, W) or, of 4:2:0, (H / 2, W / 2); uint8, or uint16 with 10 bits used."""
 
     y: np.ndarray
     u: np.ndarray
@@ -188,8 +188,7 @@ class YUVWriter:
         """Append a frame."""
         assert self._file is not None, "used outside of its with block"
         self.geometry.check_frame(frame, self._path)
-        for plane in frame:
-            self._file.write(np.ascontiguousarray(plane).data)
+        write_frame(self._file, frame)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -197,6 +196,12 @@ class YUVWriter:
         assert self._file is not None
         self._file.close()
         self._whole.__exit__(kind, error, traceback)
+
+
+def write_frame(file: BinaryIO, frame: Frame) -> None:
+    """Append the planes of a frame to a raw video."""
+    for plane in frame:
+        file.write(np.ascontiguousarray(plane).data)
 
 
 def to_rgb(frame: Frame, *, full: bool = False) -> np.ndarray:
@@ -228,7 +233,7 @@ def from_rgb(image: np.ndarray, chroma: Chroma = "420", *, full: bool = False) -
 
 
 def neutral_chroma(geometry: Geometry) -> tuple[np.ndarray, np.ndarray]:
-    """U and V of a gray picture."""
+    """U and V of a gray frame."""
     u, v = (np.full(shape, 1 << (geometry.depth - 1), geometry.dtype) for shape in geometry.shapes[1:])
     return u, v
 

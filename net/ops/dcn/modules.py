@@ -56,7 +56,7 @@ class _Layer(nn.Module):
     """The weights of a deformable convolution."""
 
     follows_motion: ClassVar[bool] = True
-    """Offsets have no bound, so a picture in tiles is not that of the whole (inference/tiled.py)."""
+    """Offsets have no bound, so an image in tiles is not that of the whole (inference/tiled.py)."""
 
     def __init__(
         self,

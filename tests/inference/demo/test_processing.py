@@ -92,7 +92,7 @@ def test_other_codecs_get_weights_of_their_own_or_for_any_quality(processor):
 def test_a_damaged_picture_is_no_clean_one(processor):
     photo = decode_photo(file_of(file_format="JPEG", quality=20), "a.jpg")
     outcome = processor.enhance(photo, Choice(codec="JPEG", quality=10))
-    assert "your picture was no clean one: a JPEG of quality 20" in outcome.notes
+    assert "your image was no clean one: a JPEG of quality 20" in outcome.notes
 
 
 def test_method_weights_and_quality_factor(processor):
@@ -105,7 +105,7 @@ def test_method_weights_and_quality_factor(processor):
     assert processor.enhance(photo, Choice("QGCN", "qgcn-bsds500-gray")).model.name == "qgcn-bsds500-gray"
     outcome = processor.enhance(photo, Choice("ARCNN"))
     assert outcome.model.name == "arcnn-bsds500-qf10"  # for color, though not for this quality
-    assert outcome.notes == ("arcnn-bsds500-qf10 was made for other pictures (jpeg, qf 10, rgb)",)
+    assert outcome.notes == ("arcnn-bsds500-qf10 was made for other images (jpeg, qf 10, rgb)",)
 
 
 def test_weights_of_ones_own(tmp_path):

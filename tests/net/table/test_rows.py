@@ -39,7 +39,7 @@ def row(conditions: Conditions = STATIC, **spec) -> NetworkRow:
 def test_what_is_known_without_a_clock(spec, picture, parameters, sight, field) -> None:
     found = row(**spec)
     assert not found.problem
-    assert (found.picture, found.parameters, found.sight, found.field) == (picture, parameters, sight, field)
+    assert (found.image, found.parameters, found.sight, found.field) == (picture, parameters, sight, field)
     assert found.kmacs
     assert found.memory
     assert found.milliseconds is None

@@ -63,7 +63,7 @@ def test_files(table, tmp_path: Path) -> None:
     assert status == 0
     text = page.read_text()
     assert re.match(r"# What the networks cost\n\n[^\n]*\.\n\nPictures of 256x256", text)
-    assert "| network | configuration | picture | parameters | kMACs/pixel | field | MiB |\n" in text
+    assert "| network | configuration | image | parameters | kMACs/pixel | field | MiB |\n" in text
     assert "| ARCNN | default | RGB | 20,099 | 20.0 | 13 | 24.0 |\n" in text
     assert "`powerqe table ARCNN MFQE --no-time" in text
     data = json.loads(figures.read_text())

@@ -202,8 +202,8 @@ def bad_files():
         "cut.jpg": (whole[:-100], "truncated JPEG"),
         "cut.png": (encode_image(colors())[:-20], "truncated PNG"),
         "cut.gif": (saved(frames[0], "GIF")[:-60], "not a readable image"),
-        "text.png": (b"hello", "no picture, or of a format that is not known"),
-        "film.mp4": (b"\0\0\0\x18ftypmp42" + bytes(50), "a video, expected a picture"),
+        "text.png": (b"hello", "no image, or of a format that is not known"),
+        "film.mp4": (b"\0\0\0\x18ftypmp42" + bytes(50), "a video, expected an image"),
         "animated.gif": (saved(frames[0], "GIF", save_all=True, append_images=frames[1:]), "3 frames of an animation"),
         "animated.webp": (saved(frames[0], "WEBP", save_all=True, append_images=frames[1:]), "3 frames of an anim"),
         "pages.tif": (saved(frames[0], "TIFF", save_all=True, append_images=frames[1:]), "3 pages"),
@@ -251,7 +251,7 @@ def test_write_refuses_what_a_format_cannot_hold(tmp_path):
     deep = Photo(np.zeros((2, 2, 3), np.uint16))
     with pytest.raises(UserError, match=r"a\.jpg: JPEG.*16 bits.*\.png"):
         write_photo(tmp_path / "a.jpg", deep)
-    with pytest.raises(UserError, match=r"cannot write a picture as a\.txt"):
+    with pytest.raises(UserError, match=r"cannot write an image as a\.txt"):
         write_photo(tmp_path / "a.txt", deep)
     with pytest.raises(UserError, match=r"70000x1.*JPEG"):
         write_photo(tmp_path / "a.jpg", Photo(np.zeros((1, 70000, 3), np.uint8)))

@@ -158,7 +158,7 @@ def test_options_that_the_metric_does_not_take_are_unavailable(standin):
 def test_a_picture_that_cannot_be_judged_is_unavailable(standin):
     with pytest.raises(MetricUnavailable) as caught:
         NIQE()(pictures(side=6)[0])
-    assert str(caught.value) == "niqe of pyiqa cannot judge a picture of 6x6: The picture is too small"
+    assert str(caught.value) == "niqe of pyiqa cannot judge an image of 6x6: The picture is too small"
     with pytest.raises(MetricUnavailable, match="vector of pyiqa cannot judge"):
         IQA(metric="vector")(pictures()[0])
 

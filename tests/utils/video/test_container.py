@@ -12,7 +12,7 @@ import pytest
 from powerqe.utils.errors import UserError
 from powerqe.utils.video.container import Color, VideoReader, VideoWriter, count_packets
 from powerqe.utils.video.planes import Region
-from powerqe.utils.video.pyav import FORMATS, from_picture, pixel_format, to_picture
+from powerqe.utils.video.pyav import FORMATS, from_av_frame, pixel_format, to_av_frame
 from powerqe.utils.video.yuv import Frame, Geometry
 
 Frames = Callable[..., list[Frame]]
@@ -80,15 +80,15 @@ def test_what_is_written_is_read(tmp_path, frames: Frames, suffix, chroma, depth
 def test_lines_may_be_longer_than_the_picture(pixels, frames: Frames):
     geometry = Geometry(34, 18, *FORMATS[pixels])
     (frame,) = frames(geometry, 1)
-    picture = to_picture(frame, geometry)
+    picture = to_av_frame(frame, geometry)
     assert pixel_format(geometry) == picture.format.name == pixels
     assert all(plane.line_size > plane.width * geometry.dtype.itemsize for plane in picture.planes)
-    assert same(from_picture(picture), frame)
+    assert same(from_av_frame(picture), frame)
     expected = [plane.reshape(-1) for plane in frame]
     if pixels == "yuv420p":  # PyAV's own way, which older releases have for few formats
         np.testing.assert_array_equal(picture.to_ndarray().reshape(-1), np.concatenate(expected))
     with pytest.raises(ValueError, match="read-only"):
-        from_picture(picture).y[0, 0] = 0
+        from_av_frame(picture).y[0, 0] = 0
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_the_user_chooses_what_to_convert_to(tmp_path, frames: Frames):
 def test_full_range_is_kept_as_it_is(tmp_path, frames: Frames):
     geometry = Geometry(64, 48)
     given = frames(geometry, 2)
-    shown = [av.VideoFrame.from_ndarray(to_picture(frame, geometry).to_ndarray(), "yuvj420p") for frame in given]
+    shown = [av.VideoFrame.from_ndarray(to_av_frame(frame, geometry).to_ndarray(), "yuvj420p") for frame in given]
     path = foreign(tmp_path / "a.mp4", "yuvj420p", shown, "libx264", qp="0")
     with VideoReader(path) as video:
         assert (video.converted, video.color.range) == (None, 2)
@@ -166,7 +166,7 @@ def test_odd_sides(tmp_path):
 def coded(tmp_path, frames: Frames) -> bytes:
     """An mp4 file of H.264 in which the index comes first, so that one that is cut off can be opened."""
     geometry = Geometry(128, 96)
-    shown = [to_picture(frame, geometry) for frame in frames(geometry, 30, noise=20)]
+    shown = [to_av_frame(frame, geometry) for frame in frames(geometry, 30, noise=20)]
     return foreign(tmp_path / "a.mp4", "yuv420p", shown, "libx264", movflags="faststart", qp="20").read_bytes()
 
 

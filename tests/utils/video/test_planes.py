@@ -24,7 +24,7 @@ def test_a_region_is_written_as_it_is_read():
     assert parse_region("416x240+0+8") == Region(416, 240, 0, 8)
     assert str(Region(416, 240, 0, 8)) == "416x240+0+8"
     for text in ("416x240", "0x4+0+0", "4x4-1+0", "axb+0+0", "4x4+0+0 ", ""):
-        with pytest.raises(UserError, match="expected a part of the picture"):
+        with pytest.raises(UserError, match="expected a part of the frame"):
             parse_region(text)
 
 
