@@ -17,7 +17,7 @@ WEIGHTS = Path(__file__).parent.joinpath("weights/in_wheel.txt").read_text(encod
 """Those that `powerqe enhance` chooses by itself (inference/packaged.py); others are fetched."""
 DATA = {
     "powerqe": ["py.typed"],
-    "powerqe.evaluation.report": ["style.css", "page.js"],
+    "powerqe.evaluation.report": ["page.html", "style.css", "page.js"],
     "powerqe.net.ops.dcn": ["build.sh", "src/*"],
     "powerqe.opts": ["*.yml"],
     "powerqe.weights": ["index.json", "in_wheel.txt", *(f"{name}.*" for name in WEIGHTS)],

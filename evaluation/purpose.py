@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from powerqe.dataset.images import SETTING
-from powerqe.net.weights.cards import Purpose, Qualities
+from powerqe.net.weights.entry import Purpose, Qualities
 from powerqe.utils.codecs import CODECS
 
 _CODEC = re.compile(r"(?<![a-z])(jpeg|hevc|bpg|webp|avif|HM|x265)(?![a-z])", re.IGNORECASE)

@@ -12,7 +12,7 @@ from powerqe.dataset import build_dataset
 from powerqe.dataset.loader import Batch
 from powerqe.evaluation.crops import Crops
 from powerqe.evaluation.evaluate import Metrics, Record, evaluate
-from powerqe.evaluation.provenance import facts_of, image_facts
+from powerqe.evaluation.provenance import facts_of
 from powerqe.evaluation.result_table import Table, write_tables
 from powerqe.evaluation.video_results import VideoReport
 from powerqe.evaluation.video_tester import ByPeak, test_videos
@@ -58,7 +58,9 @@ def test(options: Options, ranks: Ranks) -> Table | VideoReport:
         )
         for name, dataset in sets.items()
     }
-    table = Table(options.name, records, metrics, image_facts(options, ranks.device, network, tested_weights(options)))
+    table = Table(
+        options.name, records, metrics, facts_of(options, ranks.device, network, {"all": tested_weights(options)})
+    )
     if ranks.is_main:
         write_tables(table, options.folder)
         crops.save(options.folder / "crops.png")
@@ -122,8 +124,7 @@ def _test_videos(options: Options, ranks: Ranks, sets: dict[str, Any]) -> VideoR
         weights = {"others": weights["all"], "peaks": find(options.test.peaks_ckp_load_path)}
         peaks = trained_network(options, ranks.device, weights["peaks"])
         enhance = ByPeak(enhancer(network, options.test), enhancer(peaks, options.test))
-    parameters = sum(parameter.numel() for parameter in network.parameters())
-    return test_videos(options, ranks, sets, enhance, facts_of(options, ranks.device, parameters, weights))
+    return test_videos(options, ranks, sets, enhance, facts_of(options, ranks.device, network, weights))
 
 
 def _saver(options: Options, set_name: str, crops: Crops) -> Callable[[Record, Batch, Tensor], None]:

@@ -6,95 +6,59 @@ a method with four qualities or more follows the BD-rate of each sequence, the c
 bits that enhancement saves at equal PSNR, in percent, with a minus.
 """
 
-import json
 import math
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from powerqe.dataset.videos import by_number
 from powerqe.evaluation.evaluate import mean
-from powerqe.evaluation.result_table import floats
-from powerqe.evaluation.video_results import FORMAT
+from powerqe.evaluation.results import Metric, Video
+from powerqe.evaluation.tested import Tested, check_all, check_items, tested_videos
 from powerqe.utils.errors import UserError
 from powerqe.utils.metrics.bd_rate import POINTS, RatePoint, bd_rate
-from powerqe.utils.text_table import NOT_AVAILABLE, aligned, markdown, number
-
-TOLERANCE = 1e-4
-"""Of the PSNR of the same compressed video in two tests, in dB."""
-
-Grid = list[list[str]]
-
-
-class Sequence(NamedTuple):
-    """What a report has of one video."""
-
-    frames: int
-    bits: int | None
-    lq: str
-    figures: dict[str, float]
-
-
-class Entry(NamedTuple):
-    """What a report has of one test set and quality.
-
-    videos: by name. average: the figures of all of them.
-    """
-
-    path: Path
-    set: str
-    group: str
-    method: str
-    network: str
-    parameters: int
-    main: str
-    convention: str
-    videos: dict[str, Sequence]
-    average: dict[str, float]
+from powerqe.utils.text_table import NOT_AVAILABLE, Grid, aligned, markdown, number
 
 
 @dataclass
 class VideoTable:
-    """Reports that belong together.
+    """Tests that belong together.
 
     Args:
-        entries: in the order in which they were given.
+        tests: in the order in which their experiments were given.
+        metric: by which they are compared, in dB.
     """
 
-    entries: list[Entry]
+    tests: list[Tested[Video]]
+    metric: Metric
 
     def blocks(self) -> Iterator[tuple[str, Grid]]:
         """The table of each set and quality, with its title."""
-        for key in sorted({(entry.set, entry.group) for entry in self.entries}, key=_order):
-            chosen = [entry for entry in self.entries if (entry.set, entry.group) == key]
-            main = chosen[0].main
+        name = self.metric.name
+        for key in sorted({(test.set, test.group) for test in self.tests}, key=_order):
+            chosen = [test for test in self.tests if (test.set, test.group) == key]
             rows = [["method", "network", "parameters", "frames/s", "PSNR [dB]", "Δ [dB]"]]
-            rows.append(["compressed", "", "", "", number(chosen[0].average[f"{main}_lq"], 3), ""])
-            for entry in chosen:
-                figures = entry.average
-                psnr = [number(figures[main], 3), number(figures[f"{main}_delta"], 3, sign=True)]
-                speed = number(figures["fps"], 2)
-                rows.append([entry.method, entry.network, f"{entry.parameters:,}", speed, *psnr])
-            count = len(chosen[0].videos)
-            yield (
-                f"{' '.join(part for part in key if part)}, mean over {count} sequences ({chosen[0].convention})",
-                rows,
-            )
+            rows.append(["compressed", "", "", "", number(chosen[0].average.baseline[name], 3), ""])
+            for test in chosen:
+                average, parameters = test.average, f"{test.results.parameters:,}"
+                psnr = [number(average.result[name], 3), number(average.gain(name), 3, sign=True)]
+                rows.append([test.method, test.results.method, parameters, number(average.fps, 2), *psnr])
+            count = len(chosen[0].items)
+            yield f"{chosen[0].title}, mean over {count} sequences ({self.metric.convention})", rows
 
     def bd_rates(self) -> Iterator[tuple[str, Grid, list[str]]]:
         """For each test set the BD-rates of the methods that have enough qualities: title, table, notes."""
-        for name in dict.fromkeys(entry.set for entry in self.entries):
-            methods: dict[str, list[Entry]] = {}
-            for entry in self.entries:
-                if entry.set == name:
-                    methods.setdefault(entry.method, []).append(entry)
-            methods = {method: entries for method, entries in methods.items() if len(entries) >= POINTS}
+        for name in dict.fromkeys(test.set for test in self.tests):
+            methods: dict[str, list[Tested[Video]]] = {}
+            for test in self.tests:
+                if test.set == name:
+                    methods.setdefault(test.method, []).append(test)
+            methods = {method: tests for method, tests in methods.items() if len(tests) >= POINTS}
             if not methods:
                 continue
             notes: list[str] = []
-            rates = {method: self._rates(entries, notes) for method, entries in methods.items()}
+            rates = {method: self._rates(tests, notes) for method, tests in methods.items()}
             videos = list(dict.fromkeys(video for column in rates.values() for video in column))
             rows = [["sequence", *methods]]
             rows += [[video, *(_percent(column.get(video, math.nan)) for column in rates.values())] for video in videos]
@@ -114,117 +78,57 @@ class VideoTable:
             parts.append(f"## {title}\n\n{markdown(grid, 1)}" + "".join(f"\n{note}\n" for note in notes))
         return "\n".join(parts)
 
-    def _rates(self, entries: list[Entry], notes: list[str]) -> dict[str, float]:
+    def _rates(self, tests: list[Tested[Video]], notes: list[str]) -> dict[str, float]:
         """BD-rate of each sequence; NaN, and a note, where there is none."""
-        _check_alike(entries, across_qualities=True)
+        for test in tests[1:]:
+            check_items(tests[0], test)
         found = {}
-        for video in entries[0].videos:
+        for video in tests[0].items:
             try:
-                found[video] = bd_rate(*_curves(entries, video))
+                found[video] = bd_rate(*self._curves([test.items[video] for test in tests]))
             except UserError as error:
                 found[video] = math.nan
-                notes.append(f"{entries[0].method}, {video}: {error}")
+                notes.append(f"{tests[0].method}, {video}: {error}")
         return found
+
+    def _curves(self, videos: list[Video]) -> tuple[list[RatePoint], list[RatePoint]]:
+        """Of a sequence at several qualities, compressed and enhanced: bits in all its frames, and PSNR."""
+        before, after = [], []
+        for video in videos:
+            if video.bits is None:
+                raise UserError(f"no bits are known, for {video.lq} has no .frames.json beside it")
+            before.append(RatePoint(video.bits, video.baseline[self.metric.name]))
+            after.append(RatePoint(video.bits, video.result[self.metric.name]))
+        return before, after
 
 
 def collect(folders: Iterable[Path]) -> VideoTable:
-    """The reports of experiments.
+    """The tests on videos of experiments.
 
     Raises:
-        UserError: no report, one of another format, or reports that do not belong together: of other sequences,
-            otherwise compressed, judged by another metric, or two of the same method and quality.
+        UserError: no results, none of videos, or results that do not belong together: of other sequences, otherwise
+            compressed, judged by another metric, or two of the same method and quality.
     """
-    entries = [entry for folder in folders for entry in _entries(folder)]
-    for key in dict.fromkeys((entry.set, entry.group) for entry in entries):
-        _check_alike([entry for entry in entries if (entry.set, entry.group) == key])
-    seen: dict[Any, Entry] = {}
-    for entry in entries:
-        key = (entry.set, entry.group, entry.method)
-        if key in seen:
+    folders = list(folders)
+    tests = tested_videos(folders)
+    if missing := [folder for folder in folders if folder not in {test.folder for test in tests}]:
+        raise UserError(f"{missing[0]} was not tested on videos; give folders of experiments that were")
+    metrics = [_metric(test) for test in tests]
+    for test, metric in zip(tests, metrics, strict=True):
+        if metric.name != metrics[0].name:
             raise UserError(
-                f"{seen[key].path} and {entry.path} both test {entry.method} on {entry.set} {entry.group}".rstrip()
-                + "; give one of them, or another name to one"
+                f"{tests[0].folder} and {test.folder} do not belong together: one judges by {metrics[0].name}, the "
+                f"other by {metric.name}; test with the same test.criterion"
             )
-        seen[key] = entry
-    return VideoTable(entries)
+    check_all(tests, [metrics[0].name])
+    return VideoTable(tests, metrics[0])
 
 
-def _entries(folder: Path) -> Iterator[Entry]:
-    path = folder / "report.json"
-    if not path.is_file():
-        raise UserError(f"no {path}: give folders of experiments that `powerqe test` has tested on videos")
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        if data["format"] != FORMAT:
-            raise UserError(f"{path}: found format {data['format']}, expected {FORMAT}; test again")
-        if data["main"] is None:
-            raise UserError(f"{path} has no PSNR; test with the criterion PSNR")
-        (convention,) = {each["convention"] for each in data["metrics"].values() if each["key"] == data["main"]}
-        for average in data["averages"]:
-            if average["over"] != "all sequences":
-                continue
-            name, group = average["set"], average["group"]
-            yield Entry(
-                path,
-                name,
-                group,
-                method_of(data["experiment"], group),
-                data["network"]["type"],
-                data["parameters"] * len(data["weights"]),
-                data["main"],
-                convention,
-                {
-                    video["sequence"]: Sequence(video["frames"], video["bits"], video["lq"], floats(video["figures"]))
-                    for video in data["videos"]
-                    if (video["set"], video["group"]) == (name, group)
-                },
-                floats(average["figures"]),
-            )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise UserError(f"{path} is no report of a test on videos ({reason}); test again") from None
-
-
-def method_of(experiment: str, group: str) -> str:
-    """The name of an experiment without its quality: `stdf-mfqev2-qp37` and "qp37" -> `stdf-mfqev2`."""
-    return re.sub(rf"[-_]?{re.escape(group)}(?!\d)", "", experiment).strip("-_") or experiment if group else experiment
-
-
-def _check_alike(entries: list[Entry], *, across_qualities: bool = False) -> None:
-    """Raise `UserError` unless all tested the same; across qualities, the compressed videos differ of course."""
-    first = entries[0]
-    for entry in entries[1:]:
-        both = f"{first.path} and {entry.path} do not belong together"
-        what = f"{first.set} {first.group}".rstrip()
-        if (entry.main, entry.convention) != (first.main, first.convention):
-            raise UserError(
-                f"{both}: one judges by {first.main} ({first.convention}), the other by {entry.main} "
-                f"({entry.convention}); test with the same criterion first"
-            )
-        if other := sorted(set(first.videos) ^ set(entry.videos)):
-            raise UserError(f"{both}: only one of them tested {', '.join(other[:3])} of {what}")
-        for name, mine in first.videos.items():
-            theirs = entry.videos[name]
-            if mine.frames != theirs.frames:
-                raise UserError(f"{both}: {mine.frames} and {theirs.frames} frames of {name}")
-            values = [video.figures[f"{first.main}_lq"] for video in (mine, theirs)]
-            if not across_qualities and abs(values[0] - values[1]) > TOLERANCE:
-                raise UserError(
-                    f"{both}: {name} of {what} has {values[0]:.4f} and {values[1]:.4f} dB before enhancement; it was "
-                    f"compressed in two ways ({mine.lq}, {theirs.lq})"
-                )
-
-
-def _curves(entries: list[Entry], name: str) -> tuple[list[RatePoint], list[RatePoint]]:
-    """Of the compressed and the enhanced sequence: bits in all its frames, and PSNR."""
-    before, after = [], []
-    for entry in entries:
-        video = entry.videos[name]
-        if video.bits is None:
-            raise UserError(f"no bits are known, for {video.lq} has no .frames.json beside it")
-        before.append(RatePoint(video.bits, video.figures[f"{entry.main}_lq"]))
-        after.append(RatePoint(video.bits, video.figures[entry.main]))
-    return before, after
+def _metric(test: Tested[Video]) -> Metric:
+    metric = test.results.fluctuating
+    if metric is None:
+        raise UserError(f"the results of {test.folder} have no PSNR; test with the criterion PSNR")
+    return metric
 
 
 def _order(key: tuple[str, str]) -> tuple[str, list[Any]]:

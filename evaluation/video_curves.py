@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from powerqe.evaluation.results import Video
 from powerqe.evaluation.video_results import VideoReport
-from powerqe.evaluation.video_scores import Figures, VideoScores, key_of
+from powerqe.evaluation.video_scores import VideoScores
 from powerqe.utils.files import atomic_path
 
 SHOWN = 120
@@ -18,12 +19,12 @@ def draw_curves(report: VideoReport, folder: Path) -> None:
     main = report.main
     if main is None:
         return
-    for video, figures in zip(report.videos, report.figures, strict=True):
-        if not math.isnan(figures[key_of(main)]):
-            _draw(video, figures, main, folder / video.set / f"{video.label}.png")
+    for video, judged in zip(report.videos, report.results.videos, strict=True):
+        if not math.isnan(judged.result[main]):
+            _draw(video, judged, main, folder / video.set / f"{video.label}.png")
 
 
-def _draw(video: VideoScores, figures: Figures, metric: str, path: Path) -> None:
+def _draw(video: VideoScores, judged: Video, metric: str, path: Path) -> None:
     """The metric of each frame above, what enhancement adds to it below; PQFs in red."""
     from matplotlib.figure import Figure
 
@@ -32,13 +33,12 @@ def _draw(video: VideoScores, figures: Figures, metric: str, path: Path) -> None
     before, after = video.curves(metric)
     frames = [frame.frame for frame in video.frames]
     peaks = [place for place, frame in enumerate(video.frames) if frame.peak == 1]
-    key = key_of(metric)
     marker = "." if len(frames) <= SHOWN else None
-    for values, what, name, sd, color in (
-        (before, "compressed", f"{key}_lq", "sd_lq", "0.55"),
-        (after, "enhanced", key, "sd", "C0"),
+    for values, what, scores, sd, color in (
+        (before, "compressed", judged.baseline, "sd_lq", "0.55"),
+        (after, "enhanced", judged.result, "sd", "C0"),
     ):
-        label = f"{what}: {figures[name]:.2f} dB, SD {figures[sd]:.2f} dB"
+        label = f"{what}: {scores[metric]:.2f} dB, SD {judged.fluctuation[sd]:.2f} dB"
         above.plot(frames, _drawable(values), color=color, marker=marker, markersize=3, linewidth=1.1, label=label)
     if peaks:
         values = _drawable([before[place] for place in peaks])
@@ -48,7 +48,7 @@ def _draw(video: VideoScores, figures: Figures, metric: str, path: Path) -> None
     colors = ["C3" if frame.peak == 1 else "C0" for frame in video.frames]
     below.bar(frames, gains, width=0.8, color=colors)
     _label(above, below, metric)
-    above.set_title(f"{video.label}   Δ {figures[f'{key}_delta']:+.3f} dB", fontsize=10)
+    above.set_title(f"{video.label}   Δ {judged.gain(metric):+.3f} dB", fontsize=10)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=150)
 

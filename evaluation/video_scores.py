@@ -1,11 +1,10 @@
-"""From the scores of a video's frames to the figures of the video, and to those of several videos.
+"""From the scores of a video's frames to those of the video, and of several videos.
 
-The figures of a video, by key; NaN where there is none. Of a metric called `psnr`: `psnr_lq`, `psnr` and `psnr_delta`,
-means over the frames that have a finite value before and after, so that the difference of the means is the mean of the
-differences; `psnr_left_out` counts the others. Of the first PSNR among the metrics, how it goes up and down
-(utils/metrics/fluctuation.py): `sd`, `pvd` and `ps`, each with `_lq` before, and `pvd_at_lq`, after enhancement but
-at the peaks and valleys of the compressed video; `delta_peaks` and `delta_others`, the gain of PQFs and of the other
-frames.
+Means are over the frames that have a finite value before and after, so that the difference of the means is the mean of
+the differences; `left_out` counts the others. Of the first PSNR among the metrics, `fluctuation` tells how it goes up
+and down (utils/metrics/fluctuation.py), NaN where there is nothing: `sd`, `pvd` and `ps`, each with `_lq` before, and
+`pvd_at_lq`, after enhancement but at the peaks and valleys of the compressed video; `delta_peaks` and `delta_others`,
+the gain of PQFs and of the other frames.
 """
 
 import math
@@ -13,15 +12,14 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 from powerqe.evaluation.evaluate import Metrics, labeled, mean
 from powerqe.evaluation.jct_vc import class_of, size_of
+from powerqe.evaluation.results import Average, Scores, Video
 from powerqe.evaluation.video_progress import FrameScores
 from powerqe.utils.metrics.fluctuation import deviation, peak_separation, peak_valley_difference
 from powerqe.utils.video.frame_records import FrameInfo
-
-Figures = dict[str, float]
 
 
 def key_of(metric: str) -> str:
@@ -79,27 +77,40 @@ class VideoScores:
         return before, [frame.result.get(metric, math.nan) for frame in self.frames]
 
 
-def figures(video: VideoScores, metrics: Metrics) -> Figures:
-    """All figures of one video."""
-    found: Figures = {}
-    for name in metrics.names:
-        found |= _means(key_of(name), *video.curves(name))
-    if main := main_metric(metrics):
-        found |= _fluctuations(video, main)
-    found["fps"] = len(video.frames) / video.seconds if video.seconds else math.nan
-    return found
+def judged(video: VideoScores, metrics: Metrics) -> Video:
+    """The record of one video."""
+    means = {name: _means(*video.curves(name)) for name in metrics.names}
+    main, peaks = main_metric(metrics), [frame.peak for frame in video.frames]
+    return Video(
+        set=video.set,
+        group=video.group,
+        name=video.name,
+        jct_class=video.letter,
+        height=video.height,
+        width=video.width,
+        frames=len(video.frames),
+        peaks=None if -1 in peaks else sum(peaks),
+        bits=video.bits,
+        lq=video.lq,
+        codec=video.codec,
+        baseline={name: before for name, (before, _, _) in means.items()},
+        result={name: after for name, (_, after, _) in means.items()},
+        left_out={name: left_out for name, (*_, left_out) in means.items()},
+        fluctuation=_fluctuation(video, main) if main else {},
+        seconds=video.seconds,
+    )
 
 
-def _means(key: str, before: Sequence[float], after: Sequence[float]) -> Figures:
+def _means(before: Sequence[float], after: Sequence[float]) -> tuple[float, float, int]:
+    """Means before and after, and how many frames they leave out."""
     has_before = not all(map(math.isnan, before))
     pairs = list(zip(before, after, strict=True))
     valid = [(b, a) for b, a in pairs if math.isfinite(a) and (math.isfinite(b) or not has_before)]
     lq, result = (mean(list(values)) for values in zip(*valid, strict=True)) if valid else (math.nan, math.nan)
-    left_out = 0 if all(map(math.isnan, after)) else len(pairs) - len(valid)
-    return {f"{key}_lq": lq, key: result, f"{key}_delta": result - lq, f"{key}_left_out": left_out}
+    return lq, result, 0 if all(map(math.isnan, after)) else len(pairs) - len(valid)
 
 
-def _fluctuations(video: VideoScores, metric: str) -> Figures:
+def _fluctuation(video: VideoScores, metric: str) -> Scores:
     before, after = video.curves(metric)
     if all(map(math.isnan, after)):  # no ground truth
         return dict.fromkeys(FLUCTUATIONS, math.nan)
@@ -120,62 +131,53 @@ def _fluctuations(video: VideoScores, metric: str) -> Figures:
 FLUCTUATIONS = ("sd_lq", "sd", "pvd_lq", "pvd", "pvd_at_lq", "ps_lq", "ps", "delta_peaks", "delta_others")
 
 
-class Average(NamedTuple):
-    """The figures of several videos of one set and group.
-
-    over: what is averaged, in words. weighting: "sequences", each video counts the same, as in papers; "frames", each
-    frame does.
-    """
-
-    set: str
-    group: str
-    over: str
-    weighting: str
-    videos: int
-    frames: int
-    figures: Figures
-
-
-def averages(videos: Sequence[VideoScores], each: Sequence[Figures], metrics: Metrics) -> list[Average]:
-    """Of each set and group: of the classes of JCT-VC that are in it, of all videos, and of all their frames.
-
-    Args:
-        each: the figures of each video.
-    """
-    tested = list(zip(videos, each, strict=True))
+def averages(videos: Sequence[Video]) -> list[Average]:
+    """Of each set and group: of the classes of JCT-VC that are in it, of all videos, and of all their frames."""
     found = []
     for key in dict.fromkeys((video.set, video.group) for video in videos):
-        chosen = [pair for pair in tested if (pair[0].set, pair[0].group) == key]
-        for letter in sorted({video.letter for video, _ in chosen} - {""}):
-            members = [pair for pair in chosen if pair[0].letter == letter]
+        chosen = [video for video in videos if (video.set, video.group) == key]
+        for letter in sorted({video.jct_class for video in chosen} - {""}):
+            members = [video for video in chosen if video.jct_class == letter]
             missing = f" ({len(members)} of {size_of(letter)})" if len(members) < size_of(letter) else ""
-            found.append(_average(members, metrics, f"class {letter}{missing}", "sequences"))
-        found.append(_average(chosen, metrics, "all sequences", "sequences"))
-        found.append(_average(chosen, metrics, "all frames", "frames"))
+            found.append(_average(members, f"class {letter}{missing}"))
+        found += [_average(chosen, "all sequences"), _average(chosen, "all frames", "frames")]
     return found
 
 
-def _average(tested: Sequence[tuple[VideoScores, Figures]], metrics: Metrics, over: str, weighting: str) -> Average:
-    videos, each = zip(*tested, strict=True)
-    total: Figures = {}
-    for key in each[0]:
-        pairs = [(one[key], _weight(video, one, key, metrics) if weighting == "frames" else 1) for video, one in tested]
-        total[key] = _weighted_mean(pairs)
-    for name in metrics.names:
-        total[f"{key_of(name)}_left_out"] = sum(one[f"{key_of(name)}_left_out"] for one in each)
-    frames, seconds = sum(len(video.frames) for video in videos), sum(video.seconds for video in videos)
-    total["fps"] = frames / seconds if seconds else math.nan
-    return Average(videos[0].set, videos[0].group, over, weighting, len(videos), frames, total)
+def _average(videos: Sequence[Video], over: str, weighting: str = "sequences") -> Average:
+    by_frames, names = weighting == "frames", list(videos[0].baseline)
+
+    def scores(part: str) -> Scores:
+        return {
+            name: _weighted_mean(
+                (getattr(each, part)[name], each.frames - each.left_out[name] if by_frames else 1) for each in videos
+            )
+            for name in names
+        }
+
+    fluctuation = {
+        key: _weighted_mean((each.fluctuation[key], _frames_of(each, key) if by_frames else 1) for each in videos)
+        for key in videos[0].fluctuation
+    }
+    return Average(
+        set=videos[0].set,
+        group=videos[0].group,
+        over=over,
+        weighting=weighting,
+        count=len(videos),
+        frames=sum(each.frames for each in videos),
+        baseline=scores("baseline"),
+        result=scores("result"),
+        left_out={name: sum(each.left_out[name] for each in videos) for name in names},
+        fluctuation=fluctuation,
+        seconds=sum(each.seconds for each in videos),
+    )
 
 
-def _weight(video: VideoScores, found: Figures, key: str, metrics: Metrics) -> int:
-    """Frames of a video that a figure is the mean of."""
-    if key in ("delta_peaks", "delta_others"):
-        return sum(frame.peak == (key == "delta_peaks") for frame in video.frames)
-    for name in metrics.names:
-        if key in (key_of(name), f"{key_of(name)}_lq", f"{key_of(name)}_delta"):
-            return len(video.frames) - int(found[f"{key_of(name)}_left_out"])
-    return len(video.frames)
+def _frames_of(video: Video, key: str) -> int:
+    """Frames of a video that a figure of fluctuation is the mean of."""
+    peaks = video.peaks or 0  # where they are not known the figure is NaN
+    return {"delta_peaks": peaks, "delta_others": video.frames - peaks}.get(key, video.frames)
 
 
 def _weighted_mean(pairs: Iterable[tuple[float, int]]) -> float:

@@ -1,7 +1,7 @@
 """Testing on videos: frame by frame, a video whole on one rank, and what an earlier test has done is taken over.
 
 Files in the experiment's folder: test_video_enhanced/<set>/<as the compressed file>.yuv (option test.if_save_im),
-frames.csv, sequences.csv, report.json, summary.md, curves/<set>/<video>.png, and the working files in .video_test/.
+results.json, frames.csv, sequences.csv, summary.md, curves/<set>/<video>.png, and the working files in .video_test/.
 """
 
 from collections.abc import Sequence
@@ -99,7 +99,8 @@ def test_videos(
         ranks: to which the videos are dealt, those with most pixels first.
         datasets: by name, indexed by frame; their `sequences` say which frames a video has.
         enhance: the network.
-        facts: what was tested, plain data: for the report, and to know whether an earlier test was the same.
+        facts: what was tested (evaluation/provenance.py): for the results, and to know whether an earlier test was the
+            same.
 
     Raises:
         UserError: no metric of single frames, wrong data, or another process that tests the same.
@@ -187,7 +188,8 @@ class _Test:
         options, test = self._options, self._options.test
         data = options.dataset.test[job.set]
         return {
-            "facts": {**self._facts, "weights": weights},
+            "facts": {key: self._facts[key] for key in ("network", "parameters", "test", "device", "versions")},
+            "weights": weights,
             "data": data.model_dump(mode="json", serialize_as_any=True),
             "files": [_state(file) for file in files],
             "peaks": None if peaks is None else np.asarray(peaks).tolist(),

@@ -1,6 +1,6 @@
 """Which of the published weights suit an image or a video: those that gained most in their own tests at its quality.
 
-The cards say for which task, colors and qualities weights were trained, and what they gained (PSNR, first test set).
+The index says for which task, colors and qualities weights were trained, and what they gained (PSNR, first test set).
 """
 
 import inspect
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from powerqe.net import NETWORKS
-from powerqe.net.weights.cards import Entry
+from powerqe.net.weights.entry import Entry
 from powerqe.net.weights.index import known_weights
 from powerqe.utils.codecs.jpeg_tables import nearest_quality
 from powerqe.utils.errors import UserError
@@ -162,13 +162,12 @@ def _is_blind(entry: Entry) -> bool:
 
 def _gain(entry: Entry, quality: int | None) -> float:
     """The gain at the tested quality next to that of the image; if that is not known, the mean of all."""
-    figures = [figure for figure in entry.figures if figure.metric == "PSNR"]
-    figures = [figure for figure in figures if figure.set == figures[0].set]
-    if not figures:
+    gains = [(_number(figure.quality), figure.gain or 0.0) for figure in entry.gains("PSNR")]
+    if not gains:
         return float("-inf")
     if quality is None:
-        return sum(figure.gain for figure in figures) / len(figures)
-    return min(figures, key=lambda figure: abs(_number(figure.quality) - quality)).gain
+        return sum(gain for _, gain in gains) / len(gains)
+    return min(gains, key=lambda each: abs(each[0] - quality))[1]
 
 
 def _number(quality: str) -> int:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from powerqe.inference.enhance_image import enhance_photo, enhance_tensor
 from powerqe.inference.image_types import apply_to, array_of, photo_of
 from powerqe.inference.model import Model
-from powerqe.net.weights.cards import Entry
+from powerqe.net.weights.entry import Entry
 from powerqe.utils.image.photo import Photo
 
 ImageT = TypeVar("ImageT", np.ndarray, Image.Image, Tensor)

@@ -16,7 +16,7 @@ from torch import nn
 
 from powerqe.net import NETWORKS, build_network, load_weights
 from powerqe.net.weights import find, spec
-from powerqe.net.weights.cards import Entry
+from powerqe.net.weights.entry import Entry
 from powerqe.net.weights.index import known_weights
 from powerqe.net.weights.tensorflow_checkpoint import index_file
 from powerqe.utils.errors import UserError

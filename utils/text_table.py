@@ -1,11 +1,24 @@
-"""Tables for the terminal and in Markdown, and numbers in their cells."""
+"""Tables for the terminal, in Markdown, CSV and LaTeX, and numbers in their cells."""
 
+import csv
+import io
 import math
 import re
 from collections.abc import Sequence
 
 NOT_AVAILABLE = "n/a"
 
+
+_TEX = {letter: f"\\{letter}" for letter in "_%&#${}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "×": r"$\times$",
+    "Δ": r"$\Delta$",
+    "−": "$-$",
+}
 
 Grid = list[list[str]]
 """Rows of cells; the first row is the header."""
@@ -32,6 +45,23 @@ def markdown(grid: Grid, texts: int, *, padded: bool = False) -> str:
 def markdown_row(cells: Sequence[str]) -> str:
     """A line of a table in Markdown; a | inside a cell is escaped."""
     return "| " + " | ".join(re.sub(r"(?<!\\)\|", r"\\|", cell) for cell in cells) + " |"
+
+
+def csv_text(rows: Sequence[Sequence[str]]) -> str:
+    """Rows as CSV."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def tex(text: str) -> str:
+    """Text as LaTeX takes it."""
+    return "".join(_TEX.get(letter, letter) for letter in text)
+
+
+def tex_row(cells: Sequence[str]) -> str:
+    """A line of a table in LaTeX."""
+    return " & ".join(map(tex, cells)) + r" \\"
 
 
 def _padded(grid: Grid, texts: int) -> Grid:

@@ -5,13 +5,12 @@ from pathlib import Path
 
 from powerqe.evaluation import video_comparison
 from powerqe.evaluation.report.page import to_html
-from powerqe.evaluation.report.reader import RESULTS, Comparison, collect
+from powerqe.evaluation.report.reader import Comparison, collect
 from powerqe.evaluation.report.summary import grid_to_latex, to_latex, to_markdown
+from powerqe.evaluation.results import read_results
 from powerqe.evaluation.video_comparison import VideoTable
 from powerqe.utils.errors import UserError
 from powerqe.utils.files import atomic_path
-
-VIDEO_REPORT = "report.json"
 
 
 def build_report(experiments: Sequence[Path], page: Path, title: str, metrics: Sequence[str] = ()) -> list[str]:
@@ -42,17 +41,12 @@ def build_report(experiments: Sequence[Path], page: Path, title: str, metrics: S
 
 def _read(folders: Sequence[Path], metrics: Sequence[str]) -> tuple[Comparison | None, VideoTable | None]:
     """Tests on images and on videos; a folder may have both."""
-    of_images = [folder for folder in folders if (folder / RESULTS).is_file()]
-    of_videos = [folder for folder in folders if (folder / VIDEO_REPORT).is_file()]
-    for folder in folders:
-        if folder not in of_images and folder not in of_videos:
-            what = f"{folder} has no {RESULTS}" if folder.is_dir() else f"there is no folder {folder}"
-            raise UserError(
-                f"{what}; give folders of experiments that `powerqe test` has tested, such as exp/arcnn-div2k-qf10"
-            )
+    results = {folder: read_results(folder) for folder in folders}
+    of_images = [folder for folder, found in results.items() if any(each.images for each in found)]
+    of_videos = [folder for folder, found in results.items() if any(each.videos for each in found)]
     return (
         collect(of_images, metrics) if of_images else None,
-        video_comparison.collect(dict.fromkeys(of_videos)) if of_videos else None,
+        video_comparison.collect(of_videos) if of_videos else None,
     )
 
 

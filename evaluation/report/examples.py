@@ -15,8 +15,9 @@ import numpy as np
 from powerqe.dataset import build_dataset
 from powerqe.evaluation.crops import most_damaged
 from powerqe.evaluation.evaluate import enlarged
-from powerqe.evaluation.report.reader import Comparison, Entry, Image, Metric
+from powerqe.evaluation.report.reader import Comparison, ImageTest
 from powerqe.evaluation.report.summary import COMPRESSED
+from powerqe.evaluation.results import Image, Metric
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.imresize import area_downsample
 from powerqe.utils.image.io import encode_image, read_image
@@ -66,38 +67,34 @@ def strips(comparison: Comparison, set_name: str) -> tuple[list[Strip], list[str
     They are of the quality that most methods were tested at.
     """
     metric = comparison.main
-    entries = comparison.at(set_name, comparison.common(set_name))
-    best = best_of(entries, metric) if metric else None
+    tests = comparison.at(set_name, comparison.common(set_name))
+    best = best_of(tests, metric) if metric else None
     if metric is None or best is None:
         return [], [f"{set_name}: no crops, because no image has a gain (no ground truth, or no metric of images)"]
     found, notes = [], []
     side = _side(comparison)
     for rank, label in _chosen(best, metric):
-        gain = number(_gain(best.images[label], metric), digits_of(metric.unit), sign=True)
+        gain = number(best.items[label].gain(metric.name), digits_of(metric.unit), sign=True)
         title = f"{rank}: {label}, {metric.name} {gain} {metric.unit}".rstrip() + f" by {best.method}"
         try:
-            found.append(_strip(entries, comparison.metrics, label, title, side, notes))
+            found.append(_strip(tests, comparison.metrics, label, title, side, notes))
         except UserError as error:
             notes.append(f"{set_name}, {label}: no crops; {error}")
     return found, notes
 
 
-def best_of(entries: Sequence[Entry], metric: Metric) -> Entry | None:
+def best_of(tests: Sequence[ImageTest], metric: Metric) -> ImageTest | None:
     """The method with the largest mean gain; None if none has a gain."""
     sign = -1 if metric.higher_is_better is False else 1
-    gains = {entry.method: sign * entry.gain(metric.name) for entry in entries}
-    known = [entry for entry in entries if math.isfinite(gains[entry.method])]
-    return max(known, key=lambda entry: gains[entry.method], default=None)
+    gains = {test.method: sign * test.average.gain(metric.name) for test in tests}
+    known = [test for test in tests if math.isfinite(gains[test.method])]
+    return max(known, key=lambda test: gains[test.method], default=None)
 
 
-def _gain(image: Image, metric: Metric) -> float:
-    return image.after.get(metric.name, math.nan) - image.before.get(metric.name, math.nan)
-
-
-def _chosen(entry: Entry, metric: Metric) -> list[tuple[str, str]]:
+def _chosen(test: ImageTest, metric: Metric) -> list[tuple[str, str]]:
     """What an image is, and its label."""
     sign = -1 if metric.higher_is_better is False else 1
-    gains = {label: sign * _gain(image, metric) for label, image in entry.images.items()}
+    gains = {label: sign * image.gain(metric.name) for label, image in test.items.items()}
     ranked = sorted((label for label, gain in gains.items() if math.isfinite(gain)), key=lambda label: -gains[label])
     if not ranked:
         return []
@@ -114,24 +111,24 @@ def _side(comparison: Comparison) -> int:
 
 
 def _strip(
-    entries: Sequence[Entry], metrics: Sequence[Metric], label: str, title: str, side: int, notes: list[str]
+    tests: Sequence[ImageTest], metrics: Sequence[Metric], label: str, title: str, side: int, notes: list[str]
 ) -> Strip:
-    before, original = _sample(entries[0], label)
+    before, original = _sample(tests[0], label)
     top, left = most_damaged(before, original, side)
     height, width = original.shape[:2]
 
     def tile(name: str, scores: dict[str, float], image: np.ndarray) -> Tile:
         return Tile(name, _scores(scores, metrics), _uri(image[top : top + side, left : left + side], ".webp"))
 
-    first = entries[0].images[label]
+    first = tests[0].items[label]
     compressed = COMPRESSED if first.scale == 1 else f"bicubic x{first.scale}"
-    tiles = [tile(compressed, first.before, before)]
-    for entry in entries:
-        image = entry.images[label]
+    tiles = [tile(compressed, first.baseline, before)]
+    for test in tests:
+        image = test.items[label]
         try:
-            tiles.append(tile(entry.method, image.after, _enhanced(entry, image, original.shape)))
+            tiles.append(tile(test.method, image.result, _enhanced(test, image, original.shape)))
         except UserError as error:
-            notes.append(f"{entry.set}, {label}: no crop of {entry.method}; {error}")
+            notes.append(f"{test.set}, {label}: no crop of {test.method}; {error}")
     tiles.append(tile("original", {}, original))
     window = Window(*(100 * part / whole for part, whole in (
         (left, width), (top, height), (min(side, width), width), (min(side, height), height))))  # fmt: skip
@@ -140,38 +137,38 @@ def _strip(
     return Strip(title, overview, window, side, tiles)
 
 
-def _sample(entry: Entry, label: str) -> tuple[np.ndarray, np.ndarray]:
+def _sample(test: ImageTest, label: str) -> tuple[np.ndarray, np.ndarray]:
     """The compressed image, enlarged if it is smaller, and the original: uint8 (H, W, C).
 
     Raises:
         UserError: the data set cannot be read any more, or holds other images now.
     """
-    image = entry.images[label]
+    image = test.items[label]
     try:
-        dataset = build_dataset(
-            validate_component("dataset", entry.experiment.data[entry.set]), f"dataset.test.{entry.set}"
-        )
-        if image.place >= len(dataset):
-            raise UserError(f"the data set of {entry.experiment.folder} has fewer images now")
-        sample: Any = dataset[image.place]
+        dataset = build_dataset(validate_component("dataset", test.results.data[test.set]), f"dataset.test.{test.set}")
+        place = [each.label for each in test.results.images if each.set == test.set].index(label)
+        if place >= len(dataset):
+            raise UserError(f"the data set of {test.folder} has fewer images now")
+        sample: Any = dataset[place]
     except ValueError as error:
-        raise UserError(f"{entry.experiment.folder}: dataset.test.{entry.set}: {error}") from None
+        raise UserError(f"{test.folder}: dataset.test.{test.set}: {error}") from None
     lq, name = sample["lq"], sample["name"]
     lq = lq[len(lq) // 2] if lq.ndim == 4 else lq
     if "gt" not in sample or (name, *lq.shape) != (image.name, image.height, image.width, image.channels):
-        raise UserError(f"the data set of {entry.experiment.folder} holds other images now; test again")
+        raise UserError(f"the data set of {test.folder} holds other images now; test again")
     before = to_image(enlarged(to_tensor(lq)[None], image.scale)[0])
     if before.shape != sample["gt"].shape:
         raise UserError("the compressed and the original image have different sizes")
     return before, sample["gt"]
 
 
-def _enhanced(entry: Entry, image: Image, shape: tuple[int, ...]) -> np.ndarray:
+def _enhanced(test: ImageTest, image: Image, shape: tuple[int, ...]) -> np.ndarray:
     if image.enhanced is None:
         raise UserError("`powerqe test` did not save it (test.if_save_im)")
-    found = read_image(image.enhanced, "any")
+    path = test.folder / image.enhanced
+    found = read_image(path, "any")
     if found.shape != shape:
-        raise UserError(f"{image.enhanced} has another size than the original")
+        raise UserError(f"{path} has another size than the original")
     return found
 
 

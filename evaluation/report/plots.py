@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from powerqe.evaluation.report.labels import place_labels
-from powerqe.evaluation.report.reader import Comparison, Entry, speed
+from powerqe.evaluation.report.reader import Comparison, ImageTest, speed
 from powerqe.evaluation.report.summary import COMPRESSED
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5195", "#8c6d31")
@@ -115,9 +115,9 @@ class _Artist:
         figure, axes = self._axes(self._quality(), self._metric.title)
         first = {group: self._comparison.at(self._set, group)[0] for group in self.groups}
         xs, ticks = self._positions()
-        before = [first[group].before.get(name, math.nan) for group in self.groups]
+        before = [first[group].average.baseline.get(name, math.nan) for group in self.groups]
         axes.plot(xs, _drawable(before), color=_INK, linestyle="--", linewidth=1.3, label=COMPRESSED)
-        self._lines(axes, lambda entry: entry.after.get(name, math.nan))
+        self._lines(axes, lambda test: test.average.result.get(name, math.nan))
         axes.set_xticks(xs, ticks)
         return self._plot(figure, f"{name} by quality", f"Mean {name} on {self._set}.")
 
@@ -126,7 +126,7 @@ class _Artist:
         name = self._metric.name
         figure, axes = self._axes(self._quality(), f"Δ{self._metric.title}")
         axes.axhline(0, color=_INK, linestyle="--", linewidth=1.3)
-        self._lines(axes, lambda entry: entry.gain(name))
+        self._lines(axes, lambda test: test.average.gain(name))
         axes.set_xticks(*self._positions())
         caption = f"What the methods add to the mean {name} of the compressed images on {self._set}."
         return self._plot(figure, f"Gain of {name} by quality", caption)
@@ -136,11 +136,11 @@ class _Artist:
         name = self._metric.name
         figure, axes = self._axes(f"{self._metric.title} of the compressed image", f"Δ{self._metric.title}")
         axes.axhline(0, color=_INK, linestyle="--", linewidth=1.3)
-        total = sum(len(entry.images) for entry in self._comparison.entries if entry.set == self._set)
+        total = sum(len(test.items) for test in self._comparison.tests if test.set == self._set)
         drawn = 0
         for method, look in self._looks.items():
-            images = [image for entry in self._comparison.of(method, self._set) for image in entry.images.values()]
-            points = [(image.before.get(name, math.nan), image.after.get(name, math.nan)) for image in images]
+            images = [image for test in self._comparison.of(method, self._set) for image in test.items.values()]
+            points = [(image.baseline.get(name, math.nan), image.result.get(name, math.nan)) for image in images]
             points = [(before, after - before) for before, after in points if math.isfinite(after - before)]
             drawn += len(points)
             xs, ys = zip(*points, strict=True) if points else ((), ())
@@ -152,19 +152,19 @@ class _Artist:
 
     def against_parameters(self) -> Plot:
         """The metric against the size of the network."""
-        sizes = [float(entry.experiment.parameters) for entry in self._common]
+        sizes = [float(test.results.parameters) for test in self._common]
         caption = f"Mean {self._metric.name} on {self._what} against the size of the network."
         return self._against(sizes, "parameters", f"{self._metric.name} against parameters", caption)
 
     def against_speed(self) -> Iterator[Plot]:
         """The metric against the speed."""
-        speeds = [speed([entry]).megapixels for entry in self._common]
+        speeds = [speed([test]).megapixels for test in self._common]
         if not any(map(math.isfinite, speeds)):
             return
-        devices = list(dict.fromkeys(entry.experiment.device for entry in self._common))
+        devices = list(dict.fromkeys(test.results.machine for test in self._common))
         where = f"on {devices[0]}" if len(devices) == 1 else f"on different devices ({'; '.join(devices)})"
-        image = next(iter(self._common[0].images.values()))
-        sizes = {(each.width, each.height) for each in self._common[0].images.values()}
+        image = next(iter(self._common[0].items.values()))
+        sizes = {(each.width, each.height) for each in self._common[0].items.values()}
         size = "images of several sizes" if len(sizes) > 1 else f"images of {image.width}x{image.height}"
         caption = (
             f"Mean {self._metric.name} on {self._what} against speed: megapixels of the compressed input per second, "
@@ -180,14 +180,14 @@ class _Artist:
         figure, axes = self._axes(label, self._metric.title)
         axes.set_xscale("log")
         points = [
-            (x, entry.after.get(name, math.nan), entry.method)
-            for x, entry in zip(xs, self._common, strict=True)
-            if math.isfinite(x) and x > 0 and math.isfinite(entry.after.get(name, math.nan))
+            (x, test.average.result.get(name, math.nan), test.method)
+            for x, test in zip(xs, self._common, strict=True)
+            if math.isfinite(x) and x > 0 and math.isfinite(test.average.result.get(name, math.nan))
         ]
         for x, y, method in points:
             look = self._looks[method]
             axes.plot(x, y, look.marker, color=look.color, markersize=7)
-        before = self._common[0].before.get(name, math.nan)
+        before = self._common[0].average.baseline.get(name, math.nan)
         if math.isfinite(before):
             axes.axhline(before, color=_INK, linestyle="--", linewidth=1.3)
             axes.annotate(COMPRESSED, (0.01, before), xycoords=("axes fraction", "data"), xytext=(0, 3),
@@ -201,12 +201,12 @@ class _Artist:
         place_labels(figure, axes, points, _INK, _SOFT)
         return self._plot(figure, title, caption)
 
-    def _lines(self, axes: Any, value: Callable[[Entry], float]) -> None:
+    def _lines(self, axes: Any, value: Callable[[ImageTest], float]) -> None:
         places = dict(zip(self.groups, self._positions()[0], strict=True))
         for method, look in self._looks.items():
-            entries = self._comparison.of(method, self._set)
-            xs = [places[entry.group] for entry in entries]
-            axes.plot(xs, _drawable([value(entry) for entry in entries]), look.marker + "-", color=look.color)
+            tests = self._comparison.of(method, self._set)
+            xs = [places[test.group] for test in tests]
+            axes.plot(xs, _drawable([value(test) for test in tests]), look.marker + "-", color=look.color)
 
     def _positions(self) -> tuple[list[float], list[str]]:
         """Of the qualities on the axis, and what stands there."""

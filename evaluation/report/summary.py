@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
-from powerqe.evaluation.report.reader import Comparison, Entry, Metric, speed
-from powerqe.evaluation.result_table import tex
-from powerqe.utils.text_table import NOT_AVAILABLE, digits_of, markdown, number
+from powerqe.evaluation.report.reader import Comparison, ImageTest, speed
+from powerqe.evaluation.results import Metric
+from powerqe.utils.text_table import NOT_AVAILABLE, Grid, digits_of, markdown, number, tex
 
 COMPRESSED = "compressed"
 UNTESTED = "–"
@@ -41,6 +41,11 @@ class Block(NamedTuple):
         return f"{self.metric.title} on {self.set}"
 
     @property
+    def titles(self) -> list[str]:
+        """Of the columns."""
+        return [group or "all" for group in self.groups]
+
+    @property
     def is_ranked(self) -> bool:
         """Whether any value is marked."""
         return any(cell.mark for _, cells in self.rows for cell in cells)
@@ -60,34 +65,34 @@ def blocks(comparison: Comparison) -> Iterator[Block]:
     for name in comparison.sets:
         for metric in comparison.metrics:
             groups = [group for group in comparison.groups(name)
-                      if any(_has(entry, metric) for entry in comparison.at(name, group))]  # fmt: skip
+                      if any(_has(test, metric) for test in comparison.at(name, group))]  # fmt: skip
             if groups:
                 yield _block(comparison, name, metric, groups)
 
 
-def _has(entry: Entry, metric: Metric) -> bool:
-    return not all(math.isnan(part.get(metric.name, math.nan)) for part in (entry.before, entry.after))
+def _has(test: ImageTest, metric: Metric) -> bool:
+    return not all(math.isnan(part.get(metric.name, math.nan)) for part in (test.average.baseline, test.average.result))
 
 
 def _block(comparison: Comparison, name: str, metric: Metric, groups: list[str]) -> Block:
     digits = digits_of(metric.unit)
     columns = [comparison.at(name, group) for group in groups]
-    before = [next((each for entry in column if not math.isnan(each := entry.before.get(metric.name, math.nan))),
-                   math.nan) for column in columns]  # fmt: skip
+    scores = ([test.average.baseline.get(metric.name, math.nan) for test in column] for column in columns)
+    before = [next((score for score in column if not math.isnan(score)), math.nan) for column in scores]
     rows: list[tuple[str, list[Cell]]] = [(COMPRESSED, [Cell(number(value, digits)) for value in before])]
     methods = [method for method in comparison.methods if comparison.of(method, name)]
     cells: dict[str, list[Cell]] = {method: [] for method in methods}
     for column in columns:
-        found = {entry.method: entry for entry in column}
+        found = {test.method: test for test in column}
         values = [
-            number(found[method].after.get(metric.name, math.nan), digits) if method in found else UNTESTED
+            number(found[method].average.result.get(metric.name, math.nan), digits) if method in found else UNTESTED
             for method in methods
         ]
         for method, value, mark in zip(methods, values, marks(values, metric.higher_is_better), strict=True):
-            gain = found[method].gain(metric.name) if method in found else math.nan
+            gain = found[method].average.gain(metric.name) if method in found else math.nan
             delta = "" if math.isnan(gain) else number(gain, digits, sign=True)
             cells[method].append(Cell(value, delta, mark))
-    count = max(len(entry.images) for column in columns for entry in column)
+    count = max(len(test.items) for column in columns for test in column)
     return Block(name, metric, count, groups, rows + list(cells.items()))
 
 
@@ -109,22 +114,22 @@ def _number(text: str) -> float:
     return math.nan if text in (UNTESTED, NOT_AVAILABLE) else float(text)
 
 
-def facts(comparison: Comparison) -> list[list[str]]:
+def facts(comparison: Comparison) -> Grid:
     """What the methods are and cost; the first row is the header."""
     rows = [["method", "network", "parameters", "Mpx/s", "images/s", "device"]]
     for method in comparison.methods:
-        entries = comparison.of(method)
-        experiments = [entry.experiment for entry in entries]
-        sizes = sorted({each.parameters for each in experiments})
-        rate = speed(entries)
+        tests = comparison.of(method)
+        results = [test.results for test in tests]
+        sizes = sorted({each.parameters for each in results})
+        rate = speed(tests)
         rows.append(
             [
                 method,
-                " / ".join(dict.fromkeys(each.network["type"] for each in experiments)),
+                " / ".join(dict.fromkeys(each.method for each in results)),
                 " – ".join(f"{size:,}" for size in dict.fromkeys((sizes[0], sizes[-1]))),
                 number(rate.megapixels, 3),
                 number(rate.images, 2),
-                " / ".join(dict.fromkeys(each.device for each in experiments)),
+                " / ".join(dict.fromkeys(each.machine for each in results)),
             ]
         )
     return rows
@@ -137,7 +142,7 @@ def to_markdown(comparison: Comparison, notes: Sequence[str]) -> str:
     """All tables, then the notes."""
     parts = [f"## Methods\n\n{_md_table(facts(comparison), 2)}\n{FACTS_CAPTION}\n"]
     for block in blocks(comparison):
-        rows = [["method", *(group or "all" for group in block.groups)]]
+        rows = [["method", *block.titles]]
         rank = " Best in bold, second best underlined." if block.is_ranked else ""
         rows += [[name, *map(_md_cell, cells)] for name, cells in block.rows]
         parts.append(f"## {_md(block.title)}\n\n{_md_table(rows, 1)}\n{_md(block.caption)}.{rank}\n")
@@ -149,7 +154,7 @@ def to_latex(comparison: Comparison, notes: Sequence[str]) -> str:
     parts = ["% needs \\usepackage{booktabs}\n"]
     parts.append(_tex_table([list(map(tex, row)) for row in facts(comparison)], "llrrrl", FACTS_CAPTION, "methods"))
     for block in blocks(comparison):
-        rows = [["method", *(tex(group or "all") for group in block.groups)]]
+        rows = [["method", *map(tex, block.titles)]]
         rank = r" Best in \textbf{bold}, second best \underline{underlined}." if block.is_ranked else ""
         rows += [[tex(name), *map(_tex_cell, cells)] for name, cells in block.rows]
         caption = f"{tex(block.title)} ({tex(block.caption)}).{rank}"
@@ -157,7 +162,7 @@ def to_latex(comparison: Comparison, notes: Sequence[str]) -> str:
     return "\n".join(parts) + "".join(f"% {' '.join(note.split())}\n" for note in notes)
 
 
-def grid_to_latex(title: str, grid: list[list[str]]) -> str:
+def grid_to_latex(title: str, grid: Grid) -> str:
     """Any table of texts, as those of videos are."""
     return _tex_table([list(map(tex, row)) for row in grid], "l" + "r" * (len(grid[0]) - 1), tex(title), title)
 
@@ -166,7 +171,7 @@ def _md(text: str) -> str:
     return re.sub(r"([\\|<>*_`])", r"\\\1", text)
 
 
-def _md_table(rows: list[list[str]], texts: int) -> str:
+def _md_table(rows: Grid, texts: int) -> str:
     first, *rest = rows
     return markdown([first, *([_md(row[0]), *row[1:]] for row in rest)], texts)
 
@@ -182,7 +187,7 @@ def _tex_cell(cell: Cell) -> str:
     return rf"{value} {{\scriptsize ({cell.delta})}}" if cell.delta else value
 
 
-def _tex_table(rows: list[list[str]], columns: str, caption: str, label: str, before_rule: int = 0) -> str:
+def _tex_table(rows: Grid, columns: str, caption: str, label: str, before_rule: int = 0) -> str:
     """Rows of LaTeX; after the header, and the `before_rule` rows behind it, comes a rule."""
     lines = [" & ".join(row) + r" \\" for row in rows]
     lines.insert(1, r"\midrule")

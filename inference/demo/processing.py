@@ -15,7 +15,7 @@ from powerqe.inference.enhance_files import qualities
 from powerqe.inference.enhance_image import Enhanced, enhance_photo
 from powerqe.inference.inference_options import InferenceOptions
 from powerqe.inference.model import Model
-from powerqe.net.weights.cards import Entry
+from powerqe.net.weights.entry import Entry
 from powerqe.net.weights.index import known_weights
 from powerqe.utils.codecs import CODECS, Codec
 from powerqe.utils.codecs.jpeg_estimate import estimate_quality
@@ -208,7 +208,7 @@ def _suited(given: _Given, choice: Choice) -> tuple[str, str]:
         color = "y" if photo.is_gray else "rgb"
         found = entries[choice.method]
         entry = next((entry for entry in found if entry.color == color), found[0])
-        remark = f"{entry.name} was made for other images ({entry.line().removeprefix('For: ')})"
+        remark = f"{entry.name} was made for other images ({entry})"
     return entry.name, remark
 
 

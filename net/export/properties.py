@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
-from powerqe.net.weights.cards import Entry
+from powerqe.net.weights.entry import Entry
 
 _RANGE = "float32, NCHW (a clip NTCHW), in [0, 1]; the output is not clamped"
 

@@ -1,6 +1,6 @@
 """Weights: out of files and into them (`files`), and by name, as `weights/index.json` lists them (`index`)."""
 
-from powerqe.net.weights.cards import Entry, Figure, Qualities
+from powerqe.net.weights.entry import Entry, Figure, Qualities, Training
 from powerqe.net.weights.index import entries, find
 from powerqe.net.weights.names import State, count, enlargement, is_under, layers_of, numbered, renamed
 from powerqe.net.weights.read import read_metadata
@@ -11,6 +11,7 @@ __all__ = [
     "Figure",
     "Qualities",
     "State",
+    "Training",
     "count",
     "enlargement",
     "entries",

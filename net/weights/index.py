@@ -1,4 +1,4 @@
-"""Published weights by name: `weights/index.json`, which is read out of the cards beside it.
+"""Published weights by name: `weights/index.json`, of which the cards beside it are made.
 
 They are looked for in the weights/ that come with PowerQE (a wheel has those that enhance.py chooses by itself), in the
 folder of downloads (`powerqe.utils.places.weights_store`), and in weights/ of the working folder, into which
@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from powerqe.net.weights.cards import Entry, read_card
+from powerqe.net.weights.cards import card
+from powerqe.net.weights.entry import Entry
 from powerqe.net.weights.tensorflow_checkpoint import index_file
 from powerqe.utils.errors import UserError
 from powerqe.utils.files import atomic_path, sha256_of
@@ -90,30 +91,41 @@ def find(name_or_path: str | os.PathLike[str], folder: str | os.PathLike[str] | 
         source = "" if entry.url else " --from FOLDER"
         raise UserError(f"the weights {entry.name} are not here yet: powerqe weights fetch {entry.name}{source}")
     if sha256_of(path) != entry.sha256:
-        raise UserError(f"{path} is not the file that {FILE} tells of (SHA-256 differs): it is damaged, or its card is "
+        raise UserError(f"{path} is not the file that {FILE} tells of (SHA-256 differs): it is damaged, or {FILE} is "
                         f"old; fetch {entry.name} anew, or name the file by its path")  # fmt: skip
     return path
 
 
-def write_index(folder: str | os.PathLike[str]) -> list[Entry]:
-    """Write index.json anew out of the cards of a folder; returns what is in it.
+def publish(entry: Entry, folder: str | os.PathLike[str]) -> None:
+    """Put an entry into the index of a folder, in place of one of the same name, and write all cards; see there."""
+    folder = Path(folder)
+    entries = {each.name: each for each in _read(folder / FILE)} | {entry.name: entry}
+    found = [each.model_dump(mode="json", exclude_defaults=True) for _, each in sorted(entries.items())]
+    with atomic_path(folder / FILE) as path:
+        path.write_text(_text([{"name": each["name"]} | each for each in found]), encoding="utf-8")
+    write_cards(folder)
+
+
+def write_cards(folder: str | os.PathLike[str]) -> list[Path]:
+    """Write the cards of a folder anew, `NAME.md` for each entry of its index; returns their paths.
 
     Raises:
-        UserError: a card that cannot be read, or a file that is not the one of its card.
+        UserError: the index is damaged, or a file is not the one of its entry.
     """
     folder = Path(folder)
-    found = [_checked(read_card(card), folder) for card in sorted(folder.glob("*.md")) if card.name != "README.md"]
-    data = [{"name": entry.name, **entry.model_dump(mode="json", exclude_none=True)} for entry in found]
-    with atomic_path(folder / FILE) as path:
-        path.write_text(_text(data), encoding="utf-8")
-    return found
+    found = [_checked(entry, folder) for entry in _read(folder / FILE)]
+    paths = [folder / f"{entry.name}.md" for entry in found]
+    for entry, name in zip(found, paths, strict=True):
+        with atomic_path(name) as path:
+            path.write_text(card(entry), encoding="utf-8")
+    return paths
 
 
 def _checked(entry: Entry, folder: Path) -> Entry:
-    """The entry, if its file is not here or is the one that the card means."""
+    """The entry, if its file is not here or is the one that it means."""
     path = folder / entry.file
     if path.is_file() and (path.stat().st_size, sha256_of(path)) != (entry.bytes, entry.sha256):
-        raise UserError(f"{path} is not the file of its card {entry.name}.md: size or SHA-256 differ; publish it again")
+        raise UserError(f"{path} is not the file of its entry in {FILE}: size or SHA-256 differ; publish it again")
     return entry
 
 
@@ -143,4 +155,4 @@ def _read(path: Path) -> list[Entry]:
         return [Entry.model_validate(entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
     except (ValueError, TypeError, UserError) as error:  # ValidationError is a ValueError
         reason = explain(error) if isinstance(error, ValidationError) else "no valid JSON"
-        raise UserError(f"{path} is damaged ({reason}); make it anew: powerqe weights index") from None
+        raise UserError(f"{path} is damaged ({reason}); take it from a backup, or publish the weights again") from None

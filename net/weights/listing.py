@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from powerqe.net.weights.cards import Entry
+from powerqe.net.weights.entry import Entry
 from powerqe.net.weights.index import FILE, Known
 from powerqe.utils.errors import UserError
 from powerqe.utils.files import write_between
@@ -43,9 +43,9 @@ def description(known: Known) -> str:
     facts = {
         "name": entry.name,
         "method": entry.method,
-        "for": entry.line().removeprefix("For: "),
+        "for": str(entry),
         "parameters": f"{entry.parameters:,}",
-        "trained on": entry.training,
+        "trained on": entry.training.data,
         "file": f"{path}{'' if path.is_file() else ' (not here)'}",
         "size": f"{entry.bytes:,} bytes",
         "SHA-256": entry.sha256,
@@ -54,12 +54,14 @@ def description(known: Known) -> str:
         "card": str(path.with_suffix(".md")),
     }
     rows = [
-        [figure.set, figure.quality, figure.metric, figure.convention or "-", _number(figure.before, figure.unit),
-         _number(figure.after, figure.unit), _number(figure.gain, figure.unit, "+")]
+        [figure.set, figure.quality, figure.over or "images", figure.metric, figure.convention or "-",
+         *(_number(value, figure.unit) for value in (figure.before, figure.after)),
+         _number(figure.gain, figure.unit, "+")]
         for figure in entry.figures
     ]  # fmt: skip
+    header = ["set", "quality", "mean of", "metric", "convention", "before", "after", "gain"]
     lines = [f"{name:<12}{fact}" for name, fact in facts.items()]
-    return "\n".join([*lines, "", *aligned([["set", "quality", "metric", "of", "before", "after", "gain"], *rows], 4)])
+    return "\n".join([*lines, "", *aligned([header, *rows], 5)])
 
 
 def _row(known: Known) -> list[str]:
@@ -73,14 +75,13 @@ def _row(known: Known) -> list[str]:
 
 def _gain(entry: Entry) -> str:
     """Of PSNR, or of the first metric, on the first test set: from the smallest to the largest over its qualities."""
-    metrics = [figure.metric for figure in entry.figures]
-    metric = _MAIN if _MAIN in metrics else next(iter(metrics), None)
-    found = [figure for figure in entry.figures if figure.metric == metric]
-    gains = [figure.gain for figure in found if figure.set == found[0].set]
+    found = entry.gains(_MAIN) or entry.gains()
+    gains = [figure.gain for figure in found if figure.gain is not None]
     if not gains:
         return "-"
-    ends = dict.fromkeys(_number(end, found[0].unit, "+", 2) for end in (min(gains), max(gains)))
-    return f"{' to '.join(ends)}{' dB' if found[0].unit else ''} {metric} {found[0].set}"
+    first = found[0]
+    ends = dict.fromkeys(_number(end, first.unit, "+", 2) for end in (min(gains), max(gains)))
+    return f"{' to '.join(ends)}{' dB' if first.unit else ''} {first.metric} {first.set}"
 
 
 def _number(value: float | None, unit: str, sign: str = "", digits: int = 3) -> str:

@@ -1,8 +1,8 @@
 """Publish what an experiment has learnt: its weights, with a card that says where they come from and what they gain.
 
 Writes weights/<experiment>.safetensors (the best checkpoint, its moving average if it has one, without the state of the
-training) and the card weights/<experiment>.md, and writes weights/index.json anew, by which the weights are found under
-the experiment's name. Train and test the experiment before.
+training), weights/index.json, by which the weights are found under the experiment's name, and the card
+weights/<experiment>.md. Train and test the experiment before.
 """
 
 import argparse

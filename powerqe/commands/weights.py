@@ -1,7 +1,7 @@
 """Published weights: which there are, what they gain, and how to get them.
 
 list and show tell what there is. fetch gets a file that is missing, from its URL or from a folder, and checks its
-SHA-256. index writes index.json anew from the cards. Wherever weights are given, as in test.ckp_load_path, a name from
+SHA-256. cards writes the cards anew from index.json. Wherever weights are given, as in test.ckp_load_path, a name from
 the list does as well as a file.
 """
 
@@ -13,7 +13,7 @@ _ACTIONS = {
     "list": "a table of all weights, with their purpose and their gain",
     "show": "everything about some weights, and all figures of their tests",
     "fetch": "download the file of weights that is missing, and check it",
-    "index": "write index.json anew from the cards beside it",
+    "cards": "write the cards anew, NAME.md beside index.json, of which they are made",
 }
 
 
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Do the action, print its result."""
     from powerqe.net.weights.fetch import fetch
-    from powerqe.net.weights.index import FILE, known_weights, lookup, write_index
+    from powerqe.net.weights.index import FILE, known_weights, lookup, write_cards
     from powerqe.net.weights.listing import description, listing, write_table
 
     if args.action == "list":
@@ -50,4 +50,4 @@ def run(args: argparse.Namespace) -> None:
         print(fetch(lookup(args.name, args.folder), args.source))
     else:
         folder = Path(args.folder or "weights")
-        print(f"{folder / FILE}: {len(write_index(folder))} weights")
+        print(f"{folder / FILE}: {len(write_cards(folder))} cards")

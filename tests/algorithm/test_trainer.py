@@ -170,7 +170,7 @@ def test_starts_from_the_weights_of_another_network(opt, caplog, monkeypatch):
 
 def test_starts_from_published_weights_by_their_name(opt, tree):
     save_weights(build_network(tree["network"]), "weights/a.safetensors")
-    entry = Entry(task="jpeg", color="rgb", name="start", method="ARCNN", parameters=1, training="", figures=(),
+    entry = Entry(task="jpeg", color="rgb", name="start", method="ARCNN", parameters=1, training={"data": ""},
                   file="a.safetensors", bytes=1, sha256=sha256_of("weights/a.safetensors"), license="MIT")  # fmt: skip
     Path("weights/index.json").write_text(f"[{entry.model_dump_json()}]")
     state = Trainer(load_options(opt, overrides=[warm("start")]), ALONE).algorithm.networks["net"].state_dict()

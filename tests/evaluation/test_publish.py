@@ -1,13 +1,16 @@
 import hashlib
 import json
+import math
 
 import pytest
 import torch
 
 from powerqe.algorithm.experiment import Experiment
 from powerqe.algorithm.trainer import Trainer
-from powerqe.evaluation.publish import publish
+from powerqe.evaluation.publish import figures_of, publish
+from powerqe.evaluation.results import Average, Metric, Results, Video
 from powerqe.evaluation.tester import test as run_test
+from powerqe.evaluation.video_scores import FLUCTUATIONS
 from powerqe.net import build_network, load_weights
 from powerqe.net.arcnn import ARCNN
 from powerqe.net.weights import entries, find, read_metadata
@@ -42,7 +45,7 @@ def test_weights_are_the_average_of_the_best_checkpoint_and_the_card_tells_how_t
     assert all(torch.equal(tensor, expected[name]) for name, tensor in network.state_dict().items())
     card = path.with_suffix(".md").read_text()
     assert hashlib.sha256(path.read_bytes()).hexdigest() in card
-    assert "python train.py --opt tiny.yml --case c" in card
+    assert "powerqe train --opt tiny.yml --case c" in card
     assert table.mean_rows()[0][5] in card
     assert "8 of 8 iterations, 16 patches of 16 x 16; best validation at iteration 8" in card
 
@@ -53,7 +56,7 @@ def test_the_card_tells_which_pictures_were_used(opt, pairs, monkeypatch):
     Trainer(options, ALONE).run(Experiment(options, 0, is_main=True))
     run_test(options, ALONE)
     card = publish(options, "").with_suffix(".md").read_text()
-    assert f"data: `{options.dataset.train.arguments['gt']}` 0 to 0, validation `" in card
+    assert f"data: {options.dataset.train.arguments['gt']} 0 to 0, validation " in card
 
 
 def test_the_card_tells_from_which_weights_the_training_went_on(options, trained):
@@ -83,13 +86,24 @@ def test_the_network_is_told_as_it_was_tested(options, trained, monkeypatch):
     assert json.loads(read_metadata(publish(tested, ""))["network"])["residual"] is False
 
 
-def test_figures_of_the_last_test_on_images_or_on_videos(options, trained):
-    run_test(options, ALONE)
-    card = publish(options, "").with_suffix(".md").read_text()
-    report = {"means": [{"set": "clips", "ΔPSNR": "+0.778"}]}
-    (options.folder / "report.json").write_text(json.dumps(report))
-    assert "+0.778" not in card
-    assert "+0.778" in publish(options, "").with_suffix(".md").read_text()
+def test_figures_of_a_test_on_videos():
+    known = {"set": "clips", "group": "qp37", "baseline": {"PSNR": 30.0, "SSIM": math.nan}, "seconds": 1.0}
+    fluctuation = dict.fromkeys(FLUCTUATIONS, math.nan) | {"sd_lq": 2.0, "sd": 1.0, "delta_peaks": 0.25}
+    video = Video(**known, result={"PSNR": 31.0}, name="a", height=4, width=4, frames=2, lq="a.yuv")
+    averages = [
+        Average(
+            **known, result={"PSNR": 30.778, "SSIM": math.nan}, count=1, frames=2, over=over, fluctuation=fluctuation
+        )
+        for over in ("all sequences", "all frames")
+    ]
+    metrics = {name: Metric(name=name, unit=unit, convention="Y") for name, unit in (("PSNR", "dB"), ("SSIM", ""))}
+    results = Results(experiment="x", network={"type": "STDF"}, parameters=1, weights={}, metrics=metrics,
+                      videos=[video], averages=averages)  # fmt: skip
+    psnr, sd, peaks, *_ = found = list(figures_of(results))
+    assert [each.over for each in found] == ["all sequences"] * 3 + ["all frames"] * 3
+    assert (psnr.convention, psnr.before, psnr.after, psnr.gain) == ("Y", 30.0, 30.778, 0.778)
+    assert (sd.metric, sd.before, sd.after, sd.gain) == ("SD", 2.0, 1.0, None)
+    assert (peaks.metric, peaks.gain, peaks.count) == ("PSNR of PQFs", 0.25, 1)
 
 
 def test_the_index_tells_of_the_weights_which_can_be_tested_by_their_name(options, trained):
@@ -102,7 +116,7 @@ def test_the_index_tells_of_the_weights_which_can_be_tested_by_their_name(option
     assert entry.parameters == sum(parameter.numel() for parameter in network.parameters())
     assert (entry.bytes, entry.sha256) == (path.stat().st_size, sha256_of(path))
     assert entry.url == "https://host.example/tiny.safetensors"
-    assert entry.training == f"{options.dataset.train.arguments['gt']} 0 to 5"
+    assert entry.training.data == f"{options.dataset.train.arguments['gt']} 0 to 5"
     assert f"{entry.figures[0].after:.3f}" == table.mean_rows()[0][5]
     (options.folder / "ckp-best.pt").unlink()
     again = run_test(load_options("tiny.yml", overrides=["test.ckp_load_path=tiny-c"]), ALONE)

@@ -188,9 +188,13 @@ def test_estimates_are_columns_with_their_mean_error(options, pairs):
         rows = list(csv.DictReader(file))
     assert [row["abs(qf - quality)"] for row in rows[:4]] == ["30.00", "10.00"] * 2
     data = json.loads((pairs / "exp/tiny-c/results.json").read_text())
-    assert data["images"][1]["estimates"] == {"qf": {"value": pytest.approx(40), "quality": 30}}
-    assert data["images"][4]["estimates"] == {"qf": {"value": pytest.approx(40), "quality": None}}
-    assert data["means"][1]["abs(qf - quality)"] == "10.00"
+    assert data["images"][1]["estimates"] == {
+        "qf": {"of": "quality", "value": pytest.approx(40), "truth": 30, "error": pytest.approx(10)}
+    }
+    assert data["images"][4]["estimates"] == {
+        "qf": {"of": "quality", "value": pytest.approx(40), "truth": None, "error": None}
+    }
+    assert data["averages"][1]["estimates"]["qf"]["error"] == pytest.approx(10)
     for text in (table.to_terminal(), table.to_markdown(), table.to_latex()):
         assert all(title in text for title in titles)
     assert len({len(line) for line in table.to_terminal().splitlines()[1:4]}) == 1
@@ -207,7 +211,7 @@ def test_a_metric_of_sets_is_in_the_mean_rows_only(options, pairs, standin):
     data = json.loads((pairs / "exp/tiny-c/results.json").read_text())
     assert data["images"][0]["result"]["FID"] is None
     assert data["images"][0]["result"]["PSNR"] > 0
-    assert data["means"][0][table.header()[4]] == before
+    assert data["averages"][0]["baseline"]["FID"] == pytest.approx(float(before), abs=1e-3)
     assert "FID (RGB, uint8, pyiqa 9.9 fid) lq" in (pairs / "exp/tiny-c/results.csv").read_text()
 
 

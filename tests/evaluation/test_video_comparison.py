@@ -7,7 +7,9 @@ import pytest
 
 from powerqe.cli import script
 from powerqe.evaluation.evaluate import Metrics
-from powerqe.evaluation.video_comparison import collect, method_of
+from powerqe.evaluation.results import FILE
+from powerqe.evaluation.tested import method_of
+from powerqe.evaluation.video_comparison import collect
 from powerqe.evaluation.video_progress import FrameScores
 from powerqe.evaluation.video_results import VideoReport, write_report
 from powerqe.evaluation.video_scores import VideoScores
@@ -41,7 +43,7 @@ def experiment(
         rows = [FrameScores(t, -1, {"PSNR": before}, {"PSNR": before + place * gain}, 0.25) for t in range(frames)]
         coded = [FrameInfo(t, "P", qp, BITS[qp], before) for t in range(frames)] if bits else None
         scores.append(VideoScores("hm", f"qp{qp}", f"{video}_64x32", 64, 32, 1, f"{video}.yuv", rows, coded))
-    facts = {"network": {"type": network}, "parameters": 1234, "weights": {"all": {}}}
+    facts = {"network": {"type": network}, "parameters": 1234, "weights": {}}
     write_report(VideoReport(name, scores, metrics, facts), Path("exp") / name)
     return Path("exp") / name
 
@@ -117,17 +119,18 @@ def test_a_method_must_have_the_same_sequences_at_all_qualities(capsys):
 
 def test_other_mistakes(capsys):
     assert main(["exp/nothing"]) == 2
-    assert "no exp/nothing/report.json" in capsys.readouterr().err
+    assert "no folder exp/nothing" in capsys.readouterr().err
     path = experiment("stdf-qp37")
+    assert collect([path, path]).tests == collect([path]).tests
     with pytest.raises(UserError, match=r"both test stdf on hm qp37; give one of them"):
-        collect([path, path])
-    for content, match in (("{", "is no report"), ("[]", "is no report"), ('{"format": 0}', "found format 0")):
-        (path / "report.json").write_text(content)
-        with pytest.raises(UserError, match=match):
-            collect([path])
-    data = json.loads((experiment("stdf-qp37") / "report.json").read_text())
-    (path / "report.json").write_text(json.dumps({**data, "main": None}))
-    with pytest.raises(UserError, match="has no PSNR"):
+        collect([path, experiment("stdf")])
+    data = json.loads((path / FILE).read_text())
+    (path / FILE).write_text(json.dumps(data | {"videos": []}))
+    with pytest.raises(UserError, match="was not tested on videos"):
+        collect([path])
+    data["metrics"]["PSNR"]["unit"] = ""
+    (path / FILE).write_text(json.dumps(data))
+    with pytest.raises(UserError, match="no PSNR"):
         collect([path])
 
 

@@ -1,14 +1,14 @@
 import pytest
 
 from powerqe.inference.choose import ImageDescription, choose, choose_for_clip
-from powerqe.net.weights.cards import Entry, Figure, Qualities
+from powerqe.net.weights.entry import Entry, Figure, Qualities
 from powerqe.utils.errors import UserError
 
 
 def entry(name, method, gains, values, *, span=False, color="rgb", task="jpeg", scale=1):
     figures = tuple(Figure(set="live1", quality=f"qf{q}", metric="PSNR", gain=gain) for q, gain in gains.items())
-    return Entry(name=name, method=method, parameters=1, training="t", figures=figures, file=f"{name}.safetensors",
-                 bytes=1, sha256="0" * 64, license="x", task=task, color=color, scale=scale,
+    return Entry(name=name, method=method, parameters=1, training={"data": "t"}, figures=figures,
+                 file=f"{name}.safetensors", bytes=1, sha256="0" * 64, license="x", task=task, color=color, scale=scale,
                  qualities=Qualities(unit="qf", values=values, span=span))  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from powerqe.utils.options.tree import load_options
 from powerqe.utils.ranks import Ranks
 
 CPU = torch.device("cpu")
+FACTS = {"network": {"type": "EDSR"}, "parameters": 1, "weights": {}}
 ALONE = Ranks(0, 0, 1, CPU)
 
 
@@ -97,7 +98,7 @@ def test_tensorboards_sample_lines_up(data, opt, monkeypatch):
 
 def test_the_table_says_so(data):
     metrics = judge()
-    table = Table("sr", {"a": evaluate(data, metrics, ALONE, nearest)}, metrics)
+    table = Table("sr", {"a": evaluate(data, metrics, ALONE, nearest)}, metrics, FACTS)
     (note,) = table.notes()
     assert note.startswith("lq is judged after MATLAB's bicubic interpolation")
     for text in (table.to_terminal(), table.to_markdown(), table.to_latex()):
@@ -111,6 +112,6 @@ def test_the_table_says_so(data):
 def test_the_table_of_equal_sizes_does_not(data, tmp_path):
     metrics = judge()
     same = DownSampledImages(gt=str(tmp_path / "large"), scale=1, codecs=[CodecQualities(quality=10)])
-    table = Table("jpeg", {"a": evaluate(same, metrics, ALONE, lambda batch: batch["lq"])}, metrics)
+    table = Table("jpeg", {"a": evaluate(same, metrics, ALONE, lambda batch: batch["lq"])}, metrics, FACTS)
     assert table.notes() == []
     assert json.loads(table.to_json())["images"][0]["scale"] == 1

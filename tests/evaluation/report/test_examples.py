@@ -8,7 +8,8 @@ import pytest
 
 from powerqe.evaluation.report import examples as crops
 from powerqe.evaluation.report.examples import best_of, strips
-from powerqe.evaluation.report.reader import Metric, collect
+from powerqe.evaluation.report.reader import collect
+from powerqe.evaluation.results import Metric
 from powerqe.utils.image.io import decode_image, read_image
 
 
@@ -42,25 +43,26 @@ def test_crops_are_the_pixels_of_the_images(tested, pairs, monkeypatch):
 def test_best_median_and_worst_are_by_the_gain_of_the_best_method(tested):
     comparison = collect([tested("a"), tested("b", 1)])
     assert comparison.main is not None
-    entry = best_of(comparison.entries, comparison.main)
+    entry = best_of(comparison.tests, comparison.main)
     assert entry is not None
-    assert entry.gain("PSNR") == max(each.gain("PSNR") for each in comparison.entries)
-    gains = {label: image.after["PSNR"] - image.before["PSNR"] for label, image in entry.images.items()}
+    assert entry.average.gain("PSNR") == max(each.average.gain("PSNR") for each in comparison.tests)
+    gains = {label: image.gain("PSNR") for label, image in entry.items.items()}
     ranked = sorted(gains, key=lambda label: gains[label])
     found, _ = strips(comparison, "some")
     for strip, rank, label in zip(found, ("Best", "Median", "Worst"), (ranked[3], ranked[1], ranked[0]), strict=True):
         assert strip.title == f"{rank}: {label}, PSNR {gains[label]:+.3f} dB by {entry.method}"
-        image = entry.images[label]
+        image = entry.items[label]
         tile = next(tile for tile in strip.tiles if tile.name == entry.method)
         assert (
-            tile.scores.replace("\u00a0", " ") == f"PSNR {image.after['PSNR']:.2f} dB · SSIM {image.after['SSIM']:.3f}"
+            tile.scores.replace("\u00a0", " ")
+            == f"PSNR {image.result['PSNR']:.2f} dB · SSIM {image.result['SSIM']:.3f}"
         )
 
 
 def test_lower_may_be_better(experiment):
     comparison = collect([experiment("a", gain=0.5), experiment("b", gain=-0.5)])
     for higher, expected in ((True, "a"), (None, "a"), (False, "b")):
-        best = best_of(comparison.entries, Metric("PSNR", "dB", "", higher))
+        best = best_of(comparison.tests, Metric(name="PSNR", unit="dB", convention="", higher_is_better=higher))
         assert best is not None
         assert best.method == expected
 

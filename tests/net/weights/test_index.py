@@ -2,46 +2,34 @@
 
 import json
 import re
-import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
 from powerqe.net import build_network, load_weights, save_weights
-from powerqe.net.weights import Entry, entries, find, spec
-from powerqe.net.weights.cards import read_card
-from powerqe.net.weights.index import known_weights, write_index
+from powerqe.net.weights import Entry, Figure, Qualities, Training, entries, find, index, spec
+from powerqe.net.weights.index import known_weights, write_cards
 from powerqe.utils.checkpoint import save_checkpoint
 from powerqe.utils.errors import UserError
 from powerqe.utils.files import sha256_of
 
 TINY = {"type": "ARCNN", "hidden_channels": [4, 4], "kernel_sizes": [3, 1, 3]}
-CARD = """# {name}
-
-ARCNN, 1,234 parameters, {bytes:,} bytes. License: MIT.
-SHA-256 `{sha256}`
-For: jpeg, qf 10 / 20, rgb
-
-## Figures
-
-| set | quality | image | images | PSNR [dB] (RGB, uint8) lq | PSNR [dB] (RGB, uint8) enhanced \
-| PSNR [dB] (RGB, uint8) difference |
-| --- | --- | --- | --- | --- | --- | --- |
-| live1 | qf10 | mean | 29 | 25.693 | 26.652 | +0.960 |
-
-## Training
-
-- data: `data/bsds500/train.lmdb` 0 to 9, validation `data/bsds500/val`; the test sets above were not seen
-"""
 
 
-def publish(folder: Path, name: str, url: str = "") -> Path:
-    """Weights and card in a folder, as powerqe.evaluation.publish writes them."""
+def publish(folder: Path, name: str, url: str | None = None) -> Path:
+    """Weights, entry and card in a folder, as powerqe.evaluation.publish writes them."""
     path = folder / f"{name}.safetensors"
     save_weights(build_network(TINY), path, {"network": json.dumps(TINY)})
-    card = CARD.format(name=name, bytes=path.stat().st_size, sha256=sha256_of(path))
-    path.with_suffix(".md").write_text(card.replace("rgb\n", f"rgb\nDownload: <{url}>\n") if url else card)
+    figure = Figure(set="live1", quality="qf10", metric="PSNR", unit="dB", before=25.693, after=26.652, gain=0.960)
+    index.publish(
+        Entry(
+            task="jpeg", color="rgb", qualities=Qualities(unit="qf", values=(10, 20)), name=name, method="ARCNN",
+            parameters=1234, training=Training(data="data/bsds500/train.lmdb 0 to 9"), figures=(figure,),
+            file=path.name, bytes=path.stat().st_size, sha256=sha256_of(path), license="MIT", url=url,
+        ),
+        folder,
+    )  # fmt: skip
     return path
 
 
@@ -51,17 +39,10 @@ def here(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     for name in ("tiny-two", "tiny-one"):
         publish(tmp_path / "weights", name)
-    write_index("weights")
     return tmp_path
 
 
 # --------------------------------------------------------------------------- what is shipped
-
-
-def test_the_index_is_made_of_the_cards_that_are_there(root, tmp_path):
-    shutil.copytree(root / "weights", tmp_path / "weights")
-    write_index(tmp_path / "weights")
-    assert (tmp_path / "weights/index.json").read_text() == (root / "weights/index.json").read_text()
 
 
 def test_every_file_has_an_entry_and_is_the_one_it_tells_of(root):
@@ -134,8 +115,6 @@ def test_a_folder_is_no_weights_file(here):
 def test_the_working_folders_weights_count_before_the_shipped(here):
     for name in ("a-first", "arcnn-bsds500-qf10"):
         publish(here / "weights", name)
-    assert entries() != entries(here / "weights")
-    write_index("weights")
     assert find("arcnn-bsds500-qf10") == Path("weights/arcnn-bsds500-qf10.safetensors")
     names = [entry.name for entry in entries()]
     assert names == sorted(set(names))
@@ -143,11 +122,12 @@ def test_the_working_folders_weights_count_before_the_shipped(here):
     assert next(entry for entry in entries() if entry.name == "arcnn-bsds500-qf10").license == "MIT"
 
 
-@pytest.mark.parametrize(("url", "command"), [("http://host/a", "fetch tiny-one$"), ("", "fetch tiny-one --from FOLD")])
+@pytest.mark.parametrize(
+    ("url", "command"), [("http://host/a", "fetch tiny-one$"), (None, "fetch tiny-one --from FOLD")]
+)
 def test_weights_that_are_not_here_are_not_downloaded_unasked(here, url, command):
     publish(here / "weights", "tiny-one", url).unlink()
-    write_index("weights")
-    with pytest.raises(UserError, match=f"{command}"):
+    with pytest.raises(UserError, match=f"tiny-one.*{command}"):
         find("tiny-one")
     with pytest.raises(UserError, match="not here yet"):
         load_weights(build_network(TINY), "tiny-one")
@@ -169,34 +149,33 @@ def test_no_index_is_no_weights(tmp_path):
 # --------------------------------------------------------------------------- the index
 
 
-def test_the_index_holds_the_cards(here):
+def test_the_index_holds_what_was_published(here):
     one, two = entries("weights")
     assert (one.name, two.name) == ("tiny-one", "tiny-two")
-    assert one == read_card(here / "weights/tiny-one.md")
     assert Entry.model_validate(json.loads(Path("weights/index.json").read_text())[0]) == one
+    publish(here / "weights", "tiny-one", "http://host/a")
+    first, second = entries("weights")
+    assert (first.url, second) == ("http://host/a", two)
 
 
-def test_a_card_without_its_file_is_an_entry_too(here):
-    before = Path("weights/index.json").read_text()
-    Path("weights/tiny-one.safetensors").unlink()
-    write_index("weights")
-    assert Path("weights/index.json").read_text() == before
+def test_cards_are_written_anew(here):
+    cards = [Path(f"weights/tiny-{name}.md") for name in ("one", "two")]
+    before = [path.read_text() for path in cards]
+    cards[0].unlink()
+    cards[1].write_text("changed by hand")
+    Path("weights/tiny-one.safetensors").unlink()  # an entry without its file has a card, too
+    assert write_cards("weights") == cards
+    assert [path.read_text() for path in cards] == before
 
 
-def test_a_file_that_is_not_its_cards_is_refused_and_the_index_stays(here):
-    before = Path("weights/index.json").read_text()
-    publish(here / "weights", "tiny-zero")
-    with Path("weights/tiny-zero.safetensors").open("r+b") as file:
+def test_a_file_that_is_not_its_entrys_is_refused_and_the_cards_stay(here):
+    with Path("weights/tiny-two.safetensors").open("r+b") as file:
         file.seek(-1, 2)
         file.write(b"\x01")
-    with pytest.raises(UserError, match=r"tiny-zero\.safetensors.*tiny-zero\.md"):
-        write_index("weights")
-    assert Path("weights/index.json").read_text() == before
-
-
-def test_a_folders_own_readme_is_no_card(here):
-    Path("weights/README.md").write_text("# Weights\n")
-    assert len(write_index("weights")) == 2
+    Path("weights/tiny-one.md").unlink()
+    with pytest.raises(UserError, match=r"tiny-two\.safetensors"):
+        write_cards("weights")
+    assert not Path("weights/tiny-one.md").exists()
 
 
 @pytest.mark.parametrize("text", ["[{", '[{"name": "a"}]', "[3]", "3", '{"a": 3}'])

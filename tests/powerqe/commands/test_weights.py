@@ -13,49 +13,44 @@ from threading import Thread
 import pytest
 
 from powerqe import cli
-from powerqe.net.weights.cards import read_card
-from powerqe.net.weights.index import write_index
+from powerqe.net.weights import Entry, Figure, Qualities, Training
+from powerqe.net.weights.entry import Purpose
+from powerqe.net.weights.index import publish
 from powerqe.utils.files import sha256_of
 
-CARD = """# {name}
-
-{method}, 1,234 parameters, {bytes:,} bytes. License: MIT.
-SHA-256 `{sha256}`
-For: {purpose}
-{download}
-## Figures
-
-{figures}
-
-## Training
-
-- data: `data/bsds500/train.lmdb`, validation `data/bsds500/val`
-"""
-IMAGES = """\
-| set | quality | SSIM (Y) lq | SSIM (Y) enhanced | SSIM (Y) difference | PSNR [dB] (Y) lq | PSNR [dB] (Y) enhanced \
-| PSNR [dB] (Y) difference |
-| --- | --- | --- | --- | --- | --- | --- | --- |
-| live1 | qf10 | 0.7 | 0.75 | +0.0500 | 27.000 | 28.100 | +1.100 |
-| live1 | qf20 | 0.7 | 0.75 | +0.0500 | 30.000 | 30.950 | +0.950 |
-| other | qf10 | 0.7 | 0.75 | +0.0500 | 30.000 | 39.000 | +9.000 |"""
+IMAGES = tuple(
+    Figure(set=name, quality=quality, metric=metric, unit=unit, convention="Y", before=before, after=after, gain=gain)
+    for name, quality, (before, after, gain) in (
+        ("live1", "qf10", (27.0, 28.1, 1.1)), ("live1", "qf20", (30.0, 30.95, 0.95)), ("other", "qf10", (30, 39, 9)),
+    )
+    for metric, unit, before, after, gain in (("SSIM", "", 0.7, 0.75, 0.05), ("PSNR", "dB", before, after, gain))
+)  # fmt: skip
 CONTENTS = {"one": b"first" * 1000, "two": b"second" * 1000}
+PURPOSES = {
+    "one": Purpose(task="jpeg", color="y", qualities=Qualities(unit="qf", values=(10, 20))),
+    "two": Purpose(task="sr", color="rgb", scale=2),
+}
 
 
-def card(folder: Path, name: str, purpose: str, figures: str = IMAGES, download: str = "") -> None:
+def published(folder: Path, name: str, figures: tuple[Figure, ...] = IMAGES, url: str | None = None) -> Entry:
+    """A file that is no network, its entry and card."""
     folder.mkdir(exist_ok=True)
     path = folder / f"{name}.safetensors"
     path.write_bytes(CONTENTS[name])
-    text = CARD.format(name=name, method="ARCNN" if name == "one" else "EDSR", bytes=len(CONTENTS[name]),
-                       sha256=sha256_of(path), purpose=purpose, figures=figures, download=download)  # fmt: skip
-    (folder / f"{name}.md").write_text(text)
+    entry = Entry(
+        **PURPOSES[name].model_dump(), name=name, method="ARCNN" if name == "one" else "EDSR", parameters=1234,
+        training=Training(data="data/bsds500/train.lmdb"), figures=figures, file=path.name, bytes=len(CONTENTS[name]),
+        sha256=sha256_of(path), license="MIT", url=url,
+    )  # fmt: skip
+    publish(entry, folder)
+    return entry
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    card(tmp_path / "weights", "one", "jpeg, qf 10 / 20, y")
-    card(tmp_path / "weights", "two", "sr, x2, rgb", "")
-    write_index("weights")
+    published(tmp_path / "weights", "one")
+    published(tmp_path / "weights", "two", ())
     return tmp_path / "weights"
 
 
@@ -90,8 +85,7 @@ def url(tmp_path, monkeypatch) -> Iterator[str]:
 
 def published_at(url: str, folder: Path) -> Path:
     """Weights `one` that only the server has; where the file will be."""
-    card(folder, "one", "jpeg, qf 10 / 20, y", download=f"Download: <{url}/one.safetensors>\n")
-    write_index(folder)
+    published(folder, "one", url=f"{url}/one.safetensors")
     (folder / "one.safetensors").rename(folder.parent / "there/one.safetensors")
     return folder / "one.safetensors"
 
@@ -159,10 +153,10 @@ def test_show_tells_all_figures(folder, command):
     assert "for         jpeg, qf 10 / 20, y" in lines
     assert "file        weights/one.safetensors" in lines
     assert [line.split() for line in lines if line.startswith("live1")] == [
-        ["live1", "qf10", "SSIM", "Y", "0.7000", "0.7500", "+0.0500"],
-        ["live1", "qf10", "PSNR", "Y", "27.000", "28.100", "+1.100"],
-        ["live1", "qf20", "SSIM", "Y", "0.7000", "0.7500", "+0.0500"],
-        ["live1", "qf20", "PSNR", "Y", "30.000", "30.950", "+0.950"],
+        ["live1", "qf10", "images", "SSIM", "Y", "0.7000", "0.7500", "+0.0500"],
+        ["live1", "qf10", "images", "PSNR", "Y", "27.000", "28.100", "+1.100"],
+        ["live1", "qf20", "images", "SSIM", "Y", "0.7000", "0.7500", "+0.0500"],
+        ["live1", "qf20", "images", "PSNR", "Y", "30.000", "30.950", "+0.950"],
     ]
 
 
@@ -243,17 +237,15 @@ def test_fetch_from_nowhere(folder, command, content):
     assert re.search(r"weights/one\.safetensors .*--from", errors)
 
 
-def test_index_is_made_anew(folder, command):
-    card(folder, "one", "jpeg, qf 30, y")
-    status, output, _ = command("index")
-    assert (status, output) == (0, "weights/index.json: 2 weights\n")
-    _, output, _ = command("show", "one")
-    assert "jpeg, qf 30, y" in output
-    assert read_card(folder / "one.md").qualities is not None
+def test_cards_are_made_anew(folder, command):
+    (folder / "one.md").unlink()
+    status, _, errors = command("cards")
+    assert (status, errors) == (0, "")
+    assert sha256_of(folder / "one.safetensors") in (folder / "one.md").read_text()
 
 
 def test_in_a_checkout_without_an_installation(folder, root):
-    command = [sys.executable, "-W", "error::RuntimeWarning", "-m", "powerqe", "weights", "index"]
+    command = [sys.executable, "-W", "error::RuntimeWarning", "-m", "powerqe", "weights", "cards"]
     environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=folder.parent, env=environment, capture_output=True, text=True, timeout=120)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "weights/index.json: 2 weights\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "weights/index.json: 2 cards\n", "")

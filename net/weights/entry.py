@@ -1,0 +1,142 @@
+"""What is known of published weights: an entry of weights/index.json."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from powerqe.utils.options.components import Section
+
+
+class Qualities(Section):
+    """The qualities for which a network was trained.
+
+    Args:
+        unit: "qf", the quality factor of JPEG, WebP or AVIF, or "qp", the quantization parameter of HEVC or BPG.
+        values: all of them, or with `span` the lowest and the highest, with all between.
+    """
+
+    unit: str
+    values: tuple[NonNegativeInt, ...]
+    span: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.unit} {(' to ' if self.span else ' / ').join(map(str, self.values))}"
+
+
+class Figure(Section):
+    """The mean of a metric over a test set.
+
+    Args:
+        set: name of the test set.
+        quality: such as "qf10" or "x2"; "-" where there is none.
+        over: what is averaged, of videos ("all sequences"); "" of images.
+        count: images or videos.
+        metric: such as "PSNR".
+        unit: "dB", or "" of a number without one.
+        convention: how the metric was computed, such as "RGB, uint8"; "" if that is not known.
+        before: of the compressed images; None if that is not known.
+        after: of the enhanced ones.
+        gain: after minus before.
+    """
+
+    set: str
+    quality: str
+    over: str = ""
+    count: PositiveInt | None = None
+    metric: str
+    unit: str = ""
+    convention: str = ""
+    before: float | None = None
+    after: float | None = None
+    gain: float | None = None
+
+
+class Training(Section):
+    """How weights were trained, as far as that is known.
+
+    Args:
+        data, validation: where the images were, in words.
+        iterations: after how many the weights were taken.
+        planned: how many the training was to have.
+        samples: patches that it has seen.
+        patch: their height and width.
+        best: iteration of the best validation.
+        start: weights from which it went on; None: random ones.
+        torch: version of PyTorch.
+        notes: what else is to be known.
+        arguments: of `powerqe train` and `powerqe test`, which do it again.
+    """
+
+    data: str
+    validation: str | None = None
+    iterations: PositiveInt | None = None
+    planned: PositiveInt | None = None
+    samples: PositiveInt | None = None
+    patch: PositiveInt | None = None
+    best: PositiveInt | None = None
+    start: str | None = None
+    torch: str | None = None
+    notes: tuple[str, ...] = ()
+    arguments: str | None = None
+
+
+class Purpose(Section):
+    """What a network was trained for.
+
+    Args:
+        task: "jpeg", "hevc", "bpg", "webp", "avif": images of that codec; "double_jpeg": images compressed twice;
+            "sr": super-resolution; "video": frames of videos; "other".
+        color: what the network takes and gives, RGB or luma.
+        qualities: with which the training data were compressed; None if not, or if that is not known.
+        scale: by which the image becomes larger.
+    """
+
+    task: str
+    color: Literal["rgb", "y"]
+    qualities: Qualities | None = None
+    scale: PositiveInt = 1
+
+    def __str__(self) -> str:
+        """Such as `jpeg, qf 10 / 20, rgb`."""
+        scale = f"x{self.scale}" if self.scale > 1 else ""
+        return ", ".join(part for part in (self.task, str(self.qualities or ""), scale, self.color) if part)
+
+
+class Entry(Purpose):
+    """All that the index tells of published weights.
+
+    Args:
+        name: under which they are found.
+        method: the type of the network.
+        parameters: how many numbers it learnt.
+        network: as `powerqe.net.build_network` takes it; None if the file tells it itself.
+        figures: the means of its tests, those of the first test set first.
+        file: its name, in the folder of the index.
+        bytes: size of the file.
+        sha256: of the file.
+        license: its SPDX identifier.
+        url: where the file can be downloaded; None: it is shipped.
+    """
+
+    name: str
+    method: str
+    parameters: PositiveInt
+    network: dict[str, Any] | None = None
+    training: Training
+    figures: tuple[Figure, ...] = ()
+    file: Annotated[str, Field(pattern=r"^[^/\\]+$")]
+    bytes: PositiveInt
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    license: str
+    url: str | None = None
+
+    @property
+    def main_figures(self) -> list[Figure]:
+        """Those over all images or videos, of which each counts the same."""
+        return [each for each in self.figures if each.over in ("", "all sequences")]
+
+    def gains(self, metric: str | None = None) -> list[Figure]:
+        """Of a metric, or of the first that has gains: those on the first test set, at each quality."""
+        known = [each for each in self.main_figures if each.gain is not None]
+        found = [each for each in known if each.metric == (metric or known[0].metric)]
+        return [each for each in found if each.set == found[0].set]
