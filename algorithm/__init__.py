@@ -1,4 +1,4 @@
-"""How a network LEARNS: algorithms, losses, one training step, and the trainer."""
+"""Training: algorithms, losses, optimizers, schedules and the trainer."""
 
 import powerqe.dataset
 import powerqe.net

@@ -1,4 +1,4 @@
-"""The folder of one experiment, exp/<name>/: checkpoints, resolved options, curves; and resuming from it."""
+"""The folder of an experiment, exp/<name>/: checkpoints, resolved options, TensorBoard curves; and resuming from it."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,14 +19,14 @@ from powerqe.utils.log import logger
 from powerqe.utils.options.tree import Options
 
 SAMPLE = 192
-"""Side of the sample pictures in TensorBoard, in pixels."""
+"""Side of the sample images in TensorBoard, in pixels."""
 
 
 class Experiment:
-    """Writes into an experiment's folder, which is made if it is missing. Only the main rank saves and draws.
+    """Writes an experiment's folder, which is created if missing. Only the main rank writes.
 
     Args:
-        start: first iteration of this run; TensorBoard forgets later ones of an interrupted run.
+        start: iteration at which this run starts; later points of an interrupted run are removed from TensorBoard.
     """
 
     def __init__(self, options: Options, start: int, is_main: bool) -> None:
@@ -39,7 +39,7 @@ class Experiment:
             self._writer = SummaryWriter(str(folder), purge_step=start + 1 if start else None)
 
     def save(self, state: dict[str, Any], is_best: bool, keep: int | None) -> Path:
-        """Write ckp-<iter>.pt, which is ckp-last.pt too and, if it is the best, ckp-best.pt."""
+        """Write ckp-<iter>.pt and ckp-last.pt and, if it is the best, ckp-best.pt; remove all but `keep` older ones."""
         path = self.folder / f"ckp-{state['iter']}.pt"
         save_checkpoint(state, path)
         copy_checkpoint(path, self.folder / "ckp-last.pt")
@@ -57,7 +57,7 @@ class Experiment:
         self._writer.flush()
 
     def sample_drawer(self, step: int) -> Callable[[Record, Batch, Tensor], None]:
-        """What draws lq | enhanced | gt of the first validation image into TensorBoard."""
+        """A callback that adds lq | enhanced | gt of the first validation image to TensorBoard."""
         drawn = False
 
         def draw(record: Record, batch: Batch, result: Tensor) -> None:
@@ -80,31 +80,31 @@ class Experiment:
 
 
 def archive(folder: Path) -> None:
-    """Move the folder of an earlier run out of the way: exp/x becomes exp/x-v1, or the next free number."""
+    """Rename the folder of an earlier run: exp/x becomes exp/x-v1, or the next free number."""
     if not folder.exists():
         return
     number = 1
     while (target := folder.with_name(f"{folder.name}-v{number}")).exists():
         number += 1
     folder.rename(target)
-    logger.info(f"the earlier experiment is now {target}")
+    logger.info(f"renamed the folder of an earlier run to {target}")
 
 
 class Resume(NamedTuple):
-    """Where a training goes on."""
+    """The checkpoint from which a training resumes."""
 
     path: Path
     state: dict[str, Any]
     notes: list[str]
-    """What the user should know about it, a line each."""
+    """Lines for the log."""
 
 
 def find_resume(options: Options, resume: str) -> Resume | None:
-    """The state to go on from, or None to start afresh.
+    """The checkpoint to resume from, or None to start a new training.
 
     Args:
-        resume: "auto": the newest sound checkpoint of the experiment, if there is one; "never": what
-            train.load_state says.
+        resume: "auto": the newest valid checkpoint of the experiment, if there is one; "never": as the options
+            train.load_state.
 
     Raises:
         UserError: the named checkpoint is missing or damaged, or all checkpoints are, or options changed.
@@ -126,25 +126,24 @@ def find_resume(options: Options, resume: str) -> Resume | None:
 
 
 def check_unchanged(path: Path, old: Mapping[str, Any], options: Options) -> list[str]:
-    """Refuse to resume a training whose meaning has changed; one line about changes that were allowed.
+    """Check that the options that determine the training are the same; returns a line about allowed changes.
 
     Raises:
-        UserError: naming what changed, unless train.load_state.if_allow_change is set.
+        UserError: options changed and train.load_state.if_allow_change is false.
     """
     before, now = _flat(_essence(_with_defaults(old))), _flat(_essence(options.to_dict()))
     keys = [key for key in now | before if before.get(key) != now.get(key)]
     changes = "; ".join(f"{key} {before.get(key)!r} -> {now.get(key)!r}" for key in keys)
     if keys and not options.train.load_state.if_allow_change:
         raise UserError(
-            f"{path} was trained with other options: {changes}; set them back, train under another name, "
+            f"{path} was trained with other options: {changes}; restore them, use another name (--set name=NEW), "
             "or set train.load_state.if_allow_change=true"
         )
     return [f"options changed since {path}: {changes}"] if keys else []
 
 
 def _with_defaults(options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Options of an earlier version, with what has become an option since at its default; as they are if they are not
-    options anymore."""
+    """Options of an earlier version, completed by defaults of newer options; unchanged if invalid now."""
     try:
         return Options.model_validate(options).to_dict()
     except (ValidationError, UserError):
@@ -156,7 +155,7 @@ _FREE = ("nworker_pg",)
 
 
 def _essence(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that decide what is learnt."""
+    """The options that determine what is learned."""
     data = {key: value for key, value in options["dataset"]["train"].items() if key not in _FREE}
     train = {key: options["train"][key] for key in _ESSENTIAL}
     return {

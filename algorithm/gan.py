@@ -21,22 +21,22 @@ class RelativisticGAN:
     """Wang et al., "ESRGAN", ECCVW 2018, eq. 1-3; Jolicoeur-Martineau, "The relativistic discriminator", ICLR 2019.
 
     Iterations below `niter_warmup` train the network alone with `warmup_loss`. After them each iteration
-    updates first the network, then the discriminator, each over all batches of the iteration. With r and f
+    updates the network, then the discriminator, each over all batches of the iteration. With r and f
     the logits of real and generated images and a bar for the mean over a rank's batch,
 
         generator       sum of `loss` + adversarial_weight (BCE(r - f_bar, 0) + BCE(f - r_bar, 1)) / 2
         discriminator   (BCE(r - f_bar, 1) + BCE(f - r_bar, 0)) / 2, the bars taken as constants.
 
     Args:
-        discriminator: {type: VGGDiscriminator, ...}; only training builds it.
+        discriminator: {type: VGGDiscriminator, ...}; only built for training.
         niter_warmup: iterations of the warm-up, counted in niter.
         warmup_loss: losses of the warm-up.
         loss: pixel and perceptual losses after the warm-up.
         adversarial_weight: factor of the adversarial loss.
         warmup_optimizer: of the network in the warm-up.
-        optimizer: of the network after the warm-up; it starts afresh.
+        optimizer: of the network after the warm-up, with a new state.
         discriminator_optimizer: of the discriminator.
-        warmup_scheduler: stretches over the warm-up.
+        warmup_scheduler: of the warm-up.
         scheduler: of network and discriminator, from the end of the warm-up on.
     """
 
@@ -57,18 +57,18 @@ class RelativisticGAN:
         warmup_scheduler: Annotated[Any, Slot("scheduler")] = {"type": "none"},  # noqa: B006
         scheduler: Annotated[Any, Slot("scheduler")] = {"type": "none"},  # noqa: B006
     ) -> None:
-        self._network, self._judge = network, create("network", discriminator)
-        self.networks = {"net": network, "discriminator": self._judge}
-        prepared, both_logits = setting.prepare(network), setting.prepare(_BothLogits(self._judge))
+        self._network, self._discriminator = network, create("network", discriminator)
+        self.networks = {"net": network, "discriminator": self._discriminator}
+        prepared, both_logits = setting.prepare(network), setting.prepare(_BothLogits(self._discriminator))
         self._prepared, self._both_logits = prepared, both_logits
         self._warmup_losses = WeightedLosses(warmup_loss).to(setting.device)
         self._losses = WeightedLosses(loss).to(setting.device)
         self._adversarial_weight, self._niter_warmup = adversarial_weight, niter_warmup
-        self._judge_fits = False
+        self._is_checked = False
         self.optimizers = {
             "warmup": create("optimizer", warmup_optimizer, network.parameters()),
             "net": create("optimizer", optimizer, network.parameters()),
-            "discriminator": create("optimizer", discriminator_optimizer, self._judge.parameters()),
+            "discriminator": create("optimizer", discriminator_optimizer, self._discriminator.parameters()),
         }
         warmup, rest = (
             create("scheduler", warmup_scheduler, niter_warmup),
@@ -90,16 +90,16 @@ class RelativisticGAN:
         return self._warmup if step < self._niter_warmup else self._game
 
     def _warmup_step(self, batch: Batch) -> Loss:
-        if not self._judge_fits:  # not only after the warm-up, which may take days
-            _try(self._judge, batch["gt"])
-            self._judge_fits = True
+        if not self._is_checked:  # now, not after a warm-up of days
+            _check_input(self._discriminator, batch["gt"])
+            self._is_checked = True
         return self._warmup_losses(self._prepared(batch["lq"]), batch["gt"])
 
     def _generator_step(self, batch: Batch) -> Loss:
         fake, real = self._prepared(batch["lq"]), batch["gt"]
         total, parts = self._losses(fake, real)
-        with _frozen(self._judge):
-            adversarial = generator_loss(self._judge(real).detach(), self._judge(fake))
+        with _frozen(self._discriminator):
+            adversarial = generator_loss(self._discriminator(real).detach(), self._discriminator(fake))
         return Loss(total + self._adversarial_weight * adversarial, {**parts, "adversarial": adversarial})
 
     def _discriminator_step(self, batch: Batch) -> Loss:
@@ -110,7 +110,7 @@ class RelativisticGAN:
 
 
 class _BothLogits(nn.Module):
-    """Logits of real and generated images in one forward pass, which is what DistributedDataParallel can follow."""
+    """Logits of real and generated images in one forward pass, as DistributedDataParallel requires."""
 
     def __init__(self, discriminator: nn.Module) -> None:
         super().__init__()
@@ -135,15 +135,15 @@ def _bce(logits: Tensor, label: float) -> Tensor:
 
 
 @torch.no_grad()
-def _try(network: nn.Module, images: Tensor) -> None:
-    """Let a network raise what it has against images of this size; it learns nothing from them."""
+def _check_input(network: nn.Module, images: Tensor) -> None:
+    """Run a forward pass, so that a network that does not support this image size raises its error."""
     network.eval()(images)
     network.train()
 
 
 @contextmanager
 def _frozen(network: nn.Module) -> Iterator[None]:
-    """Gradients pass through the network, and none is kept for its parameters."""
+    """Gradients pass through the network, but its parameters get none."""
     network.requires_grad_(False)
     try:
         yield

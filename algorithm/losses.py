@@ -23,7 +23,7 @@ Losses: TypeAlias = Annotated[Any, Slot("loss", LossOptions, named=True)]
 
 
 class Loss(NamedTuple):
-    """What a training step is judged by: the sum to minimize, and its unweighted parts for the log."""
+    """The loss of a training step: the weighted sum to minimize, and its unweighted parts for the log."""
 
     total: Tensor
     parts: dict[str, Tensor]
@@ -33,7 +33,7 @@ class WeightedLosses(nn.Module):
     """Sum of weight x loss.
 
     Args:
-        losses: name -> `LossOptions`, or what they are validated from, such as `{"L1": {"weight": 2}}`.
+        losses: name -> `LossOptions`, or a mapping such as `{"L1": {"weight": 2}}`.
 
     Raises:
         UserError: no such loss, or an argument that it does not take.
@@ -46,7 +46,7 @@ class WeightedLosses(nn.Module):
         self.losses = nn.ModuleDict({name: build(options) for name, options in found.items()})
 
     def forward(self, result: Tensor, target: Tensor) -> Loss:
-        """Compare two (N, C, H, W) tensors in [0, 1], in float32 whatever the network's precision."""
+        """Compare two (N, C, H, W) tensors in [0, 1], in float32."""
         return self._sum({name: loss(result.float(), target.float()) for name, loss in self.losses.items()})
 
     def weighted(self, results: Tensor, target: Tensor, weights: Tensor) -> Loss:
@@ -85,7 +85,7 @@ class L1(nn.Module):
 
 @LOSSES.register()
 class Charbonnier(nn.Module):
-    """Mean of sqrt(d^2 + eps) over all elements (Lai et al., LapSRN, CVPR 2017; eps added as it is)."""
+    """Mean of sqrt(d^2 + eps) over all elements (Lai et al., LapSRN, CVPR 2017; eps is not squared)."""
 
     def __init__(self, *, eps: PositiveFloat = 1e-6) -> None:
         super().__init__()

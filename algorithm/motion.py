@@ -1,4 +1,4 @@
-"""Training MFQE 2.0: first the motion compensation, then the enhancement, each with a little of the other."""
+"""Training MFQE 2.0: first the motion compensation, then the enhancement."""
 
 from typing import Annotated, Any
 
@@ -18,15 +18,15 @@ _MINOR = 0.01
 
 @ALGORITHMS.register()
 class MotionCompensated:
-    """Minimize motion + 0.01 quality in a first part of the training and 0.01 motion + quality in the second.
+    """Minimize motion + 0.01 quality in the first part of the training and 0.01 motion + quality in the second.
 
-    With L the sum of `loss`, quality is L(enhanced frame, gt), and motion is L(PQF before, frame) + L(PQF after, frame)
-    of the neighbors in the frame's place, all as they were decoded. Each part has an optimizer of its own. Source:
-    the program of Guan et al., "MFQE 2.0", TPAMI 2021; the paper writes the motion's loss with frames before coding.
+    With L the sum of `loss`, quality is L(enhanced frame, gt), and motion is L(previous PQF, frame) + L(next PQF,
+    frame) of the motion-compensated decoded PQFs and the decoded frame. Each part has its own optimizer. Source: the
+    code of Guan et al., "MFQE 2.0", TPAMI 2021; the motion loss of the paper uses uncompressed frames.
 
     Args:
-        motion_share: share of the training's iterations that the first part has; 20 of 80 epochs with the authors.
-            0: the network has learnt the motion already, such as one for PQFs that starts from the one for the others.
+        motion_share: share of the iterations in the first part; 20 of 80 epochs in the authors' code. 0: for a
+            network that starts from one with trained motion compensation, such as that for PQFs.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class MotionCompensated:
         }
 
     def phases(self, step: int) -> list[Phase]:
-        """One, of the part to which the step belongs."""
+        """The phase of the part that contains the step."""
         return [self._phases["motion" if step < self._end_of_motion else "quality"]]
 
     def motion_step(self, batch: Batch) -> Loss:
@@ -69,8 +69,8 @@ class MotionCompensated:
 
     def _both(self, batch: Batch) -> tuple[Loss, Loss]:
         clip = batch["lq"]
-        enhanced, before, after = self._network(clip, return_compensated=True)
-        sides = [self._losses(neighbor, clip[:, 1]) for neighbor in (before, after)]
+        enhanced, previous, following = self._network(clip, return_compensated=True)
+        sides = [self._losses(neighbor, clip[:, 1]) for neighbor in (previous, following)]
         parts = {name: sides[0].parts[name] + sides[1].parts[name] for name in sides[0].parts}
         return Loss(sides[0].total + sides[1].total, parts), self._losses(enhanced, batch["gt"])
 

@@ -1,4 +1,4 @@
-"""Training a network with several exits (RBQE): all exits learn at once, weighted by the sample's quality."""
+"""Training a network with several exits (RBQE): all exits together, weighted by the quality of the sample."""
 
 from typing import Annotated, Any
 
@@ -30,8 +30,7 @@ class MultiExit:
     "Early Exit or Not", ECCV 2020, eq. 4; the weights are those of PowerQE 1.
 
     Args:
-        exit_weights: quality -> a weight for each exit. A sample of another quality has the weights of the
-            nearest one; the quality comes with the sample (its `quality`).
+        exit_weights: quality -> a weight per exit. Samples of other qualities get the weights of the nearest one.
     """
 
     def __init__(
@@ -58,7 +57,7 @@ class MultiExit:
         self._phase = Phase("net", self._network, self.training_step, self.optimizers["net"], schedule)
 
     def phases(self, step: int) -> list[Phase]:
-        """Always the one phase."""
+        """One phase."""
         return [self._phase]
 
     def training_step(self, batch: Batch) -> Loss:
@@ -67,7 +66,7 @@ class MultiExit:
         return self._losses.weighted(outputs, batch["gt"], self.weights_of(batch["quality"], len(outputs)))
 
     def weights_of(self, quality: Tensor, num_exits: int) -> Tensor:
-        """Weights (exits, N) for samples of the qualities (N,).
+        """Weights (exits, N) for samples with qualities (N,).
 
         Raises:
             UserError: the network has another number of exits, or a sample's quality is unknown.

@@ -1,7 +1,7 @@
 """The optimizers of `torch.optim`, each with the arguments of its own signature.
 
-Arguments that say how the same step is computed are no options (it is fused where that is there), nor is `maximize`:
-losses are minimized.
+Arguments that only change the implementation (`foreach`, `fused` ...) and `maximize` are not options; fused
+implementations are used where they exist.
 """
 
 import inspect
@@ -21,7 +21,7 @@ _DEFAULTS: dict[str, dict[str, float]] = {
     "AdamW": {"lr": 1e-4},
     "SGD": {"lr": 1e-2, "momentum": 0.9},
 }
-"""Where ours are others than PyTorch's."""
+"""Defaults that differ from those of PyTorch."""
 _Share = Annotated[float, Field(ge=0, lt=1)]
 _TYPES: dict[str, Any] = {
     "lr": PositiveFloat,
@@ -30,11 +30,11 @@ _TYPES: dict[str, Any] = {
     "weight_decay": NonNegativeFloat,
     "momentum": NonNegativeFloat,
 }
-"""Types closer than those of the signatures, which allow tensors and any number."""
+"""Stricter types than those of the signatures, which allow tensors and any number."""
 
 
 def _register(kind: type[torch.optim.Optimizer]) -> None:
-    """Make an optimizer known under its name, its signature as options."""
+    """Register an optimizer under its name, with its signature as options."""
     name = kind.__name__
     parameters = inspect.signature(kind, eval_str=True).parameters
     fused: dict[str, Any] = {"fused": True} if "fused" in parameters else {}

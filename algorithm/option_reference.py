@@ -1,4 +1,4 @@
-"""The option reference in Markdown, made from the option models and the registries."""
+"""The option reference in Markdown, generated from the option models and the registries."""
 
 import inspect
 import re
@@ -30,49 +30,49 @@ TITLES = {
     "algorithm": "Algorithms",
     "loss": "Losses",
     "optimizer": "Optimizers",
-    "scheduler": "Schedules of the learning rate",
+    "scheduler": "Learning rate schedules",
     "metric": "Metrics",
-    "protocol": "Protocols of the tests",
-    "window": "Windows of the clips of videos",
+    "protocol": "Test protocols",
+    "window": "Windows of video frames",
     "degradation": "Degradations",
     "codec": "Codecs",
 }
 
-# What an argument of this name means where its constructor does not say.
+# Meanings of arguments that the docstring of a constructor does not describe.
 GLOSSARY = {
     "in_channels": "channels of the input image: 3 for RGB, 1 for gray or luma",
     "out_channels": "channels of the output image",
     "num_features": "channels between the layers",
-    "loss": "losses that are summed",
-    "optimizer": "what moves the weights",
-    "scheduler": "how the learning rate changes",
-    "lr": "learning rate, before the schedule",
-    "betas": "decay of the averages of the gradient and of its square",
-    "eps": "small number that keeps a root or a division finite",
-    "weight_decay": "strength of the pull of the weights towards zero",
-    "momentum": "share of the last step that is kept",
-    "momentum_decay": "how fast the momentum approaches betas[0]",
-    "dampening": "share of the gradient that the momentum does not take",
-    "amsgrad": "divide by the largest of the averages of the squared gradient so far",
-    "decoupled_weight_decay": "pull the weights themselves, not through the gradient (as AdamW)",
-    "centered": "divide by the variance of the gradient, not by its mean square",
-    "alpha": "RMSprop: decay of the average of the squared gradient; ASGD: power of the fall of the rate",
-    "rho": "decay of the averages of the squared gradient and of the squared step",
-    "lambd": "how fast the rate falls",
-    "t0": "step from which the weights are averaged",
+    "loss": "losses, summed with their weights",
+    "optimizer": "optimizer of the network",
+    "scheduler": "learning rate schedule",
+    "lr": "learning rate, multiplied by the schedule",
+    "betas": "decay rates of the running averages of the gradient and of its square",
+    "eps": "small constant for numerical stability",
+    "weight_decay": "weight decay",
+    "momentum": "momentum",
+    "momentum_decay": "decay rate of the momentum schedule",
+    "dampening": "dampening of the momentum",
+    "amsgrad": "use the maximum of past running averages of the squared gradient",
+    "decoupled_weight_decay": "decay the weights directly, not through the gradient (as AdamW)",
+    "centered": "normalize by the variance of the gradient instead of its mean square",
+    "alpha": "RMSprop: decay rate of the average of the squared gradient; ASGD: exponent of the decay of the rate",
+    "rho": "decay rate of the running averages of the squared gradient and of the squared step",
+    "lambd": "decay of the learning rate",
+    "t0": "step at which averaging of the weights starts",
     "etas": "factors of a step whose gradient has changed its sign, and of one whose gradient has not",
     "step_sizes": "smallest and largest step",
-    "lr_decay": "how fast the rate falls",
+    "lr_decay": "decay of the learning rate",
     "initial_accumulator_value": "sum of the squared gradients at the start",
     "beta2_decay": "power of the iteration by which the average of the squared gradient forgets",
     "d": "largest root mean square of a step, before the rate",
-    "nesterov": "look ahead along the momentum",
-    "warmup": "first iterations, in which the rate grows linearly",
+    "nesterov": "Nesterov momentum",
+    "warmup": "iterations of linear increase at the beginning",
     "period": "iterations of the (first) half cosine",
-    "growth": "each half cosine is this many times longer than the one before",
+    "growth": "ratio of each period to the previous one",
     "floor": "smallest factor of the learning rate",
-    "milestones": "iterations from which the rate is lower",
-    "gamma": "factor of the rate at each milestone",
+    "milestones": "iterations at which the learning rate is multiplied by gamma",
+    "gamma": "factor of the learning rate at each milestone",
 }
 
 
@@ -87,14 +87,14 @@ class OptionRow(NamedTuple):
 
 
 def section_rows(model: type[BaseModel], prefix: str = "", *, nested: bool = True) -> Iterator[OptionRow]:
-    """The options of a section, by their whole key path.
+    """The options of a section, with full key paths.
 
-    A component's own arguments depend on its type; only the keys that its place adds are listed.
+    The arguments of a component depend on its type; only the keys that its slot adds are listed.
 
     Args:
         model: the section.
-        prefix: its own key path, with the last dot.
-        nested: list the options of the sections in it, too.
+        prefix: its key path, with a trailing dot.
+        nested: include nested sections.
     """
     for name, field in model.model_fields.items():
         if issubclass(model, Component) and name in Component.model_fields:
@@ -113,7 +113,7 @@ def section_rows(model: type[BaseModel], prefix: str = "", *, nested: bool = Tru
 
 
 def argument_rows(kind: str, name: str) -> Iterator[OptionRow]:
-    """The constructor's arguments of one registry entry; meanings from the types or the docstring."""
+    """The constructor's arguments of a registry entry, described by its types or docstring."""
     documented = documented_arguments(inspect.getdoc(REGISTRIES[kind][name]) or "")
     for argument, (annotation, default) in REGISTRIES[kind].signature(name).items():
         meaning = _description(annotation) or documented.get(argument) or GLOSSARY.get(argument, "")
@@ -124,7 +124,7 @@ def argument_rows(kind: str, name: str) -> Iterator[OptionRow]:
 
 
 def documented_arguments(docstring: str) -> dict[str, str]:
-    """What a docstring's `Args:` says: `a, b: text` -> {"a": "text", "b": "text"}."""
+    """The section `Args:` of a docstring: `a, b: text` -> {"a": "text", "b": "text"}."""
     found: dict[str, str] = {}
     _, _, block = docstring.partition("\nArgs:\n")
     for entry in re.split(r"\n {4}(?=\S)", "\n" + re.split(r"\n(?=\S)", block)[0]):
@@ -165,7 +165,7 @@ def _first_line(kind: str, name: str) -> str:
 
 
 def _added_rows(key: str, *annotations: Any) -> Iterator[OptionRow]:
-    """The keys that a place for components adds to theirs."""
+    """The keys that a slot adds to its components."""
     for annotation in annotations:
         if isinstance(annotation, Slot):
             yield from section_rows(annotation.base, f"{key}.NAME." if annotation.named else f"{key}.")

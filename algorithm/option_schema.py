@@ -1,7 +1,7 @@
-"""The JSON schema of option files (draft 2020-12), by which editors complete keys, explain them and mark mistakes.
+"""The JSON schema of option files (draft 2020-12), for editors.
 
-It is pydantic's schema of the option models, for files: nothing is required, as cases complete the defaults, and a
-component without `type` is one of any type that has these keys.
+It is pydantic's schema of the option models, adapted to files: no key is required, as cases complete the defaults, and
+a component without `type` may be of any type that has its keys.
 """
 
 from typing import Any
@@ -23,7 +23,7 @@ def option_file_schema() -> Schema:
     data, test = (definitions[name]["properties"] for name in ("DataOptions", "TestOptions"))
     data["test"] = {"anyOf": [data["test"], *data["val"]["anyOf"]]}  # a single set is the set called test
     test["protocol"]["anyOf"].append({"enum": REGISTRIES["protocol"].names()})  # its name is enough
-    like = {"type": "string", "description": "name of another case, whose changes come first"}
+    like = {"type": "string", "description": "another case whose changes are applied first"}
     definitions["Options"] = options
     definitions["Case"] = {**options, "properties": {**options["properties"], "like": like}}
     components: Schema = {}
@@ -36,13 +36,13 @@ def option_file_schema() -> Schema:
         "properties": {
             "defaults": {
                 "anyOf": [{"$ref": "#/$defs/Options"}, {"type": "null"}],
-                "description": "a whole option tree",
+                "description": "options that all cases share",
             },
             "cases": {
                 "type": "object",
                 "additionalProperties": case,
                 "minProperties": 1,
-                "description": "experiments by name, each with what it changes in the defaults",
+                "description": "experiments by name, each with its changes of the defaults",
             },
         },
         "required": ["defaults", "cases"],

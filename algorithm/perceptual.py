@@ -24,8 +24,8 @@ class Perceptual(nn.Module):
         layers: "convB_C" (block 1 to 5, convolution within it) -> weight.
         distance: "charbonnier", mean of sqrt(d^2 + 1e-6), as PowerQE 1; "l1" as ESRGAN; "mse" as EDSR's code, whose
             VGG54 is the layer conv5_4.
-        style_weight: of the same distance between Gram matrices / (C H W).
-        weights: state dict of torchvision's vgg19; null: torchvision downloads it or has it in its cache.
+        style_weight: factor of the same distance between Gram matrices / (C H W).
+        weights: file with the state dict of torchvision's vgg19; null: torchvision's cache or download.
     """
 
     def __init__(

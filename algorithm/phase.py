@@ -1,4 +1,4 @@
-"""What an algorithm tells the trainer: which networks it has and what one training step consists of."""
+"""The interface between algorithms and the trainer."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,36 +16,36 @@ class Setting(NamedTuple):
     """What the trainer gives an algorithm."""
 
     niter: int
-    """Optimizer steps of the whole training; schedules stretch over them."""
+    """Optimizer steps of the whole training, for schedules."""
     device: torch.device
-    """Of this rank."""
+    """The device of this rank."""
     prepare: Callable[[nn.Module], nn.Module]
-    """Moves a network to this rank's device and returns what to call for its forward pass (DDP, compiled)."""
+    """Moves a network to the device of this rank and returns what to call for its forward pass (DDP, compiled)."""
 
     @classmethod
     def single(cls, niter: int, device: torch.device | str = "cpu") -> "Setting":
-        """Of a training in one process, in its plainest form; without `Trainer`, too (docs/api.md)."""
+        """For training in one process, also without `Trainer` (docs/api.md)."""
         place = torch.device(device)
         return cls(niter, place, lambda network: network.to(place))
 
 
 @dataclass(frozen=True)
 class Phase:
-    """One optimizer's share of a training step: its losses over the batches, backward, one update."""
+    """A part of a training step: losses over the batches, backward, one update of one optimizer."""
 
     name: str
     network: nn.Module
-    """The prepared network that learns."""
+    """The prepared network that is trained."""
     loss: Callable[[Batch], Loss]
     optimizer: torch.optim.Optimizer
     schedule: Schedule
 
 
 class Algorithm(Protocol):
-    """A way to train. One training step runs its phases in order, each over the same batches."""
+    """A training method. A training step runs its phases in order over the same batches."""
 
     networks: dict[str, nn.Module]
-    """The plain networks by name, for checkpoints; the first one is the network that is tested."""
+    """Networks by name, for checkpoints; the first one is tested."""
     optimizers: dict[str, torch.optim.Optimizer]
 
     def phases(self, step: int) -> list[Phase]:

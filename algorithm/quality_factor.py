@@ -1,4 +1,4 @@
-"""Training a network that estimates the quality factor of what it restores (FBCNN)."""
+"""Training a network that also estimates the quality factor (FBCNN)."""
 
 from typing import Annotated, Any
 
@@ -24,8 +24,8 @@ class QualityFactor(Regression):
     qf_weight 0.1).
 
     Args:
-        qf_weight: factor of the mean of |estimate - quality| / 100 over the images of a rank's batch that have
-            one quality; those of quality -1 (compressed twice) do not count.
+        qf_weight: factor of the mean of |estimate - quality| / 100 over the images of a rank's batch with known
+            quality; quality -1 (unknown or double JPEG) is ignored.
     """
 
     def __init__(
@@ -58,8 +58,8 @@ def quality_error(estimate: Tensor, quality: Tensor) -> Tensor:
 
     Args:
         estimate: (N, 1).
-        quality: (N,); below 1 it is unknown. Of a batch of only such ones the error is 0, with gradients that are
-            0, not absent: the ranks of a distributed training wait for all of them.
+        quality: (N,); below 1 it is unknown. If all are unknown, the error is 0 with zero gradients, as ranks of a
+            distributed training wait for the gradients of all parameters.
     """
     known = quality >= 1
     errors = (estimate.float().flatten() - quality).abs() / 100

@@ -1,4 +1,4 @@
-"""The registries of this room."""
+"""The registries of algorithms, losses, optimizers and schedules."""
 
 from powerqe.utils.options.registry import Registry
 
@@ -8,8 +8,8 @@ OPTIMIZERS = Registry(
     "optimizer",
     package="powerqe.algorithm",
     refused={
-        "LBFGS": "computes the loss several times in a step (a closure), which the trainer does not",
-        "Muon": "moves matrices only, and convolutions have four dimensions",
+        "LBFGS": "evaluates the loss several times per step, which the trainer does not support",
+        "Muon": "supports matrices only, and weights of convolutions have four dimensions",
         "SparseAdam": "is for sparse gradients, which no network here has",
     },
 )

@@ -1,4 +1,4 @@
-"""Plain regression: one network, one output, losses against the ground truth."""
+"""Regression: one network, one output, losses against the ground truth."""
 
 from typing import Annotated, Any
 
@@ -35,7 +35,7 @@ class Regression:
         self._phase = Phase("net", prepared, self.training_step, self.optimizers["net"], schedule)
 
     def phases(self, step: int) -> list[Phase]:
-        """Always the one phase."""
+        """One phase."""
         return [self._phase]
 
     def training_step(self, batch: Batch) -> Loss:

@@ -1,7 +1,7 @@
 """Learning-rate schedules as pure functions of the iteration.
 
-A schedule maps the iteration (0 for the first step) to a factor of the optimizer's `lr`. Because it has
-no state, a resumed training is at the right rate by arithmetic, and nothing of it is in a checkpoint.
+A schedule maps the iteration (0 is the first) to a factor of the optimizer's `lr`. It has no state, so checkpoints do
+not contain it.
 """
 
 import math
@@ -16,7 +16,7 @@ Schedule = Callable[[int], float]
 
 @SCHEDULERS.register("none")
 def constant(niter: int, /, *, warmup: NonNegativeInt = 0) -> Schedule:
-    """Always the optimizer's lr, after `warmup` iterations of linear increase."""
+    """Constant learning rate, after `warmup` iterations of linear increase."""
     return _warmed_up(lambda step: 1.0, warmup)
 
 
@@ -24,7 +24,7 @@ def constant(niter: int, /, *, warmup: NonNegativeInt = 0) -> Schedule:
 def multi_step(
     niter: int, /, *, milestones: tuple[PositiveInt, ...], gamma: PositiveFloat = 0.5, warmup: NonNegativeInt = 0
 ) -> Schedule:
-    """Times `gamma` from each milestone (an iteration) on."""
+    """Multiply the learning rate by `gamma` at each milestone (an iteration)."""
     return _warmed_up(lambda step: gamma ** sum(step >= milestone for milestone in milestones), warmup)
 
 
@@ -32,7 +32,7 @@ def multi_step(
 def cosine(
     niter: int, /, *, period: PositiveInt | None = None, floor: NonNegativeFloat = 0.0, warmup: NonNegativeInt = 0
 ) -> Schedule:
-    """Half a cosine from 1 down to `floor` over `period` iterations (null: the whole training), then `floor`.
+    """Half a cosine from 1 to `floor` over `period` iterations (null: the whole training), then `floor`.
 
     Source: Loshchilov and Hutter, SGDR, ICLR 2017, eq. 5, without restarts.
     """
@@ -50,7 +50,7 @@ def cosine_restart(
     floor: NonNegativeFloat = 0.0,
     warmup: NonNegativeInt = 0,
 ) -> Schedule:
-    """Half cosines that start again, each `growth` times as long as the one before (SGDR, ICLR 2017, eq. 5)."""
+    """Half cosines with restarts, each period `growth` times as long as the previous one (SGDR, ICLR 2017, eq. 5)."""
 
     def factor(step: int) -> float:
         length = period

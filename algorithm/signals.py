@@ -1,11 +1,11 @@
-"""SIGINT and SIGTERM as a wish to stop after the current step, not as a crash."""
+"""Stopping after the current step on SIGINT and SIGTERM."""
 
 import signal
 from types import FrameType, TracebackType
 
 
 class StopSignals:
-    """Inside `with`, a first SIGINT or SIGTERM only sets `received`; a second one acts as usual."""
+    """Inside `with`, a first SIGINT or SIGTERM only sets `received`; a second one has its usual effect."""
 
     def __init__(self) -> None:
         self.received = False

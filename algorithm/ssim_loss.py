@@ -1,4 +1,4 @@
-"""Losses of structural similarity, at one scale and at several: 1 minus the metric, on the values as they are.
+"""Structural similarity losses, single-scale and multi-scale: 1 minus the metric, on unrounded values.
 
 H. Zhao, O. Gallo, I. Frosio, J. Kautz, "Loss Functions for Image Restoration with Neural Networks", IEEE TCI 3(1),
 2017, section III.
@@ -18,7 +18,7 @@ from powerqe.utils.metrics.ssim import Window, similarity
 _EXPONENTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang, Simoncelli, Bovik, Asilomar 2003, section 3.2
 _WINDOW = 11
 _LEAST = 1e-6
-"""A similarity that is below is taken as this one: negative ones have no power, and 0 no finite gradient."""
+"""Lower bound of similarities: negative ones have no real power, and 0 no finite gradient."""
 
 
 @LOSSES.register("SSIM")
@@ -26,7 +26,7 @@ class SSIMLoss(nn.Module):
     """1 - mean SSIM, over all channels (Wang et al., IEEE TIP 2004, eq. 13), of images at least as large as the window.
 
     Args:
-        window: as that of the metric.
+        window: see the metric SSIM.
     """
 
     def __init__(self, *, window: Window = "gaussian11") -> None:
@@ -42,7 +42,7 @@ class SSIMLoss(nn.Module):
 class MSSSIMLoss(nn.Module):
     """1 - multi-scale SSIM, the mean of images and channels (Wang, Simoncelli and Bovik, Asilomar 2003, eq. 7).
 
-    The window is 11x11, from scale to scale 2x2 pixels become their mean, and an odd last row or column is left out:
+    The window is 11x11; between scales the image is reduced by 2x2 means, without an odd last row or column:
     n scales need images of at least 11 x 2^(n - 1) pixels, five 176. Contrast and structure count at every scale,
     luminance at the last.
 

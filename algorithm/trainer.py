@@ -1,4 +1,4 @@
-"""The training loop: the same for every algorithm. One iteration is one optimizer step of each phase."""
+"""The training loop for all algorithms. An iteration is one optimizer step of each phase."""
 
 import math
 import time
@@ -35,15 +35,15 @@ _PRECISION = {"none": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Trainer:
-    """Everything one training needs, built and checked before the first step.
+    """A training; everything is built and checked before the first step.
 
     Args:
         options: with `dataset.train` and `algorithm`.
-        ranks: the processes that train together.
-        resumes: a state will be loaded, so no other weights are needed.
+        ranks: the processes of the training.
+        resumes: a state will be loaded; the weights of `train.warm_start` are not.
 
     Raises:
-        UserError: whatever is wrong with the options' data, network or devices.
+        UserError: invalid data, network or device.
     """
 
     def __init__(self, options: Options, ranks: Ranks, *, resumes: bool = False) -> None:
@@ -56,7 +56,7 @@ class Trainer:
 
         seed_everything(self._train.seed)  # the same first weights on every rank
         network: nn.Module = self._placed(build(options.network))
-        self._first_weights = "" if resumes else self._warm_start(network)
+        self._warm_start_note = "" if resumes else self._warm_start(network)
         self.ema = None
         if self._train.ema:
             average = get_ema_multi_avg_fn(self._train.ema)
@@ -66,7 +66,7 @@ class Trainer:
         )
         for optimizer in self.algorithm.optimizers.values():
             for group in optimizer.param_groups:
-                group["initial_lr"] = group["lr"]  # what the schedule multiplies
+                group["initial_lr"] = group["lr"]  # multiplied by the schedule
         self._network = network
         seed_everything(self._train.seed + 1 + ranks.rank)  # different noise on every rank
 
@@ -83,10 +83,10 @@ class Trainer:
     # ------------------------------------------------------------------ the loop
 
     def run(self, experiment: Experiment | None, until: int | None = None) -> None:
-        """Train to the end, to iteration `until`, or until SIGINT / SIGTERM; a checkpoint is saved in each case.
+        """Train to the end, to iteration `until`, or until SIGINT or SIGTERM; then save a checkpoint.
 
         Args:
-            experiment: where checkpoints and curves go; None writes nothing.
+            experiment: receives checkpoints and curves; None writes nothing.
         """
         self._experiment = experiment
         self._describe()
@@ -103,7 +103,7 @@ class Trainer:
                 if self.step % self._train.inter_print == 0:
                     self._report()
                 started = time.perf_counter()
-                if self._stop:  # whoever asks to stop may not wait for a validation
+                if self._stop:  # a validation could take longer than the grace period
                     self._save(is_best=False)
                 elif self.step % self._train.inter_val == 0 or self.step == end:
                     self._save(is_best=self._validation())
@@ -117,11 +117,11 @@ class Trainer:
             self._iterate(batches)
         if self._val_set:
             first: Any = Subset(self._val_set, [0])  # pyright: ignore[reportArgumentType] - has what Subset uses
-            evaluate(first, self._metrics, self._ranks, self._enhance(self._judged_network()))
-        logger.info(f"dry run of {self._options.name}: two training steps and one validation image went well")
+            evaluate(first, self._metrics, self._ranks, self._enhance(self._validated_network()))
+        logger.info(f"dry run of {self._options.name}: two training steps and one validation image succeeded")
 
     def _iterate(self, batches: Iterator[Batch]) -> None:
-        """One iteration: k batches, then each phase's losses, gradients and update."""
+        """One iteration: load k batches, then losses, gradients and update of each phase."""
         started = time.perf_counter()
         micro = [next(batches) for _ in range(self._options.accumulation)]
         self._progress.add_step(time.perf_counter() - started)
@@ -131,13 +131,13 @@ class Trainer:
             total = self._backward(phase, micro)
             self._update(phase, total, micro)
             if self._scaler.is_enabled():
-                self._scaler.update()  # now, as the next phase may have the same optimizer
+                self._scaler.update()  # now, as the next phase may use the same optimizer
         if self.ema:
             self.ema.update_parameters(self._network)
         self.step += 1
 
     def _backward(self, phase: Phase, micro: list[Batch]) -> torch.Tensor:
-        """Accumulate the gradient of the mean loss over the batches; ranks exchange it once, with the last one."""
+        """Accumulate the gradient of the mean loss over the batches; ranks synchronize at the last one."""
         total = torch.zeros((), device=self._ranks.device)
         for number, batch in enumerate(micro, 1):
             with self._no_sync(phase.network) if number < len(micro) else nullcontext():
@@ -149,15 +149,15 @@ class Trainer:
         return total
 
     def _update(self, phase: Phase, total: torch.Tensor, micro: list[Batch]) -> None:
-        """Step the optimizer, unless loss or gradient is not finite on any rank."""
+        """Step the optimizer, unless loss or gradient is not finite on some rank."""
         self._scaler.unscale_(phase.optimizer)
         parameters = [p for group in phase.optimizer.param_groups for p in group["params"] if p.grad is not None]
         norm = get_total_norm([p.grad for p in parameters])
         total_value, norm_value = torch.stack([total, norm]).tolist()
-        # An infinite gradient under fp16 is the scaler's to handle: it skips the step and lowers the scale.
+        # With fp16 the scaler handles infinite gradients: it skips the step and lowers the scale.
         suspects = [total_value] if self._scaler.is_enabled() else [total_value, norm_value]
-        bad, self._stop = self._ranks.any(not all(map(math.isfinite, suspects)), self._signals.received)
-        if bad:
+        is_bad, self._stop = self._ranks.any(not all(map(math.isfinite, suspects)), self._signals.received)
+        if is_bad:
             self._skip_or_stop(phase, total_value, norm_value, micro)
         else:
             if self._train.clip_grad:
@@ -172,16 +172,16 @@ class Trainer:
             f"(images of this rank: {names})"
         )
         if self._train.nonfinite == "stop":
-            raise UserError(f"{message}: not finite; lower the lr, set train.clip_grad or train.nonfinite=skip")
+            raise UserError(f"{message}: not finite; reduce lr, set train.clip_grad or train.nonfinite=skip")
         logger.info(f"  {message}: update skipped")
 
     # ------------------------------------------------------------------ validation and checkpoints
 
     def _validation(self) -> bool:
-        """Judge the network; is it the best so far? Without a validation set the newest is the best."""
+        """Validate the network; returns whether it is the best so far, as always without a validation set."""
         if self._val_set is None:
             return True
-        scores = self._validate(self._judged_network())
+        scores = self._validate(self._validated_network())
         self._log_scores("validation", scores)
         return self._is_better(scores[self._options.val.focus])
 
@@ -196,7 +196,7 @@ class Trainer:
         self._ranks.barrier()
 
     def _validate(self, network: nn.Module | None) -> dict[str, float]:
-        """Mean scores over the validation set; of lq itself without a network."""
+        """Mean scores over the validation set, of lq if there is no network."""
         enhance = self._enhance(network) if network else None
         on_result = self._experiment.sample_drawer(self.step) if self._experiment and self._ranks.is_main else None
         records = evaluate(
@@ -213,7 +213,7 @@ class Trainer:
         return {name: self._metrics.pool(name, [score.get(name) for score in scores]) for name in self._metrics.names}
 
     def _is_better(self, value: float) -> bool:
-        """Keep track of the best score. The first one is always the best so far, so ckp-best.pt always exists."""
+        """Update the best score. The first one is always the best, so that ckp-best.pt always exists."""
         best, sign = self.best["value"], 1 if self._metrics.higher_is_better(self._options.val.focus) else -1
         better = best is None or math.isnan(best) or sign * value > sign * best
         if better:
@@ -225,12 +225,12 @@ class Trainer:
     def _enhance(self, network: nn.Module) -> Enhance:
         return enhancer(network, self._options.val)
 
-    def _judged_network(self) -> nn.Module:
-        """The network that is validated, in evaluation mode: the average when there is one."""
+    def _validated_network(self) -> nn.Module:
+        """The network for validation, in evaluation mode: the moving average if there is one."""
         return (self.ema.module if self.ema else self._network).eval()
 
     def state(self) -> dict[str, Any]:
-        """Everything needed to go on exactly. Every rank must call it."""
+        """The state for exact resuming. Every rank must call this."""
         return {
             "iter": self.step,
             "samples": self.step * self._options.accumulation * self._batch_of_all,
@@ -246,7 +246,7 @@ class Trainer:
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from `state`. Options that changed count as they are now: the caller checks whether they may."""
+        """Restore `state`. Current options replace those of the state; the caller checks whether they may differ."""
         for name, network in self.algorithm.networks.items():
             network.load_state_dict(state["networks"][name])
         if self.ema and state["ema"]:
@@ -262,7 +262,7 @@ class Trainer:
             set_rng_state(state["rng"][self._ranks.rank])
             self._progress.load_state(state["progress"][self._ranks.rank], self._ranks.device)
         else:
-            logger.info(f"trained by {len(state['rng'])} ranks before, by {self._ranks.world_size} now: not bit-exact")
+            logger.info(f"trained by {len(state['rng'])} ranks before and {self._ranks.world_size} now: not bit-exact")
         self._samples = state["samples"]
 
     # ------------------------------------------------------------------ small parts
@@ -295,23 +295,23 @@ class Trainer:
         return network.to(self._ranks.device).to(memory_format=self._memory_format)  # pyright: ignore[reportCallIssue]
 
     def _warm_start(self, network: nn.Module) -> str:
-        """Give the network the first weights that the options name; a line about it for the log."""
+        """Load the weights of train.warm_start; returns a line for the log."""
         start = self._train.warm_start
         if start.ckp_load_path is None:
             return ""
         same = start.if_same_network
         random = load_weights(network, start.ckp_load_path, start.skip, if_same_network=same)
-        skipped = f"; {len(random)} tensors of {', '.join(start.skip)} start at random" if start.skip else ""
-        return f"first weights from {start.ckp_load_path}{skipped}"
+        skipped = f"; {len(random)} tensors of {', '.join(start.skip)} are random" if start.skip else ""
+        return f"initial weights from {start.ckp_load_path}{skipped}"
 
     def _prepare(self, network: nn.Module) -> nn.Module:
-        """Move a network to the device and make its forward pass compiled and distributed, as the options say."""
+        """Move a network to the device; compile and distribute its forward pass according to the options."""
         self._placed(network)
         if self._train.compile:
             network.compile()
         if self._ranks.world_size == 1:
             return network
-        some_unused = getattr(network, "uses_part", False)  # each batch may reach other parameters
+        some_unused = getattr(network, "uses_part", False)  # the used parameters may differ between batches
         if self._ranks.device.type == "cpu":
             return DistributedDataParallel(network, find_unused_parameters=some_unused)
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # statistics of the batch of all ranks
@@ -342,8 +342,8 @@ class Trainer:
         for name, network in self.algorithm.networks.items():
             count = sum(p.numel() for p in network.parameters())
             logger.info(f"network {name}: {type(network).__name__}, {count:,} parameters")
-        if self._first_weights:
-            logger.info(self._first_weights)
+        if self._warm_start_note:
+            logger.info(self._warm_start_note)
         batch = self._batch_of_all * self._options.accumulation
         steps = len(self._train_set) * self._data.enlarge_ratio / batch
         logger.info(
@@ -354,7 +354,7 @@ class Trainer:
 
     def _log_end(self) -> None:
         if self._signals.received or self._stop:
-            logger.info(f"stopped by a signal at iter {self.step}; go on with --resume auto")
+            logger.info(f"stopped by a signal at iter {self.step}; use --resume auto to continue")
         else:
             logger.info(f"finished at iter {self.step}")
 

@@ -1,4 +1,4 @@
-"""Training CISR-PSI: every recursion has its own update; and before that, its non-local module alone."""
+"""Training CISR-PSI, one update per recursion, and pretraining of its non-local module."""
 
 from functools import partial
 from typing import Annotated, Any
@@ -26,19 +26,19 @@ _ENLARGED = "enlarged"
 class Unfolding:
     """Luo et al., "Super-resolving compressed images ...", Signal Processing 2023: one update per recursion.
 
-    Recursion t = 1 ... T starts from the enlarged picture z of the one before, which is a constant to it, and with
-    d, what the network makes of the clean small picture, and L the sum of `loss`, minimizes
+    Recursion t = 1 ... T starts from the detached upsampled image z of the previous recursion. With d the output of the
+    network for the clean low-resolution image, and L the sum of `loss`, it minimizes
 
         (t - 1) / (T - 1)  [(1 - b) L(d, clean) + b L(z, gt)],   b = 0.1, 0.3, 0.5, 0.7, 0.9 in fifths of the training.
 
-    The first recursion, whose weight is zero, is computed only for the second. Images are in [0, 1], in the authors'
-    program in [0, 255]; but for its eps, Adam takes the same steps.
+    The first recursion has weight zero and is only computed for the second. Images are in [0, 1], in the authors' code
+    in [0, 255], which changes nothing in Adam but the effect of eps.
 
     Args:
-        nonlocal_weights: file of a NonLocalDeblock, whose weights both non-local modules get; null: they stay as they
-            are, random in a new network.
-        original: as the authors' program: the first recursion updates the weights, too, as Adam moves them even if
-            the loss is zero; and epochs, hundredths of the training, count from 1, so that in the last one b is 1.1.
+        nonlocal_weights: file of a trained NonLocalDeblock for both non-local modules; null: keep their weights, which
+            are random in a new network.
+        original: as the authors' code: the first recursion updates the weights, too, as Adam moves them even if the
+            loss is zero; and epochs, hundredths of the training, count from 1, so that b is 1.1 in the last one.
     """
 
     def __init__(
@@ -65,10 +65,10 @@ class Unfolding:
         self._schedule = create("scheduler", scheduler, setting.niter)
         weights = _recursion_weights(network.recursions)
         self._weights = dict(enumerate(weights)) if original else {t: w for t, w in enumerate(weights) if w}
-        """Of the recursions (0 is the first) that learn."""
+        """Recursion (0 is the first) -> its weight; of the trained ones only."""
 
     def phases(self, step: int) -> list[Phase]:
-        """One for each recursion that learns; they share the optimizer."""
+        """One per trained recursion; they share the optimizer."""
         share = enlarged_share(step, self._niter, original=self._original)
         return [
             Phase(
@@ -82,18 +82,18 @@ class Unfolding:
         ]
 
     def training_step(self, batch: Batch, number: int, share: float) -> Loss:
-        """Losses of one recursion (0 is the first), which leaves its result in the batch for the next.
+        """Losses of one recursion (0 is the first), which stores its result in the batch for the next.
 
         Args:
             share: b.
 
         Raises:
-            UserError: the batch has no clean small picture.
+            UserError: the batch has no clean low-resolution image.
         """
         if "clean" not in batch:
             raise UserError(
-                "Unfolding needs each small picture before its compression and the data set gives none; "
-                "DownSampledImages does"
+                "Unfolding needs the low-resolution images before compression, which this data set does not have; use "
+                "DownSampledImages"
             )
         previous = self._computed_until(batch, number) if number == min(self._weights) else batch[_ENLARGED]
         enlarged, clean = self._prepared(batch["lq"], previous=previous)
@@ -105,9 +105,9 @@ class Unfolding:
 
     @torch.no_grad()
     def _computed_until(self, batch: Batch, number: int) -> Tensor:
-        """The picture from which a recursion starts whose predecessors do not learn."""
+        """The upsampled image from which the first trained recursion starts."""
         enlarged, device = self._network.start(batch["lq"]), batch["lq"].device.type
-        # Autocast keeps the rounded weights for later calls; in some versions of PyTorch these have no gradient.
+        # Autocast caches the cast weights; in some versions of PyTorch these have no gradient in later calls.
         with torch.autocast(
             device, torch.get_autocast_dtype(device), torch.is_autocast_enabled(device), cache_enabled=False
         ):
@@ -120,25 +120,25 @@ class Unfolding:
 class DeblockPretraining(Regression):
     """Train NonLocalDeblock alone: minimize the losses between network(lq, blurred clean) and clean.
 
-    clean is what lq was before it was compressed: the batch's `clean`, or gt if that has the size of lq. The blur is
-    1 2 1 / 2 4 2 / 1 2 1, normalized (in the authors' program its weights are 1 2 1 / 2 4 5 / 1 2 1 and not
-    normalized, by mistake as it seems). Outside training there is no such reference, hence no validation.
+    clean is lq before compression: the batch's `clean`, or gt if it has the size of lq. The blur is 1 2 1 / 2 4 2 /
+    1 2 1, normalized (in the authors' code 1 2 1 / 2 4 5 / 1 2 1, not normalized, apparently by mistake). The reference
+    exists in training only, hence no validation.
     """
 
     def training_step(self, batch: Batch) -> Loss:
         """Losses of one batch.
 
         Raises:
-            UserError: the batch has no clean picture of lq's size.
+            UserError: the batch has no clean image of lq's size.
         """
         clean = batch.get("clean", batch["gt"])
         if clean.shape != batch["lq"].shape:
-            raise UserError("DeblockPretraining needs each picture before its compression and the data set gives none")
+            raise UserError("DeblockPretraining needs the images before compression, which this data set does not have")
         return self._losses(image_of(self._forward({**batch, "reference": blurred(clean)})), clean)
 
 
 def enlarged_share(step: int, niter: int, *, original: bool = False) -> float:
-    """Share b of the enlarged picture in the loss at iteration `step` (0 is the first) of `niter`."""
+    """Share b of the upsampled image in the loss at iteration `step` (0 is the first) of `niter`."""
     if original:
         epoch = 1 + 100 * step // niter
         return 0.1 + 0.2 * (epoch // 20)
@@ -146,7 +146,7 @@ def enlarged_share(step: int, niter: int, *, original: bool = False) -> float:
 
 
 def blurred(images: Tensor) -> Tensor:
-    """Weights 1 2 1 / 2 4 2 / 1 2 1 over 16, the border repeated. (N, C, H, W) -> the same shape."""
+    """Convolve with 1 2 1 / 2 4 2 / 1 2 1 over 16, replicating the border; (N, C, H, W) -> the same shape."""
     padded = F.pad(images, (1, 1, 1, 1), mode="replicate")
     rows = (padded[..., :-2, :] + 2 * padded[..., 1:-1, :] + padded[..., 2:, :]) / 4
     return (rows[..., :-2] + 2 * rows[..., 1:-1] + rows[..., 2:]) / 4

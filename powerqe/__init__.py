@@ -1,4 +1,4 @@
-"""Quality enhancement of compressed images and videos. docs/api.md shows what can be called, by examples."""
+"""Quality enhancement of compressed images and videos. docs/api.md documents the public interface."""
 
 import importlib
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "5.0.0.dev0"
 
 _HERE = Path(__file__).resolve().parent
-if not (_HERE / "net").is_dir():  # a checkout, where the rooms stand beside this folder and not in it
+if not (_HERE / "net").is_dir():  # a clone, where the subpackages are beside this folder, not inside
     __path__.append(str(_HERE.parent))
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """What is public is imported when it is first used, PyTorch with it; so the command line is fast (PEP 562)."""
+    """Import the public interface, and PyTorch with it, on first use (PEP 562); so the command line starts fast."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module("powerqe.api"), name)

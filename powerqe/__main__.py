@@ -1,4 +1,4 @@
-"""`python -m powerqe`: the command `powerqe`, also in a checkout that is not installed."""
+"""`python -m powerqe`: the command `powerqe`, also without installation."""
 
 from typing import NoReturn
 
@@ -7,7 +7,7 @@ from powerqe.utils.launcher import leave
 
 
 def run() -> NoReturn:
-    """The command, to the end of the process."""
+    """Run the command and exit."""
     leave(main())
 
 

@@ -1,6 +1,6 @@
-"""The public API of PowerQE in Python; docs/api.md shows all of it by examples.
+"""The public Python interface of PowerQE; docs/api.md has examples.
 
-Images are arrays, Pillow's images or tensors, and what comes in comes out; see `ImageModel.__call__`.
+Images are arrays, PIL images or tensors, and results are of the same kind; see `ImageModel.__call__`.
 """
 
 import os
@@ -36,7 +36,7 @@ __all__ = ["ImageModel", "UserError", "create_metric", "create_network", "degrad
 ImageT = TypeVar("ImageT", np.ndarray, Image.Image, Tensor)
 ImagePath = str | os.PathLike[str]
 _MODELS = 4
-"""Networks that `enhance` keeps for its next calls."""
+"""Number of models that `enhance` caches."""
 
 
 def load(
@@ -50,17 +50,17 @@ def load(
     qf: float | None = None,
     self_ensemble: bool = False,
 ) -> ImageModel:
-    """A network with its weights, to be called on images.
+    """Load a network with its weights.
 
     Args:
-        name_or_path: a name of published weights (`list_weights`); a path of weights, of a training checkpoint, or of a
-            method's official checkpoint; or a network `{"type": NAME, ...}`, which has learnt nothing.
-        network: `{"type": NAME, ...}` of weights that do not tell their network.
-        device: "auto", the GPU if there is one; "cpu", "cuda" or another name that PyTorch knows.
+        name_or_path: name of published weights (`list_weights`); path of weights, of a training checkpoint, or of the
+            official checkpoint of a method; or an untrained network `{"type": NAME, ...}`.
+        network: `{"type": NAME, ...}`, needed if the file does not determine the network.
+        device: "auto" (the GPU if there is one), "cpu", "cuda" or another device of PyTorch.
         precision: "fp32", "bf16" or "fp16"; "auto" is fp32.
-        tile: "auto", tiles where a whole image would not fit into `memory`; their side in pixels; or "off".
-        memory: bytes that the maps of the network may take; None: half of what is free on the device.
-        qf: quality factor, 0 to 100, to restore for, of networks conditioned on one; None: as they estimate it.
+        tile: "auto", tiles if the whole image would not fit into `memory`; side of the tiles in pixels; or "off".
+        memory: bytes for the feature maps of the network; None: half of the free memory of the device.
+        qf: quality factor, 0 to 100, for networks conditioned on it; None: estimated by the network.
         self_ensemble: take the mean over eight flips and transpositions of each image.
 
     Raises:
@@ -78,22 +78,22 @@ def enhance(image: ImageT, *, weights: ImagePath | None = None, output: ImagePat
 def enhance(image: ImagePath, *, weights: ImagePath | None = None, output: ImagePath | None = None,
             **options: Any) -> np.ndarray: ...  # fmt: skip
 def enhance(image: Any, *, weights: ImagePath | None = None, output: ImagePath | None = None, **options: Any) -> Any:
-    """Enhance an image: `load` and a call of the model in one.
+    """Enhance an image, with `load` and a call of the model.
 
     Args:
         image: see `ImageModel.__call__`.
-        weights: name or path; None: those that gained most in their tests at the quality of the image. A path, or an
-            image that Pillow has opened from a JPEG file, tells its quality; other images do not, and weights for
-            JPEG of any quality are taken.
-        output: a file to write, too, over one that is there; its suffix chooses the format. Of a path the file keeps
-            the metadata.
+        weights: name or path; None: those with the largest gain in their tests at the quality of the image. The
+            quality is known of paths and of PIL images opened from JPEG files; for others, weights for JPEG of any
+            quality are used.
+        output: also write this file, in the format of its suffix, replacing an existing one. It has the metadata of
+            `image` if that is a path.
         options: those of `load`: device, precision, tile, memory, qf, self_ensemble.
 
     Returns:
-        The enhanced image, of the same kind; of a path an array.
+        The enhanced image, of the same kind; for a path, an array.
 
     Raises:
-        UserError: no such image or weights, or one that the format of `output` cannot hold.
+        UserError: no such image or weights, or an image that the format of `output` does not support.
     """
     chosen = InferenceOptions(**options)
     if isinstance(image, str | os.PathLike):
@@ -111,28 +111,28 @@ def enhance(image: Any, *, weights: ImagePath | None = None, output: ImagePath |
 
 
 def list_weights(pattern: str = "*") -> list[str]:
-    """The names of published weights that fit a pattern such as `"fbcnn*"` or `"*-qf10"`, sorted.
+    """The sorted names of published weights that match a pattern such as `"fbcnn*"` or `"*-qf10"`.
 
-    Those of weights that are not on this machine are among them; `powerqe weights fetch NAME` gets them.
+    They include weights that are not on this machine; `powerqe weights fetch NAME` downloads them.
     """
     return [name for name in known_weights() if fnmatch(name, pattern)]
 
 
 def create_network(type: str, **arguments: Any) -> nn.Module:
-    """A new network that has learnt nothing.
+    """Create an untrained network.
 
     Args:
         type: such as "ARCNN"; `powerqe table` lists all.
         arguments: of its constructor.
 
     Raises:
-        UserError: no such type or argument, or a value that it cannot have.
+        UserError: no such type or argument, or an invalid value.
     """
     return build_network({"type": type, **arguments})
 
 
 def create_metric(name: str, **arguments: Any) -> ImageMetric:
-    """A metric; `metric(result, target)` of tensors (N, C, H, W) in [0, 1] is a value for each image, (N,).
+    """Create a metric; `metric(result, target)` of tensors (N, C, H, W) in [0, 1] returns one value per image, (N,).
 
     Args:
         name: such as "PSNR" or "SSIM"; docs/metrics.md lists all.
@@ -152,22 +152,22 @@ def degrade(image: Any, codec: str = "JPEG", quality: int = 10, **arguments: Any
     """Encode and decode an image with a codec. Alpha stays as it is.
 
     Args:
-        image: see `ImageModel.__call__`, of 8 bits; floats are rounded to 8 bits before.
+        image: see `ImageModel.__call__`; 8 bits, floats are rounded to 8 bits first.
         codec: "JPEG", "WebP", "AVIF", "HEVC" or "BPG".
         quality: quality factor of JPEG, WebP and AVIF, quantization parameter of HEVC and BPG.
-        arguments: of the codec, such as subsampling="4:4:4" of JPEG.
+        arguments: of the codec, such as subsampling="4:4:4" for JPEG.
 
     Returns:
-        The image of the same kind; of a path an array.
+        The image, of the same kind; for a path, an array.
 
     Raises:
-        UserError: no such codec or quality, a codec that is not installed, or an image of 16 bits.
+        UserError: no such codec or quality, a codec that is not installed, or a 16-bit image.
     """
     made: Codec = create("codec", {"type": codec, **arguments})
 
     def of_photo(photo: Photo) -> Photo:
         if photo.peak != 255:
-            raise UserError("degrade: found an image of 16 bits, codecs take 8; convert it")
+            raise UserError("degrade: found a 16-bit image, expected 8 bits; convert it first")
         return photo.with_pixels(made.compress(photo.pixels, quality)[0])
 
     def of_tensor(tensor: Tensor) -> Tensor:

@@ -1,9 +1,8 @@
-"""The command `powerqe`: which commands there are, and how one is found, parsed and run.
+"""The command `powerqe`: its commands, and how they are found, parsed and run.
 
-Each is a module of powerqe/commands. Its docstring is the description in --help and `EXAMPLES`, if there are any, the
-command lines there (%(prog)s is the command itself); `add_arguments(parser)` declares the arguments and `run(args)`
-does the work. At its top a module imports nothing heavy, above all not PyTorch: --help, --version and mistakes answer
-at once.
+Each command is a module of powerqe/commands. Its docstring is the description in --help, and the optional `EXAMPLES`
+are example command lines (%(prog)s is the command); `add_arguments(parser)` declares the arguments and `run(args)` runs
+it. The module level imports neither PyTorch nor other slow packages, so that --help, --version and errors are fast.
 """
 
 import importlib
@@ -23,36 +22,36 @@ COMMANDS = {
     "test": "test the network of an option file and print the table of results",
     "enhance": "enhance image and video files",
     "demo": "enhance images in a web page on this machine",
-    "report": "compare tested experiments in one HTML page",
+    "report": "compare tested experiments in an HTML page",
     "weights": "list, describe and download published weights",
-    "export": "write a network as an ONNX file",
-    "table": "what networks cost: parameters, operations, receptive field, time, memory",
-    "compare-videos": "tests on videos in one table, with BD-rates",
-    "early-exit": "what a network with early exits gains and costs",
-    "publish": "turn a tested experiment into weights with a card",
-    "options": "the reference of all option keys, or their JSON schema",
-    "data": "make the data: down-sample, compress, pack in LMDB stores ...",
+    "export": "export a network to ONNX",
+    "table": "parameters, operations, receptive field, time and memory of networks",
+    "compare-videos": "compare experiments tested on videos, with BD-rates",
+    "early-exit": "gain and computation of each exit of a network with early exits",
+    "publish": "publish the weights of a tested experiment with a card",
+    "options": "print the reference of all options, or their JSON schema",
+    "data": "prepare data sets: down-sample, compress, pack in LMDB stores ...",
 }
-"""Name -> what it does, as `powerqe --help` lists it."""
+"""Name -> description in `powerqe --help`."""
 
 DATA = {
-    "quickstart-data": "the photographs of the quickstart, taken from scikit-image",
+    "quickstart-data": "save the photographs of the quickstart, from scikit-image",
     "down-sample": "down-sample a data set",
     "compress-jpeg": "compress images with JPEG",
-    "compress-bpg": "compress images with BPG, by the programs of libbpg",
+    "compress-bpg": "compress images with BPG (libbpg)",
     "compress-hevc": "compress images with HEVC intra coding",
     "compress-webp": "compress images with WebP",
     "compress-avif": "compress images with AVIF",
-    "combine-im": "gather all qualities of a codec in one folder, for blind training",
-    "create-graphics": "make images of text and graphics, which photographs lack",
+    "combine-im": "combine all qualities of a codec in one folder, for blind training",
+    "create-graphics": "synthesize images of text and graphics",
     "create-lmdb": "pack a folder of images in an LMDB store",
-    "collect-jpeg-tables": "collect the quantization tables of JPEG files, for training on them",
-    "report": "PSNR, SSIM and bits per pixel of compressed images",
+    "collect-jpeg-tables": "collect the quantization tables of JPEG files, for training",
+    "report": "print PSNR, SSIM and bits per pixel of compressed images",
     "convert-video": "convert videos to raw sequences, or back",
     "compress-video": "compress raw sequences with HEVC, H.264, AV1 or the HM",
     "create-video-lmdb": "pack a folder of videos in an LMDB store",
 }
-"""The same of `powerqe data NAME`; data_pre_process/main_NAME.py are these commands, too."""
+"""The same for `powerqe data NAME`, also available as data_pre_process/main_NAME.py."""
 
 
 class Command(Protocol):
@@ -61,10 +60,10 @@ class Command(Protocol):
     __doc__: str | None
 
     def add_arguments(self, parser: Parser) -> None:
-        """Declare the arguments."""
+        """Add the arguments to the parser."""
 
     def run(self, args: Any) -> None:
-        """Do the work. `args.command_line` is the command as it was called."""
+        """Run the command; `args.command_line` is the whole command line."""
 
 
 class _Group(NamedTuple):
@@ -74,15 +73,15 @@ class _Group(NamedTuple):
 
 _GROUPS = {
     (): _Group("Quality enhancement of compressed images and videos.", COMMANDS),
-    ("data",): _Group("Make the data that trainings and tests read, inside a data folder.", DATA),
+    ("data",): _Group("Prepare data sets for training and tests, inside a data folder.", DATA),
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command `powerqe`; its exit status.
+    """Run the command `powerqe` and return its exit status.
 
     Args:
-        argv: its arguments; None: those of the process.
+        argv: arguments; None: those of the process.
     """
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     is_module = spec is not None and spec.name == "powerqe.__main__"
@@ -90,10 +89,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def script(*words: str) -> Callable[..., int]:
-    """The main function of a script that is a command under another name: train.py is `powerqe train`.
+    """The main function of a script that runs a command: train.py is `powerqe train`.
 
     Args:
-        words: of the command, such as "train" or "data", "down-sample".
+        words: the command, such as "train" or "data", "down-sample".
     """
     stem = "_".join(("main", *words[1:]) if words[1:] else words).replace("-", "_")
     file = f"{stem}.py"
@@ -105,27 +104,27 @@ def script(*words: str) -> Callable[..., int]:
 
 
 def parser_of(words: Sequence[str], program: str = "") -> Parser:
-    """The parser of a command, or of a group of them such as `powerqe` and `powerqe data`.
+    """The parser of a command, or of a group of commands such as `powerqe` and `powerqe data`.
 
     Args:
-        words: of the command, without `powerqe`.
-        program: as it was called.
+        words: the command without `powerqe`.
+        program: name of the program in the help.
     """
     program = program or " ".join(["powerqe", *words])
     if group := _GROUPS.get(tuple(words)):
         width = max(map(len, group.commands)) + 3
         lines = [f"{name:{width}}{text}" for name, text in group.commands.items()]
-        epilog = "\n  ".join(["commands:", *lines]) + "\n\n%(prog)s COMMAND --help says more of each."
+        epilog = "\n  ".join(["commands:", *lines]) + "\n\nUse %(prog)s COMMAND --help for details."
         made = Parser(group.description, prog=program, epilog=epilog)
-        made.add_argument("command", nargs=PARSER, metavar="COMMAND", help="what to do, one of the commands below")
+        made.add_argument("command", nargs=PARSER, metavar="COMMAND", help="one of the commands below")
     else:
         module = _module(words)
         made = Parser(module.__doc__, examples=getattr(module, "EXAMPLES", ()), prog=program)
         module.add_arguments(made)
     for each in _with_subcommands(made):
         version = f"powerqe {__version__}"
-        each.add_argument("--version", action="version", version=version, help="print the version of PowerQE and stop")
-        debug_help = f"show the traceback behind an error; so does the environment variable {DEBUG}=1"
+        each.add_argument("--version", action="version", version=version, help="print the version of PowerQE and exit")
+        debug_help = f"show tracebacks of errors, like the environment variable {DEBUG}=1"
         each.add_argument("--debug", action="store_true", default=SUPPRESS, help=debug_help)
     return made
 
@@ -142,7 +141,7 @@ def _run(words: Sequence[str], program: str, argv: Sequence[str] | None) -> None
         _set_debug(args)
         name, *rest = args.command
         if name not in group.commands:
-            raise UserError(f"no command {name}{_nearest(name, group.commands)}; {program} --help lists all")
+            raise UserError(f"unknown command {name}{_nearest(name, group.commands)}; see {program} --help")
         words, program = (*words, name), f"{program} {name}"
     args = parser_of(words, program).parse_args(rest)
     _set_debug(args)
@@ -152,7 +151,7 @@ def _run(words: Sequence[str], program: str, argv: Sequence[str] | None) -> None
 
 def _set_debug(args: Any) -> None:
     if getattr(args, "debug", False):
-        os.environ[DEBUG] = "1"  # which worker processes inherit
+        os.environ[DEBUG] = "1"  # inherited by worker processes
 
 
 def _module(words: Sequence[str]) -> Command:
@@ -168,7 +167,7 @@ def _nearest(name: str, known: Mapping[str, str]) -> str:
 
 
 def _with_subcommands(parser: ArgumentParser) -> Iterator[ArgumentParser]:
-    """The parser, and those of `weights list` and the like."""
+    """The parser and its subparsers, such as that of `weights list`."""
     yield parser
     for action in parser._actions:
         if isinstance(action, _SubParsersAction):

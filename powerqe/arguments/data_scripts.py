@@ -1,4 +1,4 @@
-"""Arguments of the commands that make data: the data folder, what is done again, and how many processes work."""
+"""Arguments of the commands of `powerqe data`: the data folder, overwriting, number of processes."""
 
 import argparse
 import os
@@ -11,8 +11,8 @@ from powerqe.utils.places import data_root
 def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     """Add --data-root, --force and --quiet."""
     add_data_root(parser)
-    parser.add_argument("--force", action="store_true", help="make again what exists already")
-    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    parser.add_argument("--force", action="store_true", help="overwrite existing files")
+    parser.add_argument("--quiet", action="store_true", help="print errors only")
 
 
 def add_data_root(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +22,7 @@ def add_data_root(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FOLDER",
         default=data_root(),
-        help="folder of all data sets (default: data/ of the checkout, or data/ here)",
+        help="folder of all data sets (default: data/ of the clone, or data/ in the working folder)",
     )
 
 
@@ -33,10 +33,10 @@ def add_nworker(parser: argparse.ArgumentParser, unit: str = "image") -> None:
         type=positive,
         metavar="N",
         default=_cores(),
-        help=f"{unit}s converted at once (default: all cores, here %(default)s)",
+        help=f"{unit}s to process in parallel (default: number of cores, here %(default)s)",
     )
 
 
 def _cores() -> int:
-    """Cores that this process may use; fewer than the machine has in a container or a batch job."""
+    """Cores available to this process; fewer than those of the machine in a container or a batch job."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

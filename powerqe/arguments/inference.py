@@ -1,4 +1,4 @@
-"""--device, --memory, --amp: where and how networks compute."""
+"""--device, --memory, --amp: how networks are applied."""
 
 import argparse
 from typing import TYPE_CHECKING
@@ -13,20 +13,24 @@ if TYPE_CHECKING:
 _GIB = number(1e-3, 1e6, "a number of GiB")
 
 
-def add_device(parser: argparse.ArgumentParser, purpose: str = "where to compute") -> None:
+def add_device(parser: argparse.ArgumentParser, purpose: str = "device to compute on") -> None:
     """Add --device."""
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto",
-                        help=f"{purpose}; auto is the GPU if there is one (default: auto)")  # fmt: skip
+                        help=f"{purpose}; auto: the GPU if there is one (default: auto)")  # fmt: skip
 
 
 def add_inference(parser: argparse.ArgumentParser) -> None:
     """Add --device, --memory and --amp."""
     add_device(parser)
     add = parser.add_argument
-    add("--memory", type=_gib, metavar="GIB", help="memory for the feature maps of the network, in GiB; images come "
-        "on top, 35 bytes for each pixel of the largest, and the frames of a video that the network sees at once and "
-        "some 10 more (default: half of what is free on the device)")  # fmt: skip
-    add("--amp", action="store_true", help="compute in bfloat16: faster on GPUs, pixels may differ by one step or two")
+    add("--memory", type=_gib, metavar="GIB", help="memory for the feature maps of the network, in GiB, in addition "
+        "to that of the images: 35 bytes per pixel of the largest image; for videos, the input frames of the network "
+        "and about 10 more (default: half of the free memory of the device)")  # fmt: skip
+    add(
+        "--amp",
+        action="store_true",
+        help="compute in bfloat16: faster on GPUs; 8-bit pixels may differ by 1 or 2",
+    )
 
 
 def chosen_device(device: str) -> "torch.device":
@@ -41,10 +45,10 @@ def chosen_device(device: str) -> "torch.device":
 
 
 def inference_options(args: argparse.Namespace) -> "InferenceOptions":
-    """How networks are to be applied; `args` may have tile, qf and self_ensemble, too.
+    """The options of inference; `args` may also have tile, qf and self_ensemble.
 
     Raises:
-        UserError: no such device, or none that computes in bfloat16.
+        UserError: no such device, or one that does not support bfloat16.
     """
     from powerqe.inference.inference_options import InferenceOptions
 

@@ -1,4 +1,4 @@
-"""--opt, --case, --set: which options a training, a test or a publication takes."""
+"""--opt, --case, --set: the options of a training, a test or a publication."""
 
 import argparse
 from collections.abc import Sequence
@@ -14,15 +14,15 @@ def add_option_file(parser: argparse.ArgumentParser) -> None:
         "--opt",
         required=True,
         metavar="FILE",
-        help="option file, for example opts/arcnn.yml, or the name of one of them, arcnn; docs/options.md explains it",
+        help="option file, for example opts/arcnn.yml, or the name of an included one (arcnn); see docs/options.md",
     )
     parser.add_argument(
         "--case",
         metavar="NAME",
-        help="which of the file's cases, for example div2k-qf10; not needed if it has only one",
+        help="case of the option file, for example div2k-qf10; optional if it has only one",
     )
     add_set(parser)
-    parser.add_argument("--print-options", action="store_true", help="print all resolved options as YAML, and stop")
+    parser.add_argument("--print-options", action="store_true", help="print the resolved options as YAML and exit")
     # torch.distributed.launch passes the local rank as an argument; it is read from the environment instead.
     parser.add_argument("--local-rank", "--local_rank", type=int, default=0, help=argparse.SUPPRESS)
 
@@ -35,7 +35,7 @@ def add_set(parser: argparse.ArgumentParser) -> None:
         action="extend",
         default=[],
         metavar="KEY=VALUE",
-        help="override options of the file, for example train.niter=1000 dataset.train.bs_pg=4",
+        help="override options, for example train.niter=1000 dataset.train.bs_pg=4",
     )
 
 
@@ -49,8 +49,8 @@ def read_options(args: argparse.Namespace) -> "Options | None":
 
 
 def resolved(file: str, case: str | None, overrides: Sequence[str]) -> "Options":
-    """The options of a case, with overrides; raises as `load_options`."""
-    import powerqe.algorithm  # noqa: F401 - now every component that options may name is registered
+    """The options of a case with overrides; raises as `load_options`."""
+    import powerqe.algorithm  # noqa: F401 - registers all components
     from powerqe.utils.options.tree import load_options
 
     return load_options(file, case, overrides)

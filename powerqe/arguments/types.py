@@ -1,4 +1,4 @@
-"""What an argument may be, beyond the types of Python: each function is the `type` of `add_argument`."""
+"""Types of command line arguments, for `type=` of `add_argument`."""
 
 import argparse
 import re
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 def number(low: float, high: float, what: str) -> Callable[[str], float]:
-    """A number in a range; `what` says it to the user."""
+    """A number in [low, high]; `what` describes it in the error message."""
 
     def parse(text: str) -> float:
         try:
@@ -21,25 +21,25 @@ def number(low: float, high: float, what: str) -> Callable[[str], float]:
 
 
 def positive(text: str) -> int:
-    """A whole number of at least 1."""
+    """An integer >= 1."""
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number of at least 1")
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected an integer >= 1")
     return int(text)
 
 
 def natural(text: str) -> int:
-    """A whole number of at least 0."""
+    """An integer >= 0."""
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number from 0")
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected an integer >= 0")
     return int(text)
 
 
 def numbers(text: str) -> list[int]:
-    """One whole number or several, separated by commas; each once."""
+    """One or several integers, separated by commas, without duplicates."""
     try:
         return list(dict.fromkeys(int(part) for part in text.split(",")))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected whole numbers such as 10 or 10,20,30") from None
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected integers such as 10 or 10,20,30") from None
 
 
 def width_and_height(text: str) -> tuple[int, int]:

@@ -1,1 +1,1 @@
-"""The commands of `powerqe`, a module for each; powerqe/cli.py lists them and says what a module has."""
+"""The commands of `powerqe`, one module each; powerqe/cli.py lists them and describes their interface."""

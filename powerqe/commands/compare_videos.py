@@ -1,9 +1,9 @@
-"""Compare tests on videos in one table.
+"""Compare experiments tested on videos.
 
-For each test set and quality: every experiment with its parameters, speed and PSNR beside the compressed video's,
-means over the sequences. Experiments whose names differ in the quality only (stdf-qp32, stdf-qp37) are one method. A
-method with four qualities or more gets the BD-rate of each sequence with the compressed videos as anchor: the bits that
-enhancement saves at equal PSNR, in percent, with a minus.
+For each test set and quality, the table has the number of parameters, speed and PSNR of every experiment and the PSNR
+of the compressed videos, as means over sequences. Experiments whose names differ only in quality (stdf-qp32,
+stdf-qp37) are one method. Methods with four or more qualities get BD-rates relative to the compressed videos: the
+change of bit rate at equal PSNR in percent, negative for savings.
 """
 
 import argparse
@@ -13,14 +13,14 @@ EXAMPLES = ("%(prog)s exp/mfqe-sample-qp37 exp/stdf-sample-qp37",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Experiments, and where the tables go."""
-    parser.add_argument("experiments", nargs="+", type=Path, metavar="FOLDER", help="experiments that were tested on "
+    """Add experiments and output."""
+    parser.add_argument("experiments", nargs="+", type=Path, metavar="FOLDER", help="folders of experiments tested on "
                         "videos, such as exp/stdf-sample-qp37")  # fmt: skip
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables into this Markdown file, too")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write the tables to this Markdown file")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Read the results, print the tables."""
+    """Print the tables."""
     from powerqe.evaluation.video_comparison import collect
     from powerqe.utils.files import atomic_path
 

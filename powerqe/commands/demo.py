@@ -1,4 +1,4 @@
-"""Enhance images in a web page, on this machine: drop one, compare before and after, download."""
+"""Enhance images in a web page served on this machine: drop an image, compare before and after, download the result."""
 
 import argparse
 
@@ -9,18 +9,18 @@ _LOCAL = "127.0.0.1"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Weights, the address, and what is accepted."""
+    """Add weights, address and limits."""
     add = parser.add_argument
-    add("--weights", metavar="NAME|PATH", help="weights that the page begins with, by name (`powerqe weights list` "
-        "lists them) or by path (default: for each image those that suit it)")  # fmt: skip
-    add("--port", type=int, metavar="N", help="port of the page (default: the first free one from 7860 on)")
-    add("--host", default=_LOCAL, metavar="ADDRESS", help="address to listen at; 0.0.0.0 lets all machines of the "
-        "network use the page, which asks for no password (default: %(default)s, this machine only)")  # fmt: skip
+    add("--weights", metavar="NAME|PATH", help="initially selected weights, by name (see `powerqe weights "
+        "list`) or path (default: selected for each image by its quality and colors)")  # fmt: skip
+    add("--port", type=int, metavar="N", help="port (default: the first free one from 7860)")
+    add("--host", default=_LOCAL, metavar="ADDRESS", help="address to listen on; 0.0.0.0 gives all machines of the "
+        "network access, without a password (default: %(default)s, this machine only)")  # fmt: skip
     add("--max-file", type=number(0.1, 1e4, "a number of MB"), default=32.0, metavar="MB",
-        help="largest file that is accepted, in megabytes (default: %(default)g)")  # fmt: skip
+        help="maximum file size in megabytes (default: %(default)g)")  # fmt: skip
     add("--max-megapixels", type=number(1e-3, 1e3, "a number of megapixels"), default=24.0, metavar="N",
-        help="largest image that is accepted, in millions of pixels (default: %(default)g)")  # fmt: skip
-    add("--browser", action="store_true", help="open the page in a browser once it is there")
+        help="maximum image size in megapixels (default: %(default)g)")  # fmt: skip
+    add("--browser", action="store_true", help="open the page in a browser")
     add_inference(parser)
 
 

@@ -1,9 +1,8 @@
-"""What a network with early exits gains and costs.
+"""Gain and computation of a network with early exits.
 
-For each case a table of the test sets: the scores at every exit and with automatic early exit, with the operations that
-each takes (exp/<experiment>/exits.md). For all cases together a figure with its numbers: mean gain of PSNR and mean
-operations against the quality threshold of the early exit (exp/trade_off.png and .csv). The network runs once per
-image; what another threshold would have chosen follows from the qualities at all exits.
+For each case, a table has the scores and operations of every exit and of automatic early exit on the test sets
+(exp/<experiment>/exits.md). A plot of all cases shows mean PSNR gain and mean operations against the quality threshold
+of early exit (exp/trade_off.png and .csv). The network runs once per image.
 """
 
 import argparse
@@ -15,20 +14,20 @@ EXAMPLES = ("%(prog)s --opt opts/rbqe.yml --case bsds500-jpeg bsds500-hevc",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Cases, and their weights."""
+    """Add cases and weights."""
     add = parser.add_argument
-    add("--opt", required=True, metavar="FILE", help="option file of a network with several exits, such as "
+    add("--opt", required=True, metavar="FILE", help="option file of a network with early exits, such as "
         "opts/rbqe.yml")  # fmt: skip
-    add("--case", required=True, nargs="+", metavar="NAME", help="cases of the file to draw, one column for each")
-    add("--weights", nargs="+", default=[], metavar="FILE", help="weights by path or name, one for each case (default: "
-        "the best checkpoint of its experiment)")  # fmt: skip
+    add("--case", required=True, nargs="+", metavar="NAME", help="cases of the file, one column of the plot each")
+    add("--weights", nargs="+", default=[], metavar="FILE", help="weights by name or path, one per case (default: the "
+        "best checkpoint of each experiment)")  # fmt: skip
     add_set(parser)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Measure, print and draw the cases of an option file."""
+    """Measure, print and plot the cases."""
     if args.weights and len(args.weights) != len(args.case):
-        raise UserError(f"--weights: found {len(args.weights)} files for {len(args.case)} cases")
+        raise UserError(f"--weights: found {len(args.weights)} for {len(args.case)} cases, expected one per case")
 
     from powerqe.evaluation.early_exit import compare_exits
 

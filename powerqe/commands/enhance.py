@@ -1,10 +1,10 @@
-"""Enhance images and videos that a codec damaged: photo.jpg becomes enhanced/photo.png.
+"""Enhance compressed images and videos: photo.jpg becomes enhanced/photo.png.
 
-Of a video every frame is enhanced. Size, frame rate, time stamps, colors, rotation and sound stay; the result is
-lossless, that is large, unless --crf is given: mp4 of an mp4, raw of a raw one, mkv of any other, or as -o says.
+Enhanced videos keep size, frame rate, time stamps, colors, rotation and sound. They are lossless, and therefore large,
+unless --crf is given. The container is mp4 for mp4, raw for raw, and mkv for all others, unless -o names another.
 
-Exit status: 0, all files are enhanced; 1, some are not, each with a line that says why; 2, nothing was done, because
-of a mistake on the command line.
+Exit status: 0, all files were enhanced; 1, some files failed, each with an error message; 2, nothing was done because
+of an invalid command line.
 """
 
 import argparse
@@ -20,53 +20,52 @@ if TYPE_CHECKING:
     from powerqe.inference.enhance_files import Result
 
 EXAMPLES = (
-    "%(prog)s photo.jpg                         enhanced/photo.png, by weights that suit the file",
-    "%(prog)s photos 'more/*.jpg' -o out        whole folders with their tree, and patterns",
-    "%(prog)s photo.jpg -o better.jpg --compare a file by name, and a comparison of before | after",
-    "%(prog)s photo.png --qf 20                 remove what JPEG of quality 20 would have done",
-    "%(prog)s clip.mp4 --crf 18                 enhanced/clip.mp4 with its sound, small enough for watching",
+    "%(prog)s photo.jpg                         enhanced/photo.png, by automatically selected weights",
+    "%(prog)s photos 'more/*.jpg' -o out        folders, recursively, and patterns",
+    "%(prog)s photo.jpg -o better.jpg --compare name the result, and draw a comparison",
+    "%(prog)s photo.png --qf 20                 restore for JPEG quality factor 20",
+    "%(prog)s clip.mp4 --crf 18                 enhanced/clip.mp4 with sound, compressed",
     "%(prog)s Foo_416x240_50.yuv                raw video: enhanced/Foo_416x240_50.yuv",
 )
 LONGEST_PERIOD = 250
-"""Frames; so many have to be kept in memory until the next of peak quality comes."""
+"""Frames, which are buffered until the next peak-quality frame."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Files, weights, and how they are applied."""
+    """Add files, weights and options of inference."""
     add = parser.add_argument
-    add("inputs", nargs="+", metavar="FILE", help="images, videos, folders (searched recursively) or patterns in "
-        "quotes")  # fmt: skip
-    add("-o", "--output", type=Path, metavar="OUT", help="folder of the results, which keep the tree of a folder; for "
-        "one file also the name of its result (default: enhanced/)")  # fmt: skip
-    add("--weights", metavar="NAME|PATH", help="weights by name (`powerqe weights list` lists them) or by path "
-        "(default: for each file those with the largest gain in their tests at its quality). Videos take those for "
-        "images, too, frame by frame")  # fmt: skip
-    add("--qf", type=number(0, 100, "a quality factor of 0 to 100"), metavar="Q", help="the quality factor, 0 to 100, "
-        "to restore for, of networks that take one (FBCNN); lower removes more (default: as the network estimates "
-        "it)")  # fmt: skip
-    add("--tile", type=_tile, default="auto", metavar="auto|N|off", help="process large images in tiles: auto, if the "
-        "feature maps would not fit into --memory; N, always with this side in pixels, halved if that does not fit; "
-        "off, never. The result is that of the whole image; networks that follow motion come near it (default: "
-        "auto)")  # fmt: skip
-    add("--self-ensemble", action="store_true", help="take the mean over eight flips and transpositions of each "
-        "image: a little better, eight times the work")  # fmt: skip
+    add("inputs", nargs="+", metavar="FILE", help="images, videos, folders (searched recursively) or quoted "
+        "patterns")  # fmt: skip
+    add("-o", "--output", type=Path, metavar="OUT", help="output folder, which keeps the structure of input folders; "
+        "for one file, also the name of the result (default: enhanced/)")  # fmt: skip
+    add("--weights", metavar="NAME|PATH", help="weights by name (see `powerqe weights list`) or path; weights for "
+        "images can be applied to videos, too (default: for each file those with the largest gain in their tests at "
+        "its quality)")  # fmt: skip
+    add("--qf", type=number(0, 100, "a quality factor of 0 to 100"), metavar="Q", help="JPEG quality factor, 0 to 100, "
+        "for networks conditioned on it (FBCNN, DRUNet); lower removes more artifacts (default: estimated by the "
+        "network)")  # fmt: skip
+    add("--tile", type=_tile, default="auto", metavar="auto|N|off", help="process images in tiles: auto, if the "
+        "feature maps would not fit into --memory; N, always, with this side in pixels, halved if it does not fit; "
+        "off, never. The result equals that of the whole image, approximately for networks that follow motion "
+        "(default: auto)")  # fmt: skip
+    add("--self-ensemble", action="store_true", help="take the mean over eight flips and "
+        "transpositions of each image: slightly better, eight times the computation")  # fmt: skip
     add_inference(parser)
-    add("--compare", action="store_true", help="draw a comparison beside each result, NAME.compare.png: before | after "
-        "with enlarged crops where most has changed; of a video, of the frame in the middle")  # fmt: skip
-    add("--format", choices=("png", "jpeg", "webp", "tiff", "same"), help="of the images; same is that of each file. "
-        "What a format cannot hold (transparency, 16 bits) becomes PNG (default: png)")  # fmt: skip
-    add("--crf", type=number(0, 51, "a constant rate factor of 0 to 51"), metavar="N", help="compress videos, by x265 "
-        "with this constant rate factor, 0 to 51: small files for watching. 18 looks as good as lossless, 28 is small. "
-        "For measuring leave it out: only without it the pixels are exactly the network's")  # fmt: skip
-    add("--pqf-period", type=_period, metavar="N", help="every N-th frame of the videos, from the first on, is one of "
-        "peak quality, which MFQE has to know. Encoders with low delay make it every 4th or 8th (default: of weights "
-        "that need it, the frames with a lower QP than their neighbors, by NAME.frames.json beside the "
-        "video)")  # fmt: skip
-    add("--force", action="store_true", help="overwrite results that exist already; without it they are skipped")
+    add("--compare", action="store_true", help="also write NAME.compare.png: before | after, with enlarged crops of "
+        "the most changed regions; for videos, of the middle frame")  # fmt: skip
+    add("--format", choices=("png", "jpeg", "webp", "tiff", "same"), help="format of enhanced images; same: that of "
+        "each input. PNG is used if the format does not support transparency or 16 bits (default: png)")  # fmt: skip
+    add("--crf", type=number(0, 51, "a constant rate factor of 0 to 51"), metavar="N", help="compress videos by x265 "
+        "with this constant rate factor, 0 to 51: 18 is visually lossless, 28 is small (default: lossless, as "
+        "required for measurements)")  # fmt: skip
+    add("--pqf-period", type=_period, metavar="N", help="for MFQE: every N-th frame, starting with the first, is a "
+        "peak-quality frame; typically 4 or 8 for low-delay encoders (default: frames with a lower QP than their "
+        "neighbors, from NAME.frames.json in the folder of the video)")  # fmt: skip
+    add("--force", action="store_true", help="overwrite existing results; otherwise they are skipped")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Find the files, enhance one after another, say what became of each."""
+    """Enhance all files and report the result of each."""
     from powerqe.inference.input_files import check_crf, find_jobs, make_folder
 
     jobs = find_jobs(args.inputs, args.output, args.format)
@@ -84,18 +83,18 @@ def run(args: argparse.Namespace) -> None:
     start_log(None, timed=False)
     keep_freed_memory()
     failures = 0
-    with resumable("files that were written are whole"), progress_bar(
+    with resumable("files that were written are complete"), progress_bar(
         None, "files", len(jobs), len(jobs) > 1, leave=False
     ) as bar:  # fmt: skip
 
-        def tell(result: "Result") -> None:
+        def report(result: "Result") -> None:
             nonlocal failures
             failures += bool(result.error)
             tqdm.write(f"failed: {result.error}" if result.error else result.summary,
                        sys.stderr if result.error else sys.stdout)  # fmt: skip
             bar.update()
 
-        enhance_files(jobs, models, tell, force=args.force, compare=args.compare, crf=args.crf)
+        enhance_files(jobs, models, report, force=args.force, compare=args.compare, crf=args.crf)
     if failures:
         raise PartialFailureError(f"{failures} of {len(jobs)} files failed")
 

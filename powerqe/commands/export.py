@@ -1,9 +1,9 @@
-"""Write a network as an ONNX file.
+"""Export a network to ONNX.
 
-Images of any size, and batches of them, go through the file where the network allows. Before it is written,
-onnxruntime's results are compared with PyTorch's. Inputs have the names of the forward's arguments; outputs are image
-and, as estimated_..., what the network estimates beside it. What can be given but need not be (qf of FBCNN and
-DRUNet) is an optional input.
+The file accepts images of any size and batches of them, if the network does. Before it is written, the outputs of
+onnxruntime are compared with those of PyTorch. Inputs are named as the arguments of the network's forward; outputs are
+image and estimated_... for other estimates of the network. Optional arguments (qf of FBCNN and DRUNet) are optional
+inputs.
 """
 
 import argparse
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 OPSET, TOLERANCE = 20, 1e-4
 EXAMPLES = (
-    "%(prog)s fbcnn-bsds500-color                     any size; qf can be given",
-    "%(prog)s mdsr.safetensors --set scale=3          one of its enlargements",
-    "%(prog)s rbqe-bsds500-jpeg --set exit=4          one of its exits; without it, the images of all",
+    "%(prog)s fbcnn-bsds500-color                     any size; optional input qf",
+    "%(prog)s mdsr.safetensors --set scale=3          one of its scales",
+    "%(prog)s rbqe-bsds500-jpeg --set exit=4          one of its exits; by default the outputs of all",
     "%(prog)s official.pth --network '{type: FBCNN, in_channels: 1}'",
     "",
-    "to run the file in Python, without PyTorch:",
+    "To run the file in Python without PyTorch:",
     "import cv2, numpy as np, onnxruntime",
     'session = onnxruntime.InferenceSession("dncnn-bsds500-qf10.onnx")',
     'x = cv2.imread("photo.jpg")[None, :, :, ::-1].transpose(0, 3, 1, 2).astype(np.float32) / 255',
@@ -35,27 +35,27 @@ EXAMPLES = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Weights, the file, and what is fixed in it."""
+    """Add weights, output and fixed arguments."""
     add = parser.add_argument
-    add("weights", metavar="NAME|PATH", help="weights by name (`powerqe weights list` lists them), or a file: ours, a "
-        "training checkpoint, or the official one of a method")  # fmt: skip
-    add("-o", "--output", type=Path, metavar="FILE", help="the file to write (default: NAME.onnx here)")
-    add("--force", action="store_true", help="overwrite a file that exists already")
-    add("--network", type=_mapping, metavar="YAML", help="the network, as in an option file, of weights that do not "
-        "record it, such as official ones")  # fmt: skip
-    add("--size", type=width_and_height, metavar="WxH", help="make the file for images of this width and height only: "
-        "some networks need it, some programs run such files faster (default: any size)")  # fmt: skip
+    add("weights", metavar="NAME|PATH", help="weights by name (see `powerqe weights list`), or a file: published "
+        "weights, a training checkpoint, or an official checkpoint")  # fmt: skip
+    add("-o", "--output", type=Path, metavar="FILE", help="output file (default: NAME.onnx in the working folder)")
+    add("--force", action="store_true", help="overwrite an existing file")
+    add("--network", type=_mapping, metavar="YAML", help="the network as in an option file, if the weights do not "
+        "determine it")  # fmt: skip
+    add("--size", type=width_and_height, metavar="WxH", help="export for images of this width and height only, which "
+        "some networks require and some runtimes execute faster (default: any size)")  # fmt: skip
     add("--set", type=_setting, nargs="+", action="extend", default=[], metavar="ARG=VALUE", help="fix an argument of "
-        "the network's forward in the file, such as scale=3 of MDSR, exit=0 of RBQE or qf=20 of FBCNN")  # fmt: skip
-    add("--opset", type=int, default=OPSET, metavar="N", help="version of ONNX's operators, for a program that knows "
-        "only older ones (default: %(default)s)")  # fmt: skip
-    add("--tolerance", type=float, default=TOLERANCE, metavar="T", help="largest difference from PyTorch with which "
-        "the file is written, relative to the largest value, at least of 1; 0.004 is a gray level of 8 bits "
-        "(default: %(default)s)")  # fmt: skip
+        "the network's forward, such as scale=3 of MDSR, exit=0 of RBQE or qf=20 of FBCNN")  # fmt: skip
+    add("--opset", type=int, default=OPSET, metavar="N", help="version of the ONNX operator set, for runtimes that do "
+        "not support the default (default: %(default)s)")  # fmt: skip
+    add("--tolerance", type=float, default=TOLERANCE, metavar="T", help="maximum difference from PyTorch, relative to "
+        "the largest absolute value or 1, above which no file is written; 0.004 is one 8-bit level (default: "
+        "%(default)s)")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> None:
-    """Load the network, export and compare it, say what the file has."""
+    """Export the network, compare the outputs and print a summary."""
     output = args.output or Path(f"{Path(args.weights).stem}.onnx")
     _check_output(output, args.force)
 
@@ -80,16 +80,16 @@ def run(args: argparse.Namespace) -> None:
 
 
 def summary(written: "OnnxFile", tolerance: float) -> str:
-    """What the file is, a line each."""
+    """Size, inputs, outputs and differences, one per line."""
     axes = {name: " x ".join(map(str, each)) for name, each in {**written.inputs, **written.outputs}.items()}
-    optional = dict.fromkeys(written.optional, ", may be left out")
+    optional = dict.fromkeys(written.optional, ", optional")
     return "\n".join(
         [
             f"{written.path}: {written.path.stat().st_size:,} bytes",
             *(f"  in   {name}: {axes[name]}{optional.get(name, '')}" for name in written.inputs),
             *(f"  out  {name}: {axes[name]}" for name in written.outputs),
             *([f"  one size: {written.fixed}"] if written.fixed else []),
-            f"largest differences of onnxruntime from PyTorch, on the CPU; up to {tolerance:g} is allowed:",
+            f"maximum differences between onnxruntime and PyTorch on the CPU (tolerance {tolerance:g}):",
             *(f"  {difference}" for difference in written.differences),
         ]
     )
@@ -97,12 +97,12 @@ def summary(written: "OnnxFile", tolerance: float) -> str:
 
 def _check_output(output: Path, force: bool) -> None:
     if output.is_dir():
-        raise UserError(f"{output} is a folder; -o takes the name of a file")
+        raise UserError(f"-o: {output} is a folder, expected the name of a file")
     if output.exists() and not force:
         raise UserError(f"{output} exists already; choose another name with -o, or use --force to overwrite")
     folder = next(each for each in output.absolute().parents if each.exists())
     if not (folder.is_dir() and os.access(folder, os.W_OK)):
-        raise UserError(f"nothing can be written in {folder}; choose another place with -o")
+        raise UserError(f"cannot write to {folder}; choose another folder with -o")
 
 
 def _mapping(text: str) -> dict[str, Any]:
@@ -125,4 +125,4 @@ def _yaml(text: str) -> Any:
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no valid YAML") from None
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected valid YAML") from None

@@ -1,4 +1,4 @@
-"""Print the reference of all option keys, networks, data sets, losses and metrics, generated from their code."""
+"""Print the reference of all options, or their JSON schema, generated from the code."""
 
 import argparse
 import json
@@ -6,17 +6,17 @@ from pathlib import Path
 
 EXAMPLES = (
     "%(prog)s                               print the reference",
-    "%(prog)s docs/options.md               update the part of the page between its markers",
+    "%(prog)s docs/options.md               update the part of the file between its markers",
     "%(prog)s --schema > options.json       the JSON schema of option files, for editors",
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What is written, and where."""
-    parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help="Markdown file in which the part between "
-                        "its markers is replaced (default: print)")  # fmt: skip
-    parser.add_argument("--schema", action="store_true", help="print the JSON schema of option files, by which editors "
-                        "complete and check them")  # fmt: skip
+    """Add output and format."""
+    parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help="Markdown file to update between its "
+                        "markers (default: print)")  # fmt: skip
+    parser.add_argument("--schema", action="store_true", help="print the JSON schema of option files, which editors "
+                        "use for completion and validation")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> None:

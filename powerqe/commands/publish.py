@@ -1,8 +1,8 @@
-"""Publish what an experiment has learnt: its weights, with a card that says where they come from and what they gain.
+"""Publish the weights of a trained and tested experiment, with a card of its training and results.
 
-Writes weights/<experiment>.safetensors (the best checkpoint, its moving average if it has one, without the state of the
-training), weights/index.json, by which the weights are found under the experiment's name, and the card
-weights/<experiment>.md. Train and test the experiment before.
+Writes weights/<experiment>.safetensors (the best checkpoint, its moving average if there is one, without the training
+state) and the card weights/<experiment>.md, and updates weights/index.json, so that the weights are available under the
+name of the experiment.
 """
 
 import argparse
@@ -13,14 +13,14 @@ EXAMPLES = ("%(prog)s --opt opts/arcnn.yml --case bsds500-qf10",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """--opt and the like, and where the file will be downloaded from."""
+    """Add the option file and the URL."""
     add_option_file(parser)
-    parser.add_argument("--url", metavar="URL", help="from where `powerqe weights fetch` gets the file, if it is not "
-                        "kept with PowerQE")  # fmt: skip
+    parser.add_argument("--url", metavar="URL", help="URL from which `powerqe weights fetch` downloads the file, if it "
+                        "is not in the repository")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> None:
-    """Publish the experiment of an option file's case."""
+    """Publish the experiment."""
     options = read_options(args)
     if options is None:
         return
@@ -28,4 +28,4 @@ def run(args: argparse.Namespace) -> None:
 
     case = f" --case {args.case}" if args.case else ""
     path = publish(options, f"--opt {args.opt}{case}", args.url)
-    print(f"{path} ({path.stat().st_size:,} bytes), its card {path.with_suffix('.md')} and its entry in the index")
+    print(f"{path} ({path.stat().st_size:,} bytes), card {path.with_suffix('.md')}, index updated")

@@ -1,9 +1,8 @@
-"""Compare tested experiments in one HTML page, which needs no other file and no network.
+"""Compare tested experiments in one self-contained HTML page.
 
-The folders are those of experiments that `powerqe test` has tested. The page has tables (methods x qualities, with the
-differences from the compressed images), plots, and crops of all methods side by side. The tables are written beside it
-as Markdown and LaTeX. Experiments whose names differ in the quality only (arcnn-qf10, arcnn-qf20) are one method. The
-page stays below about 10 MB.
+The page has tables (methods x qualities, with the gain over the compressed images), plots, and crops of all methods
+side by side, and is smaller than about 10 MB. The tables are also written as Markdown and LaTeX. Experiments whose
+names differ only in quality (arcnn-qf10, arcnn-qf20) are one method.
 """
 
 import argparse
@@ -13,19 +12,20 @@ EXAMPLES = ("%(prog)s exp/arcnn-bsds500-qf10 exp/dncnn-bsds500-qf10 -o report.ht
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Experiments, and what the page is called."""
+    """Add experiments, output, title and metrics."""
     add = parser.add_argument
-    add("experiments", nargs="+", type=Path, metavar="FOLDER", help="folders of tested experiments, exp/<name>")
-    add("-o", "--output", type=Path, default=Path("report.html"), metavar="FILE", help="the page; the tables are "
-        "written beside it with the endings .md and .tex (default: %(default)s)")  # fmt: skip
-    add("--title", default="Comparison of experiments", metavar="TEXT", help="heading of the page (default: "
+    add("experiments", nargs="+", type=Path, metavar="FOLDER", help="folders of experiments tested by `powerqe test`, "
+        "exp/<name>")  # fmt: skip
+    add("-o", "--output", type=Path, default=Path("report.html"), metavar="FILE", help="output file; the tables "
+        "are written to the same folder with the suffixes .md and .tex (default: %(default)s)")  # fmt: skip
+    add("--title", default="Comparison of experiments", metavar="TEXT", help="title of the page (default: "
         "%(default)s)")  # fmt: skip
-    add("--metric", nargs="+", default=[], metavar="NAME", help="compare these metrics only, as results.json calls "
-        "them; plots and crops are of the first (default: all)")  # fmt: skip
+    add("--metric", nargs="+", default=[], metavar="NAME", help="compare these metrics only, by their names in "
+        "results.json; the first is used for plots and crops (default: all)")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write the page and the tables; say where they are and what they leave out."""
+    """Write the page and the tables."""
     from powerqe.evaluation.report.build import build_report
 
     for note in build_report(args.experiments, args.output, args.title, args.metric):

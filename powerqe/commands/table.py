@@ -1,4 +1,4 @@
-"""What networks cost: parameters, multiply-accumulates, receptive field, time and memory."""
+"""Print parameters, multiply-accumulates, receptive field, time and memory of networks."""
 
 import argparse
 from collections.abc import Sequence
@@ -15,35 +15,36 @@ if TYPE_CHECKING:
 COLUMNS = ("network", "configuration", "image", "parameters", "macs", "field", "ms", "memory")
 _SMALLEST, _LARGEST = 8, 16384
 EXAMPLES = (
-    "%(prog)s                                 all networks, with the defaults of their constructors",
-    "%(prog)s --weights --sort macs           all published weights, the cheapest first",
-    "%(prog)s FBCNN dncnn-bsds500-qf10        types of networks, and weights by name or path",
+    "%(prog)s                                 all networks with their default options",
+    "%(prog)s --weights --sort macs           all published weights, sorted by operations",
+    "%(prog)s FBCNN dncnn-bsds500-qf10        network types, and weights by name or path",
     "%(prog)s '{type: EDSR, num_features: 256, num_blocks: 32}'    a network as in an option file",
-    "%(prog)s --size 3840x2160 --no-time      what a frame of 4K takes; needs no memory itself",
+    "%(prog)s --size 3840x2160 --no-time      a 4K frame; computes no images",
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Networks, how they are measured, and where the table goes."""
+    """Add networks, conditions and output."""
     add = parser.add_argument
-    add("networks", nargs="*", metavar="NETWORK", help="types of networks, weights by name (`powerqe weights list` "
-        "lists them) or path, or networks as option files write them (default: every type)")  # fmt: skip
-    add("--weights", action="store_true", help="all published weights that are here, each with its own configuration")
-    add("--size", type=width_and_height, default=(256, 256), metavar="WxH", help="width and height of the image in "
-        "pixels; of super-resolution that of the small one (default: 256x256)")  # fmt: skip
-    add_device(parser, "where networks are timed; OMP_NUM_THREADS=1 before the command gives one thread of a CPU")
-    add("--repeat", type=positive, metavar="N", help="time each network N times, after one run that warms up (default: "
-        "as often as fits into a second)")  # fmt: skip
-    add("--no-time", dest="time", action="store_false", help="time nothing and compute no images: what remains is "
-        "the same on every machine, and large sizes need no memory")  # fmt: skip
-    add("--sort", choices=COLUMNS, metavar="COLUMN", help=f"sort by {', '.join(COLUMNS)}, smallest first "
-        "(default: as they are named; all networks by name)")  # fmt: skip
-    add("--markdown", type=Path, metavar="FILE", help="write the table there, too, as a page of Markdown")
-    add("--json", type=Path, metavar="FILE", help="write the figures there, too, as bytes, pixels and milliseconds")
+    add("networks", nargs="*", metavar="NETWORK", help="network types, weights by name (see `powerqe weights "
+        "list`) or path, or networks as in option files (default: all types)")  # fmt: skip
+    add("--weights", action="store_true", help="measure all published weights on this machine")
+    add("--size", type=width_and_height, default=(256, 256), metavar="WxH", help="width and height of the input image "
+        "in pixels (default: 256x256)")  # fmt: skip
+    add_device(parser, "device for time measurements; set OMP_NUM_THREADS=1 for a single CPU thread")
+    add("--repeat", type=positive, metavar="N", help="number of timed runs per network, after a warm-up (default: as "
+        "many as fit into one second)")  # fmt: skip
+    add("--no-time", dest="time", action="store_false", help="do not measure time, and compute no images: the result "
+        "is the same on every machine, and large sizes need no memory")  # fmt: skip
+    add("--sort", choices=COLUMNS, metavar="COLUMN", help=f"sort in ascending order by {', '.join(COLUMNS)} "
+        "(default: order of the arguments; all networks by name)")  # fmt: skip
+    add("--markdown", type=Path, metavar="FILE", help="also write the table to this Markdown file")
+    add("--json", type=Path, metavar="FILE", help="also write the values to this JSON file, in bytes, pixels and "
+        "milliseconds")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> None:
-    """Measure what is named, print the table and write it where that is wanted, too."""
+    """Measure the networks, print and write the table."""
     width, height = args.size
     if not all(_SMALLEST <= side <= _LARGEST for side in (width, height)):
         raise UserError(f"--size: found {width}x{height}, expected sides of {_SMALLEST} to {_LARGEST} pixels")
@@ -69,7 +70,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _networks(names: Sequence[str], all_weights: bool) -> "list[NetworkConfiguration]":
-    """Those that are named, and all published weights, if they are wanted."""
+    """The named networks, and all published weights if `all_weights`."""
     from powerqe.inference.load import find_network, parse_source, published_networks
     from powerqe.net.table.configurations import NetworkConfiguration, configuration
 

@@ -1,4 +1,4 @@
-"""Test the network of an option file. Enhanced images and tables of results go to exp/<option file>-<case>/."""
+"""Test the network of an option file. Enhanced images and results are written to exp/<option file>-<case>/."""
 
 import argparse
 
@@ -12,18 +12,18 @@ EXAMPLES = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """--opt and the like, --weights."""
+    """Add the option file and --weights."""
     add_option_file(parser)
     parser.add_argument(
         "--weights",
         metavar="FILE",
-        help="name of published weights, or any file of weights: they are tested on the data of the option file, with "
-        "the network that follows from the file",
+        help="test these weights, by name or path, with the network that they determine, on the data sets of the "
+        "option file (default: the best checkpoint of the experiment, or test.ckp_load_path)",
     )
 
 
 def run(args: argparse.Namespace) -> None:
-    """Load the options, start the ranks, hand over to the tester."""
+    """Test and print the table."""
     if args.weights:
         from powerqe.evaluation.tester import tested_as
 

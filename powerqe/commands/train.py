@@ -7,21 +7,21 @@ from powerqe.arguments.option_file import add_option_file, read_options
 EXAMPLES = (
     "%(prog)s --opt opts/arcnn.yml --case div2k-qf10",
     "%(prog)s --opt opts/arcnn.yml --case div2k-qf10 --resume auto --set train.niter=1000",
-    "torchrun --nproc_per_node=2 train.py --opt opts/arcnn.yml --case div2k-qf10    on two GPUs; docs/multi_node.md",
+    "torchrun --nproc_per_node=2 train.py --opt opts/arcnn.yml --case div2k-qf10    on two GPUs: docs/multi_node.md",
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """--opt and the like, --resume, --dry-run."""
+    """Add the option file, --resume and --dry-run."""
     add_option_file(parser)
-    resume_help = "auto: resume from the newest valid checkpoint, if there is one; never: start anew (default: never)"
+    resume_help = "auto: resume from the newest valid checkpoint, if any; never: start a new training (default: never)"
     parser.add_argument("--resume", choices=["auto", "never"], default="never", help=resume_help)
-    dry_help = "try it: build everything, do two training steps and one validation image, write nothing"
+    dry_help = "build everything, run two training steps and validate one image, but write nothing"
     parser.add_argument("--dry-run", action="store_true", help=dry_help)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Load the options, start the ranks, hand over to the trainer."""
+    """Train, from the start or from a checkpoint."""
     options = read_options(args)
     if options is None:
         return

@@ -1,1 +1,1 @@
-"""The commands of `powerqe data`: they make the data that trainings and tests read."""
+"""The commands of `powerqe data`, which prepare data sets."""

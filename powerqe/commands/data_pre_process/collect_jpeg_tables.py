@@ -1,8 +1,7 @@
-"""Collect the quantization tables of the JPEG files in data/SOURCE and below, for training on them.
+"""Collect the quantization tables of the JPEG files in data/SOURCE and its subfolders, for training.
 
-The JSON file data/TARGET has the different ones, the most frequent first, with how many files have them. Cameras,
-programs and services have tables of their own; {type: JPEG, tables: {file: ...}} in the chain of ChainedImages
-compresses with those of such a file.
+Cameras, programs and services use their own tables. The JSON file data/TARGET lists them with the number of files, the
+most frequent first; the step {type: JPEG, tables: {file: ...}} of ChainedImages compresses with them.
 """
 
 import argparse
@@ -15,20 +14,19 @@ EXAMPLES = ("%(prog)s my_photos jpeg_tables.json",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Folder and file, and which tables are taken."""
+    """Add source, target and selection."""
     add_data_arguments(parser)
     add_nworker(parser)
     add = parser.add_argument
     add("source", help="folder of JPEG files, inside the data folder, for example my_photos")
-    add("target", help="file to write, inside the data folder, for example jpeg_tables.json")
-    add("--least", type=positive, default=1, metavar="N", help="leave out tables that fewer than N files have "
-        "(default: %(default)s)")  # fmt: skip
-    add("--libjpeg", action="store_true", help="take tables of libjpeg's quality factors, too, which {quality: ...} "
-        "makes anyway")  # fmt: skip
+    add("target", help="output file, inside the data folder, for example jpeg_tables.json")
+    add("--least", type=positive, default=1, metavar="N", help="minimum number of files with a table (default: "
+        "%(default)s)")  # fmt: skip
+    add("--libjpeg", action="store_true", help="include the tables of libjpeg's quality factors, which need no file")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Collect, unless the file exists."""
+    """Collect the tables, unless the target exists."""
     target = args.data_root / args.target
     if target.exists() and not args.force:
         raise UserError(f"{target} exists already; use --force to overwrite")

@@ -1,4 +1,4 @@
-"""Link the images of all qualities of a codec, as STEM-QUALITY, into one folder for blind training."""
+"""Link the images of all qualities of a codec into one folder, as STEM-QUALITY, for blind training."""
 
 import argparse
 
@@ -9,17 +9,17 @@ EXAMPLES = ("%(prog)s jpeg    # div2k/jpeg_ds_2/qf* -> div2k/jpeg_ds_2_combined"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Codec, data set and ratio, which name the folder."""
+    """Add codec, data set and ratio, which determine the folder."""
     add_data_arguments(parser)
     add = parser.add_argument
-    add("codec", help="codec, the first part of the folder's name: hevc for hevc_ds_2")
-    add("--dataset", default="div2k", help="data set: a folder of the data folder (default: %(default)s)")
-    add("--ratio", type=positive, default=2, help="ratio of the down-sampling, the last part of the folder's name "
+    add("codec", help="codec, the first part of the folder name, for example hevc of hevc_ds_2")
+    add("--dataset", default="div2k", help="data set, a folder in the data folder (default: %(default)s)")
+    add("--ratio", type=positive, default=2, help="down-sampling ratio, the last part of the folder name "
         "(default: %(default)s)")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> None:
-    """Link what is missing."""
+    """Link images that are not linked yet."""
     from powerqe.data_pre_process.combine import combine
 
     source = args.data_root / args.dataset / f"{args.codec}_ds_{args.ratio}"

@@ -1,8 +1,8 @@
-"""Compress the raw sequences of a folder; the decoded ones are saved under the same names, with their frame QPs.
+"""Compress the raw sequences of a folder; the decoded sequences are saved under the same names, with QPs of all frames.
 
-HEVC, H.264 and AV1 come from PyAV; hm is the reference encoder of HEVC, a program of yours. It made the data of the
-papers, where every eighth (or fourth) frame is coded much better than those between; x265 codes like that with a
-pattern: the same idea, other figures.
+HEVC (x265), H.264 (x264) and AV1 (SVT-AV1) are encoded by PyAV; hm runs your build of the HEVC reference encoder HM,
+which papers use. The patterns of --pattern imitate the QP hierarchy of HM, in which every fourth or eighth frame has a
+much higher quality; the results differ from those of HM.
 """
 
 import argparse
@@ -23,27 +23,28 @@ _PATTERN = {"hevc": "ldp-hm18"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Sequences, encoder, qualities and target."""
+    """Add sequences, encoder, qualities and target."""
     add_data_arguments(parser)
     parser.add_argument("source", help="folder of .yuv files, inside the data folder, for example mfqev2/test/raw")
     parser.add_argument(
         "codec",
         choices=CODECS,
-        help="encoder: x265 (hevc), x264 (h264), SVT-AV1 (av1) or an HM of yours (hm)",
+        help="encoder: x265 (hevc), x264 (h264), SVT-AV1 (av1) or HM (hm)",
     )
-    parser.add_argument("quality", type=numbers, help="QP; several are separated by commas: 22,27,32,37,42")
-    parser.add_argument("target", help="folder, inside the data folder, that gets one folder qp<QP> for each QP")
+    parser.add_argument("quality", type=numbers, help="QP, or several separated by commas, for example 22,27,32,37,42")
+    parser.add_argument("target", help="folder, inside the data folder, for the results; each QP has its subfolder "
+        "qp<QP>")  # fmt: skip
     parser.add_argument(
         "--pattern",
         choices=PATTERNS,
-        help="how QP changes from frame to frame in HEVC: not at all (flat), or as in the HM (default: ldp-hm18 with "
-        "hevc, else flat)",
+        help="QP hierarchy for hevc: constant (flat), or that of the low-delay P configuration of HM 16 or 18 "
+        "(default: ldp-hm18 for hevc, otherwise flat)",
     )
     parser.add_argument(
         "--preset",
         metavar="NAME",
-        help="how long the encoder searches: ultrafast to placebo with x265 and x264, 13 to 0 with SVT-AV1 (default: "
-        "the encoder's own)",
+        help="speed preset of the encoder: ultrafast to placebo for x265 and x264, 13 to 0 for SVT-AV1 (default: that "
+        "of the encoder)",
     )
     parser.add_argument(
         "--max-frames",
@@ -56,28 +57,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--chroma",
         choices=("420", "444"),
         default="420",
-        help="sampling of the chroma in all sequences (default: %(default)s)",
+        help="chroma subsampling of the sequences (default: %(default)s)",
     )
     parser.add_argument(
-        "--depth", type=int, choices=(8, 10), default=8, help="bits of a sample in all sequences (default: %(default)s)"
+        "--depth", type=int, choices=(8, 10), default=8, help="bit depth of the sequences (default: %(default)s)"
     )
     parser.add_argument(
-        "--hm-encoder", metavar="PROGRAM", help="encoder program of the HM (default: $HM_ENCODER, or TAppEncoderStatic)"
+        "--hm-encoder", metavar="PROGRAM", help="HM encoder (default: $HM_ENCODER, or TAppEncoderStatic)"
     )
     parser.add_argument(
         "--hm-config",
         type=Path,
         metavar="FILE",
-        help="configuration file for the HM, such as encoder_lowdelay_P_main.cfg",
+        help="HM configuration file, such as encoder_lowdelay_P_main.cfg",
     )
-    parser.add_argument(
-        "--keep-stream", action="store_true", help="save also the bit streams, beside the decoded sequences"
-    )
+    parser.add_argument("--keep-stream", action="store_true", help="also save the bit streams, in the same folder")
     add_nworker(parser, "sequence")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Compress what is missing."""
+    """Compress sequences that have no result yet."""
     from powerqe.data_pre_process import driver
     from powerqe.data_pre_process.compress_video import SequenceCompression
 
@@ -92,9 +91,9 @@ def _codec(args: argparse.Namespace) -> "SequenceCodec":
 
     if args.codec == "hm":
         if args.hm_config is None:
-            raise UserError("hm needs a configuration file: --hm-config encoder_lowdelay_P_main.cfg")
+            raise UserError("hm needs --hm-config, for example encoder_lowdelay_P_main.cfg")
         if args.pattern or args.preset:
-            raise UserError("hm takes --pattern and --preset from its configuration file: change it, not them")
+            raise UserError("--pattern and --preset are not for hm; change its configuration file")
         return HM(args.hm_config, args.hm_encoder)
     if args.hm_config or args.hm_encoder:
         raise UserError(f"--hm-config and --hm-encoder are for hm, not for {args.codec}")

@@ -1,8 +1,8 @@
-"""Convert videos to raw sequences or back, or crop and shrink them: data/SOURCE -> data/TARGET.
+"""Convert videos to raw sequences or back, optionally cropped and down-sampled: data/SOURCE -> data/TARGET.
 
-Videos (mp4, mkv ...) become <Name>_<W>x<H>_<Frames>.yuv, the form that compression, training and tests take; raw
-sequences become mp4 or mkv without loss. Compressed videos carry artifacts of their own; made half as large they are
-good enough as clean ground truth, as photographs are.
+Videos (mp4, mkv ...) are converted to <Name>_<W>x<H>_<Frames>.yuv, the input of compression, training and tests; raw
+sequences to lossless mp4 or mkv. Down-sample compressed videos (--down 2) to use them as ground truth, which averages
+out their own artifacts.
 """
 
 import argparse
@@ -20,10 +20,10 @@ EXAMPLES = ("%(prog)s my_videos mine/raw --down 2",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Videos, what is made of them, and of which frames and pixels."""
+    """Add videos, target, crop, scale and range of frames."""
     add_data_arguments(parser)
-    parser.add_argument("source", help="video or .yuv file, or folder of them, inside the data folder")
-    parser.add_argument("target", help="folder, inside the data folder, for what is made")
+    parser.add_argument("source", help="video or .yuv file, or a folder of them, inside the data folder")
+    parser.add_argument("target", help="folder, inside the data folder, for the results")
     parser.add_argument(
         "--to",
         choices=TARGETS,
@@ -34,52 +34,49 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--crop",
         type=_region,
         metavar="WxH+X+Y",
-        help="keep this part of each frame only, for example 416x240+0+0 from the top left corner",
+        help="crop frames to this region, for example 416x240+0+0 at the top left",
     )
     parser.add_argument(
         "--down",
         type=positive,
         metavar="N",
         default=1,
-        help="reduce height and width so many times (default: 1)",
+        help="divide height and width by N (default: 1)",
     )
     parser.add_argument(
         "--method",
         choices=("area", "bicubic"),
         default="area",
-        help="how to reduce: the mean of the pixels, or MATLAB's imresize (default: %(default)s)",
+        help="down-sampling method: area, the mean of N x N pixels; bicubic, MATLAB's imresize (default: %(default)s)",
     )
     parser.add_argument(
         "--start",
         type=natural,
         metavar="N",
         default=0,
-        help="leave out so many frames at the beginning (default: %(default)s)",
+        help="skip the first N frames (default: %(default)s)",
     )
-    parser.add_argument(
-        "--max-frames", type=positive, metavar="N", help="convert so many frames at most (default: all of them)"
-    )
+    parser.add_argument("--max-frames", type=positive, metavar="N", help="convert at most N frames (default: all)")
     parser.add_argument(
         "--chroma",
         choices=("420", "444"),
-        help="sampling of the chroma: of .yuv sources (default: 420), and what videos are converted to (default: "
-        "theirs, else 420)",
+        help="chroma subsampling of .yuv sources (default: 420), or to convert videos to (default: that of the video, "
+        "or 420)",
     )
     parser.add_argument(
         "--depth",
         type=int,
         choices=(8, 10),
-        help="bits of a sample: of .yuv sources (default: 8), and what videos are converted to (default: theirs, else "
-        "8 or 10)",
+        help="bit depth of .yuv sources (default: 8), or to convert videos to (default: that of the video, or 8 or 10)",
     )
     parser.add_argument(
-        "--fps", type=positive, metavar="N", default=25, help="frames per second of .yuv sources (default: 25)"
+        "--fps", type=positive, metavar="N", default=25, help="frame rate of .yuv sources (default: 25)"
     )
     add_nworker(parser, "video")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Convert what is missing."""
+    """Convert videos that have no result yet."""
     from powerqe.data_pre_process import driver
     from powerqe.data_pre_process.convert_video import Conversion
 

@@ -1,7 +1,7 @@
-"""Make synthetic images of text and graphics in data/NAME/raw, called sSEED-NUMBER-KIND.png.
+"""Synthesize images of text and graphics: data/NAME/raw/sSEED-NUMBER-KIND.png.
 
-They show sharp edges, flat regions and few colors, which a network that has only seen photographs blurs. An image
-depends on seed, number, kind, size, fonts and photographs only: the same command makes the same files.
+They have sharp edges, flat regions and few colors, which networks trained on photographs only tend to blur. An image
+depends on seed, number, kind, size, fonts and photographs only, so the same command creates the same files.
 """
 
 import argparse
@@ -18,22 +18,23 @@ EXAMPLES = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """How many images of which kinds."""
+    """Add number, size and kinds of images."""
     add_data_arguments(parser)
     add_nworker(parser)
     add = parser.add_argument
-    add("--name", default="graphics", help="data set: a folder of the data folder (default: %(default)s)")
-    add("--count", type=positive, default=100, metavar="N", help="how many images (default: %(default)s)")
-    add("--size", type=positive, default=512, metavar="PIXELS", help="height and width (default: %(default)s)")
-    add("--seed", type=natural, default=0, help="0 for training (the default), 1 for images nothing was trained on")
-    add("--kinds", metavar="KIND[:WEIGHT],...", help="which kinds, and how often in relation to each other, such as "
-        "text:3,screen (default: all, text and screens most)")  # fmt: skip
-    add("--photos", type=Path, metavar="FOLDER", help="photographs to be shown, reduced, in screens and pages")
-    add("--fonts", type=Path, metavar="FOLDER", help="more fonts (TTF, OTF) than come with Matplotlib and Pillow")
+    add("--name", default="graphics", help="data set, a folder in the data folder (default: %(default)s)")
+    add("--count", type=positive, default=100, metavar="N", help="number of images (default: %(default)s)")
+    add("--size", type=positive, default=512, metavar="PIXELS", help="height and width in pixels (default: "
+        "%(default)s)")  # fmt: skip
+    add("--seed", type=natural, default=0, help="0 for training (default), 1 for tests")
+    add("--kinds", metavar="KIND[:WEIGHT],...", help="kinds and their relative frequencies, for example "
+        "text:3,screen (default: all kinds, text and screens most frequently)")  # fmt: skip
+    add("--photos", type=Path, metavar="FOLDER", help="photographs for screens and pages (default: textures)")
+    add("--fonts", type=Path, metavar="FOLDER", help="additional fonts (TTF, OTF)")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Make the images that do not exist yet."""
+    """Create images that do not exist yet."""
     from powerqe.data_pre_process.create_graphics import create
 
     create(args)

@@ -1,4 +1,4 @@
-"""Pack the images of data/SOURCE in the LMDB store data/SOURCE.lmdb."""
+"""Pack the images of data/SOURCE into the LMDB store data/SOURCE.lmdb."""
 
 import argparse
 
@@ -8,16 +8,16 @@ EXAMPLES = ("%(prog)s div2k/raw_ds_2",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The folder, and how its images are stored."""
+    """Add source and format."""
     add_data_arguments(parser)
     add_nworker(parser)
     parser.add_argument("source", help="folder of images, inside the data folder, for example div2k/raw_ds_2")
-    parser.add_argument("--codec", choices=("raw", "png"), default="raw", help="raw: fastest crops; png: about two "
-                        "thirds of the disk space (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--codec", choices=("raw", "png"), default="raw", help="raw: fastest; png: about two thirds of "
+                        "the disk space (default: %(default)s)")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> None:
-    """Pack, unless an up-to-date store exists."""
+    """Pack the images, unless the store is up to date."""
     from powerqe.data_pre_process.pack_images import pack
 
     folder = args.data_root / args.source

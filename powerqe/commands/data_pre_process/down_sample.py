@@ -1,6 +1,6 @@
 """Down-sample the images of data/NAME/raw to PNG files in data/NAME/raw_ds_RATIO.
 
-With bicubic interpolation the folder is data/NAME/raw_bicubic_ds_RATIO.
+With --method bicubic the folder is data/NAME/raw_bicubic_ds_RATIO.
 """
 
 import argparse
@@ -13,10 +13,10 @@ EXAMPLES = ("%(prog)s div2k 2", "%(prog)s div2k 4 --method bicubic")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Data set, ratio and method."""
+    """Add data set, ratio and method."""
     add_data_arguments(parser)
-    parser.add_argument("name", help="data set: a folder of the data folder, for example div2k")
-    parser.add_argument("ratio", type=positive, help="how many times height and width are reduced, for example 2")
+    parser.add_argument("name", help="data set, a folder in the data folder, for example div2k")
+    parser.add_argument("ratio", type=positive, help="divisor of height and width, for example 2")
     parser.add_argument(
         "--method",
         choices=METHODS,
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Down-sample what is missing."""
+    """Down-sample images that have no result yet."""
     from powerqe.data_pre_process.down_sample import down_sample
 
     down_sample(args.data_root / args.name, args.ratio, args.method, args)

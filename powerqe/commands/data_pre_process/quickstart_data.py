@@ -1,4 +1,4 @@
-"""Save the photographs of the quickstart, taken from scikit-image, in data/NAME/raw."""
+"""Save the photographs of the quickstart, from scikit-image, to data/NAME/raw."""
 
 import argparse
 
@@ -6,16 +6,16 @@ from powerqe.arguments.data_scripts import add_data_arguments, add_nworker
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The name of the data set."""
+    """Add the name of the data set."""
     add_data_arguments(parser)
     parser.add_argument(
-        "--name", default="quickstart", help="data set: a folder of the data folder (default: %(default)s)"
+        "--name", default="quickstart", help="data set, a folder in the data folder (default: %(default)s)"
     )
     add_nworker(parser)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Save what is missing."""
+    """Save photographs that do not exist yet."""
     from powerqe.data_pre_process.quickstart import save_photographs
 
     save_photographs(args.data_root / args.name / "raw", args)

@@ -1,4 +1,4 @@
-"""Print PSNR, SSIM and bits per pixel of compressed images, means over each folder, in Markdown."""
+"""Print PSNR, SSIM and bits per pixel of compressed images, as means over each folder, in Markdown."""
 
 import argparse
 
@@ -8,27 +8,27 @@ EXAMPLES = ("%(prog)s div2k/raw_ds_2 div2k/jpeg_ds_2",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The folders that are compared, and how."""
+    """Add folders, color and metrics."""
     add_data_root(parser)
-    parser.add_argument("source", help="folder of the clean images, inside the data folder: div2k/raw_ds_2")
+    parser.add_argument("source", help="folder of clean images, inside the data folder, for example div2k/raw_ds_2")
     parser.add_argument(
         "compressed",
         nargs="+",
-        help="folders, inside the data folder, of one quality (div2k/jpeg_ds_2/qf10) or of all of a codec's "
-        "(div2k/jpeg_ds_2)",
+        help="folders of compressed images, inside the data folder: of one quality (div2k/jpeg_ds_2/qf10) or of all "
+        "qualities (div2k/jpeg_ds_2)",
     )
     parser.add_argument(
         "--color",
         choices=("rgb", "y"),
         default="rgb",
-        help="what is compared: y for gray images and for the luma of RGB ones (default: %(default)s)",
+        help="compare RGB, or luma (also for gray images) (default: %(default)s)",
     )
     parser.add_argument(
         "--metric",
         nargs="+",
         default=["PSNR", "SSIM"],
         metavar="NAME",
-        help="metrics by their names in option files, see docs/options.md (default: PSNR SSIM)",
+        help="metrics, see docs/options.md (default: PSNR SSIM)",
     )
 
 
