@@ -96,12 +96,15 @@ def tested_as(weights: str) -> list[str]:
 
 
 def tested_weights(options: Options) -> Path:
-    """The file whose weights are tested.
+    """The file whose weights are tested: test.ckp_load_path, the best of the training, or what the network is made of
+    (Spandrel), if it was not trained.
 
     Raises:
         UserError: test.ckp_load_path is neither a file nor a name of published weights.
     """
-    return find(options.test.ckp_load_path or options.folder / "ckp-best.pt")
+    best = options.folder / "ckp-best.pt"
+    made_of = None if best.is_file() else options.network.arguments.get("path")
+    return find(options.test.ckp_load_path or made_of or best)
 
 
 def _are_videos(sets: dict[str, Any], options: Options) -> bool:

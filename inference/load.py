@@ -55,7 +55,7 @@ class NetworkSource:
             UserError: options or weights that do not fit.
         """
         network = build_network(self.spec)
-        if self.path is not None:
+        if self.path is not None and self.path != getattr(network, "made_of", None):
             load_weights(network, self.path)
         return network.to(device).eval()
 

@@ -14,6 +14,7 @@ from powerqe.inference.forward import Forward
 from powerqe.inference.inference_options import InferenceOptions
 from powerqe.inference.load import NetworkSource, Source, find_network
 from powerqe.inference.self_ensemble import SelfEnsemble
+from powerqe.inference.tiled import tiling_of
 from powerqe.inference.within_memory import WithinMemory, default_bound
 from powerqe.net import NETWORKS
 from powerqe.utils.errors import UserError
@@ -47,10 +48,10 @@ class Model:
         self._device = options.torch_device
         found = find_network(source, network)
         self.name, self.method, self.card = found.name, found.method, found.card
-        self.channels = _channels(found)
         arguments = arguments_of(self.method)
         self.needs_tables = "tables" in arguments
         module = found.build(self._device)
+        self.channels = _channels(found, module)
         fixed: dict[str, Any] = {**getattr(module, "applied", {})}
         if options.qf is not None:
             if "qf" not in {*getattr(module, "estimates", {}), *getattr(module, "conditioning", {})}:
@@ -93,7 +94,7 @@ class Model:
     def _call(self, network: nn.Module) -> Callable[..., Any]:
         tile = self._options.tile
         call: Callable[..., Any] = _whole(network, self._device)
-        if tile != "off":
+        if tile != "off" and (tile != "auto" or tiling_of(network) != "whole"):
             memory = self._options.memory or default_bound(self._device)
             call = self._tiles = WithinMemory(network, memory, None if tile == "auto" else tile)
         return SelfEnsemble(call) if self._options.self_ensemble else call
@@ -110,7 +111,7 @@ def _whole(network: nn.Module, device: torch.device) -> Callable[..., Any]:
             if not is_out_of_memory(error):
                 raise
         height, width = image.shape[-2:]
-        raise UserError(f"{width}x{height} pixels do not fit into memory as a whole; leave --tile off out")
+        raise UserError(f"{width}x{height} pixels do not fit into memory as a whole; take tiles: --tile 512")
 
     return call
 
@@ -122,12 +123,10 @@ def _window(network: nn.Module, name: str | None) -> FrameWindow:
     return Sliding(radius=0 if name is None else int(network.radius))  # type: ignore[arg-type]
 
 
-def _channels(found: NetworkSource) -> int:
-    """What a network takes in: its argument in_channels or what its class says, else RGB."""
+def _channels(found: NetworkSource, network: nn.Module) -> int:
+    """What a network takes in: its argument in_channels or what it says itself, else RGB."""
     options = NETWORKS.signature(found.method)
-    default = (
-        options["in_channels"][1] if "in_channels" in options else getattr(NETWORKS[found.method], "in_channels", 3)
-    )
+    default = options["in_channels"][1] if "in_channels" in options else getattr(network, "in_channels", 3)
     channels = found.spec.get("in_channels", default)
     if channels not in (1, 3):
         raise UserError(f"{found.method} ({found.name}) takes {channels} channels, images have 1 or 3")

@@ -4,7 +4,8 @@ What a network declares is `multiple` (1 if it says nothing): its largest stride
 powers and products of what its layers stride. How far it looks is measured (net/measure/receptive.py), how much larger
 its result is follows from a tile's, and modules that see the whole image do so (inference/whole_image.py). A video
 network takes a clip in the image's place; a module that says `follows_motion = True` samples it at no fixed distance,
-and tiles of such a network are near what the whole image gives, not equal to it.
+and tiles of such a network are near what the whole image gives, not equal to it. So are those of a network that says
+`tiling = "near"`, or "exact if possible" and sees too far; "whole": tiles only where the user sets them.
 """
 
 from collections.abc import Callable
@@ -62,13 +63,13 @@ class Tiled:
     def __init__(self, network: nn.Module, tile: int, overlap: int | None = None, *, exact: bool = True) -> None:
         self.multiple: int = getattr(network, "multiple", 1)
         self.size = core_size(tile, self.multiple)
-        follows = follows_motion(network)
-        if exact and follows:
+        near = not can_be_exact(network)
+        if exact and near:
             raise UserError(
-                f"{type(network).__name__} looks wherever the motion leads, so tiles cannot give exactly what the "
-                f"whole image gives: do without tiles, or set {_tile_option(network)}"
+                f"{type(network).__name__} looks no fixed distance around a pixel, so tiles cannot give exactly what "
+                f"the whole image gives: do without tiles, or set {_tile_option(network)}"
             )
-        self.overlap, self.exact = MOTION if overlap is None and follows else overlap, exact
+        self.overlap, self.exact = MOTION if overlap is None and near else overlap, exact
         self._network = network
         self._modules = global_modules(network)
         self._reaches: dict[Any, tuple[int, int]] = {}
@@ -84,11 +85,10 @@ class Tiled:
         if self._network.training:
             raise ValueError("tiles are for a network in evaluation mode")
         arguments = ForwardInputs((image, *others), named)
-        whole = GlobalResults(self._modules if self.exact else [], self.multiple)
         while True:
             try:
                 with self._eager():
-                    return self._enhance(arguments, self.tiles(*arguments.positional, **named), whole)
+                    return self._enhance(arguments, self.tiles(*arguments.positional, **named))
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
@@ -115,6 +115,9 @@ class Tiled:
         if key not in self._reaches:
             device = self._device(image)
             found = reach(self._network, self._modules, arguments, self.multiple, device)
+            if found is None and tiling_of(self._network) == "exact if possible":
+                self.overlap, self.exact = MOTION, False
+                return MOTION, MOTION
             if found is None:
                 raise UserError(
                     f"{type(self._network).__name__} sees further than {FURTHEST} pixels, so tiles cannot give what "
@@ -125,9 +128,10 @@ class Tiled:
             self._reaches[key] = found
         return self._reaches[key]
 
-    def _enhance(self, arguments: ForwardInputs, tiles: list[Tile], whole: GlobalResults) -> Any:
+    def _enhance(self, arguments: ForwardInputs, tiles: list[Tile]) -> Any:
         if len(tiles) == 1:
             return moved(self._run(arguments), arguments.image.device)
+        whole = GlobalResults(self._modules if self.exact else [], self.multiple)
         with whole.installed():
             while True:
                 output = None
@@ -176,9 +180,19 @@ def enhancer(network: nn.Module, options: ForwardOptions) -> Forward:
     return Forward(network, ensemble, options.forward, on_cpu=tile is not None)
 
 
+def can_be_exact(network: nn.Module) -> bool:
+    """Whether tiles can give what the whole picture gives."""
+    return not follows_motion(network) and tiling_of(network) not in ("near", "whole")
+
+
+def tiling_of(network: nn.Module) -> str:
+    """What the network says of tiles, see above; "exact" if nothing."""
+    return getattr(network, "tiling", "exact")
+
+
 def _tile_option(network: nn.Module) -> str:
     """Tiles that the network can take."""
-    return f"tile: {{size: 512, overlap: {MOTION}, exact: false}}" if follows_motion(network) else "tile: {size: 512}"
+    return "tile: {size: 512}" if can_be_exact(network) else f"tile: {{size: 512, overlap: {MOTION}, exact: false}}"
 
 
 class _Whole:

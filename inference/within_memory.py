@@ -11,10 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from powerqe.inference.tile_grid import core_size
-from powerqe.inference.tiled import SMALLEST, Tiled
+from powerqe.inference.tiled import SMALLEST, Tiled, can_be_exact
 from powerqe.net.forward_inputs import ForwardInputs
 from powerqe.net.measure.live_memory import LiveMemory
-from powerqe.net.measure.unbounded_modules import follows_motion
 from powerqe.utils.memory import available_memory
 
 MARGIN = 2.0
@@ -39,15 +38,13 @@ class WithinMemory:
 
     Attributes:
         size: side of the tiles of the last image; None if it was seen as a whole.
-        exact: tiles give what the whole image gives.
     """
 
     def __init__(self, network: nn.Module, bound: int, tile: int | None = None) -> None:
         self.bound, self.size = bound, None
         self._network = network
         self._fixed = tile
-        self.exact = not follows_motion(network)
-        self._tiled = Tiled(network, tile or SMALLEST, exact=self.exact)
+        self._tiled = Tiled(network, tile or SMALLEST, exact=can_be_exact(network))
         self._line: tuple[float, float] | None = None
 
     def __call__(self, image: Tensor, **named: Any) -> Any:
@@ -64,6 +61,11 @@ class WithinMemory:
             self.bound = self._largest_need(image, named)
         self.size = None if max(image.shape[-2:]) <= self._tiled.size else self._tiled.size
         return result
+
+    @property
+    def exact(self) -> bool:
+        """Whether tiles give what the whole picture gives."""
+        return self._tiled.exact
 
     def needs(self, pixels: int) -> int:
         """Bytes for an image or tile of so many pixels, after the first call."""

@@ -9,12 +9,14 @@ numbers, a sign for one, the method `upstream_state(state)` changes those first.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from powerqe.net.weights.names import State, is_under
+from powerqe.utils.errors import UserError
 
 
 @dataclass
@@ -92,6 +94,16 @@ def first_names(state: Mapping[str, Any]) -> dict[str, str]:
 
 def _equal(a: Tensor, b: Tensor) -> bool:
     return a is b or torch.equal(a, b)
+
+
+def check_finite(tensors: State, path: Path) -> None:
+    """Refuse weights that hold NaN or infinite values; raises `UserError`."""
+    broken = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
+    if broken:
+        raise UserError(
+            f"{path}: {len(broken)} of {len(tensors)} tensors hold NaN or infinite values ({few(broken)}); "
+            "the training has diverged or the file is damaged: take another one"
+        )
 
 
 def few(names: list[str]) -> str:

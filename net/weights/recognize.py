@@ -24,12 +24,14 @@ from powerqe.utils.errors import UserError
 from powerqe.utils.options.components import shown
 
 Spec = dict[str, Any]
+_LIBRARY = "Spandrel"
+"""The type of the networks of other authors: it is asked last, and built of the file itself."""
 _NOT_OF_IT = (LookupError, ValueError, ArithmeticError)
 """What `options_of` may raise: a name that is not there, or a shape of another kind."""
 
 
 def recognize(content: Content, path: Path) -> Spec:
-    """The network of an official checkpoint.
+    """The network of an official checkpoint: one of ours, or else one that spandrel knows.
 
     Raises:
         UserError: it fits none of ours, or several that compute something else.
@@ -43,9 +45,15 @@ def recognize(content: Content, path: Path) -> Spec:
                     "write which it is into an option file"
                 )
             return first
+    advice = "name the network, or give a file that powerqe publish wrote"
+    try:
+        if any(map(NETWORKS[_LIBRARY].knows, content.states)):  # pyright: ignore[reportFunctionMemberAccess]
+            return {"type": _LIBRARY, "path": str(path)}
+    except UserError as error:
+        advice += f" ({error})"
     raise UserError(
         f"{path} does not tell its network, and its tensors are not named as in the official files of any method here; "
-        "name the network, or give a file written by python -m powerqe.evaluation.publish"
+        f"{advice}"
     )
 
 

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
-import torch
 from torch import Tensor, nn
 
-from powerqe.net.weights.fit import Fit, few, first_names, fit_of
+from powerqe.net.weights.fit import check_finite, first_names, fit_of
 from powerqe.net.weights.index import find
 from powerqe.net.weights.names import is_under
 from powerqe.net.weights.read import read, recorded, unwrapped
@@ -62,7 +61,7 @@ def load_weights(
             f"{path} does not fit this {type(network).__name__}: {fit.report()}; "
             "build the network with the options with which it was trained"
         )
-    _check_finite(fit, path)
+    check_finite(fit.tensors, path)
     network.load_state_dict(fit.tensors, strict=False)  # not strict: of shared tensors one name is enough
     return fit.skipped
 
@@ -110,12 +109,3 @@ def _check_parts(network: nn.Module, parts: Sequence[str]) -> None:
                 f"skip: {type(network).__name__} has no weights under {part!r}{nearest(part, known)}; "
                 f"it has: {', '.join(known)}"
             )
-
-
-def _check_finite(fit: Fit, path: Path) -> None:
-    broken = [name for name, tensor in fit.tensors.items() if not torch.isfinite(tensor).all()]
-    if broken:
-        raise UserError(
-            f"{path}: {len(broken)} of {len(fit.tensors)} tensors hold NaN or infinite values ({few(broken)}); "
-            "the training has diverged or the file is damaged: take another one"
-        )

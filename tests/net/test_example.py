@@ -20,7 +20,7 @@ def run(network: nn.Module, height: int, width: int, batch: int = 1) -> Any:
     return network(*positional, **named)
 
 
-@pytest.mark.parametrize("name", NETWORKS.names())
+@pytest.mark.parametrize("name", [name for name in NETWORKS.names() if name != "Spandrel"])  # which needs a file
 @torch.no_grad()
 def test_every_network_takes_its_example(name: str) -> None:
     with FakeTensorMode():

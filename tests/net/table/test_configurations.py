@@ -5,8 +5,8 @@ from powerqe.net.table.configurations import configuration, every_network, witho
 
 
 def test_all_that_can_be_built_without_arguments() -> None:
-    assert without_defaults() == ["UNet"]
-    assert sorted([*(each.spec["type"] for each in every_network()), "UNet"]) == sorted(NETWORKS.names())
+    assert without_defaults() == ["Spandrel", "UNet"]
+    assert sorted([*(each.spec["type"] for each in every_network()), *without_defaults()]) == sorted(NETWORKS.names())
     assert {each.label for each in every_network()} == {"default"}
 
 
