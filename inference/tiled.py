@@ -181,7 +181,7 @@ def enhancer(network: nn.Module, options: ForwardOptions) -> Forward:
 
 
 def can_be_exact(network: nn.Module) -> bool:
-    """Whether tiles can give what the whole picture gives."""
+    """Whether tiles can give what the whole image gives."""
     return not follows_motion(network) and tiling_of(network) not in ("near", "whole")
 
 

@@ -64,7 +64,7 @@ class WithinMemory:
 
     @property
     def exact(self) -> bool:
-        """Whether tiles give what the whole picture gives."""
+        """Whether tiles give what the whole image gives."""
         return self._tiled.exact
 
     def needs(self, pixels: int) -> int:

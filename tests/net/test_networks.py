@@ -165,7 +165,9 @@ NAMES = [name for name in NETWORKS.names() if name != "Spandrel"]  # which needs
 
 every_network = pytest.mark.parametrize("name", NAMES)
 
-any_size_network = pytest.mark.parametrize("name", [name for name in NAMES if CASES.get(name, Case({})).any_size])
+ANY_SIZE = [name for name in NAMES if CASES.get(name, Case({})).any_size]
+
+any_size_network = pytest.mark.parametrize("name", ANY_SIZE)
 
 
 def make(name: str, seed: int = 0) -> tuple[nn.Module, Case]:
