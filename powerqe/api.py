@@ -167,7 +167,7 @@ def degrade(image: Any, codec: str = "JPEG", quality: int = 10, **arguments: Any
 
     def of_photo(photo: Photo) -> Photo:
         if photo.peak != 255:
-            raise UserError("degrade: found a 16-bit image, expected 8 bits; convert it first")
+            raise UserError("degrade: found an image of 16 bits, expected 8 bits; convert it first")
         return photo.with_pixels(made.compress(photo.pixels, quality)[0])
 
     def of_tensor(tensor: Tensor) -> Tensor:

@@ -11,8 +11,8 @@ from powerqe.utils.places import data_root
 def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     """Add --data-root, --force and --quiet."""
     add_data_root(parser)
-    parser.add_argument("--force", action="store_true", help="overwrite existing files")
-    parser.add_argument("--quiet", action="store_true", help="print errors only")
+    parser.add_argument("--force", action="store_true", help="overwrite files that already exist")
+    parser.add_argument("--quiet", action="store_true", help="print error messages only")
 
 
 def add_data_root(parser: argparse.ArgumentParser) -> None:

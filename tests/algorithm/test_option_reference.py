@@ -72,7 +72,7 @@ def test_arguments_are_listed_with_the_keys_of_their_places() -> None:
     rows = {row.key: row for row in argument_rows("algorithm", "Regression")}
     assert rows["loss.NAME.weight"].type == "number"
     assert rows["optimizer"] == OptionRow(
-        "optimizer", "optimizer {type: NAME, ...}", '`{"type": "Adam"}`', "what moves the weights"
+        "optimizer", "optimizer {type: NAME, ...}", '`{"type": "Adam"}`', "optimizer of the network"
     )
     kernels = next(row for row in argument_rows("network", "ARCNN") if row.key == "kernel_sizes")
     assert kernels == OptionRow("kernel_sizes", "list of int > 0", "`[9, 1, 5]`", "one odd size per layer")

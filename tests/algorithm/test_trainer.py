@@ -165,7 +165,7 @@ def test_starts_from_the_weights_of_another_network(opt, caplog, monkeypatch):
         assert equal == set(state) - {"layers.4.weight"}
     with caplog.at_level(logging.INFO, "powerqe"):
         trainer._describe()
-    assert "first weights from exp/first/ckp-last.pt; 1 tensors of layers.4 start at random" in caplog.text
+    assert "exp/first/ckp-last.pt; 1 tensors of layers.4" in caplog.text
 
 
 def test_starts_from_published_weights_by_their_name(opt, tree):

@@ -134,7 +134,7 @@ def test_mistakes_are_one_line(opt: Path, capsys: pytest.CaptureFixture[str]) ->
     line = ["--opt", str(opt), "--case"]
     for arguments, message in (
         ([*line, "other", "--weights", "arcnn.safetensors"], "ARCNN has no exits to choose from; RBQE has"),
-        ([*line, "a", "b", "--weights", "w.safetensors"], "found 1 files for 2 cases"),
+        ([*line, "a", "b", "--weights", "w.safetensors"], "found 1 for 2 cases"),
         ([*line, "blind", "--weights", "w.safetensors"], "dataset.test.ramps has no ground truth"),
         ([*line, "a"], "ckp-best.pt"),
     ):  # fmt: skip

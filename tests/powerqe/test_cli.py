@@ -76,7 +76,7 @@ def test_the_scripts_of_data_pre_process_are_the_commands(root: Path) -> None:
 def test_an_unknown_command_names_the_nearest(words, near, capsys) -> None:
     assert cli.main(words) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"error: no command {words[-1]} ")
+    assert error.startswith(f"error: unknown command {words[-1]} ")
     assert near in error
 
 
