@@ -20,8 +20,6 @@ from powerqe.utils.options.components import explain
 
 FILE = "results.json"
 FORMAT = 2
-NOT_AVAILABLE = "not available"
-"""The convention of a metric that could not be computed, as `Metrics.convention` says it."""
 
 
 def _plain(value: float) -> float | str | None:
@@ -58,6 +56,11 @@ class Metric(Part):
     def title(self) -> str:
         """Name and unit."""
         return f"{self.name} [{self.unit}]" if self.unit else self.name
+
+    @property
+    def was_computed(self) -> bool:
+        """Of any image; `Metrics.convention` says so."""
+        return self.convention != "not available"
 
 
 class Weights(Part):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from powerqe.evaluation.results import NOT_AVAILABLE, Average, Image, Results, Video, read_results
+from powerqe.evaluation.results import Average, Image, Results, Video, read_results
 from powerqe.utils.errors import UserError
 
 TOLERANCE = 1e-4
@@ -114,8 +114,9 @@ def _check_once(first: Tested[Item], other: Tested[Item]) -> None:
 
 def _check_conventions(first: Tested[Item], other: Tested[Item], metrics: Sequence[str]) -> None:
     for name in metrics:
-        found = [each.results.metrics[name].convention for each in (first, other) if name in each.results.metrics]
-        if NOT_AVAILABLE not in found and len(set(found)) == 2:
+        both = (each.results.metrics.get(name) for each in (first, other))
+        found = [metric.convention for metric in both if metric and metric.was_computed]
+        if len(set(found)) == 2:
             mine, theirs = found
             rest = [other for other in metrics if other != name]
             raise UserError(

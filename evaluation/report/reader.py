@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from powerqe.dataset.videos import by_number
-from powerqe.evaluation.results import NOT_AVAILABLE, Image, Metric
+from powerqe.evaluation.results import Image, Metric
 from powerqe.evaluation.tested import Tested, check_all, tested_images
 from powerqe.utils.errors import UserError
 
@@ -96,7 +96,7 @@ def collect(folders: Iterable[Path], only: Sequence[str] = ()) -> Comparison:
     tests = tested_images(folders)
     metrics: dict[str, Metric] = {}
     for metric in (metric for test in tests for metric in test.results.metrics.values()):
-        if metrics.setdefault(metric.name, metric).convention == NOT_AVAILABLE:
+        if not metrics.setdefault(metric.name, metric).was_computed:
             metrics[metric.name] = metric
     if unknown := [name for name in only if name not in metrics]:
         raise UserError(f"--metric: no experiment has {', '.join(unknown)}; they have {', '.join(metrics)}")

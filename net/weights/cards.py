@@ -14,17 +14,18 @@ _PARTS = {"before": "lq", "after": "enhanced", "gain": "difference"}
 
 def card(entry: Entry) -> str:
     """The card: front matter, the facts, the figures of all tests, and how the weights were trained."""
-    download = [f"Download: <{entry.url}>"] if entry.url else []
+    download = [f"download: <{entry.url}>"] if entry.url else []
     facts = [
-        f"{entry.method}, {entry.parameters:,} parameters, {entry.bytes:,} bytes. License: {entry.license}.",
+        f"{entry.method}, {entry.parameters:,} parameters, {entry.bytes:,} bytes",
+        f"license: {entry.license}",
         f"SHA-256 `{entry.sha256}`",
-        f"For: {entry}",
+        f"for: {entry}",
         *download,
     ]
     parts = [
         f"---\n{_yaml(front_matter(entry))}\n---",
         f"# {entry.name}",
-        "\n".join(facts),
+        "\n".join(f"- {fact}" for fact in facts),
         f"## Figures\n\n{markdown(figure_table(entry.figures), 3).rstrip()}" if entry.figures else "",
         "\n".join(["## Training", "", *_training_lines(entry.training)]),
         _again(entry.training.arguments),

@@ -88,7 +88,7 @@ def test_a_card_of_little_knowledge():
     little = {"training": Training(data="unknown"), "figures": (), "network": None, "url": None}
     matter, body = parts(card(ENTRY.model_copy(update=little)))
     assert "model-index" not in matter
-    assert not any(word in body for word in ("None", "Figures", "Network", "```", "Download"))
+    assert not any(word in body for word in ("None", "Figures", "Network", "```", "download"))
 
 
 def test_columns_are_what_is_known():
