@@ -70,7 +70,7 @@ def choose(image: ImageDescription, entries: Iterable[Entry] | None = None) -> t
     return max(suited, key=lambda entry: _gain(entry, image.quality)), remark
 
 
-def choose_for_clip(
+def choose_for_video(
     qp: int | None, has_peaks: bool, takes_qf: bool = False, entries: Iterable[Entry] | None = None
 ) -> tuple[Entry, str]:
     """The weights for a video, and a remark for the user, which may be empty.

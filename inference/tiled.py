@@ -32,7 +32,7 @@ Call = Callable[..., Any]
 SMALLEST = 32
 """Side of a core below which nobody divides further."""
 MOTION = 64
-"""Pixels that tiles overlap if the network follows motion and nothing is said."""
+"""Pixels that tiles overlap if the network follows motion by default."""
 
 
 class Tiled:

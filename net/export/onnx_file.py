@@ -123,7 +123,7 @@ def _size(network: nn.Module, size: tuple[int, int] | None) -> tuple[tuple[int, 
         raise UserError(f"{name} takes images of {patch[1]}x{patch[0]} only; leave --size out")
     if reason and not (size or patch):
         raise UserError(f"{reason}, so that its file is for one size: say which, --size WIDTHxHEIGHT")
-    return size or patch, reason or ("it was asked for" if size else "")
+    return size or patch, reason or ("it was requested" if size else "")
 
 
 def _example_size(network: nn.Module) -> tuple[int, int]:
