@@ -18,10 +18,10 @@ from powerqe.utils.errors import UserError
 from powerqe.utils.image.photo import read_photo
 from powerqe.utils.options.tree import Options, merge
 from powerqe.utils.ranks import Ranks
-from powerqe.utils.video.video_file import open_video_file
 from powerqe.utils.video.container import Color, VideoReader, VideoWriter
 from powerqe.utils.video.frame_records import frames_path
 from powerqe.utils.video.pixels import eight_bits
+from powerqe.utils.video.video_file import open_video_file
 from powerqe.utils.video.yuv import Frame, Geometry, YUVReader
 
 ALPHA, BETA = "Alpha_48x32_9", "Beta_32x24_6"

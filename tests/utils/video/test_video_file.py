@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from powerqe.utils.errors import UserError
-from powerqe.utils.video.video_file import video_file_writer, is_video, is_raw, open_video_file
 from powerqe.utils.video.container import Color, VideoReader, VideoWriter
 from powerqe.utils.video.container_metadata import ContainerMetadata
+from powerqe.utils.video.video_file import is_raw, is_video, open_video_file, video_file_writer
 from powerqe.utils.video.yuv import Geometry, YUVReader
 
 GEOMETRY = Geometry(64, 48)
