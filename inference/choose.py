@@ -104,7 +104,7 @@ def window_of(method: str) -> str | None:
 
 
 def arguments_of(method: str) -> dict[str, Any]:
-    """Of the forward of a type of network, beside the image: name -> default, `inspect.Parameter.empty` if required."""
+    """Of the forward of a type of network, after the image: name -> default, `inspect.Parameter.empty` if required."""
     parameters = list(inspect.signature(NETWORKS[method].forward).parameters.values())[2:]
     return {parameter.name: parameter.default for parameter in parameters}
 

@@ -2,7 +2,7 @@
 Videos are read and written while they are enhanced (inference/enhance_video.py).
 
 So three images are in memory at once: about 35 bytes for each pixel of the one that is enhanced and 10 for those of
-the two others, and beside them the maps of the network, which are bounded (inference/within_memory.py).
+the two others, besides the maps of the network, which are bounded (inference/within_memory.py).
 """
 
 import time

@@ -1,4 +1,4 @@
-"""Metrics that other packages compute: kept silent and repeatable, and their failures told in one line."""
+"""Metrics that other packages compute: kept silent and repeatable, and their failures reported in one line."""
 
 import contextlib
 import io
