@@ -1,4 +1,4 @@
-"""What leaving early saves: RBQE with and without its quality module, and the module next to a loop over patches.
+"""What early exit saves: RBQE with and without its quality module, and the module next to a loop over patches.
 
 Three tables. Once per exit, the work and the time of the network. Then the time that the quality module takes
 for one image, and that of a loop over its patches which computes the same, by turns. Then, for pictures of
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f"\n## Exits\n\n{_exits(network, images[0], args.rounds)}", flush=True)
     judged = network(images[0], exit=0)  # neither clamped nor rounded, as the module gets it
     print(f"\n## Quality module\n\n{_module(network, judged, args)}", flush=True)
-    print(f"\n## Leaving early\n\n{_early(network, qualities, args.rounds)}", flush=True)
+    print(f"\n## Early exit\n\n{_early(network, qualities, args.rounds)}", flush=True)
 
 
 def _network(weights: Path | None, features: int) -> RBQE:

@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import PositiveInt
 
 from powerqe.dataset.augment import CropBox, mix, random_between, random_crop, random_symmetry
-from powerqe.dataset.images import read_setting, refuse_unpaired, take_slice
+from powerqe.dataset.images import check_paired, read_setting, take_slice
 from powerqe.dataset.peaks import Track
 from powerqe.dataset.samples import DATASETS, Draw, Sample
 from powerqe.dataset.videos import Color, RawFormat, RawVideos, Videos, open_videos, sequence_name
@@ -333,10 +333,10 @@ def _select(lq: Videos, gt: Videos | None, listed: Sequence[str] | None, path: s
         known, clean = set(names), gt.names()
         partners = set(clean)
         lonely = [name for name in names if name not in partners]
-        refuse_unpaired(lonely, len(names), lq.path, len(clean), gt.path, "videos")
+        check_paired(lonely, len(names), lq.path, len(clean), gt.path, "videos")
         if listed is None:
             lonely = [name for name in clean if name not in known]
-            refuse_unpaired(lonely, len(clean), gt.path, len(names), lq.path, "videos")
+            check_paired(lonely, len(clean), gt.path, len(names), lq.path, "videos")
     return names
 
 

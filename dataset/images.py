@@ -178,12 +178,12 @@ def pair_up(gt: Source | None, sources: list[Source]) -> dict[str, list[_Item]]:
         found = {_split(stem, known)[0]: stem for stem in source.stems()}
         other = gt.path if gt is not None else sources[0].path
         lonely = [stem for image, stem in found.items() if known is not None and image not in known]
-        refuse_unpaired(lonely, len(found), source.path, len(images), other)
-        refuse_unpaired([image for image in images if image not in found], len(images), other, len(found), source.path)
+        check_paired(lonely, len(found), source.path, len(images), other)
+        check_paired([image for image in images if image not in found], len(images), other, len(found), source.path)
     return {image: pairs[image] for image in images}
 
 
-def refuse_unpaired(
+def check_paired(
     lonely: list[str], count: int, path: object, other_count: int, other: object, what: str = "images"
 ) -> None:
     """Raise `UserError` when some of the `count` images (or `what` they are) in `path` have no partner in `other`."""

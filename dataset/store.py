@@ -261,7 +261,7 @@ class BasicSRStore:
 
     The keys are the names, without .png, or with it as STDF-PyTorch has them (see dataset/stdf_groups.py).
     The shapes there are not always right, so only the names are used. The environment is opened for each
-    image, which costs little beside decoding it and is safe in any process.
+    image, which costs little besides decoding it and is safe in any process.
 
     Raises:
         UserError: meta_info.txt cannot be understood.

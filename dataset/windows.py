@@ -153,7 +153,7 @@ class PeakFrames:
         self._labels = Labels(source, path, pattern, period, role)
 
     def mark(self, track: Track) -> Marked:
-        """Raises `UserError` when the peaks cannot be told, or gt has one frame of each video only."""
+        """Raises `UserError` when the peaks are not known, or gt has one frame of each video only."""
         if track.target is not None:
             raise UserError(
                 f"{track.where}: gt has only frame {track.target + 1} of {track.length}; the window PeakFrames needs "

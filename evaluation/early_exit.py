@@ -1,6 +1,6 @@
 """What a network with exits gains and costs.
 
-For each case a table of the test sets: the scores of every exit and of leaving automatically, with the work
+For each case a table of the test sets: the scores of every exit and of early exit, with the work
 that each takes (exp/<experiment>/exits.md). For all cases together a picture and its figures: mean gain of PSNR and
 mean work against the threshold from which an image may leave (exp/trade_off.png and .csv). The network runs
 once per image; what another threshold would have chosen follows from the qualities of all exits.
@@ -100,7 +100,7 @@ class Journey:
         return [self.at(threshold) for threshold in THRESHOLDS]
 
     def to_markdown(self) -> str:
-        """Rows: compressed, each exit, leaving automatically; columns: qualities, and work per pixel."""
+        """Rows: compressed, each exit, early exit; columns: qualities, and work per pixel."""
         groups = list(dict.fromkeys(visit.group for visit in self.visits))
         numbers = range(len(self.direct))
         rows = [

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from powerqe.utils.file_lock import only_process
 from powerqe.utils.log import logger
-from powerqe.utils.video.clip import rename_raw
+from powerqe.utils.video.video_file import rename_raw
 from powerqe.utils.video.yuv import Frame, Geometry, write_frame
 
 Fingerprint = dict[str, Any]

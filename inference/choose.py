@@ -70,7 +70,7 @@ def choose(image: ImageDescription, entries: Iterable[Entry] | None = None) -> t
     return max(suited, key=lambda entry: _gain(entry, image.quality)), remark
 
 
-def choose_for_clip(
+def choose_for_video(
     qp: int | None, has_peaks: bool, takes_qf: bool = False, entries: Iterable[Entry] | None = None
 ) -> tuple[Entry, str]:
     """The weights for a video, and a remark for the user, which may be empty.
@@ -104,7 +104,7 @@ def window_of(method: str) -> str | None:
 
 
 def arguments_of(method: str) -> dict[str, Any]:
-    """Of the forward of a type of network, beside the image: name -> default, `inspect.Parameter.empty` if required."""
+    """Of the forward of a type of network, after the image: name -> default, `inspect.Parameter.empty` if required."""
     parameters = list(inspect.signature(NETWORKS[method].forward).parameters.values())[2:]
     return {parameter.name: parameter.default for parameter in parameters}
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from powerqe.utils.files import atomic_path
 from powerqe.utils.image.photo import Photo
-from powerqe.utils.video.clip import is_clip
+from powerqe.utils.video.video_file import is_video
 
 CROPS = 3
 """Crops shown, if the image has room for as many."""
@@ -20,7 +20,7 @@ _LONGEST = 1400
 
 def compare_path(target: Path) -> Path:
     """The name of the comparison beside a result; that of a video has its whole name, for images of the same stem."""
-    return target.with_name(f"{target.name if is_clip(target) else target.stem}.compare.png")
+    return target.with_name(f"{target.name if is_video(target) else target.stem}.compare.png")
 
 
 def draw_comparison(path: Path, before: Photo, after: Photo, titles: tuple[str, str]) -> None:

@@ -2,7 +2,7 @@
 Videos are read and written while they are enhanced (inference/enhance_video.py).
 
 So three images are in memory at once: about 35 bytes for each pixel of the one that is enhanced and 10 for those of
-the two others, and beside them the maps of the network, which are bounded (inference/within_memory.py).
+the two others, besides the maps of the network, which are bounded (inference/within_memory.py).
 """
 
 import time
@@ -13,10 +13,10 @@ from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from powerqe.inference.choose import choose, choose_for_clip, description_of
+from powerqe.inference.choose import choose, choose_for_video, description_of
 from powerqe.inference.comparison import compare_path, draw_comparison
 from powerqe.inference.enhance_image import enhance_photo
-from powerqe.inference.enhance_video import CompressionInfo, compression_info, enhance_clip
+from powerqe.inference.enhance_video import CompressionInfo, compression_info, enhance_video
 from powerqe.inference.inference_options import InferenceOptions
 from powerqe.inference.input_files import EnhanceJob, check_not_source
 from powerqe.inference.model import Model
@@ -25,7 +25,7 @@ from powerqe.utils.errors import UserError
 from powerqe.utils.image.photo import Photo, read_photo
 from powerqe.utils.image.write import misfit, write_photo
 from powerqe.utils.log import progress_bar
-from powerqe.utils.video.clip import Clip, open_clip
+from powerqe.utils.video.video_file import VideoFile, open_video_file
 
 T = TypeVar("T")
 _TITLE = 28
@@ -72,19 +72,19 @@ class Models:
         entry, remark = choose(description_of(photo, takes_qf=self._options.qf is not None))
         return self._load(entry.name), remark
 
-    def of_clip(self, clip: Clip) -> tuple[Model, CompressionInfo, str]:
+    def for_video(self, video: VideoFile) -> tuple[Model, CompressionInfo, str]:
         """The network for a video, what is known of the video's compression, and a remark on the choice."""
         if self._weights is not None:
             model = self._load(self._weights)
-            return model, compression_info(clip, self._period) if model.needs_peaks else CompressionInfo(), ""
-        coding = compression_info(clip, self._period)
+            return model, compression_info(video, self._period) if model.needs_peaks else CompressionInfo(), ""
+        coding = compression_info(video, self._period)
         # Of the peaks that QPs tell there are more than published weights have learnt to look for: others do better.
-        entry, remark = choose_for_clip(coding.qp, self._period is not None, self._options.qf is not None)
+        entry, remark = choose_for_video(coding.qp, self._period is not None, self._options.qf is not None)
         return self._load(entry.name), coding, remark
 
     def check(self, jobs: Sequence[EnhanceJob]) -> None:
         """Raises `UserError` if there are images only, and the weights that are named are for videos."""
-        if self._weights is None or any(job.is_clip for job in jobs):
+        if self._weights is None or any(job.is_video for job in jobs):
             return
         if (model := self._load(self._weights)).takes_clips:
             raise UserError(f"{model.method} ({model.name}) is for videos; choose weights for images")
@@ -102,26 +102,26 @@ def enhance_files(
     """Enhance files. A bad file hinders no other one.
 
     Args:
-        on_result: is told what became of each file, in their order and as soon as it is known, from another thread.
-        force: write over what is there; else such files are left alone, which is an error.
+        on_result: called with what became of each file, in their order and as soon as it is known, in another thread.
+        force: write over what is there; else an existing file is an error.
         compare: draw a comparison beside each result.
         crf: x265's constant rate factor for videos; None: they are written without loss.
     """
-    wanted = _Wanted(models, force, compare, crf)
+    settings = _Settings(models, force, compare, crf)
     with ThreadPoolExecutor(1, "reader") as reader, ThreadPoolExecutor(1, "writer") as writer:
 
-        def read(number: int) -> "Future[Photo | Clip | Result] | None":
+        def read(number: int) -> "Future[Photo | VideoFile | Result] | None":
             job = jobs[number] if number < len(jobs) else None
-            return job and reader.submit(_guarded, job, lambda: _read(job, wanted))
+            return job and reader.submit(_guarded, job, lambda: _read(job, settings))
 
-        def finish(job: EnhanceJob, done: "_Done | Result") -> None:
-            on_result(done if isinstance(done, Result) else _guarded(job, partial(_write, job, done, wanted)))
+        def finish(job: EnhanceJob, done: "_Enhanced | Result") -> None:
+            on_result(done if isinstance(done, Result) else _guarded(job, partial(_write, job, done, settings)))
 
         reading, writing = read(0), None
         for number, job in enumerate(jobs):
             assert reading is not None
             found, reading = reading.result(), read(number + 1)
-            done = found if isinstance(found, Result) else _guarded(job, partial(_enhance, job, found, wanted))
+            done = found if isinstance(found, Result) else _guarded(job, partial(_enhance, job, found, settings))
             if writing is not None:
                 writing.result()
             writing = writer.submit(finish, job, done)
@@ -129,8 +129,8 @@ def enhance_files(
             writing.result()
 
 
-class _Wanted(NamedTuple):
-    """What is wanted of all files, see `enhance_files`."""
+class _Settings(NamedTuple):
+    """What is settings of all files, see `enhance_files`."""
 
     models: Models
     force: bool
@@ -138,7 +138,7 @@ class _Wanted(NamedTuple):
     crf: float | None
 
 
-class _Done(NamedTuple):
+class _Enhanced(NamedTuple):
     """before, after: for the comparison, with titles. facts, notes: of the summary."""
 
     before: Photo
@@ -161,40 +161,44 @@ def _guarded(job: EnhanceJob, do: Callable[[], T]) -> T | Result:
         return Result(job, f"{job.source}: the image itself does not fit into memory; cut it into parts")
 
 
-def _read(job: EnhanceJob, wanted: _Wanted) -> Photo | Clip:
-    for target in (job.target, *([compare_path(job.target)] if wanted.compare else [])):
-        _check_free(target, wanted.force)
-    return open_clip(job.source) if job.is_clip else read_photo(job.source)
+def _read(job: EnhanceJob, settings: _Settings) -> Photo | VideoFile:
+    for target in (job.target, *([compare_path(job.target)] if settings.compare else [])):
+        _check_free(target, settings.force)
+    return open_video_file(job.source) if job.is_video else read_photo(job.source)
 
 
-def _enhance(job: EnhanceJob, found: Photo | Clip, wanted: _Wanted) -> _Done:
-    return _enhance_clip(job, found, wanted) if isinstance(found, Clip) else _enhance_photo(job, found, wanted.models)
+def _enhance(job: EnhanceJob, found: Photo | VideoFile, settings: _Settings) -> _Enhanced:
+    return (
+        _enhance_video(job, found, settings)
+        if isinstance(found, VideoFile)
+        else _enhance_photo(job, found, settings.models)
+    )
 
 
-def _enhance_photo(job: EnhanceJob, photo: Photo, models: Models) -> _Done:
+def _enhance_photo(job: EnhanceJob, photo: Photo, models: Models) -> _Enhanced:
     model, remark = models.of(photo)
     start = time.perf_counter()  # without the loading of weights, which only the first image waits for
     enhanced = enhance_photo(photo, model, str(job.source))
     seconds = time.perf_counter() - start
     height, width = photo.pixels.shape[:2]
-    said = qualities(photo, enhanced.estimates)
-    facts = [f"{width}x{height}", *said, model.name, f"{seconds:.1f} s"]
+    found = describe_quality(photo, enhanced.estimates)
+    facts = [f"{width}x{height}", *found, model.name, f"{seconds:.1f} s"]
     notes = [remark, *enhanced.notes, _tiles(model)]
-    return _Done(enhanced.before, enhanced.photo, _titles(job, model, said), ", ".join(facts), notes)
+    return _Enhanced(enhanced.before, enhanced.photo, _titles(job, model, found), ", ".join(facts), notes)
 
 
-def _enhance_clip(job: EnhanceJob, clip: Clip, wanted: _Wanted) -> _Done:
+def _enhance_video(job: EnhanceJob, video: VideoFile, settings: _Settings) -> _Enhanced:
     """With all frames written."""
-    model, coding, remark = wanted.models.of_clip(clip)
+    model, coding, remark = settings.models.for_video(video)
     start = time.perf_counter()
-    with progress_bar(None, _shortened(job.source.name, _TITLE), clip.count, True, leave=False, unit="frame") as bar:
-        enhanced = enhance_clip(clip, model, job.target, coding.peaks, crf=wanted.crf, on_frame=bar.update)
+    with progress_bar(None, _shortened(job.source.name, _TITLE), video.count, True, leave=False, unit="frame") as bar:
+        enhanced = enhance_video(video, model, job.target, coding.peaks, crf=settings.crf, on_frame=bar.update)
     seconds = time.perf_counter() - start
-    rate = [] if clip.rate is None else [f"{float(clip.rate):.4g} frames/s"]
-    facts = [f"{clip.geometry.width}x{clip.geometry.height}", f"{enhanced.count} frames", *rate, model.name,
+    rate = [] if video.rate is None else [f"{float(video.rate):.4g} frames/s"]
+    facts = [f"{video.geometry.width}x{video.geometry.height}", f"{enhanced.count} frames", *rate, model.name,
              f"{seconds:.1f} s ({enhanced.count / seconds:.3g} frames/s)"]  # fmt: skip
     notes = [remark, *enhanced.notes, _tiles(model)]
-    return _Done(
+    return _Enhanced(
         enhanced.before, enhanced.after, _titles(job, model, [f"frame {enhanced.shown + 1}"]), ", ".join(facts), notes
     )
 
@@ -215,14 +219,14 @@ def _shortened(name: str, length: int) -> str:
     return name if len(name) <= length else f"{name[:half]}…{name[-half:]}"
 
 
-def _write(job: EnhanceJob, done: _Done, wanted: _Wanted) -> Result:
+def _write(job: EnhanceJob, done: _Enhanced, settings: _Settings) -> Result:
     """Write an image; a video is there. And the comparison."""
     target, notes = job.target, done.notes
-    if not job.is_clip:
-        target, reason = _fitting(job, done.after, wanted.force)
+    if not job.is_video:
+        target, reason = _fitting(job, done.after, settings.force)
         notes = [*notes, reason]
         write_photo(target, done.after)
-    if wanted.compare:
+    if settings.compare:
         draw_comparison(compare_path(target), done.before, done.after, done.titles)
     notes = [note for note in notes if note]
     remarks = f" ({'; '.join(notes)})" if notes else ""
@@ -242,15 +246,15 @@ def _fitting(job: EnhanceJob, photo: Photo, force: bool) -> tuple[Path, str]:
 
 def _check_free(target: Path, force: bool) -> None:
     if target.exists() and not force:
-        raise UserError(f"{target} is there already, and was left alone; --force writes over it")
+        raise UserError(f"{target} exists already; use --force to overwrite")
 
 
-def qualities(photo: Photo | None, estimates: Mapping[str, float]) -> list[str]:
+def describe_quality(photo: Photo | None, estimates: Mapping[str, float]) -> list[str]:
     """What the file's tables say of its quality, and what the network says of it, if that is known."""
-    said = []
+    found = []
     if photo is not None and photo.tables is not None:
         quality, is_exact = nearest_quality(photo.tables)
-        said.append(f"JPEG quality {'' if is_exact else 'about '}{quality}")
+        found.append(f"JPEG quality {'' if is_exact else 'about '}{quality}")
     if "qf" in estimates:
-        said.append(f"looks like JPEG quality {estimates['qf']:.0f}")
-    return said
+        found.append(f"looks like JPEG quality {estimates['qf']:.0f}")
+    return found

@@ -17,9 +17,9 @@ from powerqe.inference.model import Model
 from powerqe.inference.video_frames import WriteQueue, prefetch, windows
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.photo import Photo
-from powerqe.utils.video.clip import RAW_RATE, Clip, ClipWriter, clip_writer, is_raw
 from powerqe.utils.video.frame_records import frames_path, read_record
 from powerqe.utils.video.pixels import FramePixels, eight_bits
+from powerqe.utils.video.video_file import RAW_RATE, VideoFile, VideoFileWriter, is_raw, video_file_writer
 from powerqe.utils.video.yuv import Frame, to_rgb
 
 _WAITING = 2
@@ -40,7 +40,7 @@ class CompressionInfo(NamedTuple):
 
 
 @dataclass(frozen=True)
-class EnhancedClip:
+class EnhancedVideo:
     """A video after its enhancement.
 
     Attributes:
@@ -57,7 +57,7 @@ class EnhancedClip:
     notes: tuple[str, ...]
 
 
-def compression_info(clip: Clip, period: int | None = None) -> CompressionInfo:
+def compression_info(video: VideoFile, period: int | None = None) -> CompressionInfo:
     """What the description beside a video, `<stem>.frames.json`, says of its compression.
 
     Args:
@@ -66,31 +66,31 @@ def compression_info(clip: Clip, period: int | None = None) -> CompressionInfo:
     Raises:
         UserError: a description that is damaged or has fewer frames than the video.
     """
-    path, qp, peaks = frames_path(clip.path), None, None
+    path, qp, peaks = frames_path(video.path), None, None
     if path.is_file():
         record, frames = read_record(path)
-        if len(frames) < clip.count:
-            raise UserError(f"{path} describes {len(frames)} frames, the video has {clip.count}; make it again")
+        if len(frames) < video.count:
+            raise UserError(f"{path} describes {len(frames)} frames, the video has {video.count}; make it again")
         qp = record.get("qp")
-        peaks = local_peaks(np.array([-frame.qp for frame in frames[: clip.count]], np.float64))
+        peaks = local_peaks(np.array([-frame.qp for frame in frames[: video.count]], np.float64))
     if period is not None:
-        peaks = np.arange(0, clip.count, period)
+        peaks = np.arange(0, video.count, period)
     return CompressionInfo(qp if isinstance(qp, int) else None, peaks if peaks is not None and len(peaks) else None)
 
 
-def enhance_clip(
-    clip: Clip,
+def enhance_video(
+    video: VideoFile,
     model: Model,
     target: Path,
     peaks: np.ndarray | None = None,
     *,
     crf: float | None = None,
     on_frame: Callable[[], Any] = lambda: None,
-) -> EnhancedClip:
+) -> EnhancedVideo:
     """Enhance a video. The file appears when it is whole.
 
     Args:
-        target: name of the result, see `clip_writer`.
+        target: name of the result, see `video_file_writer`.
         peaks: the numbers of the frames of peak quality, for a model that needs them.
         crf: see `VideoWriter`.
         on_frame: is called for each frame that is enhanced.
@@ -98,18 +98,18 @@ def enhance_clip(
     Raises:
         UserError: a damaged video, or a model or a target that does not suit it.
     """
-    _check(clip, model, peaks)
+    _check(video, model, peaks)
     keeps_depth = model.channels == 1 and not is_raw(target)
-    geometry = clip.geometry if keeps_depth else clip.geometry._replace(depth=8)
-    pixels = FramePixels(model.channels, geometry.depth, geometry.chroma, clip.is_full_range)
-    work = _Work(clip, model, pixels, target)
+    geometry = video.geometry if keeps_depth else video.geometry._replace(depth=8)
+    pixels = FramePixels(model.channels, geometry.depth, geometry.chroma, video.is_full_range)
+    work = _Work(video, model, pixels, target)
     with ExitStack() as stack:
-        source = stack.enter_context(closing(prefetch(_seen(clip, model, pixels, peaks), _WAITING)))
+        source = stack.enter_context(closing(prefetch(_seen(video, model, pixels, peaks), _WAITING)))
         writing: WriteQueue | None = None
         for lq, frame, time in source:
             result = work.enhanced(lq)
             if writing is None:
-                writer = stack.enter_context(clip_writer(target, pixels.geometry(result), clip, crf))
+                writer = stack.enter_context(video_file_writer(target, pixels.geometry(result), video, crf))
                 writing = stack.enter_context(WriteQueue(_WAITING))
             writing.do(work.write, writer, result, frame, time)
             on_frame()
@@ -119,8 +119,8 @@ def enhance_clip(
 class _Work:
     """What is done with each frame, and what is kept of it."""
 
-    def __init__(self, clip: Clip, model: Model, pixels: FramePixels, target: Path) -> None:
-        self._clip, self._model, self._pixels, self._target = clip, model, pixels, target
+    def __init__(self, video: VideoFile, model: Model, pixels: FramePixels, target: Path) -> None:
+        self._video, self._model, self._pixels, self._target = video, model, pixels, target
         self._count = 0
         self._shown: tuple[int, Frame, Frame] | None = None
 
@@ -134,25 +134,25 @@ class _Work:
             )
         return result
 
-    def write(self, writer: ClipWriter, result: torch.Tensor, frame: Frame, time: int | None) -> None:
+    def write(self, writer: VideoFileWriter, result: torch.Tensor, frame: Frame, time: int | None) -> None:
         made = self._pixels.restored(result, frame[1:])
         writer.write(made, time)
-        if self._shown is None or self._count == self._clip.count // 2:
+        if self._shown is None or self._count == self._video.count // 2:
             self._shown = self._count, frame, made
         self._count += 1
 
-    def summary(self, writer: ClipWriter) -> EnhancedClip:
+    def summary(self, writer: VideoFileWriter) -> EnhancedVideo:
         assert self._shown is not None
         number, before, after = self._shown
-        return EnhancedClip(self._count, self._photo(before), self._photo(after), number, tuple(self._notes(writer)))
+        return EnhancedVideo(self._count, self._photo(before), self._photo(after), number, tuple(self._notes(writer)))
 
-    def _notes(self, writer: ClipWriter) -> Iterator[str]:
-        yield from self._clip.notes
-        if self._pixels.depth < self._clip.geometry.depth:
-            yield f"{self._clip.geometry.depth} bits were rounded to {self._pixels.depth}"
+    def _notes(self, writer: VideoFileWriter) -> Iterator[str]:
+        yield from self._video.notes
+        if self._pixels.depth < self._video.geometry.depth:
+            yield f"{self._video.geometry.depth} bits were rounded to {self._pixels.depth}"
         if self._model.channels == 1:
             yield "weights for luma: the chroma stays as it was"
-        if self._clip.rate is None and not is_raw(self._target):
+        if self._video.rate is None and not is_raw(self._target):
             yield f"{RAW_RATE} frames/s, for a raw file does not say how many"
         if writer.left_out:
             yield f"without {', '.join(writer.left_out)}"
@@ -160,25 +160,25 @@ class _Work:
     def _photo(self, frame: Frame) -> Photo:
         """As players show it."""
         rgb = to_rgb(Frame(*map(eight_bits, frame)), full=self._pixels.full)
-        return Photo(rgb, orientation=_orientation(self._clip.metadata.matrix))
+        return Photo(rgb, orientation=_orientation(self._video.metadata.matrix))
 
 
-def _check(clip: Clip, model: Model, peaks: np.ndarray | None) -> None:
+def _check(video: VideoFile, model: Model, peaks: np.ndarray | None) -> None:
     if model.needs_tables:
         raise UserError(f"{model.name} needs the tables of a JPEG file, which a video has not; choose other weights")
     if model.needs_peaks and peaks is None:
         raise UserError(
-            f"{model.name} needs to know the frames of peak quality: from {frames_path(clip.path).name} beside the "
+            f"{model.name} needs to know the frames of peak quality: from {frames_path(video.path).name} beside the "
             "video, as `powerqe data compress-video` writes it with a pattern of QPs, or by --pqf-period N, if it is "
             "every N-th frame from the first on"
         )
 
 
 def _seen(
-    clip: Clip, model: Model, pixels: FramePixels, peaks: np.ndarray | None
+    video: VideoFile, model: Model, pixels: FramePixels, peaks: np.ndarray | None
 ) -> Iterator[tuple[np.ndarray, Frame, int | None]]:
     """For each frame what the network sees, (H, W, C) or (T, H, W, C), the frame, and when it is shown."""
-    items = ((pixels.seen(frame), frame, time) for frame, time in clip.frames())
+    items = ((pixels.seen(frame), frame, time) for frame, time in video.frames())
     for window in windows(items, model.window, peaks):
         _, frame, time = window[len(window) // 2]
         yield (np.stack([seen for seen, *_ in window]) if model.takes_clips else window[0][0]), frame, time

@@ -34,7 +34,7 @@ class Forward:
     Args:
         network: whose forward says what is needed.
         prepared: what is called in its place (DDP); by default the network.
-        arguments: of its forward, beside the image.
+        arguments: of its forward, besides the image.
         on_cpu: batches may stay on the CPU, for the call takes what it needs of them to the network.
 
     Raises:
@@ -71,7 +71,7 @@ class Forward:
         return self._call(batch["lq"], **(self.inputs(batch) | self._arguments | arguments))
 
     def inputs(self, batch: Batch) -> dict[str, Any]:
-        """What the network requires of the batch beside the image or is conditioned on if the batch has it, and what
+        """What the network requires of the batch besides the image or is conditioned on if the batch has it, and what
         the options have it take from there."""
         for name in self._needs:
             if name not in batch:
@@ -123,7 +123,7 @@ def check_arguments(network: str, arguments: Mapping[str, Any], known: list[str]
         if name not in known:
             raise UserError(
                 f"forward: {network} takes no {name!r}{nearest(name, known)}; "
-                f"beside the image it takes: {', '.join(known) or 'nothing'}"
+                f"besides the image it takes: {', '.join(known) or 'nothing'}"
             )
 
 

@@ -10,11 +10,11 @@ from typing import Literal, NamedTuple
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.photo import PHOTO_SUFFIXES
 from powerqe.utils.image.write import FORMATS
-from powerqe.utils.video.clip import CLIP_SUFFIXES, CLIP_TARGETS, RAW, is_clip, is_raw
+from powerqe.utils.video.video_file import RAW, VIDEO_SUFFIXES, VIDEO_TARGETS, is_raw, is_video
 
 Format = Literal["png", "jpeg", "webp", "tiff", "same"]
 FOLDER = Path("enhanced")
-"""Where results go if nothing is said."""
+"""Where results go by default."""
 _SUFFIX = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "tiff": ".tiff"}
 
 
@@ -25,9 +25,9 @@ class EnhanceJob(NamedTuple):
     target: Path
 
     @property
-    def is_clip(self) -> bool:
+    def is_video(self) -> bool:
         """Whether it is a video."""
-        return is_clip(self.source)
+        return is_video(self.source)
 
 
 def find_jobs(inputs: Sequence[str], output: Path | None, file_format: Format | None = None) -> list[EnhanceJob]:
@@ -68,7 +68,7 @@ def _expanded(name: str, output: Path) -> list[tuple[Path, Path]]:
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if _is_wanted(file, path, output))
         if not files:
-            known = " *".join((*PHOTO_SUFFIXES, *CLIP_SUFFIXES))
+            known = " *".join((*PHOTO_SUFFIXES, *VIDEO_SUFFIXES))
             raise UserError(f"no image or video in the folder {path}; it needs files *{known}")
         return [(file, output / file.relative_to(path)) for file in files]
     if path.exists():
@@ -93,13 +93,13 @@ def _is_wanted(file: Path, folder: Path, output: Path) -> bool:
     """Results of before are none, where they lie inside of the folder that is searched."""
     hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
     own = output.resolve() != folder.resolve() and file.resolve().is_relative_to(output.resolve())
-    return file.suffix.lower() in (*PHOTO_SUFFIXES, *CLIP_SUFFIXES) and not hidden and not own and file.is_file()
+    return file.suffix.lower() in (*PHOTO_SUFFIXES, *VIDEO_SUFFIXES) and not hidden and not own and file.is_file()
 
 
 def _with_suffix(place: Path, source: Path, file_format: Format) -> Path:
-    if is_clip(source):
+    if is_video(source):
         suffix = source.suffix.lower()
-        return place.with_suffix(suffix if suffix in CLIP_TARGETS else ".mkv")
+        return place.with_suffix(suffix if suffix in VIDEO_TARGETS else ".mkv")
     if file_format == "same":
         return place if source.suffix.lower() in FORMATS else place.with_suffix(".png")
     return place.with_suffix(_SUFFIX[file_format])
@@ -113,10 +113,10 @@ def _apart(place: Path, source: Path) -> Path:
 def _to_file(sources: list[Path], output: Path, file_format: Format | None) -> EnhanceJob:
     if len(sources) != 1:
         raise UserError(f"-o {output} is the name of one file, and {len(sources)} are to be enhanced; name a folder")
-    if is_clip(sources[0]) != is_clip(output):
-        kinds = ("a video", "an image") if is_clip(sources[0]) else ("an image", "a video")
+    if is_video(sources[0]) != is_video(output):
+        kinds = ("a video", "an image") if is_video(sources[0]) else ("an image", "a video")
         raise UserError(f"-o {output}: {sources[0]} is {kinds[0]}, and this is the name of {kinds[1]}")
-    if is_clip(output):
+    if is_video(output):
         file_format = None
     wanted = _SUFFIX.get(file_format or "", output.suffix.lower())
     if file_format and FORMATS[wanted] != FORMATS[output.suffix.lower()]:
@@ -146,10 +146,10 @@ def make_folder(output: Path | None) -> None:
 
 def _is_file_name(output: Path) -> bool:
     suffix = output.suffix.lower()
-    if output.is_dir() or suffix not in (*FORMATS, *CLIP_SUFFIXES):
+    if output.is_dir() or suffix not in (*FORMATS, *VIDEO_SUFFIXES):
         return False
-    if suffix in CLIP_SUFFIXES and suffix not in CLIP_TARGETS:
-        raise UserError(f"-o {output}: videos are written as {', '.join(CLIP_TARGETS)}, not as {suffix}")
+    if suffix in VIDEO_SUFFIXES and suffix not in VIDEO_TARGETS:
+        raise UserError(f"-o {output}: videos are written as {', '.join(VIDEO_TARGETS)}, not as {suffix}")
     return True
 
 

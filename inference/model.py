@@ -14,11 +14,10 @@ from powerqe.inference.forward import Forward
 from powerqe.inference.inference_options import InferenceOptions
 from powerqe.inference.load import NetworkSource, Source, find_network
 from powerqe.inference.self_ensemble import SelfEnsemble
-from powerqe.inference.tiled import tiling_of
+from powerqe.inference.tiled import WholeImage, tiling_of
 from powerqe.inference.within_memory import WithinMemory, default_bound
 from powerqe.net import NETWORKS
 from powerqe.utils.errors import UserError
-from powerqe.utils.memory import is_out_of_memory
 
 
 class Model:
@@ -33,7 +32,7 @@ class Model:
         name: of the weights. method: the network's type. card: what is known of published weights, else None.
         network: the module. parameters: how many it has. channels: 3, it takes RGB, or 1, luma. scale: by which it
         enlarges images. needs_tables: the quantization tables of JPEG. needs_quality: the quality factor of the image,
-        -1 where it is not known. estimates: what it says beside the image, in that order.
+        -1 where it is not known. estimates: what it says besides the image, in that order.
         window: which frames of a video it sees. takes_clips: it sees several at once, so it is for videos only.
         needs_peaks: some of them are the frames of peak quality.
 
@@ -93,27 +92,11 @@ class Model:
 
     def _call(self, network: nn.Module) -> Callable[..., Any]:
         tile = self._options.tile
-        call: Callable[..., Any] = _whole(network, self._device)
+        call: Callable[..., Any] = WholeImage(network, "take tiles: --tile 512")
         if tile != "off" and (tile != "auto" or tiling_of(network) != "whole"):
             memory = self._options.memory or default_bound(self._device)
             call = self._tiles = WithinMemory(network, memory, None if tile == "auto" else tile)
         return SelfEnsemble(call) if self._options.self_ensemble else call
-
-
-def _whole(network: nn.Module, device: torch.device) -> Callable[..., Any]:
-    """The network itself, for what lies on the CPU; it says what to do where that does not fit into memory."""
-
-    def call(image: Tensor, **named: Any) -> Any:
-        there = {name: value.to(device) if isinstance(value, Tensor) else value for name, value in named.items()}
-        try:
-            return network(image.to(device), **there)
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-        height, width = image.shape[-2:]
-        raise UserError(f"{width}x{height} pixels do not fit into memory as a whole; take tiles: --tile 512")
-
-    return call
 
 
 def _window(network: nn.Module, name: str | None) -> FrameWindow:

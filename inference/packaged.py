@@ -11,7 +11,7 @@ from contextlib import suppress
 from itertools import product
 from pathlib import Path
 
-from powerqe.inference.choose import TASKS, ImageDescription, choose, choose_for_clip
+from powerqe.inference.choose import TASKS, ImageDescription, choose, choose_for_video
 from powerqe.net.weights import Entry, entries
 from powerqe.utils.errors import UserError, command
 from powerqe.utils.files import atomic_path
@@ -34,7 +34,7 @@ def in_wheel(published: Iterable[Entry]) -> list[str]:
             chosen.add(choose(ImageDescription(format, is_gray, quality, has_tables, takes_qf), small)[0].name)
     for qp, has_peaks, takes_qf in product(_QPS, _EITHER, _EITHER):
         with suppress(UserError):
-            chosen.add(choose_for_clip(qp, has_peaks, takes_qf, small)[0].name)
+            chosen.add(choose_for_video(qp, has_peaks, takes_qf, small)[0].name)
     return sorted(chosen)
 
 

@@ -32,7 +32,7 @@ Call = Callable[..., Any]
 SMALLEST = 32
 """Side of a core below which nobody divides further."""
 MOTION = 64
-"""Pixels that tiles overlap if the network follows motion and nothing is said."""
+"""Pixels that tiles overlap if the network follows motion by default."""
 
 
 class Tiled:
@@ -113,7 +113,7 @@ class Tiled:
         image = arguments.image
         key = (image.shape[-2] % self.multiple, image.shape[-1] % self.multiple, arguments.key())
         if key not in self._reaches:
-            device = self._device(image)
+            device = _device_of(self._network, image)
             found = reach(self._network, self._modules, arguments, self.multiple, device)
             if found is None and tiling_of(self._network) == "exact if possible":
                 self.overlap, self.exact = MOTION, False
@@ -148,12 +148,8 @@ class Tiled:
                     return output.result()
 
     def _run(self, arguments: ForwardInputs) -> Any:
-        there = arguments.to(self._device(arguments.image))
+        there = arguments.to(_device_of(self._network, arguments.image))
         return self._network(*there.positional, **there.named)
-
-    def _device(self, image: Tensor) -> torch.device:
-        first = next(self._network.parameters(), None)
-        return image.device if first is None else first.device
 
     def _halve(self) -> None:
         if torch.cuda.is_available():
@@ -168,6 +164,35 @@ class Tiled:
         self.size = smaller
 
 
+class WholeImage:
+    """A network that sees images as a whole, on its device.
+
+    Args:
+        advice: what to do where that does not fit into memory.
+    """
+
+    def __init__(self, network: nn.Module, advice: str) -> None:
+        self._network, self._advice = network, advice
+
+    def __call__(self, image: Tensor, **named: Any) -> Any:
+        """What the network returns for (N, C, H, W) or a clip (N, T, C, H, W).
+
+        Raises:
+            UserError: it does not fit into memory.
+        """
+        inputs = ForwardInputs((image,), named).to(_device_of(self._network, image))
+        try:
+            return self._network(*inputs.positional, **inputs.named)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        height, width = image.shape[-2:]
+        raise UserError(
+            f"{type(self._network).__name__}: an image of {width} x {height} pixels does not fit into memory as a "
+            f"whole; {self._advice}"
+        )
+
+
 def enhancer(network: nn.Module, options: ForwardOptions) -> Forward:
     """A network as the options want it applied: whole or in tiles, once or in eight orientations.
 
@@ -175,7 +200,8 @@ def enhancer(network: nn.Module, options: ForwardOptions) -> Forward:
         UserError: the options set an argument that the network's forward does not take.
     """
     tile = options.tile
-    call = _Whole(network) if tile is None else Tiled(network, tile.size, tile.overlap, exact=tile.exact)
+    whole = WholeImage(network, f"set {_tile_option(network)} (test.tile, val.tile)")
+    call = whole if tile is None else Tiled(network, tile.size, tile.overlap, exact=tile.exact)
     ensemble = SelfEnsemble(call) if options.self_ensemble else call
     return Forward(network, ensemble, options.forward, on_cpu=tile is not None)
 
@@ -190,28 +216,14 @@ def tiling_of(network: nn.Module) -> str:
     return getattr(network, "tiling", "exact")
 
 
+def _device_of(network: nn.Module, image: Tensor) -> torch.device:
+    first = next(network.parameters(), None)
+    return image.device if first is None else first.device
+
+
 def _tile_option(network: nn.Module) -> str:
     """Tiles that the network can take."""
     return "tile: {size: 512}" if can_be_exact(network) else f"tile: {{size: 512, overlap: {MOTION}, exact: false}}"
-
-
-class _Whole:
-    """A network that says what to do if an image does not fit into memory."""
-
-    def __init__(self, network: nn.Module) -> None:
-        self._network = network
-
-    def __call__(self, image: Tensor, **named: Any) -> Any:
-        try:
-            return self._network(image, **named)
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-        height, width = image.shape[-2:]
-        raise UserError(
-            f"{type(self._network).__name__}: an image of {width} x {height} pixels does not fit into memory as a "
-            f"whole; set {_tile_option(self._network)} (test.tile, val.tile)"
-        )
 
 
 class _Output:

@@ -1,8 +1,8 @@
 """A network that takes whole images while its maps fit into memory, and larger ones in tiles that do.
 
 How much memory the maps take is measured: all tensors that live at once while the network sees two small images.
-It grows with the pixels as good as linearly from there. What libraries take beside (another layout, work space) is not
-seen; `MARGIN` is for that, and where it is not enough, tiles are halved (inference/tiled.py).
+It grows with the pixels as good as linearly from there. What libraries take in addition (another layout, work space) is
+not seen; `MARGIN` is for that, and where it is not enough, tiles are halved (inference/tiled.py).
 """
 
 from typing import Any

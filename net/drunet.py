@@ -1,4 +1,4 @@
-"""DRUNet, a U-Net of plain residual blocks that is told how strong the damage is by one more channel.
+"""DRUNet, a U-Net of plain residual blocks conditioned on the strength of the damage by one more channel.
 
 Zhang, Li, Zuo, Zhang, Van Gool, Timofte, "Plug-and-Play Image Restoration with Deep Denoiser Prior", IEEE Transactions
 on Pattern Analysis and Machine Intelligence 44(10), 2022.
@@ -56,7 +56,7 @@ class DRUNet(nn.Module):
         self.multiple = self.step * 2 ** (len(widths) - 1)
         """Tiles of an image must start at multiples of it: the network scales down by that in its own grid."""
         self.conditioning = {"qf": "quality"} if quality_map else {}
-        """What `forward` should be told beside the image, and what of the sample that is."""
+        """What `forward` is conditioned on besides the image: argument -> name in the sample."""
         seen = in_channels * self.step**2
 
         def blocks(features: int) -> list[nn.Module]:

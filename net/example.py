@@ -23,7 +23,7 @@ def example_inputs(
     - `in_channels`: of the image; 3 where it says nothing.
     - `frames`: it takes a clip (N, frames, C, H, W) in the place of an image (N, C, H, W).
     - `patch_size`: (height, width), the only size that it takes; `height` and `width` are then not heeded.
-    - what its forward requires beside the image, by the parameter's name, see `_OTHERS`. Arguments with a default are
+    - what its forward requires besides the image, by the parameter's name, see `_OTHERS`. Arguments with a default are
       left to it.
 
     Args:
@@ -45,7 +45,7 @@ def example_inputs(
     for name in required(network):
         if name not in _OTHERS:
             raise UserError(
-                f"{type(network).__name__} requires {name!r} beside the image, of which there is no example; "
+                f"{type(network).__name__} requires {name!r} besides the image, of which there is no example; "
                 f"known are: {', '.join(_OTHERS)}"
             )
         value = _OTHERS[name](network, image)
@@ -58,7 +58,7 @@ def example_inputs(
 
 
 def required(network: nn.Module) -> list[str]:
-    """Names of what the network's forward requires beside the image."""
+    """Names of what the network's forward requires besides the image."""
     parameters = list(inspect.signature(network.forward).parameters.values())[1:]
     return [each.name for each in parameters if each.default is each.empty and each.kind is each.POSITIONAL_OR_KEYWORD]
 

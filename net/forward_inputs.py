@@ -36,7 +36,7 @@ class ForwardInputs(NamedTuple):
         return ForwardInputs(tuple(moved(value, device) for value in self.positional), named)
 
     def key(self) -> tuple[Any, ...]:
-        """What of them, beside the image, can change which layers the network applies."""
+        """What of them, besides the image, can change which layers the network applies."""
         values = [*enumerate(self.positional[1:]), *self.named.items()]
         return tuple((name, value.ndim if isinstance(value, Tensor) else repr(value)) for name, value in values)
 

@@ -1,4 +1,4 @@
-"""QCN and QGCN, one model for all JPEG qualities, which are told to it through the quantization tables.
+"""QCN and QGCN, one model for all JPEG qualities, conditioned on the quantization tables.
 
 Li, Wang, Xie, Ma, "Learning a Single Model With a Wide Range of Quality Factors for JPEG Image Artifacts Removal",
 IEEE Transactions on Image Processing 29, 2020 (arXiv 2009.06912). The tensors have the names of the authors'
@@ -24,7 +24,7 @@ _SIDE = 112  # pixels; height and width of the image that QGCN's global branch s
 
 @NETWORKS.register()
 class QCN(nn.Module):
-    """EDSR-like residual blocks at half size, told the quality by the tables as further channels of the input.
+    """EDSR-like residual blocks at half size, conditioned on the quantization tables, further channels of the input.
 
     The tables are repeated over the image from its top left pixel, where a block of the JPEG must begin. The last
     layer predicts the image itself; the features of the first are added before it.

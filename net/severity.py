@@ -1,4 +1,4 @@
-"""How strong JPEG's damage is, as networks are told it: 1 - QF / 100."""
+"""How strong the damage of JPEG is, as networks are conditioned on it: 1 - QF / 100."""
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ UNKNOWN = -1
 
 
 def severities(network: str, qf: Tensor | float | None, unknown: Tensor) -> Tensor:
-    """(100 - QF) / 100 of the quality factors that a network is told.
+    """(100 - QF) / 100 of the quality factors that a network is conditioned on.
 
     Args:
         network: its name, in messages.

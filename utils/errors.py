@@ -76,7 +76,7 @@ def command(main: Callable[P, Any]) -> Callable[P, int]:
 
 @contextlib.contextmanager
 def resumable(advice: str = "run the same command again to go on") -> Iterator[None]:
-    """Work that an interruption leaves in a good state; the user is told what to do then."""
+    """Work that an interruption leaves in a good state; the message says what to do then."""
     try:
         yield
     except Interrupted as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from powerqe.inference.choose import can_be_conditioned
-from powerqe.inference.demo.processing import Choice, DemoProcessor, Outcome, codecs, facts_of, offered
+from powerqe.inference.demo.processing import Choice, DemoProcessor, Outcome, available_weights, codecs, describe_photo
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.write import write_photo
 from powerqe.utils.text_table import digits_of, markdown, number
@@ -39,7 +39,7 @@ CSS = """
 
 @dataclass(frozen=True)
 class _Controls:
-    """What a visitor sets, in the order in which `_Actions.enhance` takes it."""
+    """What a user sets, in the order in which `_Actions.enhance` takes it."""
 
     method: Any
     weights: Any
@@ -60,7 +60,7 @@ def build_page(processor: DemoProcessor, folder: Path, examples: Sequence[Path] 
 
     Args:
         folder: for the results, inside of that from which gradio serves files.
-        examples: images that a visitor can try.
+        examples: images that a user can try.
     """
     import gradio as gr
 
@@ -95,7 +95,7 @@ def _source(gr: Any) -> Any:
 
 def _controls(gr: Any, processor: DemoProcessor) -> _Controls:
     named = [(processor.named.name, _NAMED)] if processor.named else []
-    methods = [*named, (_ANY, ""), *((name, name) for name in offered())]
+    methods = [*named, (_ANY, ""), *((name, name) for name in available_weights())]
     method = gr.Dropdown(methods, value=methods[0][1], label="Method", elem_id="method")
     weights = gr.Dropdown([(_ANY, "")], value="", label="Weights", visible=False, elem_id="weights")
     visible = processor.named is not None and can_be_conditioned(processor.named.method)
@@ -142,13 +142,13 @@ class _Actions:
         if source is None:
             return ""
         photo = _or_message(self._processor.read, source)
-        return html.escape(", ".join([Path(source).name, *facts_of(photo)]))
+        return html.escape(", ".join([Path(source).name, *describe_photo(photo)]))
 
     def methods(self, method: str, estimate: bool) -> list[Any]:
         """The weights of a method, and whether it can be conditioned on a quality factor."""
         import gradio as gr
 
-        names = [entry.name for entry in offered().get(method, [])]
+        names = [entry.name for entry in available_weights().get(method, [])]
         can_choose, visible = len(names) > 1, self._can_be_conditioned(method)
         choices = [(_ANY, ""), *((name, name) for name in names)]
         return [
@@ -158,7 +158,7 @@ class _Actions:
         ]
 
     def codec(self, name: str) -> Any:
-        """The qualities of a codec."""
+        """The describe_quality of a codec."""
         import gradio as gr
 
         codec = codecs()[name]
@@ -178,7 +178,7 @@ class _Actions:
         codec: str,
         quality: float,
     ) -> tuple[Any, str, Any]:
-        """The images for the slider, what is said of them, and the file for the button."""
+        """The images for the slider, their description, and the file for the button."""
         import gradio as gr
 
         if source is None:
@@ -208,7 +208,7 @@ class _Actions:
 
 
 def describe(outcome: Outcome) -> str:
-    """What is said below the slider, in Markdown."""
+    """The text below the slider, in Markdown."""
     model = outcome.model
     lines = [
         f"**Before:** {', '.join(outcome.facts)}",
@@ -232,7 +232,7 @@ def _quality_label(name: str) -> str:
 
 
 def _or_message(do: Callable[..., Any], *arguments: Any) -> Any:
-    """What `do` gives; a mistake of the visitor becomes a message on the page."""
+    """What `do` gives; a mistake of the user becomes a message on the page."""
     try:
         return do(*arguments)
     except UserError as error:

@@ -1,4 +1,4 @@
-"""What the page does with an image, without the page: read it, compress it first if asked, enhance it, score it."""
+"""What the page does with an image, without the page: read it, compress it first if wanted, enhance it, score it."""
 
 import time
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from powerqe.inference.choose import ImageDescription, choose
-from powerqe.inference.enhance_files import qualities
+from powerqe.inference.enhance_files import describe_quality
 from powerqe.inference.enhance_image import Enhanced, enhance_photo
 from powerqe.inference.inference_options import InferenceOptions
 from powerqe.inference.model import Model
@@ -34,7 +34,7 @@ _CLEAN = 90
 
 @dataclass(frozen=True)
 class Choice:
-    """What a visitor has set.
+    """What a user has set.
 
     Attributes:
         method: type of network; empty: any that suits the image.
@@ -70,7 +70,7 @@ class Outcome:
     Attributes:
         before, after: both upright and of the same size; `after` has the metadata of the file.
         model: that enhanced it. seconds: that it took, without the loading of weights.
-        facts: on the image before, for people, such as "JPEG quality 10". notes: what the visitor should know.
+        facts: on the image before, for people, such as "JPEG quality 10". notes: what the user should know.
         scores: empty unless the image was compressed here, for only then the clean one is known.
     """
 
@@ -89,7 +89,7 @@ class DemoProcessor:
     Args:
         options: how networks are applied.
         megapixels: of the largest image that is taken.
-        weights: by name or path, that are offered beside the published ones.
+        weights: by name or path, that are available_weights in addition to the published ones.
 
     Attributes:
         weights: as they were named. named: the model of them; None if there are none.
@@ -115,25 +115,25 @@ class DemoProcessor:
         return read_photo(path, name=path.name, largest=self._largest)
 
     def enhance(self, photo: Photo, choice: Choice) -> Outcome:
-        """Enhance an image as a visitor wants it.
+        """Enhance an image as a user wants it.
 
         Raises:
             UserError: no weights suit it, or it cannot be coded by the codec.
         """
-        given = _given(photo, choice)
-        weights, remark = _suited(given, choice)
+        prepared = _network_input(photo, choice)
+        weights, remark = _choose_weights(prepared, choice)
         options = replace(self._options, qf=choice.qf, self_ensemble=choice.self_ensemble)
         model, start = self._load(weights, options), time.perf_counter()
-        enhanced = enhance_photo(given.photo, model, "the image")
+        enhanced = enhance_photo(prepared.photo, model, "the image")
         seconds = time.perf_counter() - start
         before, after = _pair(enhanced)
-        scores = () if given.clean is None else _scores(given.clean, before, after)
-        said = (f"to the network it {text}" for text in qualities(None, enhanced.estimates))
-        notes = (remark, given.note, *said, *enhanced.notes)
-        return Outcome(before, after, model, seconds, given.facts, tuple(filter(None, notes)), scores)
+        scores = () if prepared.clean is None else _scores(prepared.clean, before, after)
+        said = (f"to the network it {text}" for text in describe_quality(None, enhanced.estimates))
+        notes = (remark, prepared.note, *said, *enhanced.notes)
+        return Outcome(before, after, model, seconds, prepared.facts, tuple(filter(None, notes)), scores)
 
 
-class _Given(NamedTuple):
+class _NetworkInput(NamedTuple):
     """An image as the network gets it.
 
     quality: of its file or codec, if it is known. clean: what it was before it was compressed here.
@@ -146,32 +146,32 @@ class _Given(NamedTuple):
     note: str = ""
 
 
-def _given(sent: Photo, choice: Choice) -> _Given:
+def _network_input(sent: Photo, choice: Choice) -> _NetworkInput:
     known = None if sent.tables is None else nearest_quality(sent.tables)[0]
     if not choice.codec:
-        return _Given(sent, known, facts_of(sent))
+        return _NetworkInput(sent, known, describe_photo(sent))
     clean, codec = _eight_bits(sent.upright()), codecs()[choice.codec]
     pixels, size = codec.compress(clean.pixels, choice.quality)  # and what is transparent stays so
     tables = quant_tables(choice.quality, pixels.shape[2]) if choice.codec == "JPEG" else None
     photo = replace(clean, pixels=pixels, format=choice.codec.upper(), tables=tables, notes=())
     height, width = pixels.shape[:2]
-    facts = (facts_of(sent)[0], f"{choice.codec} {codec.quality_name.upper()} {choice.quality}",
+    facts = (describe_photo(sent)[0], f"{choice.codec} {codec.quality_name.upper()} {choice.quality}",
              f"{8 * size / (height * width):.2f} bits per pixel")  # fmt: skip
     note = f"your image was no clean one: a JPEG of quality {known}" if known and known < _CLEAN else ""
-    return _Given(photo, choice.quality, facts, clean, note)
+    return _NetworkInput(photo, choice.quality, facts, clean, note)
 
 
-def facts_of(photo: Photo) -> tuple[str, ...]:
+def describe_photo(photo: Photo) -> tuple[str, ...]:
     """What a file is, for people: its size, and its quality as its tables or its pixels tell it."""
     height, width = photo.pixels.shape[:2]
-    known = qualities(photo, {})
+    known = describe_quality(photo, {})
     if not known and photo.pixels.dtype == np.uint8 and (quality := estimate_quality(photo.pixels)):
         known = [f"its pixels look like JPEG of quality {quality}"]
     kind = [*(["gray"] if photo.is_gray else []), *(["16 bit"] if photo.peak > 255 else [])]
     return f"{width} × {height}", *kind, *(known or [photo.format])
 
 
-def offered() -> dict[str, list[Entry]]:
+def available_weights() -> dict[str, list[Entry]]:
     """The weights for images that are on this machine, by the type of their network."""
     found: dict[str, list[Entry]] = {}
     for known in known_weights().values():
@@ -192,19 +192,19 @@ def codecs() -> Mapping[str, Codec]:
     return found
 
 
-def _suited(given: _Given, choice: Choice) -> tuple[str, str]:
-    """The name of the weights for an image, and a remark for the visitor."""
+def _choose_weights(prepared: _NetworkInput, choice: Choice) -> tuple[str, str]:
+    """The name of the weights for an image, and a remark for the user."""
     if choice.weights:
         return choice.weights, ""
-    photo, entries = given.photo, offered()
+    photo, entries = prepared.photo, available_weights()
     has_tables, takes_qf = photo.tables is not None, choice.qf is not None
-    image = ImageDescription(photo.format, photo.is_gray, given.quality, has_tables, takes_qf)
+    image = ImageDescription(photo.format, photo.is_gray, prepared.quality, has_tables, takes_qf)
     if not choice.method:
         entry, remark = choose(image, [entry for each in entries.values() for entry in each if entry.scale == 1])
         return entry.name, remark
     try:
         entry, remark = choose(image, entries[choice.method])
-    except UserError:  # for other images, which the visitor wants to see nevertheless
+    except UserError:  # for other images, which the user wants to see nevertheless
         color = "y" if photo.is_gray else "rgb"
         found = entries[choice.method]
         entry = next((entry for entry in found if entry.color == color), found[0])

@@ -1,4 +1,4 @@
-"""The server of the page: on this machine only, if nothing else is said."""
+"""The server of the page: on this machine only, unless another host is given."""
 
 import os
 import socket

@@ -1,13 +1,15 @@
 """From a network to an ONNX file that is known to give the same images."""
 
 import io
+import json
 import logging
 import math
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,8 @@ from torch import Tensor, nn
 
 from powerqe.net.export.check import SIZES, Difference, Session, Size, call, compare, first_line, flat
 from powerqe.net.export.inputs import Inputs
-from powerqe.net.export.translations import translations
 from powerqe.net.ops.dcn import forced_backend
+from powerqe.net.weights.entry import Entry
 from powerqe.utils.errors import UserError
 from powerqe.utils.files import atomic_path
 
@@ -25,6 +27,7 @@ OPSET = 20
 SIZE_LIMIT = 2**31
 """Bytes of a file of Google's protocol buffers, which ONNX is; weights beside it would be easily lost."""
 TOLERANCE = 1e-4
+_RANGE = "float32, NCHW (a clip NTCHW), in [0, 1]; the output is not clamped"
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,33 @@ def export(
     )
 
 
+def properties(
+    name: str, spec: Mapping[str, Any], card: Entry | None = None, arguments: Mapping[str, Any] | None = None
+) -> dict[str, str]:
+    """Properties for the ONNX file of a network.
+
+    Args:
+        name: of its weights.
+        spec: of the network, as `powerqe.net.build_network` takes it.
+        card: of the weights, if they are published ones.
+        arguments: of the forward that are fixed in the file.
+    """
+    found = {"powerqe": _version(), "weights": name, "network": json.dumps(dict(spec)), "range": _RANGE}
+    if arguments:
+        found["arguments"] = json.dumps(dict(arguments))
+    if card:
+        found |= {"task": card.task, "color": card.color, "scale": str(card.scale)}
+        found |= {"qualities": str(card.qualities or ""), "license": card.license}
+    return {key: value for key, value in found.items() if value}
+
+
+def _version() -> str:
+    try:
+        return version("powerqe")
+    except PackageNotFoundError:  # it runs out of a copy of its sources
+        return "unknown"
+
+
 def _onnx() -> Any:
     """The package onnx, if the others of the extra are there, too."""
     try:
@@ -123,7 +153,7 @@ def _size(network: nn.Module, size: tuple[int, int] | None) -> tuple[tuple[int, 
         raise UserError(f"{name} takes images of {patch[1]}x{patch[0]} only; leave --size out")
     if reason and not (size or patch):
         raise UserError(f"{reason}, so that its file is for one size: say which, --size WIDTHxHEIGHT")
-    return size or patch, reason or ("it was asked for" if size else "")
+    return size or patch, reason or ("it was requested" if size else "")
 
 
 def _example_size(network: nn.Module) -> tuple[int, int]:
@@ -164,7 +194,7 @@ def _model(inputs: Inputs, size: Size, *, is_free: bool, opset: int) -> Any:
                 input_names=list(example),
                 output_names=_output_names(inputs, results),
                 opset_version=opset,
-                custom_translation_table=translations(),
+                custom_translation_table=_translations(),
                 verbose=False,
             )
     except Exception as error:  # of any class, as any part of PyTorch may fail
@@ -223,3 +253,24 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(disabled)
+
+
+def _translations() -> dict[Callable[..., Any], Callable[..., Any]]:
+    """Operators that PyTorch's exporter does not know -> what writes them, for its `custom_translation_table`."""
+    import onnxscript  # imported here: only who exports needs it
+
+    op: Any = onnxscript.opset18
+
+    def cdist(a: Any, b: Any, p: float = 2.0, compute_mode: int | None = None) -> Any:
+        """Euclidean distances by |a|^2 - 2 ab + |b|^2, for whatever mode: in float64 nothing drowns in rounding."""
+        if p != 2:
+            raise NotImplementedError(f"cdist with p = {p}")
+        a, b = (op.Cast(x, to=onnxscript.DOUBLE.dtype) for x in (a, b))
+        last = op.Constant(value_ints=[-1])
+        squares_a, squares_b = (op.ReduceSumSquare(x, last, keepdims=1) for x in (a, b))
+        products = op.MatMul(a, op.Transpose(b, perm=[1, 0]))
+        squares = op.Sub(op.Add(squares_a, op.Transpose(squares_b, perm=[1, 0])), op.Add(products, products))
+        zero = op.CastLike(op.Constant(value_float=0.0), squares)
+        return op.Cast(op.Sqrt(op.Max(squares, zero)), to=onnxscript.FLOAT.dtype)
+
+    return {torch.ops.aten._cdist_forward.default: cdist}

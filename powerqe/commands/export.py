@@ -60,8 +60,7 @@ def run(args: argparse.Namespace) -> None:
     _check_output(output, args.force)
 
     from powerqe.inference.load import find_network
-    from powerqe.net.export.onnx_file import export
-    from powerqe.net.export.properties import properties
+    from powerqe.net.export.onnx_file import export, properties
 
     source = find_network(args.weights, args.network)
     print(f"{source.method} of {source.name}: exporting and comparing ...", flush=True)

@@ -402,6 +402,6 @@ def own_choice():
 def test_option_dcn_chooses_the_back_end(opt, own_choice, build):
     train(load_options(opt))
     build(load_options(opt, overrides=["dcn=reference"]))
-    assert dcn.status() == "deformable convolution: reference on cpu: asked for by force_backend"
+    assert dcn.status() == "deformable convolution: reference on cpu: requested by force_backend"
     build(load_options(opt))
-    assert "asked for" not in dcn.status()
+    assert "requested" not in dcn.status()

@@ -1,6 +1,6 @@
 import pytest
 
-from powerqe.inference.choose import ImageDescription, choose, choose_for_clip
+from powerqe.inference.choose import ImageDescription, choose, choose_for_video
 from powerqe.net.weights.entry import Entry, Figure, Qualities
 from powerqe.utils.errors import UserError
 
@@ -90,13 +90,13 @@ CLIPS = [
     ],
 )
 def test_choice_for_videos(qp, has_peaks, name, remark):
-    chosen, said = choose_for_clip(qp, has_peaks, entries=CLIPS)
+    chosen, said = choose_for_video(qp, has_peaks, entries=CLIPS)
     assert (chosen.name, said) == (name, remark)
 
 
 def test_nothing_suits_a_video():
     with pytest.raises(UserError, match="--weights"):
-        choose_for_clip(37, True, entries=ENTRIES)
+        choose_for_video(37, True, entries=ENTRIES)
 
 
 def test_weights_for_videos_are_not_for_pictures():

@@ -10,7 +10,7 @@ import torch
 
 from powerqe.evaluation import tester
 from powerqe.inference.enhance_files import Models, enhance_files
-from powerqe.inference.enhance_video import compression_info, enhance_clip
+from powerqe.inference.enhance_video import compression_info, enhance_video
 from powerqe.inference.input_files import EnhanceJob, check_crf, find_jobs
 from powerqe.inference.model import Model
 from powerqe.net.weights import spec
@@ -18,10 +18,10 @@ from powerqe.utils.errors import UserError
 from powerqe.utils.image.photo import read_photo
 from powerqe.utils.options.tree import Options, merge
 from powerqe.utils.ranks import Ranks
-from powerqe.utils.video.clip import open_clip
 from powerqe.utils.video.container import Color, VideoReader, VideoWriter
 from powerqe.utils.video.frame_records import frames_path
 from powerqe.utils.video.pixels import eight_bits
+from powerqe.utils.video.video_file import open_video_file
 from powerqe.utils.video.yuv import Frame, Geometry, YUVReader
 
 ALPHA, BETA = "Alpha_48x32_9", "Beta_32x24_6"
@@ -140,7 +140,7 @@ def test_all_but_the_pixels_stays(go, frames, suffix, crf):
     is_ffv1 = suffix == ".mkv" and crf is None
     assert ("without its shape of pixels, 4:3, which HEVC alone keeps" in result.summary) == is_ffv1
     assert packets(f"out{suffix}") == packets("film.mov")
-    before, after = open_clip("film.mov"), open_clip(f"out{suffix}")
+    before, after = open_video_file("film.mov"), open_video_file(f"out{suffix}")
     assert (after.geometry, after.color, after.count) == (before.geometry, before.color, 8)
     assert before.metadata.aspect == Fraction(4, 3)
     assert (after.metadata.aspect, after.metadata.matrix) == (
@@ -167,7 +167,7 @@ def test_a_raw_file_has_no_sound_and_knows_no_rate(go, frames):
     (result,) = go(f"qp37/{BETA}.yuv", output="b.mp4")
     assert "32x24, 6 frames, luma" in result.summary
     assert "25 frames/s, for a raw file does not say how many" in result.summary
-    assert open_clip("b.mp4").rate == 25
+    assert open_video_file("b.mp4").rate == 25
 
 
 def test_containers(here):
@@ -210,7 +210,7 @@ def test_other_kinds_of_pixels(go, image, pixels, size, said, network):
         file.mux(stream.encode(None))
     (result,) = go("a.mkv", network=network)
     assert said in result.summary
-    before, after = open_clip("a.mkv"), open_clip("enhanced/a.mkv")
+    before, after = open_video_file("a.mkv"), open_video_file("enhanced/a.mkv")
     is_deep = before.geometry.depth == 10
     assert ("10 bits were rounded to 8" in result.summary) == (is_deep and network == "rgb")
     assert after.geometry == before.geometry._replace(depth=10 if is_deep and network == "luma" else 8)
@@ -225,7 +225,7 @@ def test_other_kinds_of_pixels(go, image, pixels, size, said, network):
 def test_weights_that_enlarge(go, weights, inference_options):
     (result,) = go(f"qp37/{BETA}.yuv", network="twice", output="big.mkv")
     assert not result.error
-    assert open_clip("big.mkv").geometry == Geometry(64, 48)
+    assert open_video_file("big.mkv").geometry == Geometry(64, 48)
     (result,) = go(f"qp37/{BETA}.yuv", network="twice")
     assert "64x48" in result.error
     assert not Path("enhanced").exists() or not list(Path("enhanced").iterdir())
@@ -248,7 +248,7 @@ def test_shipped_weights_by_what_is_known(go):
 
 
 def test_coding(here):
-    clip = open_clip(f"qp37/{ALPHA}.yuv")
+    clip = open_video_file(f"qp37/{ALPHA}.yuv")
     coding = compression_info(clip)
     assert coding.qp is None
     assert coding.peaks.tolist() == [0, 2, 5, 7]
@@ -323,7 +323,7 @@ def test_an_interruption_leaves_nothing(here, weights, inference_options, target
 
     model = Model(weights("luma"), inference_options())
     with pytest.raises(KeyboardInterrupt):
-        enhance_clip(open_clip(f"qp37/{ALPHA}.yuv"), model, Path("out") / target, on_frame=interrupt)
+        enhance_video(open_video_file(f"qp37/{ALPHA}.yuv"), model, Path("out") / target, on_frame=interrupt)
     assert list(Path("out").iterdir()) == []
 
 
@@ -350,7 +350,7 @@ def test_mistakes(go, here, weights, inference_options):
 def test_a_long_video_is_never_in_memory(here, weights, inference_options, monkeypatch):
     """Frames that are read and not yet written stay few."""
     model = Model(weights("stdf"), inference_options())
-    clip = open_clip(f"qp37/{ALPHA}.yuv")
+    clip = open_video_file(f"qp37/{ALPHA}.yuv")
     read, most = [], []
     original = type(clip).frames
     monkeypatch.setattr(
@@ -362,7 +362,7 @@ def test_a_long_video_is_never_in_memory(here, weights, inference_options, monke
         written.append(0)
         most.append(len(read) - len(written))
 
-    result = enhance_clip(clip, model, Path("a.yuv"), on_frame=on_frame)
+    result = enhance_video(clip, model, Path("a.yuv"), on_frame=on_frame)
     assert result.count == len(read) == 81
     assert max(most) <= 4
 

@@ -79,9 +79,9 @@ class HM:
         except OSError as error:
             raise UserError(f"{self._encoder} cannot be run: {error.strerror}; is it built for this machine?") from None
         if done.returncode:
-            said = " ".join((done.stderr or done.stdout).split())[-300:]
+            output = " ".join((done.stderr or done.stdout).split())[-300:]
             status = f"status {done.returncode}"
-            raise UserError(f"{source}: {self._encoder} failed ({status}): {said or 'it said nothing'}")
+            raise UserError(f"{source}: {self._encoder} failed ({status}): {output or 'it output nothing'}")
         return done.stdout
 
 
@@ -90,7 +90,7 @@ def _arguments(quality: int, geometry: Geometry, count: int) -> list[str]:
     size = geometry.width * geometry.height
     level = next((name for name, largest in _LEVELS.items() if size <= largest), "6.2")
     words = f"-q {quality} -wdt {geometry.width} -hgt {geometry.height} -f {count} -fr {_FRAME_RATE} --Level={level}"
-    # Frames are coded in blocks of 8 pixels; others are padded, and the decoder told to cut.
+    # Frames are coded in blocks of 8 pixels; others are padded, and the decoder cuts.
     conformance = ["--ConformanceWindowMode=1"] if geometry.width % 8 or geometry.height % 8 else []
     return [*words.split(), *conformance]
 

@@ -14,7 +14,7 @@ import numpy as np
 from powerqe.utils.codecs.jpeg import JPEG
 
 QUALITIES = range(5, 99)
-"""The quality factors that can be told. Below them most steps are 255 and above them most are 1 whatever the factor."""
+"""Quality factors that can be estimated. Below most steps are 255 and above most are 1 whatever the factor."""
 DIP = 0.3
 """The smallest dip that counts. Photographs that never were JPEG have at most 0.15."""
 

@@ -40,7 +40,7 @@ class SequenceCodec(Protocol):
     suffix: str
 
     def parameters(self, quality: int, geometry: Geometry, count: int) -> str:
-        """All that the encoder is told, as text; it decides with the version what comes out."""
+        """All parameters of the encoder, as text; it decides with the version what comes out."""
         ...
 
     def compress(

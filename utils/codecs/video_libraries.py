@@ -1,4 +1,4 @@
-"""FFmpeg's encoders for sequences: what each is told, and the way of a sequence through encoder and decoder."""
+"""FFmpeg's encoders for sequences: their parameters, and the way of a sequence through encoder and decoder."""
 
 import math
 import os
@@ -22,7 +22,7 @@ class EncoderLibrary(NamedTuple):
     """How one of FFmpeg's encoders is driven.
 
     encoder, decoder: FFmpeg's names. key: the option that takes the encoder's own parameters, `settings` and the QP
-    among them. zones: whether it can be told the QP of each frame.
+    among them. zones: whether the QP of each frame can be set.
     """
 
     encoder: str
@@ -105,7 +105,7 @@ LIBRARIES: dict[str, EncoderLibrary] = {
             "aq-mode": 0,
             "tune": 1,  # PSNR
             "enable-tf": 0,
-            "use-fixed-qindex-offsets": 1,  # else the encoder has a hierarchy of its own, which nobody is told
+            "use-fixed-qindex-offsets": 1,  # else the encoder has a hierarchy of its own, which is not documented
             "lp": 1,
         },
         tuple(str(number) for number in range(14)),

@@ -1,4 +1,4 @@
-"""What an image file says beside its pixels: camera data (EXIF), color profile (ICC), XMP, resolution, PNG's texts.
+"""What an image file says besides its pixels: camera data (EXIF), color profile (ICC), XMP, resolution, PNG's texts.
 
 Read from Pillow's image, handed on as bytes and not taken apart, so that nothing in them is lost or made anew. Two
 things in EXIF are about the pixels and are changed in place: the orientation, and the way to the thumbnail.

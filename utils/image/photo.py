@@ -1,4 +1,4 @@
-"""Image files as people have them: any kind of pixels, transparency, 16 bits, and what the file says beside them.
+"""Image files as people have them: any kind of pixels, transparency, 16 bits, and what the file says besides them.
 
 utils/image/io.py reads what networks train on, 8-bit gray or RGB; such pixels are read by it here, too. Of all other
 kinds, OpenCV reads 16 bits and Pillow transparency and palettes, each what the other does wrong or not at all.
@@ -42,7 +42,7 @@ class Photo:
         pixels: (H, W, 1) gray or (H, W, 3) RGB, uint8 or uint16, as stored: not turned upright yet.
         alpha: (H, W, 1) of the same type; None if the file has none.
         orientation: as EXIF says it, 1 to 8.
-        metadata: what the file says beside them.
+        metadata: what the file says besides them.
         format: Pillow's name of it, such as JPEG.
         tables: the quantization tables of a JPEG file, see `read_tables`; None of others, and where they say nothing.
         notes: what had to be changed to get this, for the user.

@@ -77,7 +77,7 @@ def _png(photo: Photo) -> bytes:
     with silent_opencv:
         done, data = cv2.imencode(".png", stored)
     if not done:
-        raise _refused(photo, "PNG", "too large")
+        raise _cannot_write(photo, "PNG", "too large")
     return data.tobytes()
 
 
@@ -124,10 +124,10 @@ def _saved(image: Image.Image, file_format: str, photo: Photo, **options: Any) -
     try:
         image.save(file, file_format, **options)
     except (OSError, ValueError, RuntimeError) as error:
-        raise _refused(photo, file_format, error) from None
+        raise _cannot_write(photo, file_format, error) from None
     return file.getvalue()
 
 
-def _refused(photo: Photo, file_format: str, reason: object) -> UserError:
+def _cannot_write(photo: Photo, file_format: str, reason: object) -> UserError:
     height, width = photo.pixels.shape[:2]
     return UserError(f"cannot write an image of {width}x{height} pixels as {file_format}: {reason}; use .png")

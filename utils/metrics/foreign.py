@@ -1,4 +1,4 @@
-"""Metrics that other packages compute: kept silent and repeatable, and their failures told in one line."""
+"""Metrics that other packages compute: kept silent and repeatable, and their failures reported in one line."""
 
 import contextlib
 import io
@@ -27,16 +27,16 @@ def foreign(what: str) -> Iterator[None]:
     Raises:
         MetricUnavailable: for any exception; it says which file belongs where if a download was what failed.
     """
-    state, said = rng_state(), io.StringIO()
+    state, output = rng_state(), io.StringIO()
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        with warnings.catch_warnings(), contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
             warnings.simplefilter("ignore")
             seed_everything(_SEED)
             yield
     except MetricUnavailable:
         raise
     except Exception as error:
-        raise MetricUnavailable(f"{what}: {_line(error)}{_remedy(said.getvalue(), error)}") from None
+        raise MetricUnavailable(f"{what}: {_line(error)}{_remedy(output.getvalue(), error)}") from None
     finally:
         set_rng_state(state)
 
@@ -47,9 +47,9 @@ def _line(error: Exception) -> str:
     return " ".join(text.split())[:200] or type(error).__name__
 
 
-def _remedy(said: str, error: Exception) -> str:
+def _remedy(output: str, error: Exception) -> str:
     """Where a file belongs that could not be downloaded."""
-    downloads = _DOWNLOAD.findall(said)
+    downloads = _DOWNLOAD.findall(output)
     if not downloads or not isinstance(error, OSError):
         return ""
     url, path = downloads[-1]

@@ -74,7 +74,7 @@ class PyIQA:
     Judges RGB; gray images enter as three equal channels.
 
     Args:
-        border: pixels left out at each side, beside those that the metric leaves out itself.
+        border: pixels left out at each side, besides those that the metric leaves out itself.
         rounding: "uint8", "float" or "unclamped".
 
     Raises:
@@ -197,7 +197,7 @@ class IQA(PyIQA):
     Args:
         metric: its name.
         options: its own, as pyiqa names them.
-        border: pixels left out at each side, beside those that the metric leaves out itself.
+        border: pixels left out at each side, besides those that the metric leaves out itself.
         rounding: "uint8", "float" or "unclamped".
 
     Raises:

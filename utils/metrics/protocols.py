@@ -66,7 +66,7 @@ def sr_y(*, scale: Annotated[PositiveInt, Field(description="pixels that are lef
 def sr_rgb(
     *,
     scale: PositiveInt,
-    extra: Annotated[NonNegativeInt, Field(description="pixels left out beside scale; BasicSR and mmagic: 0")] = 6,
+    extra: Annotated[NonNegativeInt, Field(description="pixels left out besides scale; BasicSR and mmagic: 0")] = 6,
 ) -> Criterion:
     """PSNR and SSIM of RGB without a border of scale + 6 pixels, as EDSR's code judges DIV2K.
 

@@ -100,7 +100,7 @@ class SSIM:
 def similarity(x: torch.Tensor, y: torch.Tensor, window: Window = "gaussian11") -> tuple[torch.Tensor, torch.Tensor]:
     """The two factors of equation 13, luminance and contrast with structure, at each valid position of the window.
 
-    Differentiable. Only the sums of the means' squares and of the variances enter, beside the products. Both follow
+    Differentiable. Only the sums of the means' squares and of the variances enter, besides the products. Both follow
     from s = x + y and d = x - y, so that four maps need filtering instead of five. Variances are differences of
     squares: the level that s is measured from is free, and the mean keeps them small, so that float32 is exact enough
     (errors around 1e-6).

@@ -169,7 +169,7 @@ class ForwardOptions(Section):
 
     forward: dict[str, Any] = Field(
         default_factory=dict,
-        description="arguments of the network's forward beside the image, such as {exit: 2}; {qf: {from: quality}} is "
+        description="arguments of the network's forward besides the image, such as {exit: 2}; {qf: {from: quality}} is "
         "each sample's quality, {qf: {from: dominant}} the JPEG quality factor that is found in lq",
     )
     tile: TileOptions | None = Field(default=None, description="images in tiles; null: as a whole")

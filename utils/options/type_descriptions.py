@@ -66,7 +66,7 @@ def describe_type(annotation: Any, metadata: tuple[Any, ...] = ()) -> str:
 
 
 def choices(annotation: Any) -> list[Any]:
-    """The alternatives of a type beside null: [int, str] for `int | str | None`, [int] for `int`."""
+    """The alternatives of a type besides null: [int, str] for `int | str | None`, [int] for `int`."""
     if get_origin(annotation) is Annotated:
         return choices(get_args(annotation)[0])
     if get_origin(annotation) in (Union, types.UnionType):

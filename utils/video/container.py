@@ -266,7 +266,7 @@ class VideoWriter:
         self._whole.__exit__(kind, error, traceback)
 
     def _keep(self) -> None:
-        """Note what the other file has beside its frames."""
+        """Note what the other file has besides its frames."""
         context, metadata = self._stream.codec_context, self._metadata
         context.time_base = self._stream.time_base = self._base
         if metadata.aspect:

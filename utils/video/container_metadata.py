@@ -1,4 +1,4 @@
-"""What a video file has beside its frames: time stamps, the shape of pixels, rotation, sound, subtitles, its title."""
+"""What a video file has besides its frames: time stamps, the shape of pixels, rotation, sound, subtitles, its title."""
 
 from collections.abc import Iterator
 from fractions import Fraction

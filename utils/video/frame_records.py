@@ -21,7 +21,7 @@ class FrameInfo(NamedTuple):
     """A coded frame.
 
     poc: its place in the order of display, from 0. type: of its slices, "I", "P" or "B". qp: the quantization
-    parameter that the encoder was told to use. bits: of its share of the stream. psnr_y: PSNR of its luma in dB,
+    parameter that the encoder was set to use. bits: of its share of the stream. psnr_y: PSNR of its luma in dB,
     `math.inf` if nothing was lost (null in the file, for JSON has no infinity).
     """
 

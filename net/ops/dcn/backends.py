@@ -102,13 +102,13 @@ _name._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def _select(device: str, forced: str | None) -> _Choice:
-    asked = forced or os.environ.get(VARIABLE)
-    if asked:
+    requested = forced or os.environ.get(VARIABLE)
+    if requested:
         source = "force_backend" if forced else VARIABLE
-        why_not = BACKENDS[_known(asked, source)].missing(device)
+        why_not = BACKENDS[_known(requested, source)].missing(device)
         if why_not:
-            raise UserError(f"{source}: found {asked}, which {why_not}")
-        return _Choice(asked, f"asked for by {source}")
+            raise UserError(f"{source}: found {requested}, which {why_not}")
+        return _Choice(requested, f"requested by {source}")
     reasons = []
     for name, backend in BACKENDS.items():
         why_not = backend.missing(device)

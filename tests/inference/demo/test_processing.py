@@ -9,7 +9,7 @@ from PIL import Image
 from skimage import data
 
 from powerqe.inference.choose import can_be_conditioned
-from powerqe.inference.demo.processing import Choice, DemoProcessor, codecs, facts_of, offered
+from powerqe.inference.demo.processing import Choice, DemoProcessor, available_weights, codecs, describe_photo
 from powerqe.inference.enhance_image import enhance_photo
 from powerqe.inference.inference_options import InferenceOptions
 from powerqe.inference.model import Model
@@ -33,7 +33,7 @@ def processor():
 
 
 def test_offers_pictures_weights_by_method():
-    found = offered()
+    found = available_weights()
     assert {"ARCNN", "FBCNN", "QGCN", "EDSR"} <= set(found)
     assert not {"STDF", "MFQE"} & set(found)
     assert all(entry.method == method for method, entries in found.items() for entry in entries)
@@ -159,9 +159,9 @@ def test_tiny_picture_has_no_ssim(processor):
 
 
 def test_facts(processor):
-    assert facts_of(decode_photo(file_of(CLEAN[..., 0]), "a")) == ("128 × 96", "gray", "PNG")
+    assert describe_photo(decode_photo(file_of(CLEAN[..., 0]), "a")) == ("128 × 96", "gray", "PNG")
     decoded = np.asarray(Image.open(io.BytesIO(file_of(data.astronaut(), "JPEG", quality=30))))
-    assert facts_of(decode_photo(file_of(decoded), "a"))[1] == "its pixels look like JPEG of quality 30"
+    assert describe_photo(decode_photo(file_of(decoded), "a"))[1] == "its pixels look like JPEG of quality 30"
 
 
 def test_reads_no_more_than_it_may(processor, tmp_path):

@@ -70,10 +70,10 @@ def test_the_environment_and_the_program_can_ask(
 ) -> None:
     monkeypatch.setenv(backends.VARIABLE, "torchvision")
     dcn.deform_conv2d(**make())
-    assert dcn.status() == "deformable convolution: torchvision on cpu: asked for by POWERQE_DCN"
+    assert dcn.status() == "deformable convolution: torchvision on cpu: requested by POWERQE_DCN"
     dcn.force_backend("reference")
     dcn.deform_conv2d(**make())
-    assert dcn.status() == "deformable convolution: reference on cpu: asked for by force_backend"
+    assert dcn.status() == "deformable convolution: reference on cpu: requested by force_backend"
     dcn.force_backend(None)
     dcn.deform_conv2d(**make())
     assert computed == ["torchvision", "reference", "torchvision"]

@@ -83,9 +83,9 @@ def test_a_program_that_is_missing_or_cannot_be_executed(folder, name, monkeypat
     [
         ("echo 'Invalid\nbit depth' >&2; exit 1", r"failed \(status 1\): Invalid bit depth$"),
         ("echo usage; exit 1", r"failed \(status 1\): usage$"),
-        ("exit 127", r"failed \(status 127\): it said nothing$"),
-        ("exit 0", r"failed \(status 0\): it said nothing$"),
-        ("kill -9 $$", r"failed \(status -9\): it said nothing$"),
+        ("exit 127", r"failed \(status 127\): no output$"),
+        ("exit 0", r"failed \(status 0\): no output$"),
+        ("kill -9 $$", r"failed \(status -9\): no output$"),
     ],
 )
 def test_a_program_that_fails(folder, name, body, message, picture):

@@ -1,4 +1,4 @@
-"""Videos as people have them, files of any kind and raw ones: frames one by one, what they say beside, and back."""
+"""Videos as people have them, files of any kind and raw ones: frames one by one, their metadata, and back."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -14,9 +14,9 @@ from powerqe.utils.video.container_metadata import ContainerMetadata
 from powerqe.utils.video.yuv import Frame, Geometry, YUVReader, YUVWriter, count_frames, parse_name
 
 RAW = ".yuv"
-CLIP_SUFFIXES = (*SUFFIXES, RAW)
+VIDEO_SUFFIXES = (*SUFFIXES, RAW)
 """Of what is taken for a video."""
-CLIP_TARGETS = (".mp4", ".mkv", RAW)
+VIDEO_TARGETS = (".mp4", ".mkv", RAW)
 """What can be written."""
 RAW_RATE = 25
 """Frames per second of a video file that is made of a raw one."""
@@ -24,7 +24,7 @@ _FULL_RANGE = 2
 
 
 @dataclass(frozen=True)
-class Clip:
+class VideoFile:
     """A video file before its frames are read.
 
     Attributes:
@@ -64,9 +64,9 @@ class Clip:
             yield from video.timed()
 
 
-def is_clip(path: str | os.PathLike[str]) -> bool:
+def is_video(path: str | os.PathLike[str]) -> bool:
     """Whether a file is a video, by its suffix."""
-    return Path(path).suffix.lower() in CLIP_SUFFIXES
+    return Path(path).suffix.lower() in VIDEO_SUFFIXES
 
 
 def is_raw(path: str | os.PathLike[str]) -> bool:
@@ -74,7 +74,7 @@ def is_raw(path: str | os.PathLike[str]) -> bool:
     return Path(path).suffix.lower() == RAW
 
 
-def open_clip(path: str | os.PathLike[str]) -> Clip:
+def open_video_file(path: str | os.PathLike[str]) -> VideoFile:
     """What there is to know of a video; its first frame is decoded for that.
 
     Raises:
@@ -83,7 +83,7 @@ def open_clip(path: str | os.PathLike[str]) -> Clip:
     path = Path(path)
     if is_raw(path):
         reader = YUVReader(path)
-        return Clip(path, reader.geometry, len(reader))
+        return VideoFile(path, reader.geometry, len(reader))
     with VideoReader(path, odd=True) as video:
         if next(iter(video), None) is None:
             raise UserError(f"{path} has no frame")
@@ -91,25 +91,26 @@ def open_clip(path: str | os.PathLike[str]) -> Clip:
         if video.converted is not None:
             name = video.geometry
             notes.append(f"{video.converted} became 4:{name.chroma[1]}:{name.chroma[2]} with {name.depth} bits")
-        return Clip(path, video.geometry, count_packets(path), video.rate, video.color, video.metadata, tuple(notes))
+        count = count_packets(path)
+        return VideoFile(path, video.geometry, count, video.rate, video.color, video.metadata, tuple(notes))
 
 
-class ClipWriter(NamedTuple):
-    """write: appends a frame, and when it is shown, see `Clip.frames`. left_out: what the file cannot keep, in words;
-    complete when it is closed."""
+class VideoFileWriter(NamedTuple):
+    """write: appends a frame, and when it is shown, see `VideoFile.frames`. left_out: what the file cannot keep, in
+    words; complete when it is closed."""
 
     write: Callable[[Frame, int | None], None]
     left_out: list[str]
 
 
 @contextmanager
-def clip_writer(
-    path: str | os.PathLike[str], geometry: Geometry, clip: Clip, crf: float | None = None
-) -> Iterator[ClipWriter]:
-    """Writes a video with other frames than `clip` and all else of it; the file appears when the block succeeds.
+def video_file_writer(
+    path: str | os.PathLike[str], geometry: Geometry, source: VideoFile, crf: float | None = None
+) -> Iterator[VideoFileWriter]:
+    """Writes a video with other frames than `source` and all else of it; the file appears when the block succeeds.
 
     Args:
-        path: its suffix, one of `CLIP_TARGETS`, decides.
+        path: its suffix, one of `VIDEO_TARGETS`, decides.
         geometry: of the frames.
         crf: see `VideoWriter`; not for raw files.
 
@@ -118,20 +119,20 @@ def clip_writer(
     """
     if is_raw(path):
         _check_name(path, geometry)
-        left_out = [*clip.metadata.others, *(["rotation"] if clip.metadata.matrix else [])]
+        left_out = [*source.metadata.others, *(["rotation"] if source.metadata.matrix else [])]
         with YUVWriter(path, geometry) as raw:
-            yield ClipWriter(lambda frame, _: raw.write(frame), [f"its {name}" for name in left_out])
+            yield VideoFileWriter(lambda frame, _: raw.write(frame), [f"its {name}" for name in left_out])
         return
-    rate = clip.rate or Fraction(RAW_RATE)
-    with VideoWriter(path, geometry, rate, clip.color, crf=crf, metadata=clip.metadata) as video:
-        yield ClipWriter(video.write, video.left_out)
+    rate = source.rate or Fraction(RAW_RATE)
+    with VideoWriter(path, geometry, rate, source.color, crf=crf, metadata=source.metadata) as video:
+        yield VideoFileWriter(video.write, video.left_out)
 
 
 def rename_raw(raw: Path, path: Path, geometry: Geometry) -> None:
     """Give a raw video its final name, in the format that the name's suffix says; the raw file is gone then.
 
     Args:
-        path: see `clip_writer`; video files are without loss.
+        path: see `video_file_writer`; video files are without loss.
         geometry: of the frames.
 
     Raises:
@@ -141,9 +142,9 @@ def rename_raw(raw: Path, path: Path, geometry: Geometry) -> None:
     if is_raw(path):
         os.replace(raw, path)
         return
-    clip = Clip(raw, geometry, count_frames(raw, geometry))
-    with clip_writer(path, geometry, clip) as video:
-        for frame, time in clip.frames():
+    source = VideoFile(raw, geometry, count_frames(raw, geometry))
+    with video_file_writer(path, geometry, source) as video:
+        for frame, time in source.frames():
             video.write(frame, time)
     raw.unlink()
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from powerqe.utils.errors import UserError
-from powerqe.utils.video.clip import clip_writer, is_clip, is_raw, open_clip
 from powerqe.utils.video.container import Color, VideoReader, VideoWriter
 from powerqe.utils.video.container_metadata import ContainerMetadata
+from powerqe.utils.video.video_file import is_raw, is_video, open_video_file, video_file_writer
 from powerqe.utils.video.yuv import Geometry, YUVReader
 
 GEOMETRY = Geometry(64, 48)
@@ -44,24 +44,24 @@ def packets(path) -> list[bytes]:
 
 def copied(path, target) -> list[str]:
     """Write the frames of a video again; gives what is left out."""
-    clip = open_clip(path)
-    with clip_writer(target, clip.geometry, clip) as writer:
+    clip = open_video_file(path)
+    with video_file_writer(target, clip.geometry, clip) as writer:
         for frame, time in clip.frames():
             writer.write(frame, time)
     return writer.left_out
 
 
 def test_kinds():
-    assert is_clip("a/B.MP4")
-    assert is_clip("a.yuv")
+    assert is_video("a/B.MP4")
+    assert is_video("a.yuv")
     assert is_raw("a.YUV")
-    assert not is_clip("a.jpg")
+    assert not is_video("a.jpg")
     assert not is_raw("a.mp4")
 
 
 def test_a_raw_file(sequence):
     path = sequence(count=3)
-    clip = open_clip(path)
+    clip = open_video_file(path)
     assert (clip.geometry, clip.count, clip.rate, clip.color, clip.metadata) == (
         GEOMETRY,
         3,
@@ -87,7 +87,7 @@ def test_a_name_that_says_another_size_is_refused(sequence):
 def test_sound_is_copied_and_lies_beside_its_frames(tmp_path, suffix, sound):
     expected = with_streams(tmp_path / "a.mkv", "matroska", sound)
     assert len(expected) > 20
-    assert open_clip(tmp_path / "a.mkv").metadata.others == (f"{sound} sound",)
+    assert open_video_file(tmp_path / "a.mkv").metadata.others == (f"{sound} sound",)
     target = tmp_path / f"b{suffix}"
     assert copied(tmp_path / "a.mkv", target) == []
     assert packets(target) == expected
@@ -131,7 +131,7 @@ def test_odd_sides_become_444_where_that_is_wanted(tmp_path):
         expected = np.frombuffer(picture.planes[0], np.uint8).reshape(21, -1)[:, :31]
         file.mux(stream.encode(picture))
         file.mux(stream.encode(None))
-    clip = open_clip(tmp_path / "a.mkv")
+    clip = open_video_file(tmp_path / "a.mkv")
     assert clip.geometry == Geometry(31, 21, "444")
     assert clip.notes == ("yuv420p became 4:4:4 with 8 bits",)
     ((frame, _),) = clip.frames()
@@ -155,9 +155,9 @@ def test_lossy_files_are_small_and_near(tmp_path, frames):
 def test_no_video(tmp_path):
     (tmp_path / "a.mp4").write_bytes(b"no video at all")
     with pytest.raises(UserError, match=r"a\.mp4.*cut"):
-        open_clip(tmp_path / "a.mp4")
+        open_video_file(tmp_path / "a.mp4")
     with pytest.raises(UserError, match="cannot read the video none"):
-        open_clip("none.mp4")
+        open_video_file("none.mp4")
 
 
 def test_rgb_of_the_full_range_and_back():
@@ -175,6 +175,6 @@ def test_rgb_of_the_full_range_and_back():
 def test_readers_of_raw_files_are_views(sequence):
     """Nothing is read before it is asked for."""
     path = sequence(count=2)
-    (first, _), _ = open_clip(path).frames()
+    (first, _), _ = open_video_file(path).frames()
     assert isinstance(first.y, np.memmap)
     assert np.array_equal(first.y, YUVReader(path)[0].y)
