@@ -96,7 +96,8 @@ def test_a_wheel_is_small_and_has_what_it_should(wheel, root):
     assert {name for name in names if name.endswith(".safetensors")} == carried
     options = {f"powerqe/opts/{path.name}" for path in (root / "opts").glob("*.yml")}
     modules = {f"powerqe/{path}" for room in _rooms(root) for path in _modules(root, room)}
-    assert options | modules | {"powerqe/py.typed", "powerqe/net/ops/dcn/src/operators.cpp"} <= names
+    others = {"py.typed", "net/ops/dcn/src/operators.cpp", "evaluation/report/page.html", "weights/index.json"}
+    assert options | modules | {f"powerqe/{name}" for name in others} <= names
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the stand-in of a compiler is a shell script")
