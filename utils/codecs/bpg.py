@@ -72,5 +72,5 @@ def _run(command: list[str], output: Path) -> None:
     except OSError as error:
         raise UserError(f"{command[0]} cannot be run: {error.strerror}; is it built for this machine?") from None
     if done.returncode != 0 or not output.is_file():
-        output = " ".join((done.stderr or done.stdout).decode(errors="replace").split())[-300:]
-        raise UserError(f"{command[0]} failed (status {done.returncode}): {output or 'it output nothing'}")
+        printed = " ".join((done.stderr or done.stdout).decode(errors="replace").split())[-300:]
+        raise UserError(f"{command[0]} failed (status {done.returncode}): {printed or 'no output'}")

@@ -79,9 +79,9 @@ class HM:
         except OSError as error:
             raise UserError(f"{self._encoder} cannot be run: {error.strerror}; is it built for this machine?") from None
         if done.returncode:
-            output = " ".join((done.stderr or done.stdout).split())[-300:]
+            printed = " ".join((done.stderr or done.stdout).split())[-300:]
             status = f"status {done.returncode}"
-            raise UserError(f"{source}: {self._encoder} failed ({status}): {output or 'it output nothing'}")
+            raise UserError(f"{source}: {self._encoder} failed ({status}): {printed or 'no output'}")
         return done.stdout
 
 
