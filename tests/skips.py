@@ -33,6 +33,8 @@ EXPECTED = (
     "this processor can run",
     "on another device",
     "promises no memory",
+    "the peak is asked of Linux",
+    "only Linux",
 )
 """Parts, as regular expressions, of the reasons that depend on the machine alone."""
 

@@ -24,6 +24,7 @@ def images() -> tuple[torch.Tensor, torch.Tensor]:
     return a, b
 
 
+@pytest.mark.slow
 def test_is_the_distance_of_the_last_convolutions_output(vgg):
     a, b = images()
     state = torch.load(vgg, weights_only=True)
@@ -49,6 +50,7 @@ def test_is_the_distance_of_the_last_convolutions_output(vgg):
     assert Perceptual(weights=vgg, distance="mse")(a, b).item() == pytest.approx(squared, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_layers_and_style_add_up(vgg):
     a, b = images()
     one, two = (Perceptual(weights=vgg, layers={name: 1.0})(a, b) for name in ("conv1_2", "conv3_4"))

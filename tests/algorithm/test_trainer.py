@@ -185,6 +185,7 @@ def test_first_weights_of_other_options_only_where_asked(opt):
     Trainer(load_options(opt, overrides=[*sets, "train.warm_start.if_same_network=false"]), ALONE)
 
 
+@pytest.mark.slow
 def test_resumed_training_needs_the_first_weights_no_more(opt, run):
     train(load_options(opt, overrides=["name=first", "train.niter=4"]))
     sets = ["name=second", warm("exp/first/ckp-last.pt")]

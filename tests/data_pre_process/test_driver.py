@@ -148,6 +148,7 @@ def has_members(group: int) -> bool:
     [(signal.SIGINT, True, 130), (signal.SIGTERM, True, 143), (signal.SIGKILL, False, -9)],
     ids=["ctrl-c", "sigterm", "sigkill"],
 )
+@pytest.mark.slow
 def test_an_interruption_leaves_whole_files_only(slow, tmp_path, number, whole_group, status):
     copies = tmp_path / "copy"
     process = slow()

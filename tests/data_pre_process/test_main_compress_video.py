@@ -15,6 +15,8 @@ from powerqe.data_pre_process.main_compress_video import main
 from powerqe.utils.video.frame_records import frames_path, read_frames, read_record
 from powerqe.utils.video.yuv import Geometry, YUVReader
 
+pytestmark = pytest.mark.slow
+
 
 def compress(data: Path, *arguments: str) -> int:
     return main(["raw", *arguments, "--data-root", str(data), "--nworker", "2"])

@@ -7,6 +7,8 @@ import pytest
 from powerqe.data_pre_process.main_create_graphics import main
 from powerqe.utils.image.io import list_images, read_image
 
+pytestmark = pytest.mark.slow
+
 SMALL = ["--size", "96", "--nworker", "1", "--quiet"]
 
 

@@ -1,6 +1,7 @@
 """The photographs of the quickstart."""
 
 import numpy as np
+import pytest
 from skimage import data as skimage_data
 
 from powerqe.data_pre_process.main_quickstart_data import main
@@ -8,6 +9,7 @@ from powerqe.data_pre_process.quickstart import TEST, TRAIN
 from powerqe.utils.image.io import list_images, read_image
 
 
+@pytest.mark.slow
 def test_nine_rgb_photographs_the_test_ones_last(tmp_path):
     assert main(["--data-root", str(tmp_path)]) == 0
     images = list_images(tmp_path / "quickstart/raw")

@@ -188,6 +188,7 @@ def test_a_full_disk_leaves_nothing(tmp_path):
     assert ImageStore(tmp_path / "s").stems() == ["000"]
 
 
+@pytest.mark.slow
 def test_a_kill_while_building_leaves_no_store(tmp_path):
     program = f"""
 import itertools, sys, time, numpy as np

@@ -99,8 +99,8 @@ def test_where_there_is_no_bd_rate_the_reason_is_said(capsys):
     ("other", "match"),
     [
         ({"videos": ("A", "C")}, r"B_64x32, C_64x32.*qp37"),
-        ({"frames": 3}, "2 and 3 frames of A_64x32"),
-        ({"lq": 31.1}, r"A_64x32.*qp37.*31.0000.*31.1000 dB"),
+        ({"frames": 3}, "A_64x32.*3 frames"),
+        ({"lq": 31.1}, r"A_64x32.*qp37.*31.0000.*31.1000"),
         ({"rounding": "float"}, "uint8"),
     ],
 )

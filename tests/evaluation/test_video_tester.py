@@ -440,6 +440,7 @@ def test_memory_does_not_grow_with_the_video(clip_options, monkeypatch):
     assert max(most) <= 2
 
 
+@pytest.mark.slow
 def test_two_ranks_give_the_files_of_one(run, video_tree, videos, monkeypatch):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -98,6 +98,7 @@ finally:
 """Runs a script, and says the peak of this process; rusage would have that of the process from which it was forked."""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is asked of Linux")
 def test_memory_of_a_large_picture_is_bounded(root, tmp_path):
     """35 bytes for each pixel and what --memory says, as `powerqe enhance --help` has it, of a real process."""

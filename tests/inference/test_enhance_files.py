@@ -18,8 +18,8 @@ from powerqe.utils.image.photo import Photo, read_photo
 
 def test_summary_line(go):
     (result,) = go("photos/a.jpg")
-    line = r"photos/a.jpg: 56x40, JPEG quality 10, arcnn, 0.0 s -> out/a.png"
-    assert result.summary.replace("0.1 s", "0.0 s") == line
+    line = r"photos/a\.jpg: 56x40, JPEG quality 10, arcnn, \d+\.\d s -> out/a\.png"
+    assert re.fullmatch(line, result.summary)
     assert not result.error
     assert read_photo("out/a.png").pixels.shape == (40, 56, 3)
 

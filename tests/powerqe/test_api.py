@@ -56,6 +56,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return ["color.jpg", "turned.jpg", "gray.jpg", "deep.png"]
 
 
+@pytest.mark.slow
 def test_files_are_those_of_the_command(files: list[str], run: Any, tmp_path: Path) -> None:
     """With weights that are chosen for each file, byte for byte; and arrays have the same pixels."""
     done = run("enhance.py", *(tmp_path / file for file in files), "-o", tmp_path / "out", "--device", "cpu")

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 
+@pytest.mark.slow
 def test_all_examples(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch, pairs: Path) -> None:
     blocks = re.findall(r"^```python\n(.*?)^```$", (root / "docs/api.md").read_text("utf-8"), re.MULTILINE | re.DOTALL)
     assert len(blocks) >= 8

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import powerqe
 
 _REPORT = """
@@ -39,6 +41,7 @@ def _python(code: str, folder: Path, root: Path) -> subprocess.CompletedProcess[
     )
 
 
+@pytest.mark.slow
 def test_no_setting_of_other_libraries_changes(tmp_path: Path, root: Path) -> None:
     done = _python(_REPORT, tmp_path, root)
     assert done.returncode == 0, done.stderr

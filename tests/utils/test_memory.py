@@ -21,6 +21,7 @@ print(faults() - start)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has these settings")
+@pytest.mark.slow
 def test_pages_are_not_mapped_again(root):
     def faults(how: str) -> int:
         done = subprocess.run(

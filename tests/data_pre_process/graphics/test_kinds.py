@@ -23,6 +23,8 @@ from powerqe.data_pre_process.graphics.kinds import (
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.io import write_image
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 
 

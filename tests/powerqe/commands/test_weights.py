@@ -244,6 +244,7 @@ def test_cards_are_made_anew(folder, command):
     assert sha256_of(folder / "one.safetensors") in (folder / "one.md").read_text()
 
 
+@pytest.mark.slow
 def test_in_a_checkout_without_an_installation(folder, root):
     command = [sys.executable, "-W", "error::RuntimeWarning", "-m", "powerqe", "weights", "cards"]
     environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
