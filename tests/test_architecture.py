@@ -69,3 +69,12 @@ def test_named_files_and_names_exist() -> None:
         assert (ROOT / path).exists(), path
     for path in re.findall(r"`(\w+/)`", PAGE):
         assert (ROOT / path).is_dir(), path
+
+
+def test_declarations_of_networks_are_those_of_the_code() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = page.partition("| declaration | meaning |")[2].partition("\n\n")[0]
+    names = re.findall(r"`[\w.]*?(\w+)(?: = True)?`", "\n".join(row.split("|")[1] for row in table.splitlines() if row))
+    assert len(names) >= 10
+    code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "net").rglob("*.py"))
+    assert [name for name in names if not re.search(rf"\b{name}\b", code)] == []

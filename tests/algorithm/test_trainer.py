@@ -366,7 +366,7 @@ def test_a_metric_of_sets_can_choose_the_best(opt, standin):
         for parameter in trainer.algorithm.networks["net"].parameters():
             parameter.zero_()  # the network only copies
     trainer.ema = None
-    after = trainer._validate(trainer._judged_network())
+    after = trainer._validate(trainer._validated_network())
     assert before == pytest.approx(after, rel=1e-6)
     assert before["FID"] > 0
     verdicts = [trainer._is_better(value) for value in (before["FID"], before["FID"] - 0.01, before["FID"])]
