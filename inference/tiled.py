@@ -5,7 +5,7 @@ powers and products of what its layers stride. How far it looks is measured (net
 its result is follows from a tile's, and modules that see the whole image do so (inference/whole_image.py). A video
 network takes a clip in the image's place; a module that says `follows_motion = True` samples it at no fixed distance,
 and tiles of such a network are near what the whole image gives, not equal to it. So are those of a network that says
-`tiling = "near"`, or "exact if possible" and sees too far; "whole": tiles only where the user sets them.
+`tiling = "near"`, or "exact if possible" with a receptive field that is too large; "whole": tiles only on request.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
-"""Networks of other authors by the library spandrel, which knows their architectures by the names of the tensors.
+"""Networks of other authors by the library spandrel, which recognizes architectures by the names of the tensors.
 
-Files are read by our own reader (net/weights/read.py), which executes nothing; spandrel gets tensors only. It is asked
-only about files of which no network here is the one.
+Checkpoints are read by our own reader (net/weights/read.py), which executes nothing; spandrel gets tensors only, and
+only of checkpoints that no network of ours recognizes (net/weights/recognize.py).
 """
 
 import math
@@ -20,34 +20,33 @@ from powerqe.net.weights.read import read
 from powerqe.utils.errors import UserError
 
 _STRIDE = 32
-"""Pixels. spandrel does not say by how much networks stride, or how large the windows of their attention are: those
-whose strides and windows divide this are exact in tiles."""
+"""Pixels. spandrel does not state strides and attention windows of networks; tiles are exact if they divide this."""
 
 
 @NETWORKS.register()
 class Spandrel(nn.Module):
-    """Any network for images whose file spandrel knows, with the weights of the file (pip install 'powerqe[zoo]').
+    """Any image-to-image network that spandrel recognizes, with its weights (pip install 'powerqe[zoo]').
 
     Attributes:
-        architecture: its name. made_of: the file. scale: of its output. in_channels: 1 or 3. multiple, tiling: see
-        inference/tiled.py.
+        architecture: name of it. made_of: path of the checkpoint. scale: of the output. in_channels: 1 or 3.
+        multiple, tiling: see inference/tiled.py.
 
     Args:
-        path: of the weights, or their name.
+        path: of the checkpoint, or name of published weights.
 
     Raises:
-        UserError: no such file, spandrel is missing or does not know the file, the network fills masks or takes or
-            gives anything but gray or RGB, or weights are not finite.
+        UserError: no such file; spandrel is not installed or does not recognize it; an inpainting network, or one with
+            other channels than gray or RGB; weights that are not finite.
     """
 
     free_options = ("path",)
 
     def __init__(self, *, path: str) -> None:
         super().__init__()
-        found = _load(find(path))
+        self.made_of = find(path)
+        found = _load(self.made_of)
         size = found.size_requirements
         self.architecture, self.scale, self.in_channels = found.architecture.name, found.scale, found.input_channels
-        self.made_of = find(path)
         step = math.lcm(_STRIDE, size.multiple_of)
         self.multiple = step * max(1, -(-size.minimum // (2 * step)))  # tiles have two of it at least
         discouraged = found.tiling.name == "DISCOURAGED" or size.square
@@ -67,12 +66,12 @@ class Spandrel(nn.Module):
 
     @staticmethod
     def knows(state: State) -> bool:
-        """Whether spandrel knows the network of a state dict; raises `UserError` if it is not installed."""
+        """Whether spandrel recognizes a state dict; raises `UserError` if it is not installed."""
         return _architecture(state) is not None
 
     @staticmethod
     def upstream_name(name: str) -> str:
-        """Of another file of the same architecture."""
+        """The names of another checkpoint of the same architecture."""
         return f"model.{name}"
 
 
@@ -85,7 +84,7 @@ def _library() -> Any:
 
 
 def _architecture(state: State) -> Any:
-    """Of a state dict; None: spandrel knows none."""
+    """spandrel's architecture of a state dict; None: not recognized."""
     library = _library()
     known = library.MAIN_REGISTRY.architectures("detection")
     tensors = library.canonicalize_state_dict(dict(state))
@@ -93,22 +92,20 @@ def _architecture(state: State) -> Any:
 
 
 def _load(path: Path) -> Any:
-    """spandrel's model of a file."""
+    """spandrel's descriptor of the network in a checkpoint."""
     library, states = _library(), read(path).states
-    state = next((state for state in states if _architecture(state)), None)
-    if state is None:
-        raise UserError(f"{path}: spandrel knows no network with such tensors")
+    recognized = ((state, found) for state in states if (found := _architecture(state)))
+    state, architecture = next(recognized, (None, None))
+    if state is None or architecture is None:
+        raise UserError(f"{path}: spandrel does not recognize the network")
     check_finite(state, path)
-    architecture = _architecture(state)
     try:
         found = architecture.load(library.canonicalize_state_dict(dict(state)))
-    except Exception as error:  # what looked like an architecture and is another fails in any way
+    except Exception as error:  # a state dict that only looks like this architecture fails in any way
         reason = str(error).strip().partition("\n")[0]
-        raise UserError(
-            f"{path}: spandrel takes it for {architecture.name}, which it does not fit ({reason})"
-        ) from None
+        raise UserError(f"{path}: spandrel takes it for {architecture.name}, but it does not fit ({reason})") from None
     if not isinstance(found, library.ImageModelDescriptor):
-        raise UserError(f"{path}: {architecture.name} fills the masked parts of images; PowerQE has no masks")
+        raise UserError(f"{path}: {architecture.name} is an inpainting network and needs a mask; take another one")
     if found.input_channels != found.output_channels or found.input_channels not in (1, 3):
         raise UserError(
             f"{path}: {architecture.name} takes {found.input_channels} channels and gives {found.output_channels}, "
@@ -118,7 +115,7 @@ def _load(path: Path) -> Any:
 
 
 def _find_means(network: nn.Module) -> None:
-    """Let those who apply it in tiles find the means over the image."""
+    """Make global means exact in tiles (inference/whole_image.py)."""
     for module in list(network.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, nn.AdaptiveAvgPool2d) and child.output_size in (1, (1, 1)):

@@ -15,7 +15,7 @@ else:
 def test_the_oldest_releases_are_those_of_the_bounds(root):
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    texts = [*project["dependencies"], *(text for name in ("demo", "export", "test") for text in extras[name])]
+    texts = [*project["dependencies"], *(text for name in ("demo", "export", "test", "zoo") for text in extras[name])]
     requirements = {canonicalize_name(each.name): each for each in map(Requirement, texts) if each.name != "powerqe"}
     lines = (root / "tests/oldest.txt").read_text(encoding="utf-8").splitlines()
     pinned = dict(line.split("==") for line in lines if not line.startswith("#"))

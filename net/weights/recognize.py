@@ -25,13 +25,13 @@ from powerqe.utils.options.components import shown
 
 Spec = dict[str, Any]
 _LIBRARY = "Spandrel"
-"""The type of the networks of other authors: it is asked last, and built of the file itself."""
+"""The type of networks of other authors. It comes last, and is built of the file itself."""
 _NOT_OF_IT = (LookupError, ValueError, ArithmeticError)
 """What `options_of` may raise: a name that is not there, or a shape of another kind."""
 
 
 def recognize(content: Content, path: Path) -> Spec:
-    """The network of an official checkpoint: one of ours, or else one that spandrel knows.
+    """The network of an official checkpoint: one of ours, or else one that spandrel recognizes.
 
     Raises:
         UserError: it fits none of ours, or several that compute something else.

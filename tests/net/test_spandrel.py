@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 import powerqe
 from powerqe.cli import main
+from powerqe.inference.demo.processing import Choice, DemoProcessor
 from powerqe.inference.inference_options import InferenceOptions
 from powerqe.inference.model import Model
 from powerqe.inference.tiled import Tiled
@@ -101,6 +102,14 @@ def test_enhance(name, files, tmp_path, monkeypatch):
     assert main(["enhance", "photo.jpg", "--weights", str(files[name]), "--device", "cpu"]) == 0
     scale = 1 if name == "nafnet" else 2
     assert cv2.imread("enhanced/photo.png").shape == (41 * scale, 35 * scale, 3)
+
+
+def test_demo(files, tmp_path):
+    path = str(files["span"])
+    processor = DemoProcessor(InferenceOptions("cpu"), 1.0, path)
+    cv2.imwrite(str(tmp_path / "photo.png"), picture(20, 30))
+    outcome = processor.enhance(processor.read(tmp_path / "photo.png"), Choice(weights=path))
+    assert outcome.after.pixels.shape == (40, 60, 3)
 
 
 @pytest.mark.parametrize("way", ["network", "weights", "checkpoint"])
@@ -258,7 +267,7 @@ def test_a_file_that_nothing_knows(tmp_path):
     torch.save({"mystery.weight": torch.ones(3)}, tmp_path / "mystery.pth")
     with pytest.raises(UserError, match="does not tell its network"):
         spec(tmp_path / "mystery.pth")
-    with pytest.raises(UserError, match="knows no network"):
+    with pytest.raises(UserError, match="does not recognize"):
         build_network({"type": "Spandrel", "path": str(tmp_path / "mystery.pth")})
 
 
