@@ -461,13 +461,13 @@ def test_what_was_used_last_is_kept():
 @pytest.mark.parametrize(("kind", "color"), [("frames", "y"), ("store png", "rgb"), ("raw", "rgb")])
 def test_windows_that_slide_decode_each_frame_once(videos, kind, color, monkeypatch):
     decoded = []
-    place = {"frames": "powerqe.dataset.videos.read_image", "raw": "powerqe.dataset.videos.to_rgb"}.get(
+    place = {"frames": "powerqe.dataset.videos.read_image", "raw": "powerqe.utils.video.pixels.to_rgb"}.get(
         kind, "powerqe.dataset.store.decode_image"
     )
     module, _, name = place.rpartition(".")
     original = getattr(importlib.import_module(module), name)
     dataset = clips(videos, kind, color, radius=2)
-    monkeypatch.setattr(place, lambda *arguments: decoded.append(1) or original(*arguments))
+    monkeypatch.setattr(place, lambda *args, **options: decoded.append(1) or original(*args, **options))
     for index in range(len(dataset)):
         dataset[index]
     assert len(decoded) == 2 * sum(VIDEOS.values())  # lq and gt
@@ -476,7 +476,10 @@ def test_windows_that_slide_decode_each_frame_once(videos, kind, color, monkeypa
 
 def test_a_crop_reads_its_own_rows_only(videos, monkeypatch):
     converted = []
-    monkeypatch.setattr("powerqe.dataset.videos.to_rgb", lambda frame: converted.append(frame.y.shape) or to_rgb(frame))
+    monkeypatch.setattr(
+        "powerqe.utils.video.pixels.to_rgb",
+        lambda frame, **options: converted.append(frame.y.shape) or to_rgb(frame, **options),
+    )
     clips(videos, "raw", "rgb", radius=1, patch=4)[Draw(0, 1)]
     assert len(converted) == 4
     assert all(height <= 10 and width <= 10 for height, width in converted)

@@ -155,6 +155,7 @@ def test_comparison_is_drawn(tmp_path, image, height, width, alpha):
     assert [path.name for path in tmp_path.iterdir()] == ["c.png"]
 
 
+@pytest.mark.slow
 def test_the_script(run, pairs, weights, jpeg):
     """As a user calls it: results, what fails, and both ways of ending."""
     (pairs / "bad.jpg").write_bytes(jpeg()[:200])

@@ -367,6 +367,7 @@ def test_a_long_video_is_never_in_memory(here, weights, inference_options, monke
     assert max(most) <= 4
 
 
+@pytest.mark.slow
 def test_the_script(run, pairs, weights, sequence):
     """As a user calls it."""
     path = sequence(count=3)
