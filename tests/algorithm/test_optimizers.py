@@ -91,7 +91,7 @@ def test_a_value_that_only_pytorch_refuses_is_one_line():
         ("optimizer", {"type": "Adan"}, "did you mean 'Adam'"),
         ("optimizer", {"type": "NAdam", "momentum_decai": 0.1}, "'momentum_decay'"),
         ("optimizer", {"type": "Rprop", "etas": [0.5]}, "etas"),
-        ("optimizer", {"type": "LBFGS"}, "closure"),
+        ("optimizer", {"type": "LBFGS"}, "LBFGS.*SGD"),
         ("optimizer", {"type": "SparseAdam"}, "sparse"),
         ("optimizer", {"type": "Muon"}, "dimensions"),
         ("scheduler", {"type": "MultiStep"}, "milestones: missing"),

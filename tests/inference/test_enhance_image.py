@@ -229,5 +229,5 @@ def test_a_whole_picture_that_does_not_fit(weights, inference_options, image, mo
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(NETWORKS["ARCNN"], "forward", fail)
-    with pytest.raises(UserError, match=r"56x40.*--tile"):
+    with pytest.raises(UserError, match=r"56 x 40.*--tile"):
         enhance_photo(Photo(image()), model, "x")

@@ -131,7 +131,7 @@ class _Small(nn.Module):
 @pytest.mark.parametrize(
     ("network", "message"),
     [
-        (_Way(), "cannot export _Way: what it computes depends on what is in the picture"),
+        (_Way(), r"cannot export _Way"),
         (_Wrong(), r"1x1.*1.0e-02.*PyTorch"),
         (_Small(), r"50x37.*2"),
     ],

@@ -34,7 +34,7 @@ def test_a_table(table) -> None:
         "DnCNN", "arcnn-bsds500-gray-qf10", "--size", "24x16", "--repeat", "1", "--device", "cpu"
     )
     assert (status, errors) == (0, [])
-    assert out[0].startswith("Pictures of 24x16, float32, ")
+    assert out[0].startswith("Images of 24x16, float32, ")
     assert torch.__version__ in out[0]
     found = cells(out)
     assert [row[:3] for row in found] == [["DnCNN", "default", "RGB"], ["ARCNN", "arcnn-bsds500-gray-qf10", "luma"]]
@@ -62,7 +62,7 @@ def test_files(table, tmp_path: Path) -> None:
     status, _, _ = table("ARCNN", "MFQE", "--no-time", "--markdown", str(page), "--json", str(figures))
     assert status == 0
     text = page.read_text()
-    assert re.match(r"# What the networks cost\n\n[^\n]*\.\n\nPictures of 256x256", text)
+    assert re.match(r"# What the networks cost\n\n[^\n]*\.\n\nImages of 256x256", text)
     assert "| network | configuration | image | parameters | kMACs/pixel | field | MiB |\n" in text
     assert "| ARCNN | default | RGB | 20,099 | 20.0 | 13 | 24.0 |\n" in text
     assert "`powerqe table ARCNN MFQE --no-time" in text
