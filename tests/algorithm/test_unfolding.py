@@ -240,7 +240,7 @@ def test_no_clean_picture_to_learn_from() -> None:
         NonLocalDeblock(),
         Setting(1, CPU, lambda network: network),
     )
-    with pytest.raises(UserError, match="DeblockPretraining.*before"):
+    with pytest.raises(UserError, match=r"DeblockPretraining.*before"):
         algorithm.phases(0)[0].loss(data)
 
 
