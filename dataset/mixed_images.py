@@ -33,7 +33,7 @@ class MixedImages:
         sources: a mapping NAME: {weight: w, type: TYPE, ...} of data sets whose samples have one size.
 
     Raises:
-        UserError: no source, patches or colors that differ, or what a source raises, with its name.
+        UserError: no source, patches or colors that differ, gt in some only, or what a source raises, with its name.
     """
 
     def __init__(self, *, sources: Annotated[dict[str, Any], Slot("dataset", WeightedSource, named=True)]) -> None:
@@ -46,6 +46,9 @@ class MixedImages:
             if len(set(found.values())) > 1:
                 listed = ", ".join(f"{name} {value}" for name, value in found.items())
                 raise UserError(f"sources: {option}: found {listed}; samples of one batch must have the same")
+        without = [name for name, component in components.items() if component.arguments.get("gt", "") is None]
+        if 0 < len(without) < len(components):
+            raise UserError(f"sources: {', '.join(without)} has gt: null, the others have gt; give all sources gt or none")
         self._names = list(components)
         self._weights = [component.weight for component in components.values()]
         self._sources: list[ImageDataset] = [

@@ -111,6 +111,12 @@ def test_mistakes(sources, change, message):
         MixedImages(sources={"photos": None})
 
 
+def test_sources_with_and_without_gt_are_not_mixed(sources):
+    lq_only = {"type": "PairedImages", "gt": None, "lq": sources["photos"]["gt"], "patch": 16}
+    with pytest.raises(UserError, match=r"bare.*gt: null"):
+        MixedImages(sources={**sources, "bare": lq_only})
+
+
 def test_the_example_of_the_documents(root):
     text = (root / "docs/data.md").read_text(encoding="utf-8")
     (block,) = (block for block in text.split("```yaml\n")[1:] if "MixedImages" in block)
