@@ -48,7 +48,9 @@ class MixedImages:
                 raise UserError(f"sources: {option}: found {listed}; samples of one batch must have the same")
         without = [name for name, component in components.items() if component.arguments.get("gt", "") is None]
         if 0 < len(without) < len(components):
-            raise UserError(f"sources: {', '.join(without)} has gt: null, the others have gt; give all sources gt or none")
+            raise UserError(
+                f"sources: {', '.join(without)} has gt: null, the others have gt; give all sources gt or none"
+            )
         self._names = list(components)
         self._weights = [component.weight for component in components.values()]
         self._sources: list[ImageDataset] = [
