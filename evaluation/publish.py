@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from powerqe.evaluation.purpose import purpose_of
+from powerqe.evaluation.purpose import main_source, purpose_of
 from powerqe.evaluation.results import FILE, Average, Results, read_results
 from powerqe.inference.load import find_network
 from powerqe.net import save_weights
@@ -25,13 +25,14 @@ FOLDER = Path("weights")
 LICENSE = "Apache-2.0"
 
 
-def publish(options: Options, arguments: str, url: str | None = None) -> Path:
+def publish(options: Options, arguments: str, url: str | None = None, *, half: bool = False) -> Path:
     """Write weights, index and card; returns the path of the weights.
 
     Args:
         options: of the experiment.
         arguments: of `powerqe train` and `powerqe test`, for the card.
         url: from which `powerqe weights fetch` gets the file where it is not.
+        half: store float16, half the bytes. The figures stay those of the test, of the checkpoint in float32.
 
     Raises:
         UserError: the experiment has not been trained or not been tested, or the index is damaged.
@@ -41,7 +42,7 @@ def publish(options: Options, arguments: str, url: str | None = None) -> Path:
     network = find_network(checkpoint, options.network).build()
     path = FOLDER / f"{options.name}.safetensors"
     spec = options.to_dict()["network"]  # as it was tested: what is no weight may differ from the training
-    save_weights(network, path, {"network": json.dumps(spec)})
+    save_weights(network.half() if half else network, path, {"network": json.dumps(spec)})
     entry = Entry(
         **purpose_of(state["options"]).model_dump(),
         name=options.name,
@@ -74,7 +75,7 @@ def _training(state: dict[str, Any], arguments: str) -> Training:
         iterations=state["iter"],
         planned=train["niter"],
         samples=state["samples"],
-        patch=data["train"]["patch"],
+        patch=main_source(data["train"])["patch"],
         best=state["best"]["iters"][0],
         start=(train.get("warm_start") or {}).get("ckp_load_path"),
         torch=state["versions"]["torch"],
@@ -83,7 +84,9 @@ def _training(state: dict[str, Any], arguments: str) -> Training:
 
 
 def _images(data: dict[str, Any]) -> str:
-    """Where a data set's images are, and which of them it used."""
+    """Where a data set's images are, and which of them it used; of a mixture those of all sources, with weights."""
+    if "sources" in data:
+        return ", ".join(f"{_images(source)} (weight {source['weight']:g})" for source in data["sources"].values())
     used = data.get("slice")
     return f"{data['gt']}" + (f" {used[0]} to {used[1] - 1}" if used else "")
 

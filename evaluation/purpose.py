@@ -23,7 +23,7 @@ def purpose_of(options: Mapping[str, Any]) -> Purpose:
     Args:
         options: a whole option tree as plain data, with dataset.train.
     """
-    data = _main_source(options["dataset"]["train"])
+    data = main_source(options["dataset"]["train"])
     codecs = data.get("codecs") or ([data] if "codec" in data else _last_codec(data.get("chain", [])))
     scales = data.get("scale", 1)
     scale = max(scales) if isinstance(scales, list) else scales
@@ -40,10 +40,10 @@ def purpose_of(options: Mapping[str, Any]) -> Purpose:
     return Purpose(task=task, color="y" if data.get("color") == "y" else "rgb", qualities=qualities, scale=scale)
 
 
-def _main_source(data: Mapping[str, Any]) -> Mapping[str, Any]:
+def main_source(data: Mapping[str, Any]) -> Mapping[str, Any]:
     """The data set itself; of a mixture the source with the highest weight."""
     sources = data.get("sources")
-    return _main_source(max(sources.values(), key=lambda source: source["weight"])) if sources else data
+    return main_source(max(sources.values(), key=lambda source: source["weight"])) if sources else data
 
 
 def _last_codec(steps: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

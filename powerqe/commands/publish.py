@@ -13,10 +13,15 @@ EXAMPLES = ("%(prog)s --opt opts/arcnn.yml --case bsds500-qf10",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the option file and the URL."""
+    """Add the option file, the URL and the precision."""
     add_option_file(parser)
-    parser.add_argument("--url", metavar="URL", help="URL from which `powerqe weights fetch` downloads the file, if it "
-                        "is not in the repository")  # fmt: skip
+    parser.add_argument(
+        "--url",
+        metavar="URL",
+        help="URL from which `powerqe weights fetch` downloads the file, if it is not in the repository",
+    )
+    parser.add_argument("--half", action="store_true", help="store 16-bit instead of 32-bit floating-point numbers, "
+                        "half the file size")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> None:
@@ -27,5 +32,5 @@ def run(args: argparse.Namespace) -> None:
     from powerqe.evaluation.publish import publish
 
     case = f" --case {args.case}" if args.case else ""
-    path = publish(options, f"--opt {args.opt}{case}", args.url)
+    path = publish(options, f"--opt {args.opt}{case}", args.url, half=args.half)
     print(f"{path} ({path.stat().st_size:,} bytes), card {path.with_suffix('.md')}, index updated")

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from powerqe.algorithm.experiment import Experiment
 from powerqe.algorithm.trainer import Trainer
@@ -48,6 +49,34 @@ def test_weights_are_the_average_of_the_best_checkpoint_and_the_card_tells_how_t
     assert "powerqe train --opt tiny.yml --case c" in card
     assert table.mean_rows()[0][5] in card
     assert "8 of 8 iterations, 16 patches of 16 x 16; best validation at iteration 8" in card
+
+
+def test_half_precision_is_half_the_size(options, trained):
+    run_test(options, ALONE)
+    full = publish(options, "").stat().st_size
+    path = publish(options, "", half=True)
+    tensors = load_file(path)
+    assert {tensor.dtype for tensor in tensors.values()} == {torch.float16}
+    assert full - path.stat().st_size == sum(2 * tensor.numel() for tensor in tensors.values())
+    network = build_network(json.loads(read_metadata(path)["network"]))
+    load_weights(network, path)
+    expected = trained.ema.module.state_dict()
+    for name, tensor in network.state_dict().items():
+        torch.testing.assert_close(tensor, expected[name].half().float(), rtol=0, atol=0)
+
+
+def test_the_card_of_a_mixture_names_its_sources(opt, pairs, monkeypatch):
+    monkeypatch.chdir(pairs)
+    options = load_options(opt)
+    gt, lq = (options.dataset.train.arguments[key] for key in ("gt", "lq"))
+    source = f"{{type: PairedImages, gt: {gt}, lq: {lq}, patch: 16, weight: "
+    mixture = f"{{type: MixedImages, sources: {{a: {source}3}}, b: {source}1}}}}, bs_pg: 2}}"
+    options = load_options(opt, overrides=[f"dataset.train={mixture}"])
+    Trainer(options, ALONE).run(Experiment(options, 0, is_main=True))
+    run_test(options, ALONE)
+    card = publish(options, "").with_suffix(".md").read_text()
+    assert f"data: {gt} (weight 3), {gt} (weight 1), validation " in card
+    assert " of 16 x 16;" in card
 
 
 def test_the_card_tells_which_pictures_were_used(opt, pairs, monkeypatch):
