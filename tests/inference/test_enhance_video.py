@@ -7,6 +7,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from av.video.stream import VideoStream
 
 from powerqe.evaluation import tester
 from powerqe.inference.enhance_files import Models, enhance_files
@@ -98,6 +99,9 @@ def test_pixels_are_those_of_the_tester(go, video_tree, weights, network, data):
         assert same(decoded("enhanced/beta.mkv"), decoded(f"enhanced/{BETA}.yuv"))
 
 
+ROTATES = hasattr(VideoStream, "set_display_rotation")  # PyAV 14 writes no rotation
+
+
 def film(path: str, frames, sound: bool = True) -> list[int]:
     """As a phone makes it: uneven times, AAC, turned, colors and the shape of pixels noted. Gives the times."""
     times = [600 * number + 150 * (number % 3) for number in range(len(frames))]
@@ -107,7 +111,8 @@ def film(path: str, frames, sound: bool = True) -> list[int]:
         context.width, context.height, context.pix_fmt, context.time_base = 64, 48, "yuv420p", Fraction(1, 18000)
         context.color_range, context.colorspace, context.color_primaries, context.color_trc = 2, 1, 1, 1
         context.sample_aspect_ratio = Fraction(4, 3)
-        video.set_display_rotation(-90)
+        if ROTATES:
+            video.set_display_rotation(-90)
         audio = file.add_stream("aac", rate=48000, layout="mono") if sound else None
         file.metadata["title"] = "Sine"
         for frame, time in zip(frames, times, strict=True):
@@ -147,7 +152,7 @@ def test_all_but_the_pixels_stays(go, frames, suffix, crf):
         None if is_ffv1 else Fraction(4, 3),
         before.metadata.matrix,
     )
-    assert before.metadata.matrix is not None
+    assert (before.metadata.matrix is not None) == ROTATES
     with av.open(f"out{suffix}") as file:
         assert file.metadata["title"] == "Sine"
         shown = [picture.pts * picture.time_base for picture in file.decode(video=0)]
@@ -162,7 +167,8 @@ def test_all_but_the_pixels_stays(go, frames, suffix, crf):
 def test_a_raw_file_has_no_sound_and_knows_no_rate(go, frames):
     film("film.mp4", frames(Geometry(64, 48), 3))
     (result,) = go("film.mp4", output="a.yuv")
-    assert result.summary.endswith("without its aac sound, its rotation)")
+    assert "without its aac sound" in result.summary
+    assert ("rotation" in result.summary) == ROTATES
     assert YUVReader("a.yuv", Geometry(64, 48))[2].y.shape == (48, 64)
     (result,) = go(f"qp37/{BETA}.yuv", output="b.mp4")
     assert "32x24, 6 frames, luma" in result.summary

@@ -15,7 +15,7 @@ from PIL import Image, ImageFile
 
 def settings():
     return (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES, list(warnings.filters), cv2.getNumThreads(),
-            cv2.utils.logging.getLogLevel(), torch.get_num_threads(), torch.get_default_dtype(),
+            getattr(cv2.utils, 'logging', cv2).getLogLevel(), torch.get_num_threads(), torch.get_default_dtype(),
             torch.backends.cudnn.benchmark, torch.are_deterministic_algorithms_enabled(), torch.is_grad_enabled(),
             torch.random.initial_seed(), numpy.geterr(), sys.excepthook)
 

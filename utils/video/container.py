@@ -310,7 +310,10 @@ class VideoWriter:
 
 def _options(encoder: str, geometry: Geometry, crf: float | None) -> dict[str, str]:
     if encoder != "libx265":
-        return {}
+        return {
+            "level": "3",
+            "slicecrc": "1",
+        }  # FFV1 with checksums: older FFmpeg has none by default
     loss = {"lossless": 1} if crf is None else {"crf": crf}
     settings = {**loss, "log-level": "none", **x265_tree_size(geometry)}
     preset = "fast" if crf is None else "medium"

@@ -104,7 +104,8 @@ def check_arguments(
 
 def is_autocast(device: str) -> bool:
     """Whether automatic mixed precision is on for a type of device."""
-    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    # The meta device has none. `torch.amp.is_autocast_available` cannot be compiled by PyTorch 2.11.
+    return device != "meta" and torch.is_autocast_enabled(device)
 
 
 def cast_for_autocast(

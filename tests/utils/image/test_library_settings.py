@@ -9,6 +9,8 @@ from PIL import Image
 
 from powerqe.utils.image.library_settings import pillow_without_limits, silent_opencv
 
+OPENCV_LOG = getattr(cv2.utils, "logging", cv2)  # of OpenCV 5, of 4
+
 
 def test_pillow_is_as_before_when_the_last_one_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 77)
@@ -33,14 +35,14 @@ def test_pillow_is_as_before_when_the_last_one_has_left(monkeypatch: pytest.Monk
 
 def test_settings_come_back_after_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 77)
-    level = cv2.utils.logging.getLogLevel()
+    level = OPENCV_LOG.getLogLevel()
 
     def fail() -> None:
         with pillow_without_limits, silent_opencv:
-            assert cv2.utils.logging.getLogLevel() == cv2.utils.logging.LOG_LEVEL_SILENT
+            assert OPENCV_LOG.getLogLevel() == 0
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
         fail()
     assert Image.MAX_IMAGE_PIXELS == 77
-    assert cv2.utils.logging.getLogLevel() == level
+    assert OPENCV_LOG.getLogLevel() == level
