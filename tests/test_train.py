@@ -158,7 +158,7 @@ def test_test_on_two_ranks_gives_the_table_of_one(run, opt, pairs, root, port):
 
 
 def test_the_line_that_users_know(run, pairs, root, port):
-    """`python -m torch.distributed.launch ... train.py --opt opts/arcnn.yml --case div2k-qf10`, on small pictures."""
+    """`python -m torch.distributed.launch ... train.py --opt opts/arcnn.yml --case div2k-qf10`, on small images."""
     generator = np.random.default_rng(0)
     for folder in ("raw_ds_2", "jpeg_ds_2/qf10"):
         (pairs / "data/div2k" / folder).mkdir(parents=True)

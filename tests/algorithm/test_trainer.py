@@ -324,7 +324,7 @@ def test_more_or_fewer_ranks_go_on_from_the_same_samples(opt):
     assert trainer.step == 8
 
 
-def test_tensorboard_curves_and_pictures(opt):
+def test_tensorboard_curves_and_images(opt):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     train(load_options(opt))

@@ -14,7 +14,7 @@ import torch
 import powerqe.evaluation.evaluate
 from powerqe.dataset.down_sampled_images import DownSampledImages
 from powerqe.dataset.images import PairedImages
-from powerqe.evaluation.evaluate import Estimate, Metrics, evaluate
+from powerqe.evaluation.evaluate import EstimateRecord, Metrics, evaluate
 from powerqe.utils.image.imresize import imresize
 from powerqe.utils.metrics import METRICS, MetricUnavailable
 from powerqe.utils.metrics.fid import frechet_distance
@@ -117,7 +117,7 @@ def test_what_a_network_returns_after_the_image_is_its_estimate(pairs: Path):
     for record, value in zip(records, means, strict=True):
         assert list(record.estimates) == ["qf", "size"]
         assert record.estimates["qf"].value == pytest.approx(value, rel=1e-4)
-        assert record.estimates["size"] == Estimate("rows", 48.0, pytest.approx(NAN, nan_ok=True))
+        assert record.estimates["size"] == EstimateRecord("rows", 48.0, pytest.approx(NAN, nan_ok=True))
     assert [record.estimates["qf"].truth for record in records] == [10, pytest.approx(NAN, nan_ok=True), 0]
     assert evaluate(samples, metrics(PSNR={}), ALONE, halved)[0].estimates == {}
 
@@ -219,7 +219,7 @@ def test_direction_is_the_metrics_or_the_packages(standin, monkeypatch):
 
 
 @pytest.mark.parametrize(("on_cpu", "expected"), [(True, "cpu"), (False, "cuda")])
-def test_pictures_stay_on_the_cpu_if_the_network_takes_tiles_from_there(monkeypatch, on_cpu, expected):
+def test_images_stay_on_the_cpu_if_the_network_takes_tiles_from_there(monkeypatch, on_cpu, expected):
     asked: list[torch.device] = []
 
     def no_batches(_dataset: Any, _rank: int, _ranks: int, device: torch.device) -> list[Any]:

@@ -79,7 +79,7 @@ def test_the_card_of_a_mixture_names_its_sources(opt, pairs, monkeypatch):
     assert " of 16 x 16;" in card
 
 
-def test_the_card_tells_which_pictures_were_used(opt, pairs, monkeypatch):
+def test_the_card_tells_which_images_were_used(opt, pairs, monkeypatch):
     monkeypatch.chdir(pairs)
     options = load_options(opt, overrides=["dataset.train.slice=[0,1]"])
     Trainer(options, ALONE).run(Experiment(options, 0, is_main=True))

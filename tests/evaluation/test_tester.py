@@ -281,9 +281,9 @@ def test_mean_of_nothing_is_not_a_number():
 
 def test_crops_show_the_damaged_place(options, pairs):
     tester.test(options, ALONE)
-    picture = cv2.imread(str(pairs / "exp/tiny-c/crops.png"))
-    assert picture.shape[0] > 400
-    assert picture.std() > 30
+    image = cv2.imread(str(pairs / "exp/tiny-c/crops.png"))
+    assert image.shape[0] > 400
+    assert image.std() > 30
 
 
 def test_testing_needs_a_test_set(options):

@@ -187,7 +187,7 @@ def test_video_files_hold_the_same_frames(options, suffix, monkeypatch):
     assert not list(Path("exp/tiny-qp37/.video_test").rglob("*.yuv"))
 
 
-def test_videos_of_single_pictures_become_raw_files(options, videos):
+def test_videos_of_single_images_become_raw_files(options, videos):
     """Folders of gray frames of an odd size: neutral chroma, 4:4:4, and a name that says the size."""
     for folder in ("gt", "lq"):
         for t in range(3):
@@ -238,8 +238,8 @@ def test_a_curve_for_each_video(options, drawn):
 
 def colors(name: str) -> tuple[int, int]:
     """Blue and red pixels of a curve."""
-    picture = cv2.imread(f"exp/tiny-qp37/curves/clips/{name}-qp37.png").astype(int)
-    blue, red = ((picture[..., channel] - picture[..., 2 - channel] > 90).sum() for channel in (0, 2))
+    image = cv2.imread(f"exp/tiny-qp37/curves/clips/{name}-qp37.png").astype(int)
+    blue, red = ((image[..., channel] - image[..., 2 - channel] > 90).sum() for channel in (0, 2))
     return int(blue), int(red)
 
 
@@ -331,7 +331,7 @@ def test_a_stopped_test_goes_on_and_gives_the_same_files(options, monkeypatch, c
         tester.test(options, ALONE)
     assert len(rest) == 15 - stop_after
     assert products() == whole
-    assert (f"{stop_after} of 15 frames were there already" in caplog.text) == (stop_after > 0)
+    assert (f"{stop_after} of 15 frames are reused" in caplog.text) == (stop_after > 0)
     assert sorted(path.suffix for path in Path("exp/tiny-qp37/.video_test").rglob("*.*")) == [".jsonl"] * 2
 
 
@@ -497,9 +497,9 @@ def test_mistakes(options, videos):
     record, frames = read_record(path)
     write_record(path, record, frames[:5])
     refused(options, "describes 5 frames, but .*Alpha_48x32_9.yuv has 9")
-    (videos / "pictures").mkdir()
-    cv2.imwrite(str(videos / "pictures/0.png"), np.zeros((8, 8, 3), np.uint8))
-    images["lq"] = str(videos / "pictures")
+    (videos / "images").mkdir()
+    cv2.imwrite(str(videos / "images/0.png"), np.zeros((8, 8, 3), np.uint8))
+    images["lq"] = str(videos / "images")
     refused(changed(options, dataset={"test": {"images": images}}), "clips of videos and images of images")
     only = options.to_dict()
     only["dataset"]["test"] = {"images": images}

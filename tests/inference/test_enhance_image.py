@@ -1,4 +1,4 @@
-"""What becomes of pictures of every kind, and that the pixels are those of test.py."""
+"""What becomes of images of every kind, and that the pixels are those of test.py."""
 
 import json
 from dataclasses import replace
@@ -39,8 +39,8 @@ class Fixed(Model):
         return self._change(batch["lq"]), {}
 
 
-def identity(picture):
-    return picture.clone()
+def identity(image):
+    return image.clone()
 
 
 @pytest.mark.parametrize(
@@ -92,9 +92,9 @@ def test_a_network_that_changes_nothing_changes_nothing(kind, orientation, seed)
 
 
 @pytest.mark.parametrize("height", [127, 128, 129, 300])
-def test_every_row_of_a_high_picture_is_its_own(image, height):
+def test_every_row_of_a_high_image_is_its_own(image, height):
     photo = Photo(image(height, 9))
-    result = enhance_photo(photo, Fixed(lambda picture: 1 - picture), "x").photo
+    result = enhance_photo(photo, Fixed(lambda x: 1 - x), "x").photo
     np.testing.assert_array_equal(result.pixels, 255 - photo.pixels)
 
 
@@ -118,11 +118,11 @@ def test_gray_through_colors_is_the_mean_of_them(image):
 
 def test_sixteen_bits_are_computed_with():
     pixels = np.arange(0, 65536, 7, dtype=np.uint16)[:9360].reshape(40, 78, 3)
-    result = enhance_photo(Photo(pixels), Fixed(lambda picture: picture * 0.5), "x")
+    result = enhance_photo(Photo(pixels), Fixed(lambda x: x * 0.5), "x")
     assert np.abs(result.photo.pixels.astype(int) - pixels / 2).max() <= 0.51
 
 
-def test_alpha_grows_with_the_picture(weights, inference_options, image):
+def test_alpha_grows_with_the_image(weights, inference_options, image):
     alpha = np.full((40, 56, 1), 77, np.uint8)
     result = enhance_photo(Photo(image(), alpha), Model(weights("twice"), inference_options()), "x").photo
     assert result.pixels.shape == (80, 112, 3)
@@ -222,7 +222,7 @@ def test_luma_cannot_be_enlarged_beside_its_chroma(image):
         enhance_photo(Photo(image()), model, "x")
 
 
-def test_a_whole_picture_that_does_not_fit(weights, inference_options, image, monkeypatch):
+def test_a_whole_image_that_does_not_fit(weights, inference_options, image, monkeypatch):
     model = Model(weights("arcnn"), inference_options(tile="off"))
 
     def fail(network, x):

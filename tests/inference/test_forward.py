@@ -90,7 +90,7 @@ def test_the_dominant_quality_is_found_in_each_damaged_image():
     assert found[0][2].isnan()
 
 
-def test_picture():
+def test_image():
     image = torch.zeros(1)
     assert image_of(image) is image
     assert image_of((image, 3)) is image

@@ -1,4 +1,4 @@
-"""What the files hold and take; that every network's file gives its pictures is tested in test_networks.py."""
+"""What the files hold and take; that every network's file gives its images is tested in test_networks.py."""
 
 import functools
 import math
@@ -108,7 +108,7 @@ def test_non_local_in_quadrants(tmp_path: Path) -> None:
 
 
 class _Way(nn.Module):
-    """Goes one of two ways, as the picture is."""
+    """Goes one of two ways, as the image is."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x if x.mean() > 0.5 else 2 * x
@@ -122,7 +122,7 @@ class _Wrong(nn.Module):
 
 
 class _Small(nn.Module):
-    """The file is for pictures as small as those of the export, which PyTorch does not say."""
+    """The file is for images as small as those of the export, which PyTorch does not say."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x + torch.linspace(0, 1, 1) if x.shape[-1] < 40 else 2 * x

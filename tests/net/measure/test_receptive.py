@@ -100,7 +100,7 @@ def test_strides():
 
 
 class Judged(nn.Module):
-    """Mean of a branch that looks far; the picture itself is left alone but for the mean."""
+    """Mean of a branch that looks far; the image itself is left alone but for the mean."""
 
     def __init__(self, radius: int) -> None:
         super().__init__()

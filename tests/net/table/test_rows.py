@@ -21,7 +21,7 @@ def row(conditions: Conditions = STATIC, **spec) -> NetworkRow:
 
 
 @pytest.mark.parametrize(
-    ("spec", "picture", "parameters", "sight", "field"),
+    ("spec", "image", "parameters", "sight", "field"),
     [
         ({"type": "ARCNN"}, "RGB", 20_099, "", 13),
         ({"type": "DnCNN", "in_channels": 1, "out_channels": 1}, "luma", 38_145, "", 35),
@@ -36,10 +36,10 @@ def row(conditions: Conditions = STATIC, **spec) -> NetworkRow:
         ({"type": "VGGDiscriminator"}, "RGB 128x128, a number", 3_946_433, "whole", None),
     ],
 )
-def test_what_is_known_without_a_clock(spec, picture, parameters, sight, field) -> None:
+def test_what_is_known_without_a_clock(spec, image, parameters, sight, field) -> None:
     found = row(**spec)
     assert not found.problem
-    assert (found.image, found.parameters, found.sight, found.field) == (picture, parameters, sight, field)
+    assert (found.image, found.parameters, found.sight, found.field) == (image, parameters, sight, field)
     assert found.kmacs
     assert found.memory
     assert found.milliseconds is None
