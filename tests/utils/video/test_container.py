@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from powerqe.utils.errors import UserError
+from powerqe.utils.image.crop import CropBox
 from powerqe.utils.video.container import Color, VideoReader, VideoWriter, count_packets
-from powerqe.utils.video.planes import Region
 from powerqe.utils.video.pyav import FORMATS, from_av_frame, pixel_format, to_av_frame
 from powerqe.utils.video.yuv import Frame, Geometry
 
@@ -143,20 +143,20 @@ def test_a_part_is_read(tmp_path, frames: Frames):
     geometry = Geometry(64, 48)
     given = frames(geometry, 2)
     path = write(tmp_path / "a.mkv", geometry, given)
-    with VideoReader(path, crop=Region(20, 10, 4, 6)) as video:
+    with VideoReader(path, crop=CropBox(6, 4, 10, 20)) as video:
         assert video.geometry == Geometry(20, 10)
         for frame, whole in zip(video, given, strict=True):
             np.testing.assert_array_equal(frame.y, whole.y[6:16, 4:24])
             np.testing.assert_array_equal(frame.v, whole.v[3:8, 2:12])
     with pytest.raises(UserError, match=r"a\.mkv.*20x10\+50\+0"):
-        VideoReader(path, crop=Region(20, 10, 50, 0))
+        VideoReader(path, crop=CropBox(0, 50, 10, 20))
 
 
 def test_odd_sides(tmp_path):
     path = foreign(tmp_path / "a.mkv", "yuv420p", av_frames("yuv420p", (63, 49)))
     with pytest.raises(UserError, match=r"a\.mkv: 63x49.*4:2:0"):
         VideoReader(path)
-    with VideoReader(path, crop=Region(62, 48, 0, 0)) as video:
+    with VideoReader(path, crop=CropBox(0, 0, 48, 62)) as video:
         assert [frame.u.shape for frame in video] == [(24, 31)] * 3
     with VideoReader(path, "444") as video:
         assert [frame.u.shape for frame in video] == [(49, 63)] * 3
