@@ -22,7 +22,7 @@ class Images(Protocol):
 
 
 class ImageFolder:
-    """The image files of a folder; none is opened before it is asked for.
+    """The image files of a folder; each is opened at access.
 
     Raises:
         UserError: see `powerqe.utils.image.io.list_images`.

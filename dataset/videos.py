@@ -125,7 +125,7 @@ def sequence_name(stem: str) -> str:
 
 
 class RawVideos:
-    """The `*.yuv` files of a folder; each is opened when it is asked for, by the process that asks."""
+    """The `*.yuv` files of a folder; each is opened at first access, by the process that reads it."""
 
     def __init__(self, path: str | os.PathLike[str], color: Color, raw: RawFormat, kept: int) -> None:
         self.path = Path(path)

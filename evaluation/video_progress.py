@@ -73,7 +73,7 @@ class VideoWork:
     def __enter__(self) -> "VideoWork":
         self._lines_path.parent.mkdir(parents=True, exist_ok=True)
         path = self._lines_path
-        busy = f"another process is testing {path.stem} ({path}); wait for it, or set another name"
+        busy = f"another process is testing {path.stem} ({path}); wait for it, or use another experiment"
         self._claim = only_process(path, busy)
         self._claim.__enter__()
         self._lines = self._lines_path.open("a+b")

@@ -334,7 +334,7 @@ def test_port_in_use(server, run):
     done = run("demo.py", "--port", port)
     assert (done.returncode, done.stdout) == (2, "")
     said = f"error: cannot listen at port {port} of 127.0.0.1 (Address already in use); "
-    assert done.stderr == said + "choose others with --host, --port\n"
+    assert done.stderr == said + "change --host or --port\n"
 
 
 def test_without_gradio(run, tmp_path):

@@ -128,7 +128,7 @@ def test_every_document_is_found_from_the_readme(root):
     assert set(documents(root)) <= reached
 
 
-def test_a_document_says_first_what_it_is_for(root):
+def test_a_document_begins_with_its_purpose(root):
     for document in root.glob("docs/*.md"):
         title, _, sentence = document.read_text().partition("\n\n")
         assert title.startswith("# "), document.name
@@ -139,7 +139,7 @@ def test_the_table_of_weights_is_that_of_the_index(root):
     assert table(list(known_weights(root / "weights").values())) in (root / "docs/weights.md").read_text()
 
 
-def test_the_first_image_is_what_its_caption_says(root, tmp_path, capsys, monkeypatch):
+def test_the_first_image_matches_its_caption(root, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(root)
     assert before_after.main(["--output", str(tmp_path / "x.png")]) == 0
     name, before, after = re.findall(r"x\.png: (\S+), PSNR (\S+) -> (\S+) dB", capsys.readouterr().out)[0]

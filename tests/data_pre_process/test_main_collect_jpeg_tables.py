@@ -36,7 +36,7 @@ def test_the_tables_that_are_no_libjpegs_are_counted(photos, capsys):
     entries = json.loads((photos / "tables.json").read_text())["tables"]
     assert entries == [{"count": 3, "luma": OWN[0], "chroma": OWN[1]}, {"count": 1, "luma": OWN[1]}]
     assert len(read_table_file(photos / "tables.json")) == 2
-    assert "3 different tables in 6 of 6 files, 2 taken" in capsys.readouterr().out
+    assert "3 different tables in 6 of 6 files, 2 selected" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("options", "counts"), [(["--libjpeg"], [3, 2, 1]), (["--least", "2"], [3])])
@@ -45,7 +45,7 @@ def test_which_are_taken(photos, options, counts):
     assert [entry["count"] for entry in json.loads((photos / "tables.json").read_text())["tables"]] == counts
 
 
-def test_bad_files_hinder_no_other_one_and_are_told(photos, capsys):
+def test_invalid_files_are_skipped_and_reported(photos, capsys):
     (photos / "photos/cut.jpg").write_bytes((photos / "photos/a.jpg").read_bytes()[:-40])
     IMAGE.save(photos / "photos/coarse.jpg", qtables=[[300] * 64])
     assert collect(photos) == 0

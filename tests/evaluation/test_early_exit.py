@@ -73,7 +73,7 @@ def middle_threshold(opt: Path) -> float:
     return (scores[2] + scores[3]) / 2
 
 
-def test_the_table_tells_what_the_network_does(opt: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_matches_the_network(opt: Path, capsys: pytest.CaptureFixture[str]) -> None:
     threshold = middle_threshold(opt)
     assert run(opt, "--set", f"network.threshold={threshold}") == 0
     found = table("exp/rbqe-a/exits.md")
@@ -124,7 +124,7 @@ def test_image_and_points_of_several_cases(opt: Path) -> None:
 
 
 @pytest.mark.parametrize(("threshold", "expected"), [(0.0, 0), (0.5, 0), (0.51, 1), (0.8, 1), (0.81, 2), (1.0, 2)])
-def test_an_image_leaves_at_the_first_exit_that_reaches_the_threshold(threshold: float, expected: int) -> None:
+def test_an_image_takes_the_first_exit_that_reaches_the_threshold(threshold: float, expected: int) -> None:
     assert ExitScores("", {}, [{}, {}, {}], [0.5, 0.8]).exit_at(threshold) == expected
     assert ExitScores("", {}, [{}, {}, {}], [0.8, 0.5]).exit_at(0.6) == 0
 

@@ -176,7 +176,7 @@ def test_two_ranks_give_what_one_gives(standin, pairs: Path, monkeypatch):
     assert two.metrics["Counted"].calls + other.metrics["Counted"].calls == one.metrics["Counted"].calls == 10
 
 
-def test_an_image_that_cannot_be_judged_is_left_out_and_said(pairs: Path, monkeypatch):
+def test_an_image_that_cannot_be_judged_is_left_out_with_a_note(pairs: Path, monkeypatch):
     monkeypatch.setitem(METRICS._entries, "Counted", Counted)
     dataset = PairedImages(gt=None, lq=str(pairs / "lq"), slice=(0, 4))
     judge = metrics(Counted={"refuse": float(dataset[1]["lq"].mean() / 2 / 255)})
@@ -202,7 +202,7 @@ def test_one_line_for_all_that_is_missing_for_one_reason(monkeypatch):
     assert judge.remarks("NIQE", [[NAN, NAN]]) == []
 
 
-def test_the_log_says_at_once_what_is_missing(monkeypatch, caplog):
+def test_the_log_reports_at_the_start_what_is_missing(monkeypatch, caplog):
     monkeypatch.setitem(METRICS._entries, "Missing", Missing)
     monkeypatch.setattr(logging.getLogger("powerqe"), "propagate", True)
     with caplog.at_level(logging.INFO, "powerqe"):

@@ -107,7 +107,7 @@ def test_without_ground_truth_it_just_enhances(options, pairs):
     assert not (pairs / "exp/tiny-c/crops.png").exists()
 
 
-def test_images_are_not_saved_unless_asked(options, pairs):
+def test_images_are_saved_only_if_set(options, pairs):
     tree = options.to_dict()
     tree["test"]["if_save_im"] = False
     tester.test(Options.model_validate(tree), ALONE)

@@ -106,7 +106,7 @@ def test_an_older_video_under_the_name_is_not_taken_for_the_new_one(tmp_path):
     assert (tmp_path / "video.yuv").read_bytes() == expected()
 
 
-def test_another_fingerprint_or_wish_begins_anew(tmp_path):
+def test_another_fingerprint_or_option_starts_again(tmp_path):
     go_on(tmp_path, 3, fingerprint={"weights": 1})
     assert go_on(tmp_path, 2, fingerprint={"weights": 2}) == 0
     assert go_on(tmp_path, fingerprint={"weights": 2}, anew=True) == 0

@@ -120,7 +120,7 @@ def test_scores_are_those_of_the_written_video_and_chroma_is_that_of_the_compres
     assert report()["videos"][0]["codec"]["pattern"] == "test"
 
 
-def test_the_report_says_what_was_tested(options):
+def test_the_report_lists_what_was_tested(options):
     found = tester.test(options, ALONE)
     data = report()
     assert data["network"]["type"] == "DnCNN"
@@ -214,7 +214,7 @@ def test_without_metrics_it_just_enhances(options):
     assert lumas(ENHANCED, BETA).shape == (6, 24, 32)
 
 
-def test_nothing_is_saved_unless_asked(options):
+def test_frames_are_saved_only_if_set(options):
     tester.test(changed(options, test={"if_save_im": False}), ALONE)
     assert not Path("exp/tiny-qp37/test_video_enhanced").exists()
     assert not list(Path("exp").rglob("*.yuv"))
@@ -248,7 +248,7 @@ def colors(name: str) -> tuple[int, int]:
 PEAKS = [0, 2, 5, 7]  # of the QPs of the fixture
 
 
-def test_pqfs_are_told_by_qp_where_the_data_set_does_not_know_them(options):
+def test_pqfs_by_qp_if_the_data_set_has_no_labels(options):
     tester.test(options, ALONE)
     rows = table("frames")
     assert [int(row["poc"]) for row in rows[:9] if row["is_peak"] == "1"] == PEAKS
@@ -491,7 +491,7 @@ def test_mistakes(options, videos):
     images = {"type": "PairedImages", "gt": None, "lq": str(videos / "gt")}
     refused(changed(options, test={"criterion": {"FID": {}}}), "FID judges sets of images, not frames of videos")
     peaks = {"peaks_ckp_load_path": "w.safetensors"}
-    refused(changed(options, test=peaks), "peaks_ckp_load_path: the data set does not know which frames are PQFs")
+    refused(changed(options, test=peaks), "peaks_ckp_load_path: the data set has no PQF labels")
     refused(changed(options, test={"peaks_ckp_load_path": "nowhere.pt"}), "nowhere.pt")
     path = frames_path(f"qp37/{ALPHA}.yuv")
     record, frames = read_record(path)

@@ -27,7 +27,7 @@ JPEG = {"format": "JPEG", "is_gray": False, "has_tables": True}
 
 
 @pytest.mark.parametrize(
-    ("wish", "name", "remark"),
+    ("image", "name", "remark"),
     [
         (ImageDescription(**JPEG, quality=10), "best10", ""),
         (ImageDescription(**JPEG, quality=12), "best10", ""),
@@ -43,8 +43,8 @@ JPEG = {"format": "JPEG", "is_gray": False, "has_tables": True}
         (ImageDescription("WEBP", True), "gray", "nothing is known of the damage in a WEBP file"),
     ],
 )
-def test_choice(wish, name, remark):
-    chosen, said = choose(wish, ENTRIES)
+def test_choice(image, name, remark):
+    chosen, said = choose(image, ENTRIES)
     assert chosen.name == name
     assert said.startswith(remark)
     assert bool(said) == bool(remark)

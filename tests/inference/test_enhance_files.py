@@ -118,7 +118,7 @@ def test_weights_that_suit_each_file(photos, monkeypatch, inference_options):
     assert read_photo("out/sub/c.png").is_gray
 
 
-def test_large_image_says_that_it_was_seen_in_tiles(photos, monkeypatch, weights, inference_options, jpeg):
+def test_a_large_image_has_a_note_on_tiles(photos, monkeypatch, weights, inference_options, jpeg):
     monkeypatch.chdir(photos.parent)
     Path("large.jpg").write_bytes(jpeg(height=300, width=400))
     results = []

@@ -159,14 +159,14 @@ def test_all_but_the_pixels_stays(go, frames, suffix, crf):
     assert size < 20_000 if crf else size > 5_000
 
 
-def test_a_raw_file_has_no_sound_and_knows_no_rate(go, frames):
+def test_a_raw_file_has_no_sound_and_no_rate(go, frames):
     film("film.mp4", frames(Geometry(64, 48), 3))
     (result,) = go("film.mp4", output="a.yuv")
     assert result.summary.endswith("without its aac sound, its rotation)")
     assert YUVReader("a.yuv", Geometry(64, 48))[2].y.shape == (48, 64)
     (result,) = go(f"qp37/{BETA}.yuv", output="b.mp4")
     assert "32x24, 6 frames, luma" in result.summary
-    assert "25 frames/s, for a raw file does not say how many" in result.summary
+    assert "25 frames/s, as raw files" in result.summary
     assert open_video_file("b.mp4").rate == 25
 
 

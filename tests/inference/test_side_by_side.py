@@ -96,11 +96,11 @@ def test_tensorboards_sample_lines_up(data, opt, monkeypatch):
         np.testing.assert_allclose(strip[..., :SAMPLE].permute(1, 2, 0) * 255, expected, atol=1e-4)
 
 
-def test_the_table_says_so(data):
+def test_the_table_has_a_note(data):
     metrics = judge()
     table = Table("sr", {"a": evaluate(data, metrics, ALONE, nearest)}, metrics, FACTS)
     (note,) = table.notes()
-    assert note.startswith("lq is judged after MATLAB's bicubic interpolation")
+    assert note.startswith("lq is evaluated after MATLAB's bicubic interpolation")
     for text in (table.to_terminal(), table.to_markdown(), table.to_latex()):
         assert note in text
     assert json.loads(table.to_json())["images"][0]["scale"] == 2

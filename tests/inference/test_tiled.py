@@ -221,7 +221,7 @@ class Talkative(nn.Module):
 
 
 @torch.no_grad()
-def test_what_a_network_takes_and_returns_beside_the_image():
+def test_other_inputs_and_outputs_of_a_network():
     network, x = ready(Talkative()), pixels(60, 77)
     noise, tables = pixels(60, 77, 1)[:, 0], pixels(8, 8, 3)
     tiled = Tiled(network, 16)
@@ -264,7 +264,7 @@ def test_sums_of_half_precision_do_not_overflow():
 
 
 @torch.no_grad()
-def test_all_tiles_leave_where_the_whole_image_leaves():
+def test_all_tiles_take_the_exit_of_the_whole_image():
     """Two images, of which one is good enough early; alone, tiles of both would leave at either exit."""
     network = ready(built({**RBQE, "codec": "hevc"}))
     network.quality.float()
@@ -432,7 +432,7 @@ class HiddenMean(nn.Module):
         return x - x.mean((2, 3), keepdim=True)
 
 
-def test_who_sees_everything_is_refused():
+def test_unbounded_networks_are_refused():
     with pytest.raises(UserError, match=r"HiddenMean.*4096 pixels.*tile\.overlap.*GlobalMean"):
         Tiled(HiddenMean().eval(), 16)(pixels(64, 64))
 

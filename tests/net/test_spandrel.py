@@ -263,9 +263,9 @@ def test_one_that_sees_everything_is_tiled_nearly(kind, exact, fake):
     assert (model.tile, model.is_exact) == (64, exact)
 
 
-def test_a_file_that_nothing_knows(tmp_path):
+def test_a_file_of_an_unknown_format(tmp_path):
     torch.save({"mystery.weight": torch.ones(3)}, tmp_path / "mystery.pth")
-    with pytest.raises(UserError, match="does not tell its network"):
+    with pytest.raises(UserError, match="is unknown"):
         spec(tmp_path / "mystery.pth")
     with pytest.raises(UserError, match="does not recognize"):
         build_network({"type": "Spandrel", "path": str(tmp_path / "mystery.pth")})

@@ -47,7 +47,9 @@ def fbcnn(tmp_path_factory: pytest.TempPathFactory) -> tuple[nn.Module, onnxrunt
 @settings(deadline=None, max_examples=25)
 @given(st.integers(1, 3), st.integers(1, 40), st.integers(1, 40), st.sampled_from([None, 0, 30.5, 100]))
 @torch.no_grad()
-def test_any_size_any_number_told_or_not(fbcnn: Any, batch: int, height: int, width: int, qf: float | None) -> None:
+def test_any_size_and_batch_with_and_without_qf(
+    fbcnn: Any, batch: int, height: int, width: int, qf: float | None
+) -> None:
     network, session = fbcnn
     x = torch.rand(batch, 3, height, width, generator=torch.Generator().manual_seed(height * width))
     fed = {"x": x.numpy()} | ({} if qf is None else {"qf": np.full((batch, 1), qf, np.float32)})

@@ -13,7 +13,7 @@ def test_what_is_not_known_comes_last() -> None:
     assert [row.network for row in ordered(rows, "ms")] == ["c", "b", "a"]
 
 
-def test_whoever_sees_the_whole_image_sees_furthest() -> None:
+def test_global_networks_have_the_largest_field() -> None:
     rows = [
         NetworkRow("a", "", sight="whole", field=9),
         NetworkRow("b", "", field=99),

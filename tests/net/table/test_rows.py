@@ -65,7 +65,7 @@ def test_time() -> None:
 def test_what_does_not_fit_is_not_tried(monkeypatch) -> None:
     monkeypatch.setattr(rows, "available_memory", lambda: 1 << 20)
     found = row(Conditions(128, 128, CPU), type="DnCNN")
-    assert found.problem == "not timed: its maps need 0.0 GiB, 0.0 GiB are free"
+    assert found.problem == "not timed: feature maps need 0.0 GiB, 0.0 GiB are free"
     assert found.kmacs
     assert found.milliseconds is None
 
@@ -101,7 +101,7 @@ def failing(monkeypatch) -> None:
 
 
 @pytest.mark.usefixtures("failing")
-def test_a_network_that_fails_is_a_row_that_says_why() -> None:
+def test_a_network_that_fails_is_a_row_with_the_reason() -> None:
     found = row(type="Failing", error="DefaultCPUAllocator: can't allocate memory")
     assert found.problem == "out of memory"
     assert found.kmacs == 0.081
@@ -117,6 +117,6 @@ def test_a_defect_keeps_its_traceback() -> None:
 
 
 @pytest.mark.usefixtures("failing")
-def test_means_that_nobody_declared_are_found() -> None:
+def test_undeclared_means_are_found() -> None:
     found = row(type="HiddenMean")
     assert (found.sight, found.field, found.kmacs) == ("whole", None, 0)

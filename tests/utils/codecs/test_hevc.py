@@ -57,7 +57,7 @@ def quantization(stream: bytes) -> tuple[int, bool]:
 
 
 @pytest.mark.parametrize("quality", [0, 1, 22, 37, 42, 51])
-def test_the_qp_is_the_one_asked_for_in_the_whole_image(quality, make_image):
+def test_the_qp_is_the_given_one_in_the_whole_image(quality, make_image):
     assert quantization(HEVC().encode(make_image(90, 70), quality)) == (quality, False)
 
 
@@ -68,7 +68,7 @@ def test_profile_is_main_still_picture_of_all_sizes(make_image):
         assert sps.u(5) == 3  # general_profile_idc, A.3.4
 
 
-def test_every_step_of_the_qp_tells(make_image, psnr):
+def test_every_step_of_the_qp_has_an_effect(make_image, psnr):
     image = make_image(128, 128)
     image ^= np.random.default_rng(0).integers(0, 8, image.shape, np.uint8)
     results = [HEVC().compress(image, quality) for quality in range(10, 52, 3)]
@@ -85,7 +85,7 @@ def test_a_photograph(psnr):
     assert size == pytest.approx(7844, rel=0.03)
 
 
-def test_the_stream_alone_says_the_colors():
+def test_the_stream_has_the_colors():
     """Another decoder, which goes by the range and the matrix in the stream, sees the same color."""
     image = np.full((64, 64, 3), [200, 60, 30], np.uint8)
     decoder = av.CodecContext.create("hevc", "r")

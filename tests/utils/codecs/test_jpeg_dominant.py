@@ -63,7 +63,7 @@ def test_an_image_that_never_was_jpeg():
 
 @pytest.mark.parametrize("shape", [(40, 40, 1), (1, 1, 1), (7, 30, 3), (17, 8, 3)])
 @pytest.mark.parametrize("value", [0, 77, 255])
-def test_an_image_without_detail_says_nothing(shape, value):
+def test_an_image_without_detail_has_no_estimate(shape, value):
     found = dominant_quality(np.full(shape, value, np.uint8))
     assert not found.trusted
     assert found.remark

@@ -153,7 +153,7 @@ def test_what_is_too_small_or_unknown_to_the_encoder(sequence):
         compress(LibraryCodec("av1"), sequence(chroma="444"), 37, width=64, height=48, chroma="444")
 
 
-def test_parameters_say_all(sequence):
+def test_parameters_are_complete(sequence):
     geometry = Geometry(128, 64, "420", 10)
     text = LibraryCodec("hevc", "slow", "ldp-hm16").parameters(37, geometry, 3)
     assert text.startswith("-c:v libx265 -pix_fmt yuv420p10le -r 30 -preset slow -x265-params qp=37:ipratio=1:")

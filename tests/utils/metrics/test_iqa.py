@@ -130,7 +130,7 @@ def test_a_broken_installation_is_unavailable(tmp_path: Path, monkeypatch):
         NIQE()
 
 
-def test_offline_says_which_file_belongs_where(standin, capfd):
+def test_offline_names_the_file_and_its_path(standin, capfd):
     with pytest.raises(MetricUnavailable) as caught:
         IQA(metric="offline")
     assert str(caught.value) == (

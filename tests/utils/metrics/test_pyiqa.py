@@ -57,7 +57,7 @@ def test_agrees_with_our_own_metrics():
 
 
 @pytest.mark.parametrize("name", ["gmsd", "fsim", "vif", "ms_ssim", "piqe", "entropy"])
-def test_is_what_pyiqa_says_itself(name):
+def test_equals_pyiqa(name):
     result, target = make_images(height=192)
     metric, direct = IQA(metric=name), pyiqa.create_metric(name, device=torch.device("cpu"))
     with torch.no_grad():
@@ -79,7 +79,7 @@ def test_named_metrics_are_what_pyiqa_has():
 
 
 @pytest.mark.parametrize("name", [*NAMED, "FID"])
-def test_offline_is_unavailable_and_says_what_to_put_where(offline, name, capfd):
+def test_offline_is_unavailable_and_names_the_file(offline, name, capfd):
     with pytest.raises(MetricUnavailable, match="Name or service not known>; without network, save http") as caught:
         METRICS[name]()
     assert f" as {offline.parent}" in str(caught.value)

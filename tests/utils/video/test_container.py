@@ -103,7 +103,7 @@ def test_lines_may_be_longer_than_the_image(pixels, frames: Frames):
         ("gray", "420", 8),
     ],
 )
-def test_other_formats_are_converted_and_it_is_said(tmp_path, pixels, chroma, depth):
+def test_other_formats_are_converted_with_a_note(tmp_path, pixels, chroma, depth):
     path = foreign(tmp_path / "a.mkv", pixels, av_frames(pixels))
     with VideoReader(path) as video:
         assert video.geometry == Geometry(64, 48, chroma, depth)

@@ -65,7 +65,7 @@ def test_no_such_part(text, chroma, message):
     st.integers(1, 4),
     st.sampled_from(["area", "bicubic"]),
 )
-def test_shrunk_frames_have_the_geometry_that_is_said(half_width, half_height, chroma, depth, factor, method):
+def test_shrunk_frames_have_the_computed_geometry(half_width, half_height, chroma, depth, factor, method):
     geometry = Geometry(2 * half_width, 2 * half_height, chroma, depth)
     random = np.random.default_rng(0)
     frame = Frame(*(random.integers(0, 1 << depth, shape).astype(geometry.dtype) for shape in geometry.shapes))

@@ -75,7 +75,7 @@ def test_a_raw_file(sequence):
     assert copy.read_bytes() == path.read_bytes()
 
 
-def test_a_name_that_says_another_size_is_refused(sequence):
+def test_a_name_with_another_size_is_refused(sequence):
     path = sequence(count=1)
     with pytest.raises(UserError, match=r"b_32x24_1\.yuv.*64x48"):
         copied(path, path.with_name("b_32x24_1.yuv"))
@@ -84,7 +84,7 @@ def test_a_name_that_says_another_size_is_refused(sequence):
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 @pytest.mark.parametrize("sound", ["aac", "flac", "mp2"])
-def test_sound_is_copied_and_lies_beside_its_frames(tmp_path, suffix, sound):
+def test_sound_is_copied_in_sync_with_its_frames(tmp_path, suffix, sound):
     expected = with_streams(tmp_path / "a.mkv", "matroska", sound)
     assert len(expected) > 20
     assert open_video_file(tmp_path / "a.mkv").metadata.others == (f"{sound} sound",)
@@ -100,7 +100,7 @@ def test_sound_is_copied_and_lies_beside_its_frames(tmp_path, suffix, sound):
         assert abs(seconds["video"] - seconds["audio"]) <= 3
 
 
-def test_what_the_format_cannot_hold_is_said(tmp_path):
+def test_what_the_format_cannot_hold_is_reported(tmp_path):
     with_streams(tmp_path / "a.avi", "avi", "adpcm_ms", seconds=2)
     for target in ("b.mp4", "b.mkv"):
         assert copied(tmp_path / "a.avi", tmp_path / target) == ["its adpcm_ms sound, which the format cannot hold"]
