@@ -22,7 +22,7 @@ DATA = {
     "powerqe.opts": ["*.yml"],
     "powerqe.weights": ["index.json", "in_wheel.txt", *(f"{name}.*" for name in WEIGHTS)],
 }
-"""Files of packages beside their modules."""
+"""Data files of packages."""
 
 
 def _load_build() -> ModuleType:
@@ -39,7 +39,7 @@ BUILD = _load_build()
 
 
 class BuildOperators(build_ext):
-    """Leaves out what cannot be built, with a line that says why: everything works without it, but slower."""
+    """Leaves out what cannot be built, with a line that gives the reason: everything works without it, but slower."""
 
     def build_extension(self, ext: Extension) -> None:
         library = next(library for library in BUILD.LIBRARIES if ext.name == f"{OPERATORS}.{library.name}")

@@ -1,9 +1,8 @@
-"""What early exit saves: RBQE with and without its quality module, and the module next to a loop over patches.
+"""Measure early exit: RBQE with and without its quality module, and the module against a loop over patches.
 
-Three tables. Once per exit, the work and the time of the network. Then the time that the quality module takes
-for one image, and that of a loop over its patches which computes the same, by turns. Then, for pictures of
-several qualities, the exits that the module chooses, and what they cost, with all judging, next to the
-last exit, which is what every image costs without the module. Milliseconds are those of CPU time.
+Three tables: operations and time of the network per exit; time of the quality module for one image against that of an
+equivalent loop over patches, by turns; for images of several qualities the exits that the module selects, and their
+cost including the module, against the last exit, which is the cost without early exit. Milliseconds are CPU time.
 """
 
 import argparse
@@ -39,9 +38,7 @@ MODULE, LOOP = "quality module", "loop over patches"
 def main(argv: Sequence[str] | None = None) -> None:
     parser = common.parser(__doc__, peer=False)
     parser.set_defaults(size="512x512", count=4, rounds=3)
-    parser.add_argument(
-        "--weights", type=Path, metavar="FILE", help="weights of RBQE (default: a network that has learnt nothing)"
-    )
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="weights of RBQE (default: an untrained network)")
     parser.add_argument(
         "--features",
         type=common.positive,
@@ -50,28 +47,28 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="width of the network without --weights (default: %(default)s)",
     )
     parser.add_argument("--qf", type=int, nargs="+", default=[10, 20, 30, 40, 50], metavar="Q",
-                        help="qualities of JPEG that are measured (default: 10 20 30 40 50)")  # fmt: skip
+                        help="JPEG quality factors (default: 10 20 30 40 50)")  # fmt: skip
     args = parser.parse_args(argv)
     torch.set_num_threads(args.threads)
     keep_freed_memory()  # as the tester does
     network = _network(args.weights, args.features)
-    pictures = [picture for _, picture in common.photographs(args.images, args.count, args.size)]
-    qualities = {qf: [_tensor(JPEG().compress(picture, qf)[0]) for picture in pictures] for qf in args.qf}
+    clean = [image for _, image in common.photographs(args.images, args.count, args.size)]
+    qualities = {qf: [_tensor(JPEG().compress(image, qf)[0]) for image in clean] for qf in args.qf}
     images = next(iter(qualities.values()))
     print(_describe(args, network))
     print(f"\n## Exits\n\n{_exits(network, images[0], args.rounds)}", flush=True)
-    judged = network(images[0], exit=0)  # neither clamped nor rounded, as the module gets it
+    judged = network(images[0], exit=0)  # neither clamped nor rounded, like the module's input
     print(f"\n## Quality module\n\n{_module(network, judged, args)}", flush=True)
     print(f"\n## Early exit\n\n{_early(network, qualities, args.rounds)}", flush=True)
 
 
 def _network(weights: Path | None, features: int) -> RBQE:
-    """The network of a weights file, or one that has learnt nothing and passes on its input."""
+    """The network of a weights file, or an untrained one, which returns its input."""
     found = find_network(weights or {"type": "RBQE", "num_features": features})
     torch.manual_seed(0)
     network = found.build()
     if not isinstance(network, RBQE):
-        raise UserError(f"{weights} holds a {found.method}; give weights of RBQE")
+        raise UserError(f"{weights} is of {found.method}; give weights of RBQE")
     return network
 
 
@@ -80,11 +77,11 @@ def _tensor(image: Any) -> Tensor:
 
 
 def _describe(args: argparse.Namespace, network: RBQE) -> str:
-    learnt = args.weights.name if args.weights else "has learnt nothing: what it judges is its input"
+    origin = args.weights.name if args.weights else "untrained: it returns its input"
     return (
         f"{common.machine()}.\n{args.threads} thread(s), {args.rounds} rounds (medians), {args.count} photographs of "
         f"{args.size[0]}x{args.size[1]}. RBQE, {sum(p.numel() for p in network.parameters()):,} parameters "
-        f"({learnt}), threshold {network.quality.threshold:g}."
+        f"({origin}), threshold {network.quality.threshold:g}."
     )
 
 
@@ -114,7 +111,7 @@ def _early(network: RBQE, qualities: dict[int, list[Tensor]], rounds: int) -> st
     last = len(direct) - 1
     numbers = " / ".join(map(str, range(last + 1)))
     last_exit = ["last exit: thousand MACs per pixel", "last exit: ms"]
-    rows = [["", f"images leaving at {numbers}", "thousand MACs per pixel", "ms", "ms of the module", *last_exit]]
+    rows = [["", f"images per exit {numbers}", "thousand MACs per pixel", "ms", "ms of the module", *last_exit]]
     for qf, images in qualities.items():
         exits, auto, module, full = [], [], [], []
         for image in images:
@@ -124,10 +121,10 @@ def _early(network: RBQE, qualities: dict[int, list[Tensor]], rounds: int) -> st
             judgment, _ = _cpu_ms(lambda image=image: network.quality(image), 10 * rounds)
             module.append(judgment * min(exits[-1] + 1, last))
             full.append(_cpu_ms(lambda image=image: network(image, exit=last), rounds)[0])
-        leaving = " / ".join(str(exits.count(number)) for number in range(last + 1))
+        counts = " / ".join(str(exits.count(number)) for number in range(last + 1))
         macs = mean(judged[number] for number in exits) / 1000
         with_module = [f"{macs:,.1f}", f"{mean(auto):,.1f}", f"{mean(module):.1f}"]
-        rows.append([f"QF {qf}", leaving, *with_module, f"{direct[last] / 1000:,.1f}", f"{mean(full):,.1f}"])
+        rows.append([f"QF {qf}", counts, *with_module, f"{direct[last] / 1000:,.1f}", f"{mean(full):,.1f}"])
     return markdown(rows, 1).rstrip()
 
 
@@ -156,7 +153,7 @@ def _repeated(work: Callable[[], Any]) -> common.Side:
 
 
 class PatchLoop:
-    """The score of rule "python", one patch after the other, as one writes it down first.
+    """The score of rule "python", one patch after the other: the plain implementation.
 
     Args:
         size: side of the patches.

@@ -1,4 +1,4 @@
-"""What the speed measurements share: the images, the peer's process, taking turns, and the table.
+"""Shared by the benchmarks: images, the process of the peer, alternating measurements, and the table.
 
 Two programs are compared in one run by taking turns (A B A B ...): whatever else the machine is doing
 disturbs both alike. A ratio is that of two neighboring turns; what is reported is the median over the
@@ -35,14 +35,14 @@ from powerqe.utils.text_table import markdown
 PEER = Path(__file__).with_name("peer_basicsr.py")
 QF = 10
 ENLARGE = 1000
-"""Visits to each image per epoch, for both programs, so that no epoch ends during a measurement."""
+"""Repetitions of each image per epoch, for both programs, so that no epoch ends during a measurement."""
 
 
 # --------------------------------------------------------------------------- command line
 
 
 def parser(description: str | None, *, peer: bool = True) -> Parser:
-    """A parser with the arguments that all measurements have, and --peer-python."""
+    """A parser with the common arguments, and --peer-python if there is a peer."""
     made = Parser(description)
     if peer:
         made.add_argument(
@@ -64,10 +64,10 @@ def parser(description: str | None, *, peer: bool = True) -> Parser:
         "--threads", type=positive, metavar="N", default=1, help="threads of each program (default: %(default)s)"
     )
     made.add_argument(
-        "--rounds", type=positive, metavar="N", default=5, help="turns that each program has (default: %(default)s)"
+        "--rounds", type=positive, metavar="N", default=5, help="number of turns of each program (default: %(default)s)"
     )
     made.add_argument(
-        "--seconds", type=float, metavar="S", default=5.0, help="about how long a turn takes (default: %(default)s)"
+        "--seconds", type=float, metavar="S", default=5.0, help="approximate duration of a turn (default: %(default)s)"
     )
     return made
 
@@ -101,14 +101,14 @@ class Data(NamedTuple):
     theirs: Stores | None
     """None without --peer-python."""
     peer: str
-    """The peer's version in words."""
+    """The versions of the peer as text."""
 
 
 def make_data(folder: Path, args: argparse.Namespace) -> Data:
     """Fill `folder` with raw LMDB stores for PowerQE and, with --peer-python, PNG ones for BasicSR.
 
-    Both hold the same pixels: photographs, continued by reflection and cut to the size, and what JPEG at
-    quality factor 10 leaves of them. BasicSR's stores are made by its own tool from PNG files.
+    Both hold the same pixels: photographs, continued by reflection and cut to the size, and the same compressed by
+    JPEG at quality factor 10. BasicSR's stores are made by its own tool from PNG files.
 
     Raises:
         UserError: an image cannot be read, or BasicSR cannot be run.
@@ -147,7 +147,7 @@ def photographs(folder: Path | None, count: int, size: tuple[int, int]) -> Itera
 
 
 class Turn(NamedTuple):
-    """How much was done in which time (seconds of the clock, and of CPU time)."""
+    """Number of repetitions and their time (wall-clock and CPU seconds)."""
 
     count: int
     wall: float
@@ -165,7 +165,7 @@ class Turn(NamedTuple):
 
 
 Side = Callable[[int], Turn]
-"""Does its work as often as it is told."""
+"""Repeats its work `count` times and returns the time."""
 
 
 def timed(work: Callable[[int], None]) -> Side:
@@ -201,7 +201,7 @@ def _count(side: Side, seconds: float) -> int:
 
 
 class Peer:
-    """BasicSR in a process of its own that works when told to and rests in between."""
+    """BasicSR in its own process, which works on request and is idle in between."""
 
     def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
         self._process, self._log = process, log
@@ -213,7 +213,7 @@ class Peer:
 
     def _order(self, order: str) -> dict[str, Any]:
         assert self._process.stdin is not None
-        with suppress(BrokenPipeError):  # it ended, as the missing answer will tell
+        with suppress(BrokenPipeError):  # it ended; the missing answer raises below
             print(order, file=self._process.stdin, flush=True)
         return self._answer()
 
@@ -221,8 +221,8 @@ class Peer:
         assert self._process.stdout is not None
         if line := self._process.stdout.readline():
             return json.loads(line)
-        said = self._log.read_text(encoding="utf-8", errors="replace").split("\n")
-        reason = next((line.strip() for line in reversed(said) if line.strip()), "it said nothing")
+        log = self._log.read_text(encoding="utf-8", errors="replace").split("\n")
+        reason = next((line.strip() for line in reversed(log) if line.strip()), "no output")
         raise UserError(f"BasicSR ended early: {reason}; is it installed for --peer-python?")
 
 
@@ -255,7 +255,7 @@ def start_peer(args: argparse.Namespace, folder: Path, job: str, options: Mappin
 
 
 def describe(args: argparse.Namespace, peer: str) -> str:
-    """The machine, the versions and the conditions in words."""
+    """The machine, the versions and the conditions as text."""
     return (
         f"{machine()}; {peer}.\n{args.threads} thread(s) per program, {args.rounds} turns of about {args.seconds:g} s "
         f"each; {args.count} pairs of {args.size[0]}x{args.size[1]}, random patches with flips and rotations."
@@ -263,7 +263,7 @@ def describe(args: argparse.Namespace, peer: str) -> str:
 
 
 def machine() -> str:
-    """The date, the processor, its load and the versions in words."""
+    """The date, the processor, its load and the versions as text."""
     load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     return (
         f"{time.strftime('%Y-%m-%d')}, {processor()}, {os.cpu_count()} cores{load}; "

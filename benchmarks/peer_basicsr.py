@@ -3,7 +3,7 @@
     python peer_basicsr.py JOB OPTIONS(JSON)
 
 runs with the Python of BasicSR's own environment, so it needs nothing of PowerQE. The work is done by
-BasicSR's code as it is installed; this file gives it its options, tells it when to go on and takes the
+BasicSR's code as it is installed; this file gives it its options, starts each part and takes the
 time. A line `TASK COUNT` on the standard input is an order, answered by a line of JSON on the standard
 output; everything that BasicSR itself prints goes to the standard error.
 """
@@ -50,13 +50,13 @@ class Orders:
         self._answers = answers
 
     def ready(self, **about: Any) -> None:
-        """Say that all is set up."""
+        """Report that everything is set up."""
         import basicsr
         import cv2
         import numpy
         import torch
 
-        self._say(
+        self._send(
             basicsr=basicsr.__version__,
             python=sys.version.split()[0],
             torch=str(torch.__version__),
@@ -66,14 +66,14 @@ class Orders:
         )
 
     def __iter__(self) -> Iterator[tuple[str, int]]:
-        """Yield (task, count). The time until the next one is asked for is that order's."""
+        """Yield (task, count). The time until the next request is that order's."""
         for line in sys.stdin:
             task, count = line.split()
             wall, cpu = time.perf_counter(), time.process_time()
             yield task, int(count)
-            self._say(count=int(count), wall=time.perf_counter() - wall, cpu=time.process_time() - cpu)
+            self._send(count=int(count), wall=time.perf_counter() - wall, cpu=time.process_time() - cpu)
 
-    def _say(self, **values: Any) -> None:
+    def _send(self, **values: Any) -> None:
         print(json.dumps(values), file=self._answers, flush=True)
 
 

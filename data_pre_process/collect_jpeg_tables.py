@@ -21,10 +21,10 @@ _BASELINE = 255  # the largest step of a baseline file
 
 
 def collect(folder: Path, target: Path, args: argparse.Namespace) -> None:
-    """Write the file of the tables. Bad files hinder no other ones, and are told at the end.
+    """Write the file of the tables. Invalid files are skipped and reported at the end.
 
     Raises:
-        UserError: no such folder, no JPEG file in it, or none with tables that are asked for.
+        UserError: no such folder, no JPEG file in it, or none with suitable tables.
     """
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     if not paths:
@@ -42,12 +42,14 @@ def collect(folder: Path, target: Path, args: argparse.Namespace) -> None:
     if chosen:
         target.parent.mkdir(parents=True, exist_ok=True)
         write_table_file(target, chosen)
-    told = f"{len(counts)} different tables in {len(paths) - len(failures)} of {len(paths)} files, {len(chosen)} taken"
+    summary = (
+        f"{len(counts)} different tables in {len(paths) - len(failures)} of {len(paths)} files, {len(chosen)} selected"
+    )
     if failures:
-        told += f"; left out: {'; '.join(failures[:3])}" + (f"; and {len(failures) - 3} more" * (len(failures) > 3))
+        summary += f"; left out: {'; '.join(failures[:3])}" + (f"; and {len(failures) - 3} more" * (len(failures) > 3))
     if not chosen:
-        raise UserError(f"{folder}: {told}; --libjpeg takes those of libjpeg's quality factors, too")
-    driver.report(f"{target}: {told}", args)
+        raise UserError(f"{folder}: {summary}; --libjpeg includes those of libjpeg's quality factors")
+    driver.report(f"{target}: {summary}", args)
 
 
 def _tables_of(path: Path) -> bytes | str:

@@ -18,7 +18,7 @@ from powerqe.utils.video.yuv import Chroma, Depth, Geometry, YUVReader, parse_na
 class SequenceCompression:
     """What to do with every sequence of a folder.
 
-    max_frames: how many frames of each are coded. chroma, depth: of the sequences, which their names do not say.
+    max_frames: how many frames of each are coded. chroma, depth: of the sequences, as their names do not contain them.
     keep_stream: whether the bit stream is kept beside the decoded sequence.
     """
 
@@ -66,7 +66,7 @@ class SequenceCompression:
                 reader, quality
             )
         except (UserError, OSError):
-            return False  # said when it is made
+            return False  # reported when the video is compressed
 
     def _make(self, source: Path, target: Path, quality: int) -> None:
         reader = self._open(source)

@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 from powerqe.data_pre_process.driver import FileJob, is_up_to_date
 from powerqe.utils.errors import UserError
+from powerqe.utils.image.crop import CropBox
 from powerqe.utils.video.container import SUFFIXES, Color, VideoReader, VideoWriter, count_packets
-from powerqe.utils.video.planes import Method, Region, crop, shrink, shrunk_geometry
+from powerqe.utils.video.planes import Method, check_crop, crop, shrink, shrunk_geometry
 from powerqe.utils.video.yuv import Chroma, Depth, Frame, Geometry, YUVName, YUVReader, YUVWriter, parse_name
 
 
@@ -27,15 +28,15 @@ class _Opened(NamedTuple):
 
 @dataclass(frozen=True)
 class Conversion:
-    """What to do with every video.
+    """How every video is converted.
 
-    suffix: of what is made. region: part of the frames that is kept, first of all. down, method: see
+    suffix: of the result. crop: part of the frames that is kept, before scaling. down, method: see
     `powerqe.utils.video.planes.shrink`. start, max_frames: which frames. chroma, depth: of .yuv files, and what videos
     are converted to; None: 4:2:0 with 8 bit, and what the videos have. fps: of .yuv files.
     """
 
     suffix: str = ".yuv"
-    region: Region | None = None
+    crop: CropBox | None = None
     down: int = 1
     method: Method = "area"
     start: int = 0
@@ -61,26 +62,26 @@ class Conversion:
         return list(jobs.values())
 
     def remarks(self, jobs: Iterable[FileJob]) -> list[str]:
-        """What the user should know of the videos to be made: which of them are converted to other samples."""
+        """Remarks for the user: which videos are converted to another chroma subsampling or bit depth."""
         return [remark for job in jobs if not job.done for remark in self._remark(job.source)]
 
     def _remark(self, path: Path) -> list[str]:
         if path.suffix == ".yuv":
             return []
         try:
-            with VideoReader(path, self.chroma, self.depth, self.region) as video:
+            with VideoReader(path, self.chroma, self.depth, self.crop) as video:
                 to = f"4:{video.geometry.chroma[1]}:{video.geometry.chroma[2]} with {video.geometry.depth} bit"
                 return [f"{path}: {video.converted} is converted to {to}"] if video.converted else []
         except UserError:
-            return []  # said when it is made
+            return []  # reported when the video is converted
 
     def _plan(self, path: Path, folder: Path) -> tuple[Path, bool]:
-        """The file that a video becomes, and whether it is there."""
+        """The result of a video, and whether it exists already."""
         try:
             with self._open(path) as opened:
                 geometry = self._geometry(opened.geometry, path)
             count = count_packets(path) if path.suffix != ".yuv" else len(self._raw(path))
-        except UserError:  # said when it is made
+        except UserError:  # reported when the video is converted
             return folder / path.with_suffix(self.suffix).name, False
         stop = count if self.max_frames is None else min(count, self.start + self.max_frames)
         target = self._target(path, folder, geometry, max(stop - self.start, 0))
@@ -119,17 +120,17 @@ class Conversion:
     @contextmanager
     def _open(self, path: Path) -> Iterator[_Opened]:
         if path.suffix != ".yuv":
-            with VideoReader(path, self.chroma, self.depth, self.region) as video:
+            with VideoReader(path, self.chroma, self.depth, self.crop) as video:
                 yield _Opened(video, video.geometry, video.rate, video.color)
             return
         reader = self._raw(path)
-        geometry, region = reader.geometry, self.region
+        geometry, box = reader.geometry, self.crop
         frames: Iterable[Frame] = (reader[index] for index in range(len(reader)))
-        if region is not None:
+        if box is not None:
             whole = geometry
-            region.check(whole, path)
-            frames = (crop(frame, region, whole) for frame in frames)
-            geometry = whole._replace(width=region.width, height=region.height)
+            check_crop(box, whole, path)
+            frames = (crop(frame, box, whole.chroma) for frame in frames)
+            geometry = whole._replace(width=box.width, height=box.height)
         yield _Opened(frames, geometry, Fraction(self.fps), None)
 
     def _raw(self, path: Path) -> YUVReader:

@@ -110,7 +110,7 @@ def progress(
 
 
 def report(message: str, args: argparse.Namespace) -> None:
-    """Say what was done, unless the user wants silence."""
+    """Print what was done, unless --quiet is given."""
     if not args.quiet:
         print(message)
 

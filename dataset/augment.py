@@ -7,33 +7,11 @@ than the whole crop, and a hash gives the same sample in any process and order.
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import NamedTuple
 
-import numpy as np
+from powerqe.utils.image.crop import CropBox
 
 _MASK = (1 << 64) - 1
 _GOLDEN = 0x9E3779B97F4A7C15
-
-
-class CropBox(NamedTuple):
-    """A part of an image in pixels: rows top <= y < top + height, columns left <= x < left + width."""
-
-    top: int
-    left: int
-    height: int
-    width: int
-
-    def cut(self, image: np.ndarray) -> np.ndarray:
-        """The view of this part of an (H, W, C) image."""
-        return image[self.top : self.top + self.height, self.left : self.left + self.width]
-
-    def scaled(self, scale: int) -> "CropBox":
-        """The same part of an image that is `scale` times larger."""
-        return CropBox(*(scale * value for value in self)) if scale != 1 else self
-
-    def within(self, region: "CropBox") -> "CropBox":
-        """The same part as seen from a region around it."""
-        return CropBox(self.top - region.top, self.left - region.left, self.height, self.width)
 
 
 def mix(*values: int) -> int:

@@ -5,13 +5,14 @@ from typing import Literal
 import numpy as np
 from pydantic import PositiveInt
 
-from powerqe.dataset.augment import CropBox, Dice, mix, random_between, random_crop, random_symmetry
+from powerqe.dataset.augment import Dice, mix, random_between, random_crop, random_symmetry
 from powerqe.dataset.degradations.degradation import Action, DegradedPair
 from powerqe.dataset.degradations.groups import Sequence, Steps
 from powerqe.dataset.degrade import GRID
 from powerqe.dataset.images import check_patch, take_slice
 from powerqe.dataset.samples import DATASETS, Draw, Sample
-from powerqe.dataset.sources import open_source
+from powerqe.dataset.sources import Source
+from powerqe.utils.image.crop import CropBox
 from powerqe.utils.image.io import oriented
 
 
@@ -58,7 +59,7 @@ class ChainedImages:
         self._patch, self._flip, self._rotate = patch, flip, rotate
         self._own_grid = grid == "patch"
         self._chain = Sequence(steps=chain)
-        self._gt = open_source(gt, color)
+        self._gt = Source(gt, color)
         self._stems = take_slice(self._gt.stems(), slice, gt)
 
     def __len__(self) -> int:

@@ -11,13 +11,14 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import PositiveInt
 
-from powerqe.dataset.augment import CropBox, mix, random_between, random_crop, random_symmetry
+from powerqe.dataset.augment import mix, random_between, random_crop, random_symmetry
 from powerqe.dataset.images import check_paired, read_setting, take_slice
 from powerqe.dataset.peaks import Track
 from powerqe.dataset.samples import DATASETS, Draw, Sample
 from powerqe.dataset.videos import Color, RawFormat, RawVideos, Videos, open_videos, sequence_name
 from powerqe.dataset.windows import FrameWindow, Marked
 from powerqe.utils.errors import UserError
+from powerqe.utils.image.crop import CropBox
 from powerqe.utils.image.io import oriented
 from powerqe.utils.options.components import Slot, create
 from powerqe.utils.video.yuv import Chroma, Depth, Geometry, YUVName

@@ -5,15 +5,16 @@ from typing import Annotated, Any, Literal, NamedTuple
 import numpy as np
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from powerqe.dataset.augment import CropBox, mix, random_between, random_crop, random_symmetry
+from powerqe.dataset.augment import mix, random_between, random_crop, random_symmetry
 from powerqe.dataset.degrade import on_grid
 from powerqe.dataset.images import check_patch, take_slice
 from powerqe.dataset.quality import Quality, read_quality
 from powerqe.dataset.samples import DATASETS, Draw, Sample
-from powerqe.dataset.sources import open_source
+from powerqe.dataset.sources import Source
 from powerqe.utils.codecs import JPEG, Codec
 from powerqe.utils.codecs.jpeg_tables import quant_tables
 from powerqe.utils.errors import UserError
+from powerqe.utils.image.crop import CropBox
 from powerqe.utils.image.io import oriented
 from powerqe.utils.options.components import Slot, create
 
@@ -76,7 +77,7 @@ class DoubleJPEGImages:
         self._codec: Codec = create("codec", codec)
         self._recipes = _recipes(self._codec, qualities or [], shift)
         self._quality = None if quality is None else read_quality(self._codec, quality)
-        self._gt = open_source(gt, color)
+        self._gt = Source(gt, color)
         self._stems = take_slice(self._gt.stems(), slice, gt)
 
     def __len__(self) -> int:

@@ -9,7 +9,7 @@ from pydantic import PositiveInt
 
 from powerqe.dataset.augment import random_crop, random_symmetry
 from powerqe.dataset.samples import DATASETS, Draw, Sample
-from powerqe.dataset.sources import Source, open_source
+from powerqe.dataset.sources import Source
 from powerqe.dataset.table_source import Tables
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.io import oriented
@@ -81,8 +81,8 @@ class PairedImages:
                 "false, or make lq on the fly: DegradedImages with grid: patch"
             )
         self._patch, self._flip, self._rotate, self._scale = patch, flip, rotate, scale
-        self._gt = None if gt is None else open_source(gt, color)
-        sources = [open_source(path, color) for path in ([lq] if isinstance(lq, str) else lq)]
+        self._gt = None if gt is None else Source(gt, color)
+        sources = [Source(path, color) for path in ([lq] if isinstance(lq, str) else lq)]
         images = pair_up(self._gt, sources)
         used = take_slice(list(images), slice, str(gt or lq))
         self._items = [item for image in used for item in images[image]]

@@ -22,7 +22,7 @@ class Images(Protocol):
 
 
 class ImageFolder:
-    """The image files of a folder; none is opened before it is asked for.
+    """The image files of a folder; each is opened at access.
 
     Raises:
         UserError: see `powerqe.utils.image.io.list_images`.
@@ -99,8 +99,3 @@ class Source:
     def __getitem__(self, stem: str) -> np.ndarray:
         """The whole image, uint8 (H, W, 3) or (H, W, 1), perhaps a read-only view."""
         return self.converted(self.stored(stem), stem)
-
-
-def open_source(path: str | os.PathLike[str], color: Literal["rgb", "y"] = "rgb") -> Source:
-    """Open a folder or store, see `Source`."""
-    return Source(path, color)

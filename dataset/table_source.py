@@ -1,4 +1,4 @@
-"""Where the quantization tables of damaged images come from."""
+"""Quantization tables of compressed images, read from JPEG files or estimated from pixels."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -14,11 +14,11 @@ from powerqe.utils.image.io import is_jpeg
 
 
 class Tables:
-    """The tables of the images of some sources, float32 (2, 8, 8), or (1, 8, 8) where images are read as gray.
+    """The quantization tables of images, float32 (2, 8, 8), or (1, 8, 8) if they are read as gray.
 
     Args:
-        how: "file": out of each JPEG file. "estimate": libjpeg's of the quality factor that the pixels tell, which
-            takes half a second. Both are done once for each image.
+        how: "file": read from each JPEG file. "estimate": those of libjpeg for the quality factor estimated from the
+            pixels (half a second). Both are done once per image.
 
     Raises:
         UserError: a store and "file".
@@ -41,7 +41,7 @@ class Tables:
             stored: the whole image as it is stored, uint8 (H, W, 1 or 3).
 
         Raises:
-            UserError: no JPEG file, one that cannot be read, or turned by its camera's note; pixels that tell nothing.
+            UserError: no JPEG file, one that cannot be read, or with an EXIF rotation; no quality estimated.
         """
         where = source.where(stem)
         if where not in self._found:
@@ -55,7 +55,7 @@ def _of_file(source: Source, stem: str) -> np.ndarray:
         raise UserError(f"{name} is no JPEG file, so it names no tables; tables: estimate guesses them from the pixels")
     tables = read_tables(data, name)
     if orientation(data) != 1:
-        raise UserError(f"{name}: its camera's note (EXIF) turns it, and its blocks with it; turn it with jpegtran")
+        raise UserError(f"{name}: its EXIF orientation rotates the image and its blocks; rotate it with jpegtran")
     return tables
 
 

@@ -9,13 +9,14 @@ from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
-from powerqe.dataset.augment import CropBox
 from powerqe.dataset.sources import Images
 from powerqe.dataset.store import DATA_FILE, open_store
 from powerqe.utils.errors import UserError
+from powerqe.utils.image.crop import CropBox
 from powerqe.utils.image.io import SUFFIXES, in_color, list_images, read_image
 from powerqe.utils.video.pixels import FramePixels
-from powerqe.utils.video.yuv import Chroma, Depth, Frame, Geometry, YUVReader, count_frames, parse_name
+from powerqe.utils.video.planes import crop
+from powerqe.utils.video.yuv import Chroma, Depth, Geometry, YUVReader, count_frames, parse_name
 
 Color = Literal["rgb", "y"]
 V = TypeVar("V")
@@ -124,7 +125,7 @@ def sequence_name(stem: str) -> str:
 
 
 class RawVideos:
-    """The `*.yuv` files of a folder; each is opened when it is asked for, by the process that asks."""
+    """The `*.yuv` files of a folder; each is opened at first access, by the process that reads it."""
 
     def __init__(self, path: str | os.PathLike[str], color: Color, raw: RawFormat, kept: int) -> None:
         self.path = Path(path)
@@ -192,9 +193,7 @@ class RawVideos:
     def _converted(self, name: str, frame: int, region: CropBox | None = None) -> np.ndarray:
         planes = self._readers(name)[frame]
         if region is not None:
-            step = 2 if self._raw.chroma == "420" else 1
-            coarse = CropBox(*(value // step for value in region))
-            planes = Frame(region.cut(planes.y), coarse.cut(planes.u), coarse.cut(planes.v))
+            planes = crop(planes, region, self._raw.chroma)
         return self._pixels.seen(planes)
 
 

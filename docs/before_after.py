@@ -1,4 +1,4 @@
-"""Draw the picture at the top of the README: a photograph as a poor JPEG, and what `powerqe enhance` makes of it.
+"""Draw the image at the top of the README: a photograph as a poor JPEG, and what `powerqe enhance` makes of it.
 
 The photograph is `coffee` out of scikit-image (Rachel Michetti, CC0).
 """
@@ -30,12 +30,12 @@ CROP, SCALE, GAP = 72, 1.18, 8
 
 @command
 def main(argv: Sequence[str] | None = None) -> None:
-    """Compress, enhance, draw, and say the figures of the caption."""
+    """Compress, enhance and draw; print the figures of the caption."""
     from skimage.data import coffee
 
     parser = Parser(__doc__, examples=["python -m docs.before_after"])
     parser.add_argument("--output", type=Path, metavar="FILE", default=TARGET,
-                        help="picture that is written (default: docs/before_after.png)")  # fmt: skip
+                        help="output image (default: docs/before_after.png)")  # fmt: skip
     args = parser.parse_args(argv)
     clean = coffee()
     jpeg = cv2.imencode(".jpg", clean[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()
@@ -43,9 +43,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser_of(["enhance"]).parse_args(["coffee.jpg", "--device", "cpu"])
     model, _ = Models(None, inference_options(arguments)).of(photo)
     before, after = photo.pixels, enhance_photo(photo, model, "coffee.jpg").photo.pixels
-    picture = draw(before, after, (f"JPEG of quality {QUALITY}", "enhanced by PowerQE"))
+    image = draw(before, after, (f"JPEG of quality {QUALITY}", "enhanced by PowerQE"))
     with atomic_path(args.output) as path:
-        picture.save(path, optimize=True)
+        image.save(path, optimize=True)
     gains = " -> ".join(f"{_psnr(image, clean):.2f}" for image in (before, after))
     print(f"{args.output.name}: {model.name}, PSNR {gains} dB, {args.output.stat().st_size:,} bytes")
 

@@ -1,4 +1,4 @@
-"""A picture for people: crops of the test images side by side, before | after | original."""
+"""Crops of the test images side by side, compressed | enhanced | original: crops.png of a test."""
 
 import math
 from pathlib import Path
@@ -15,11 +15,11 @@ from powerqe.utils.image.tensors import to_image
 SIDE = 128
 """Largest side of a crop, in pixels."""
 ROWS = 4
-"""Images shown."""
+"""Number of images shown."""
 
 
 class Crops:
-    """Collects one crop of each of the first images: there where lq is most damaged.
+    """Collects one crop of each of the first images, where lq has the largest error.
 
     Args:
         metrics: the first of them is written above each crop.
@@ -32,7 +32,7 @@ class Crops:
         self._rows: list[tuple[Record, list[np.ndarray]]] = []
 
     def add(self, record: Record, batch: Batch, result: Tensor) -> None:
-        """Take a crop of an image, as long as there is room; images without ground truth are passed over."""
+        """Add a crop of an image, up to `ROWS`; images without ground truth are skipped."""
         if len(self._rows) >= ROWS or "gt" not in batch:
             return
         before = enlarged(middle(batch["lq"]), record.scale)
@@ -43,7 +43,7 @@ class Crops:
         self._rows.append((record, [image[top : top + SIDE, left : left + SIDE] for image in images]))
 
     def save(self, path: Path) -> None:
-        """Draw the picture; without crops nothing is written."""
+        """Write the figure; nothing is written if there are no crops."""
         if not self._rows:
             return
         from matplotlib.figure import Figure

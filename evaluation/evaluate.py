@@ -1,4 +1,4 @@
-"""Judging a network: it runs once per image, and every metric is computed from that one result.
+"""Evaluating a network: it runs once per image, and every metric is computed from that one result.
 
 A sample of a video is a window of frames, of which the middle one is the image.
 """
@@ -22,14 +22,14 @@ from powerqe.utils.options.components import Component, build
 from powerqe.utils.ranks import Ranks
 
 Enhance = Callable[[Batch], Any]
-"""A batch -> the enhanced images, or a tuple of them and what else the network says."""
+"""A batch -> the enhanced images, or a tuple of them and the network's estimates."""
 Score = float | Tensor
-"""A number, NaN where there is none; of a metric of sets, what it needs of the image."""
+"""A number, NaN where there is none; for a metric of sets (FID), the features of the image."""
 Scores = dict[str, Score]
 
 
-class Estimate(NamedTuple):
-    """What a network says of an image beside enhancing it, such as its quality factor."""
+class EstimateRecord(NamedTuple):
+    """A property of an image that the network estimates, such as its quality factor."""
 
     of: str
     """What is estimated: a key of the sample ("quality")."""
@@ -48,14 +48,14 @@ class Record:
     width: int
     channels: int
     scale: int = 1
-    """How many times lq was enlarged, for the baseline and for pictures of it beside gt."""
+    """Factor by which lq is enlarged to the size of gt, for the baseline and for side-by-side images."""
     baseline: Scores = field(default_factory=dict)
     result: Scores = field(default_factory=dict)
-    estimates: dict[str, Estimate] = field(default_factory=dict)
+    estimates: dict[str, EstimateRecord] = field(default_factory=dict)
     seconds: float = 0.0
     """Time of the network alone."""
     enhanced: str | None = None
-    """The picture that was saved: its path in the experiment's folder."""
+    """Path of the saved image, relative to the experiment's folder."""
 
     @property
     def label(self) -> str:
@@ -69,7 +69,7 @@ def labeled(name: str, group: str) -> str:
 
 
 class Metrics:
-    """Named metrics that are computed together; one that cannot be computed scores NaN and says why.
+    """Named metrics computed together; one that cannot be computed scores NaN, the reason is in `unavailable`.
 
     Args:
         criterion: name -> validated metric options.
@@ -98,7 +98,7 @@ class Metrics:
         return self._entries[name].unit
 
     def higher_is_better(self, name: str) -> bool | None:
-        """Direction of a metric; None where only a package knows that is not installed."""
+        """Direction of a metric; None if it depends on a package that is not installed."""
         return self.metrics.get(name, self._entries[name]).higher_is_better
 
     def judges_sets(self, name: str) -> bool:
@@ -110,7 +110,7 @@ class Metrics:
         return self.metrics[name].describe(channels) if name in self.metrics else "not available"
 
     def missing(self) -> list[str]:
-        """Lines that say which metrics are not available and why."""
+        """Notes on the metrics that are not available, each with the reason."""
         reasons: dict[str, list[str]] = {}
         for name in self.names:
             if name not in self.metrics:
@@ -133,7 +133,7 @@ class Metrics:
         return getattr(self.metrics.get(name), "pool", _mean_or_single)(judged)
 
     def remarks(self, name: str, groups: list[list[Score | None]]) -> list[str]:
-        """What a reader must know of the values that `pool` gives for these groups of images."""
+        """Notes on the values that `pool` gives for these groups of images: what is missing or left out."""
         metric: Any = self.metrics.get(name)
         remarks: list[str] = []
         numbers = [score for group in groups for score in group if isinstance(score, float)]
@@ -212,7 +212,7 @@ def evaluate(
 
 
 def home(enhance: Enhance | None, device: torch.device) -> torch.device:
-    """Where pictures and results are: the CPU if the network takes them from there in tiles, however large they are."""
+    """The device of images and results: the CPU if the network copies tiles from there, so that any size fits."""
     return torch.device("cpu") if getattr(enhance, "on_cpu", False) else device
 
 
@@ -235,17 +235,17 @@ def judge(
         return record, None
     output, record.seconds = _timed(enhance, batch, device)
     result = image_of(output).float()
-    record.result = metrics(result, gt)  # which clamp, if they are asked to
+    record.result = metrics(result, gt)  # which clamp, if their options say so
     record.estimates = _estimates(getattr(enhance, "estimates", {}), output, batch)
     return record, result.clamp(0, 1)
 
 
-def _estimates(names: Mapping[str, str], output: Any, batch: Batch) -> dict[str, Estimate]:
-    """By name; negative is what the data set does not know."""
+def _estimates(names: Mapping[str, str], output: Any, batch: Batch) -> dict[str, EstimateRecord]:
+    """Estimates by name; the truth is NaN where the data set does not have it (negative)."""
     found = {}
     for place, (name, of) in enumerate(names.items(), 1):
         truth = float(batch[of]) if of in batch else -1.0
-        found[name] = Estimate(of, float(output[place]), truth if truth >= 0 else float("nan"))
+        found[name] = EstimateRecord(of, float(output[place]), truth if truth >= 0 else float("nan"))
     return found
 
 

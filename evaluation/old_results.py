@@ -9,10 +9,10 @@ _FLUCTUATIONS = ("sd_lq", "sd", "pvd_lq", "pvd", "pvd_at_lq", "ps_lq", "ps", "de
 
 
 def converted(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Data of format 2. What was not told then is left out.
+    """Data of format 2. What earlier versions did not record is left out.
 
     Raises:
-        KeyError, TypeError: it is no such file.
+        KeyError, TypeError: not the results of an earlier version.
     """
     metrics = {name: {"name": name, **metric} for name, metric in data["metrics"].items()}
     known = {**data, "format": 2, "metrics": metrics, "parameters": data["parameters"] * len(data["weights"])}
@@ -52,7 +52,7 @@ def _videos(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _scores(figures: Mapping[str, Any], keys: Mapping[str, str], frames: int) -> dict[str, Any]:
-    """The figures of a video, which were by keys such as `psnr_lq`, `psnr`, `psnr_delta`."""
+    """The scores of a video, from keys such as `psnr_lq`, `psnr`, `psnr_delta`."""
     return {
         "baseline": {name: figures[f"{key}_lq"] for name, key in keys.items()},
         "result": {name: figures[key] for name, key in keys.items()},

@@ -1,4 +1,4 @@
-"""What was tested and how: the facts that results.json tells beside the scores."""
+"""What was tested and how: network, weights, options, device and versions, for results.json."""
 
 from datetime import datetime, timezone
 from pathlib import Path
@@ -13,10 +13,10 @@ from powerqe.utils.options.tree import Options
 
 
 def facts_of(options: Options, device: torch.device, network: nn.Module, weights: dict[str, Path]) -> dict[str, Any]:
-    """What is tested, how, when and on what: fields of `powerqe.evaluation.results.Results`.
+    """Provenance of a test, as fields of `powerqe.evaluation.results.Results`.
 
     Args:
-        network: that of each of the weights.
+        network: the network that all weights belong to.
         weights: name ("all", or "peaks" and "others") -> file.
     """
     test = options.test.model_dump(mode="json", include={"forward", "tile", "self_ensemble"})

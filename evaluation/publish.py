@@ -1,4 +1,4 @@
-"""Ship what an experiment has learnt: its weights, and an entry of the index with their origin and their figures.
+"""Publish the weights of an experiment, with an index entry that states their training and their scores.
 
 Writes weights/<experiment>.safetensors (the best checkpoint, its moving average if it has one, without the state of the
 training), weights/index.json, by which the weights are found under the experiment's name, and their card
@@ -41,7 +41,7 @@ def publish(options: Options, arguments: str, url: str | None = None, *, half: b
     state, results = load_checkpoint(checkpoint), _results(options.folder)
     network = find_network(checkpoint, options.network).build()
     path = FOLDER / f"{options.name}.safetensors"
-    spec = options.to_dict()["network"]  # as it was tested: what is no weight may differ from the training
+    spec = options.to_dict()["network"]  # as tested; training may use other arguments
     save_weights(network.half() if half else network, path, {"network": json.dumps(spec)})
     entry = Entry(
         **purpose_of(state["options"]).model_dump(),
@@ -63,7 +63,7 @@ def publish(options: Options, arguments: str, url: str | None = None, *, half: b
 
 def _results(folder: Path) -> Results:
     if not (folder / FILE).is_file():
-        raise UserError(f"no {folder / FILE}: run `powerqe test` on this experiment first, the card tells its figures")
+        raise UserError(f"no {folder / FILE}: run `powerqe test` on this experiment first; the card lists its scores")
     return read_results(folder)[0]
 
 
@@ -84,7 +84,7 @@ def _training(state: dict[str, Any], arguments: str) -> Training:
 
 
 def _images(data: dict[str, Any]) -> str:
-    """Where a data set's images are, and which of them it used; of a mixture those of all sources, with weights."""
+    """The folder of a data set's images, and the range used; of a mixture, those of all sources with their weights."""
     if "sources" in data:
         return ", ".join(f"{_images(source)} (weight {source['weight']:g})" for source in data["sources"].values())
     used = data.get("slice")
@@ -92,7 +92,7 @@ def _images(data: dict[str, Any]) -> str:
 
 
 def figures_of(results: Results) -> Iterator[Figure]:
-    """The means of a test; what has no value is left out. The speed is a figure of the machine, not of the weights."""
+    """The mean scores of a test, without missing values and without the speed, which depends on the machine."""
     for average in results.averages:
         yield from (
             Figure(

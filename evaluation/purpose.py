@@ -1,4 +1,4 @@
-"""What a network was trained for, read out of the options of its training."""
+"""The purpose of weights (task, color, qualities, scale), read from the options of their training."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -17,8 +17,8 @@ _DOUBLE = "DoubleJPEGImages"
 def purpose_of(options: Mapping[str, Any]) -> Purpose:
     """Task, color, qualities and scale of a training.
 
-    What is compressed on the fly is in the options; of compressed pictures and videos the names of their folders tell,
-    as the scripts of data_pre_process/ and the options use them.
+    For images compressed on the fly they are in the options; for compressed files they follow from the names of the
+    folders, as data_pre_process/ and the option files use them.
 
     Args:
         options: a whole option tree as plain data, with dataset.train.
@@ -57,7 +57,7 @@ def _last_codec(steps: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def _compressed(data: Mapping[str, Any]) -> Qualities:
-    """Those of a codec that runs when a sample is asked for."""
+    """The qualities of a codec that runs when a sample is loaded."""
     unit, quality = getattr(CODECS[data["codec"]["type"]], "quality_name", "qf"), data["quality"]
     if isinstance(quality, Mapping):
         return Qualities(unit=unit, values=(quality["min"], quality["max"]), span=True)
@@ -65,7 +65,7 @@ def _compressed(data: Mapping[str, Any]) -> Qualities:
 
 
 def _named(folders: str | list[str] | None) -> tuple[str, Qualities | None]:
-    """Codec and qualities that the names of folders tell: data/div2k/jpeg_ds_2/qf10."""
+    """Codec and qualities from the names of folders: data/div2k/jpeg_ds_2/qf10."""
     paths = [Path(folder).as_posix() for folder in ([folders] if isinstance(folders, str) else folders or [])]
     codecs = {found[1].lower() for path in paths for found in _CODEC.finditer(path)}
     settings = {(found[1].lower(), int(found[2])) for path in paths for found in SETTING.finditer(path)}

@@ -14,7 +14,7 @@ from powerqe.utils.files import atomic_path
 from powerqe.utils.text_table import NOT_AVAILABLE, aligned, csv_text, digits_of, markdown, number, tex_row
 
 SPEED = "images/s"
-ENLARGED = "lq is judged after MATLAB's bicubic interpolation to the size of its ground truth, rounded to 8 bit"
+ENLARGED = "lq is evaluated after MATLAB's bicubic interpolation to the size of its ground truth, rounded to 8 bit"
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Table:
 
     @cached_property
     def results(self) -> Results:
-        """All of it as data. It is made once: a metric of sets may take long."""
+        """All results as data, computed once: a metric of sets may take long."""
         channels = (record.channels for records in self.records.values() for record in records)
         return Results(
             experiment=self.title,
@@ -62,7 +62,7 @@ class Table:
         return [self._row(average, "mean", average.count) for average in self.results.averages]
 
     def notes(self) -> list[str]:
-        """What a reader must know: metrics that are missing and why, scores left out of a mean, sets too small."""
+        """Notes: metrics that are missing and why, scores left out of a mean, sets too small."""
         notes = self.metrics.missing()
         if any(record.scale > 1 for records in self.records.values() for record in records):
             notes.append(ENLARGED)
@@ -108,14 +108,14 @@ class Table:
         return "\n".join(lines) + "\n"
 
     def _image(self, set_name: str, record: Record) -> Image:
-        """What a metric of sets needs of an image is no score."""
+        """The record of an image; features for a metric of sets are no scores."""
         return Image(**vars(record) | self._scored(set_name, [record]))
 
     def _average(self, set_name: str, records: list[Record]) -> Average:
         return Average(count=len(records), frames=len(records), **self._scored(set_name, records))
 
     def _scored(self, set_name: str, records: Sequence[Record]) -> dict[str, Any]:
-        """What one image and several have in common."""
+        """The fields that one image and several have in common."""
         baseline, result = (
             {name: self.metrics.pool(name, [part.get(name) for part in parts]) for name in self.metrics.names}
             for parts in ([record.baseline for record in records], [record.result for record in records])
@@ -132,11 +132,11 @@ class Table:
 
     @property
     def _estimates(self) -> dict[str, str]:
-        """What the network estimates: name -> what it stands for in the sample."""
+        """What the network estimates: name -> key of the sample."""
         return {name: each.of for image in self.results.images for name, each in image.estimates.items()}
 
     def _estimate_titles(self) -> list[str]:
-        """Of two columns for each: the estimate, and how far it is off; their means in the rows of several images."""
+        """Titles of two columns for each estimate: its value and its absolute error (means, over several images)."""
         return [title for name, of in self._estimates.items() for title in (name, f"abs({name} - {of})")]
 
     def _row(self, scored: Image | Average, label: str, count: int) -> list[str]:

@@ -1,7 +1,7 @@
 """The results of a test on images or on videos: results.json, from which tables, reports and cards are made.
 
 Scores are by name of the metric ("PSNR"), of the compressed images (`baseline`) and of the enhanced ones (`result`);
-NaN where there is none, which is null in the file, as infinity is "inf".
+NaN where there is none. In the file NaN is null and infinity is "inf".
 """
 
 import json
@@ -59,7 +59,7 @@ class Metric(Part):
 
     @property
     def was_computed(self) -> bool:
-        """Of any image; `Metrics.convention` says so."""
+        """Whether it was computed for any image (see `Metrics.convention`)."""
         return self.convention != "not available"
 
 
@@ -71,7 +71,7 @@ class Weights(Part):
 
 
 class Estimate(Part):
-    """What a network says of an image beside enhancing it; of several images the means.
+    """A property that the network estimates, such as the quality factor, of one image; of several images the means.
 
     Args:
         of: what is estimated: a key of the sample ("quality").
@@ -86,7 +86,7 @@ class Estimate(Part):
 
 
 class Scored(Part):
-    """What is common to an image, a video and the average of several.
+    """Fields common to an image, a video and an average.
 
     Args:
         set: test set.
@@ -101,7 +101,7 @@ class Scored(Part):
     seconds: float
 
     def gain(self, metric: str) -> float:
-        """What enhancement adds to a score; NaN if one of the two is not known."""
+        """Score after enhancement minus score before; NaN if one of the two is missing."""
         return self.result.get(metric, math.nan) - self.baseline.get(metric, math.nan)
 
 
@@ -111,7 +111,7 @@ class Image(Scored):
     Args:
         height, width: of the compressed image.
         scale: how many times it was enlarged for `baseline`.
-        enhanced: the saved image: its path in the experiment's folder.
+        enhanced: path of the saved image, relative to the experiment's folder.
     """
 
     name: str
@@ -129,7 +129,7 @@ class Image(Scored):
 
     @property
     def size(self) -> str:
-        """In words."""
+        """Size as text."""
         return f"{self.width}x{self.height}x{self.channels}, enlarged {self.scale} times"
 
 
@@ -140,7 +140,7 @@ class Frames(Scored):
         frames: how many were tested.
         peaks: how many of them are PQFs; None if that is not known.
         left_out: metric -> how many frames its means leave out.
-        fluctuation: how the first PSNR goes up and down, see evaluation/video_scores.py.
+        fluctuation: that of the first PSNR over the frames, see evaluation/video_scores.py.
     """
 
     frames: int
@@ -161,7 +161,7 @@ class Video(Frames):
         jct_class: letter of its class among the sequences of JCT-VC, "" outside of them.
         bits: of the tested frames; None if unknown.
         lq: the compressed file.
-        codec: how it was coded, as its description says.
+        codec: how it was coded, from `<stem>.frames.json`.
     """
 
     name: str
@@ -179,12 +179,12 @@ class Video(Frames):
 
     @property
     def size(self) -> str:
-        """In words."""
+        """Size as text."""
         return f"{self.width}x{self.height}, {self.frames} frames"
 
 
 class Average(Frames):
-    """Of the images or videos of one set and group. An image is a frame here.
+    """The means over the images or videos of one set and group. An image counts as a frame.
 
     Args:
         over: what is averaged: "images", "class A", "all sequences" or "all frames".
@@ -207,7 +207,7 @@ class Results(Part):
         test: how the network was applied.
         threads: of the CPU; None on other devices.
         data: test set -> options of the data set, which make the same images again, in the order of `images`.
-        notes: what a reader must know.
+        notes: for the reader, such as scores left out of a mean.
     """
 
     format: int = FORMAT
@@ -234,12 +234,12 @@ class Results(Part):
 
     @property
     def machine(self) -> str:
-        """Device and threads in words."""
+        """Device and threads as text."""
         return self.device + (f", {self.threads} thread{'s' * (self.threads > 1)}" if self.threads else "")
 
     @property
     def fluctuating(self) -> Metric | None:
-        """The metric that fluctuations and curves of videos are of: the first in dB."""
+        """The metric of fluctuations and curves of videos: the first in dB."""
         return next((metric for metric in self.metrics.values() if metric.unit == "dB"), None)
 
 
@@ -265,7 +265,7 @@ def write_results(results: Results, folder: Path) -> None:
 
 
 def to_json(results: Results) -> str:
-    """All of it."""
+    """The content of results.json."""
     return json.dumps(results.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""What experiments have tested, read from their results, and whether it belongs into one table."""
+"""Tests read from the results of experiments, and the checks that they are comparable in one table."""
 
 import math
 import re

@@ -31,10 +31,10 @@ from powerqe.utils.ranks import Ranks
 
 
 def test(options: Options, ranks: Ranks) -> Table | VideoReport:
-    """Enhance every image of the test sets once, score it, save pictures and tables in the experiment's folder.
+    """Enhance every image of the test sets once, score it, save images and tables in the experiment's folder.
 
     Files: test_im_enhanced/<set>/<image>.png (option test.if_save_im), results.csv / .json / .md / .tex, and
-    crops.png, where the first images are seen before | after | original. Of videos see evaluation/video_tester.py.
+    crops.png (crops of the first images: compressed | enhanced | original). For videos see evaluation/video_tester.py.
 
     Raises:
         UserError: no test set, missing or unfitting weights, or anything wrong with the data.
@@ -86,10 +86,10 @@ def trained_network(options: Options, device: torch.device, weights: Path | None
 
 
 def tested_as(weights: str) -> list[str]:
-    """Overrides of options, as after --set, that test weights with the network that follows from their file.
+    """Option overrides (as for --set) that test weights with the network recorded in or recognized from their file.
 
     Raises:
-        UserError: there are no such weights, or nothing tells their network.
+        UserError: no such weights, or their network is unknown.
     """
     path = find(weights)
     return [f"network={json.dumps(full_spec(spec(path)))}", f"test.ckp_load_path={json.dumps(str(path))}"]

@@ -1,9 +1,9 @@
 """Tests on videos in one table.
 
-For each test set and quality: every experiment with its parameters, speed and PSNR beside the compressed video's,
-means over the sequences. Experiments whose names differ in the quality only (stdf-qp32, stdf-qp37) are one method; of
-a method with four qualities or more follows the BD-rate of each sequence, the compressed videos being the anchor: the
-bits that enhancement saves at equal PSNR, in percent, with a minus.
+For each test set and quality: parameters, speed and PSNR of every experiment, and the PSNR of the compressed videos,
+as means over the sequences. Experiments whose names differ in the quality only (stdf-qp32, stdf-qp37) are one method.
+For methods with four qualities or more: the BD-rate of each sequence against the compressed videos, in percent;
+negative values are savings at equal PSNR.
 """
 
 import math
@@ -66,13 +66,13 @@ class VideoTable:
             yield f"{name}: BD-rate against the compressed videos [%]", rows, notes
 
     def to_terminal(self) -> str:
-        """All of it, as aligned columns."""
+        """The whole table as aligned columns."""
         parts = ["\n".join([title, *aligned(grid, 2)]) for title, grid in self.blocks()]
         parts += ["\n".join([title, *aligned(grid, 1), *notes]) for title, grid, notes in self.bd_rates()]
         return "\n\n".join(parts)
 
     def to_markdown(self) -> str:
-        """All of it, as Markdown."""
+        """The whole table as Markdown."""
         parts = [f"## {title}\n\n{markdown(grid, 2)}" for title, grid in self.blocks()]
         for title, grid, notes in self.bd_rates():
             parts.append(f"## {title}\n\n{markdown(grid, 1)}" + "".join(f"\n{note}\n" for note in notes))
@@ -96,7 +96,7 @@ class VideoTable:
         before, after = [], []
         for video in videos:
             if video.bits is None:
-                raise UserError(f"no bits are known, for {video.lq} has no .frames.json beside it")
+                raise UserError(f"the bits of {video.lq} are not known: it has no .frames.json")
             before.append(RatePoint(video.bits, video.baseline[self.metric.name]))
             after.append(RatePoint(video.bits, video.result[self.metric.name]))
         return before, after

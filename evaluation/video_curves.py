@@ -1,4 +1,4 @@
-"""Pictures of quality over the frames of each video, before and after enhancement."""
+"""Plots of the quality of each video over its frames, before and after enhancement."""
 
 import math
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from powerqe.evaluation.video_scores import VideoScores
 from powerqe.utils.files import atomic_path
 
 SHOWN = 120
-"""Frames from which on single frames are not marked any more."""
+"""From this number of frames on, single frames have no markers."""
 
 
 def draw_curves(report: VideoReport, folder: Path) -> None:

@@ -1,8 +1,8 @@
-"""What a test has done of a video, on the disk frame by frame, so that the next one goes on where it was stopped.
+"""Progress of the test of a video, saved frame by frame, so that an interrupted test can be continued.
 
-Two working files: `<video>.jsonl` begins with the fingerprint of the test, then holds a line for each frame; the raw
-`<video>.yuv`, if the result is saved, the enhanced frames. When all are there the video gets its final name, and a last
-line says so. Without that line nothing is taken to be finished.
+Two working files: `<video>.jsonl` has the fingerprint of the test in its first line, then a line per frame; the raw
+`<video>.yuv` has the enhanced frames, if they are saved. When all frames are done the video gets its final name, and a
+last line records that the video is finished.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from powerqe.utils.video.video_file import rename_raw
 from powerqe.utils.video.yuv import Frame, Geometry, write_frame
 
 Fingerprint = dict[str, Any]
-"""All that decides what comes out, as plain data."""
+"""Everything that determines the results, as plain data."""
 
 
 class FrameScores(NamedTuple):
@@ -33,7 +33,7 @@ class FrameScores(NamedTuple):
 
 
 class Saved(NamedTuple):
-    """Where the enhanced video goes, and what its raw frames are like."""
+    """Path of the enhanced video, and the geometry of its raw frames."""
 
     path: Path
     geometry: Geometry
@@ -45,12 +45,12 @@ class VideoWork:
     Args:
         path: of the working files, without suffix.
         frames: the numbers of the frames that are tested.
-        fingerprint: of the test. What was done under another one is forgotten.
+        fingerprint: of the test. Frames tested under another fingerprint are discarded.
         saved: None when only scores are wanted.
-        anew: forget what was done.
+        anew: discard earlier progress.
 
     Raises:
-        UserError: on entering, if another process is at work on the same video.
+        UserError: on entering, if another process is testing the same video.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class VideoWork:
     def __enter__(self) -> "VideoWork":
         self._lines_path.parent.mkdir(parents=True, exist_ok=True)
         path = self._lines_path
-        busy = f"another process is testing {path.stem} ({path}); wait for it, or set another name"
+        busy = f"another process is testing {path.stem} ({path}); wait for it, or use another experiment"
         self._claim = only_process(path, busy)
         self._claim.__enter__()
         self._lines = self._lines_path.open("a+b")
@@ -92,7 +92,7 @@ class VideoWork:
         return self
 
     def add(self, row: FrameScores, frame: Frame | None) -> None:
-        """One more frame is done; the picture first, so that there are never fewer pictures than rows."""
+        """Save a frame; its pixels first, so that there are never fewer frames than rows."""
         assert row.frame == self._frames[len(self.rows)]
         if self._raw and frame:
             write_frame(self._raw, frame)
@@ -101,7 +101,7 @@ class VideoWork:
         self.rows.append(row)
 
     def finish(self) -> None:
-        """All frames are done: give the video its name."""
+        """Give the video its final name, after all frames."""
         assert len(self.rows) == len(self._frames)
         if self._raw and self._saved:
             os.fsync(self._raw.fileno())
@@ -120,7 +120,7 @@ class VideoWork:
         self._claim.__exit__(kind, error, traceback)
 
     def _read(self) -> list[int]:
-        """Take over what is sound; returns where the header and each row end, nothing if all begins anew."""
+        """Read the valid rows; returns where the header and each row end, or nothing if the test starts again."""
         self._lines.seek(0)
         lines = [(_parsed(line), len(line)) for line in self._lines]
         if not lines or lines[0][0] != self._header or self._anew:
@@ -140,7 +140,7 @@ class VideoWork:
         return ends
 
     def _published(self) -> dict[str, Any]:
-        """The final video as it is now; {} if none is wanted."""
+        """Name and size of the final video; {} if it is not saved."""
         if not self._saved:
             return {}
         path = self._saved.path
@@ -157,7 +157,7 @@ def digest(fingerprint: Fingerprint) -> str:
 
 
 def _parsed(line: bytes) -> dict[str, Any]:
-    """A line as it was written; {} if it was not written to its end."""
+    """A line as data; {} if it is incomplete."""
     try:
         found = json.loads(line) if line.endswith(b"\n") else {}
     except ValueError:

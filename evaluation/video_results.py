@@ -23,9 +23,9 @@ TITLES = {
     "delta_peaks": "Δ of PQFs",
     "delta_others": "Δ of others",
 }
-"""Of the figures of fluctuation that stand in tables for people."""
+"""Column titles of the fluctuation figures shown in tables."""
 BRIEF = ("sd_lq", "sd", "pvd_lq", "pvd")
-"""Those of them that the terminal shows."""
+"""Those shown in the terminal."""
 
 
 @dataclass
@@ -46,7 +46,7 @@ class VideoReport:
 
     @cached_property
     def results(self) -> Results:
-        """All of it but the frames as data."""
+        """All results except those of single frames, as data."""
         videos = [judged(video, self.metrics) for video in self.videos]
         return Results(
             experiment=self.title,
@@ -59,11 +59,11 @@ class VideoReport:
 
     @property
     def main(self) -> str | None:
-        """The metric that fluctuations are of."""
+        """The metric of the fluctuations."""
         return main_metric(self.metrics)
 
     def _notes(self, videos: Sequence[Video]) -> list[str]:
-        """What a reader must know."""
+        """Notes on frames left out of means and on missing metrics."""
         notes, frames = self.metrics.missing(), sum(video.frames for video in videos)
         for name in self.metrics.names:
             if count := sum(video.left_out[name] for video in videos):
@@ -74,16 +74,17 @@ class VideoReport:
         return notes
 
     def definitions(self) -> list[str]:
-        """What the figures mean, a line each."""
+        """Definitions of the figures, one per line."""
         lines = self._conventions()
         if self.main:
             lines.append(
-                f"SD (divided by n) and PVD are of {self.main}; a peak is better than both neighbors, a valley worse, "
-                "and each peak counts against its nearest valley, two equally near ones by their mean; PVD at lq's "
-                "peaks is that of the enhanced video between the peaks and valleys of the compressed one"
+                f"SD (population standard deviation) and PVD (peak-valley difference) are of {self.main}: a peak is "
+                "better than both neighbors, a valley worse; each peak is compared with its nearest valley, or with "
+                "the mean of two equally near ones; PVD at lq's peaks is measured on the enhanced video at the "
+                "peaks and valleys of the compressed one"
             )
             lines.append(
-                "PQFs are the frames of peak quality as the data set knows them, or else those of locally lowest QP"
+                "PQFs (peak-quality frames) are those given by the data set, or else the frames of locally lowest QP"
             )
         return lines
 
@@ -99,7 +100,7 @@ class VideoReport:
             for average in self.results.averages
         ]  # fmt: skip
         lines = aligned([["set", "quality", "mean of", "videos", "frames", *self._titles(BRIEF)], *rows], 3)
-        closing = [*self.results.notes, "each video and what the figures mean: summary.md"]
+        closing = [*self.results.notes, "all videos and the definitions of the figures: summary.md"]
         return "\n".join([*title, *lines, *self._conventions(), *closing])
 
     def to_markdown(self) -> str:
@@ -130,7 +131,7 @@ class VideoReport:
         return csv_text(rows)
 
     def _exact_cells(self, scored: Video | Average) -> list[str]:
-        """All figures, for programs."""
+        """All figures, for CSV files."""
         values: list[float] = []
         for name in self.metrics.names:
             values += [scored.baseline[name], scored.result[name], scored.gain(name), scored.left_out[name]]
@@ -159,7 +160,7 @@ class VideoReport:
         return f"Δ{name}" if self.metrics.unit(name) == "dB" else f"Δ{name} x1e4"
 
     def _cells(self, scored: Video | Average, fluctuations: Sequence[str] = FLUCTUATIONS) -> list[str]:
-        """What a person wants to see of a video or of several."""
+        """The table cells of a video or an average."""
         cells = []
         for name in self.metrics.names:
             if name == self.main:
@@ -192,5 +193,5 @@ def write_report(report: VideoReport, folder: Path) -> None:
 
 
 def _exact(value: float) -> str:
-    """Of a figure in a file for programs: nothing is nothing."""
+    """A number for CSV files; empty if there is none."""
     return "" if math.isnan(value) else f"{value:.6f}".rstrip("0").rstrip(".") if math.isfinite(value) else str(value)

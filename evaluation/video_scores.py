@@ -1,10 +1,10 @@
-"""From the scores of a video's frames to those of the video, and of several videos.
+"""The scores of a video, and of several videos, from the scores of single frames.
 
 Means are over the frames that have a finite value before and after, so that the difference of the means is the mean of
-the differences; `left_out` counts the others. Of the first PSNR among the metrics, `fluctuation` tells how it goes up
-and down (utils/metrics/fluctuation.py), NaN where there is nothing: `sd`, `pvd` and `ps`, each with `_lq` before, and
-`pvd_at_lq`, after enhancement but at the peaks and valleys of the compressed video; `delta_peaks` and `delta_others`,
-the gain of PQFs and of the other frames.
+the differences; `left_out` counts the others. `fluctuation` has the quality fluctuation of
+the first PSNR among the metrics (utils/metrics/fluctuation.py), NaN where it is undefined: `sd`, `pvd` and `ps` after
+enhancement and, with `_lq`, before; `pvd_at_lq`, after enhancement at the peaks and valleys of the compressed video;
+`delta_peaks` and `delta_others`, the gain of PQFs and of the other frames.
 """
 
 import math
@@ -23,12 +23,12 @@ from powerqe.utils.video.frame_records import FrameInfo
 
 
 def key_of(metric: str) -> str:
-    """The name of a metric as a column is called: `PSNR-float` -> `psnr_float`."""
+    """The column name of a metric: `PSNR-float` -> `psnr_float`."""
     return re.sub(r"\W+", "_", metric.lower())
 
 
 def main_metric(metrics: Metrics) -> str | None:
-    """The one that fluctuations and curves are of: the first in dB."""
+    """The metric of fluctuations and curves: the first in dB."""
     return next((name for name in metrics.names if metrics.unit(name) == "dB"), None)
 
 
@@ -37,7 +37,7 @@ class VideoScores:
     """A video as it was tested.
 
     set, group: test set and setting ("qp37"). name: as in the data set. lq: the compressed file. frames: in order.
-    coded: what is known of each of them, None if nothing is. codec: how the video was coded, as its description says.
+    coded: type, QP and bits of each, None if unknown. codec: how the video was coded, from `<stem>.frames.json`.
     """
 
     set: str

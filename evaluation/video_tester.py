@@ -1,4 +1,4 @@
-"""Testing on videos: frame by frame, a video whole on one rank, and what an earlier test has done is taken over.
+"""Testing on videos: frame by frame, each video on one rank; an interrupted test is continued.
 
 Files in the experiment's folder: test_video_enhanced/<set>/<as the compressed file>.yuv (option test.if_save_im),
 results.json, frames.csv, sequences.csv, summary.md, curves/<set>/<video>.png, and the working files in .video_test/.
@@ -31,11 +31,11 @@ from powerqe.utils.video.pixels import FramePixels
 from powerqe.utils.video.yuv import Frame, neutral_chroma
 
 _COMPUTING = tuple(each.__module__ for each in (judge, enhancer, FramePixels, FrameScores))
-"""Modules that decide the scores and frames of every test, beside those of its components."""
+"""Modules that determine the scores and frames of every test, in addition to those of its components."""
 
 
 class ByPeak:
-    """Two networks for the frames of a video, as MFQE 2.0 has them.
+    """Two networks for the frames of a video, as in MFQE 2.0.
 
     Args:
         others: for all frames; with `peaks`, for those that are no PQF.
@@ -48,15 +48,15 @@ class ByPeak:
         self._ready: set[Any] = set()
 
     def __call__(self, batch: Batch) -> Any:
-        """What the frame's network returns.
+        """The output of the network for this frame.
 
         Raises:
-            UserError: there are two networks and the data set does not know whether the frame is a PQF.
+            UserError: there are two networks and the data set has no PQF labels.
         """
         return self._chosen(batch)(batch)
 
     def warm_up(self, batch: Batch) -> None:
-        """Let the frame's network run once if it has not seen pictures of this size: memory, kernels, code paths."""
+        """Run the network once per frame size before timing: memory, kernels, code paths."""
         enhance = self._chosen(batch)
         key = (id(enhance), batch["lq"].shape)
         if key not in self._ready:
@@ -69,7 +69,7 @@ class ByPeak:
         peak = int(batch["peak"]) if "peak" in batch else -1
         if peak < 0:
             raise UserError(
-                "test.peaks_ckp_load_path: the data set does not know which frames are PQFs; give it "
+                "test.peaks_ckp_load_path: the data set has no PQF labels; give it "
                 "window: {type: PeakFrames} or {type: Sliding, source: qp}, or leave the option out"
             )
         return self._peaks if peak else self._others
@@ -92,18 +92,17 @@ class _Job:
 def test_videos(
     options: Options, ranks: Ranks, datasets: dict[str, Any], enhance: ByPeak, facts: dict[str, Any]
 ) -> VideoReport:
-    """Enhance and score every frame of the videos once; write what is said above.
+    """Enhance and score every frame of the videos once; write the files listed above.
 
     Args:
         options: of the experiment.
-        ranks: to which the videos are dealt, those with most pixels first.
-        datasets: by name, indexed by frame; their `sequences` say which frames a video has.
+        ranks: among which the videos are distributed, those with most pixels first.
+        datasets: by name, indexed by frame; their `sequences` list the frames of each video.
         enhance: the network.
-        facts: what was tested (evaluation/provenance.py): for the results, and to know whether an earlier test was the
-            same.
+        facts: what was tested (evaluation/provenance.py), for the results and the fingerprint.
 
     Raises:
-        UserError: no metric of single frames, wrong data, or another process that tests the same.
+        UserError: a metric of sets, wrong data, or another process that tests the same.
     """
     metrics = Metrics(options.test.criterion)
     _check(metrics)
@@ -120,15 +119,15 @@ def test_videos(
     report = VideoReport(options.name, [found[number] for number in range(len(jobs))], metrics, facts)
     if ranks.is_main:
         if taken_over := sum(count for *_, count in parts):
-            logger.info(f"{taken_over} of {sum(len(job.video.indices) for job in jobs)} frames were there already, of "
-                        "an earlier test of the same; test.if_continue=false tests them again")  # fmt: skip
+            logger.info(f"{taken_over} of {sum(len(job.video.indices) for job in jobs)} frames are reused from an "
+                        "earlier test; test.if_continue=false tests them again")  # fmt: skip
         write_report(report, options.folder)
         draw_curves(report, options.folder / "curves")
     return report
 
 
 class _Test:
-    """What the videos of a test have in common."""
+    """State shared by the videos of a test."""
 
     def __init__(
         self, options: Options, ranks: Ranks, metrics: Metrics, enhance: ByPeak, facts: dict[str, Any]
@@ -136,7 +135,7 @@ class _Test:
         self._options, self._device, self._metrics, self._enhance = options, ranks.device, metrics, enhance
         self._facts = facts
         self.taken_over = 0
-        """Frames that an earlier test has done."""
+        """Number of frames reused from an earlier test."""
 
     def run(self, job: _Job, bar: Any) -> VideoScores:
         """Test the frames of a video that are not done yet."""
@@ -179,7 +178,7 @@ class _Test:
         return VideoWork(path, frames, self._fingerprint(job), saved, anew=not test.if_continue)
 
     def _fingerprint(self, job: _Job) -> Fingerprint:
-        """All that decides the scores and the pictures of a video."""
+        """Everything that determines the scores and the enhanced frames of a video."""
         files, description = [job.video.lq, job.video.gt], frames_path(job.video.lq)
         if description.is_file():
             files.append(description)
@@ -201,7 +200,7 @@ class _Test:
 
 
 def deal(costs: Sequence[int], ranks: int) -> list[list[int]]:
-    """Numbers of the things for each rank: the dearest first, each to the rank that has least to do so far."""
+    """Indices of the items of each rank: greedily, the most expensive first, to the rank with the least total cost."""
     hands: list[list[int]] = [[] for _ in range(ranks)]
     loads = [0] * ranks
     for number in sorted(range(len(costs)), key=lambda number: -costs[number]):
@@ -212,7 +211,7 @@ def deal(costs: Sequence[int], ranks: int) -> list[list[int]]:
 
 
 def _frame_of(result: Tensor, job: _Job, index: int) -> Frame:
-    """The enhanced frame of a sample: its luma beside the chroma of the damaged frame, or RGB.
+    """The enhanced frame of a sample: enhanced luma with the chroma of the compressed frame, or RGB.
 
     Raises:
         UserError: an image of another size than the video, or neither gray nor RGB.
@@ -234,7 +233,7 @@ def _check(metrics: Metrics) -> None:
 
 
 def _description(video: Any) -> tuple[list[FrameInfo] | None, dict[str, Any]]:
-    """What is known of each tested frame, and how the video was coded; None and nothing without a description."""
+    """The record of each tested frame, and how the video was coded; None and {} if there is no `.frames.json`."""
     path = frames_path(video.lq)
     if not path.is_file():
         return None, {}
@@ -245,7 +244,7 @@ def _description(video: Any) -> tuple[list[FrameInfo] | None, dict[str, Any]]:
 
 
 def _with_peaks(rows: list[FrameScores], coded: Sequence[FrameInfo] | None) -> list[FrameScores]:
-    """The frames of a video whose PQFs the data set does not know: they are those of locally lowest QP, if any are."""
+    """Mark the frames of locally lowest QP as PQFs, if the data set has no PQF labels."""
     if coded is None or any(row.peak >= 0 for row in rows):
         return rows
     peaks = set(local_peaks(np.array([-frame.qp for frame in coded])).tolist())
@@ -253,7 +252,7 @@ def _with_peaks(rows: list[FrameScores], coded: Sequence[FrameInfo] | None) -> l
 
 
 def _state(path: Path | None) -> list[Any]:
-    """What tells a file from another version of it; a folder, or a store, by its entries' sizes and newest change."""
+    """Path, size and time of modification of a file; of a folder or store, total size and newest modification."""
     place = path
     while place is not None and not place.exists():  # a name in a store
         place = place.parent

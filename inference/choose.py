@@ -1,6 +1,6 @@
-"""Which of the published weights suit an image or a video: those that gained most in their own tests at its quality.
+"""Select published weights for an image or a video: those with the largest gain in their tests at its quality.
 
-The index says for which task, colors and qualities weights were trained, and what they gained (PSNR, first test set).
+The index lists task, colors and qualities of the training of weights, and their PSNR gain on the first test set.
 """
 
 import inspect
@@ -15,18 +15,18 @@ from powerqe.utils.errors import UserError
 from powerqe.utils.image.photo import Photo
 
 PEAKS = "peaks"
-"""What the class of a network says (`window`) that sees the frames of peak quality around a frame."""
+"""Value of `window` of network classes that take the nearest frames of peak quality (MFQE)."""
 _VIDEO = "video"
 TASKS = {"JPEG": "jpeg", "MPO": "jpeg", "WEBP": "webp", "AVIF": "avif", "HEVC": "hevc", "BPG": "bpg"}
-"""By the format of a file: what damaged its image."""
+"""File format -> task of the weights."""
 _NEAR = 2
-"""Quality factors by which an image may differ from those that a network was trained for."""
+"""Maximum difference of an image's quality factor from those of the training."""
 
 
 class ImageDescription(NamedTuple):
-    """What is known of an image for which weights are to be chosen.
+    """The properties of an image by which weights are selected.
 
-    format: of the file, as Pillow calls it, or HEVC, BPG. is_gray: whether it has no colors. quality: its quality
+    format: of the file, as in Pillow, or HEVC, BPG. is_gray: whether it has no colors. quality: its quality
     factor, or quantization parameter; None if that is not known. has_tables: whether its quantization tables are
     known. takes_qf: only networks that can be conditioned on a quality factor will do.
     """
@@ -39,7 +39,7 @@ class ImageDescription(NamedTuple):
 
 
 def description_of(photo: Photo, *, takes_qf: bool = False) -> ImageDescription:
-    """What an image file says of itself."""
+    """Description of an image file by its format, colors and quantization tables."""
     quality = None if photo.tables is None else nearest_quality(photo.tables)[0]
     return ImageDescription(photo.format, photo.is_gray, quality, photo.tables is not None, takes_qf)
 
@@ -51,7 +51,7 @@ def choose(image: ImageDescription, entries: Iterable[Entry] | None = None) -> t
         entries: to choose from; None: all that are on this machine.
 
     Raises:
-        UserError: none are there for such an image.
+        UserError: no weights suit such an image.
     """
     entries = _known() if entries is None else entries
     usable = [entry for entry in entries if _is_usable(entry, image)]
@@ -110,13 +110,13 @@ def arguments_of(method: str) -> dict[str, Any]:
 
 
 def can_be_conditioned(method: str) -> bool:
-    """Whether every network of a type can be conditioned on a quality factor: it estimates it otherwise. Of others some
-    can (DRUNet with quality_map): those weights have to be named."""
+    """Whether all networks of a type take an optional quality factor and estimate it otherwise (FBCNN). For DRUNet it
+    depends on quality_map: its weights have to be named."""
     return method in NETWORKS and "qf" in getattr(NETWORKS[method], "estimates", {})
 
 
 def _known() -> list[Entry]:
-    """All that are on this machine."""
+    """The entries of all weights on this machine."""
     return [known.entry for known in known_weights().values() if known.path.is_file()]
 
 

@@ -1,4 +1,4 @@
-"""An image for people, before | after: the whole of it, and enlarged crops where most has changed."""
+"""Side-by-side image before | after: the whole image, and enlarged crops of the most changed regions."""
 
 from pathlib import Path
 
@@ -10,16 +10,16 @@ from powerqe.utils.image.photo import Photo
 from powerqe.utils.video.video_file import is_video
 
 CROPS = 3
-"""Crops shown, if the image has room for as many."""
+"""Maximum number of crops."""
 _SIDE = 96
 """Side of a crop in pixels of the image after the enhancement."""
 _COLORS = ("#d81b60", "#1e88e5", "#ffb000")
 _LONGEST = 1400
-"""Pixels of the longer side of the whole image as it is shown."""
+"""Longer side of the whole image in the figure, in pixels."""
 
 
 def compare_path(target: Path) -> Path:
-    """The name of the comparison beside a result; that of a video has its whole name, for images of the same stem."""
+    """The path of the comparison of a result; for videos with their suffix, to differ from images of the same stem."""
     return target.with_name(f"{target.name if is_video(target) else target.stem}.compare.png")
 
 

@@ -48,15 +48,15 @@ class Result:
 
 
 class Models:
-    """The networks that are in use, each loaded once.
+    """The loaded networks, each loaded once.
 
     Args:
-        weights: for all files, a name or a path; None: those that suit a file.
-        options: how they are applied.
-        period: every `period`-th frame of videos is of peak quality; None: as a file beside the video says.
+        weights: for all files, a name or a path; None: selected per file.
+        options: inference options.
+        period: every `period`-th frame of videos is of peak quality; None: from `<stem>.frames.json`.
 
     Raises:
-        UserError: see `Model`; at once if weights are named.
+        UserError: see `Model`; immediately, if weights are given.
     """
 
     def __init__(self, weights: str | None, options: InferenceOptions, period: int | None = None) -> None:
@@ -78,12 +78,12 @@ class Models:
             model = self._load(self._weights)
             return model, compression_info(video, self._period) if model.needs_peaks else CompressionInfo(), ""
         coding = compression_info(video, self._period)
-        # Of the peaks that QPs tell there are more than published weights have learnt to look for: others do better.
+        # QPs give more peaks than the published MFQE weights were trained for: other networks do better.
         entry, remark = choose_for_video(coding.qp, self._period is not None, self._options.qf is not None)
         return self._load(entry.name), coding, remark
 
     def check(self, jobs: Sequence[EnhanceJob]) -> None:
-        """Raises `UserError` if there are images only, and the weights that are named are for videos."""
+        """Raise `UserError` if the given weights are for videos and there are images only."""
         if self._weights is None or any(job.is_video for job in jobs):
             return
         if (model := self._load(self._weights)).takes_clips:
@@ -99,13 +99,13 @@ def enhance_files(
     compare: bool = False,
     crf: float | None = None,
 ) -> None:
-    """Enhance files. A bad file hinders no other one.
+    """Enhance files. A file that fails does not stop the others.
 
     Args:
-        on_result: called with what became of each file, in their order and as soon as it is known, in another thread.
-        force: write over what is there; else an existing file is an error.
-        compare: draw a comparison beside each result.
-        crf: x265's constant rate factor for videos; None: they are written without loss.
+        on_result: called with the result of each file, in order, from another thread.
+        force: overwrite existing files, which are errors otherwise.
+        compare: also draw a comparison for each result.
+        crf: x265's constant rate factor for videos; None: lossless.
     """
     settings = _Settings(models, force, compare, crf)
     with ThreadPoolExecutor(1, "reader") as reader, ThreadPoolExecutor(1, "writer") as writer:
@@ -250,7 +250,7 @@ def _check_free(target: Path, force: bool) -> None:
 
 
 def describe_quality(photo: Photo | None, estimates: Mapping[str, float]) -> list[str]:
-    """What the file's tables say of its quality, and what the network says of it, if that is known."""
+    """Quality of an image by its JPEG tables, and as estimated by the network, as texts."""
     found = []
     if photo is not None and photo.tables is not None:
         quality, is_exact = nearest_quality(photo.tables)

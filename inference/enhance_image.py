@@ -31,7 +31,7 @@ class Enhanced:
     Attributes:
         photo: as it was, with other pixels.
         before: the pixels that it had, turned as these are.
-        estimates: what the network says of the image, such as its quality factor.
+        estimates: the network's estimates, such as the quality factor.
         notes: what the user should know.
     """
 
@@ -160,27 +160,27 @@ def _enlarged(alpha: np.ndarray, pixels: np.ndarray) -> np.ndarray:
 def _known(
     tables: np.ndarray | None, pixels: np.ndarray, model: Model, name: str, notes: list[str]
 ) -> dict[str, Tensor]:
-    """What the network is conditioned on: what the file says of its compression, or else what the pixels tell.
+    """What the network is conditioned on: the quantization tables of the file, or a quality estimated from the pixels.
 
     Args:
-        tables: of the file; None: it has none.
+        tables: those of the file; None if it has none.
 
     Returns:
-        tables (1, 2 or 1, 8, 8), or quality (1,), -1 where nothing is known of it, if the model needs them.
+        `tables` (1, 2 or 1, 8, 8) or `quality` (1,), -1 if unknown; only what the model needs.
     """
     if not (model.needs_tables or model.needs_quality):
         return {}
     quality = None if tables is None else nearest_quality(tables)[0]
     if quality is None and pixels.dtype == np.uint8 and (quality := estimate_quality(pixels)) is not None:
-        notes.append(f"no JPEG file: its pixels tell quality {quality}")
+        notes.append(f"no JPEG file: quality {quality} estimated from its pixels")
     if model.needs_quality:
         if quality is None:
-            notes.append("its quality factor is not known; --qf tells one")
+            notes.append("its quality factor is unknown; set it by --qf")
         return {"quality": torch.tensor([UNKNOWN if quality is None else quality])}
     if quality is None:
         raise UserError(
-            f"{name}: {model.name} needs the tables of a JPEG file, and this is none and shows no trace of one; "
-            "leave --weights out, or take those of another network"
+            f"{name}: {model.name} needs the quantization tables of a JPEG file, and no JPEG "
+            "compression was found; omit --weights, or use other weights"
         )
     tables = quant_tables(quality, 3) if tables is None else tables
     wanted = 1 if model.channels == 1 else 2  # gray through a model of colors: one table twice

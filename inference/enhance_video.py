@@ -58,10 +58,10 @@ class EnhancedVideo:
 
 
 def compression_info(video: VideoFile, period: int | None = None) -> CompressionInfo:
-    """What the description beside a video, `<stem>.frames.json`, says of its compression.
+    """The compression of a video, from `<stem>.frames.json` in its folder.
 
     Args:
-        period: every `period`-th frame is of peak quality, from the first on; None: as the description says.
+        period: every `period`-th frame is of peak quality, from the first on; None: from the description.
 
     Raises:
         UserError: a description that is damaged or has fewer frames than the video.
@@ -153,7 +153,7 @@ class _Work:
         if self._model.channels == 1:
             yield "weights for luma: the chroma stays as it was"
         if self._video.rate is None and not is_raw(self._target):
-            yield f"{RAW_RATE} frames/s, for a raw file does not say how many"
+            yield f"{RAW_RATE} frames/s, as raw files have no frame rate"
         if writer.left_out:
             yield f"without {', '.join(writer.left_out)}"
 

@@ -3,9 +3,9 @@
 A network's forward takes the image first. What else it requires, an argument without default, it gets from the
 batch by its name: the quantization tables of QCN, the scale of MDSR. Arguments with a default stay with it
 unless the options (`val.forward`, `test.forward`) set them: to a value, or for each image anew, `{qf: {from: quality}}`
-to what the sample has, `{qf: {from: dominant}}` to what is found out about its lq (`FINDERS`). A network
-that is to be conditioned on something wherever it is known says so itself (`conditioning`: argument -> name in the
-sample), in training, too.
+to a key of the sample, `{qf: {from: dominant}}` to an estimate from its lq (`FINDERS`). A network
+conditioned on a property wherever it is known declares it (`conditioning`: argument -> key of the sample), also
+for training.
 """
 
 import inspect
@@ -32,10 +32,10 @@ class Forward:
     """A network that takes what it needs out of a batch.
 
     Args:
-        network: whose forward says what is needed.
+        network: its forward determines what is needed.
         prepared: what is called in its place (DDP); by default the network.
         arguments: of its forward, besides the image.
-        on_cpu: batches may stay on the CPU, for the call takes what it needs of them to the network.
+        on_cpu: batches may stay on the CPU, as the call copies what the network needs.
 
     Raises:
         UserError: the forward takes no such argument.
@@ -114,7 +114,7 @@ FINDERS: dict[str, Callable[[Tensor], Tensor]] = {"dominant": dominant_qualities
 
 
 def check_arguments(network: str, arguments: Mapping[str, Any], known: list[str]) -> None:
-    """Refuse arguments that a network's forward does not take.
+    """Raise `UserError` for arguments that a network's forward does not take.
 
     Raises:
         UserError: naming the one nearest to it.

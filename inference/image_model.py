@@ -27,7 +27,7 @@ class ImageModel:
         method: the network's type, such as "FBCNN".
         scale: by which it enlarges images; 1 if it does not.
         channels: 3, it sees RGB, or 1, luma. It takes gray and color images nevertheless.
-        card: what is known of published weights (task, qualities, figures ...); None of others.
+        card: the index entry of published weights (task, qualities, scores ...), else None.
         network: the PyTorch module, in evaluation mode.
     """
 
@@ -64,7 +64,7 @@ class ImageModel:
         return apply_to(image, self.enhanced, lambda tensor: enhance_tensor(tensor, self._model, "the image"))
 
     def enhanced(self, photo: Photo, name: str = "the image") -> Photo:
-        """The same of an image file in memory; `name` says in errors which.
+        """The same of an image file in memory; `name` is used in error messages.
 
         Raises:
             UserError: see `enhance_photo`.

@@ -17,7 +17,7 @@ class InferenceOptions:
     """How networks are applied. All of it is checked at once.
 
     Attributes:
-        device: "auto", the GPU if there is one; "cpu", "cuda" or another name that PyTorch knows.
+        device: "auto", the GPU if there is one; "cpu", "cuda" or another device name of PyTorch.
         memory: bytes that the maps of a network may take; None: half of what is free on the device.
         tile: "auto": as large as `memory` lets them be; a side in pixels; "off": whole images.
         qf: quality factor, 0 to 100, to restore for, of networks conditioned on one; None: as they estimate it.

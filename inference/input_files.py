@@ -31,18 +31,18 @@ class EnhanceJob(NamedTuple):
 
 
 def find_jobs(inputs: Sequence[str], output: Path | None, file_format: Format | None = None) -> list[EnhanceJob]:
-    """The files that a user names, each once, in the order of the names and by name within a folder.
+    """The input files, each once, in the given order and by name within a folder.
 
     Args:
         inputs: files, folders (searched to the bottom for known suffixes; hidden ones do not count), or patterns
             such as `photos/*.jpg` and `photos/**/*.jpg`.
         output: a folder; if one file is named, it may be the name of the result. None: `FOLDER`.
-        file_format: of images; None: png, or what the name of the result says. Of a raw video a raw one is made, and
-            of others mp4 if they are that, else mkv.
+        file_format: of images; None: png, or by the suffix of the result. Raw videos stay raw, mp4 stays mp4, others
+            become mkv.
 
     Raises:
-        UserError: nothing of such a name, a folder without images and videos, a result of another kind, or one that
-            would be written over its source.
+        UserError: no such file, a folder without images and videos, a result of another kind, or one that would
+            overwrite its source.
     """
     found: dict[Path, Path] = {}
     as_file = output is not None and _is_file_name(output)

@@ -1,7 +1,7 @@
 """The one way from a name to a ready network: a name of published weights, a file, or a network's options.
 
-`find_network` says which network that is, and builds nothing; `NetworkSource.build` gives it with its weights. What a
-network needs to be applied to images and videos (tiles, precision, arguments of its forward) is in inference/model.py.
+`find_network` finds the network without building it; `NetworkSource.build` builds it with its weights. What is needed
+to apply it to images and videos (tiles, precision, arguments of its forward) is in inference/model.py.
 """
 
 import os
@@ -24,7 +24,7 @@ from powerqe.utils.options.components import Component, validate_component
 from powerqe.utils.options.registry import nearest
 
 Source = str | os.PathLike[str] | Mapping[str, Any]
-"""What a user names: published weights, a path, or a network `{"type": NAME, ...}`."""
+"""Name of published weights, path of a file, or a network `{"type": NAME, ...}`."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,10 @@ def find_network(source: Source, network: Mapping[str, Any] | Component | None =
     Args:
         source: a name of published weights; a path of weights, of one of our training checkpoints, or of a method's
             official checkpoint; or a network `{"type": NAME, ...}`, which has learnt nothing.
-        network: the network of the weights; None: the file tells it.
+        network: the network of the weights; None: as recorded in or recognized from the file.
 
     Raises:
-        UserError: no such weights or type, or a file that does not tell its network.
+        UserError: no such weights or type, or the network of a file is unknown.
     """
     if isinstance(source, Mapping):
         return NetworkSource(validate_component("network", source).type, dict(source))

@@ -26,13 +26,13 @@ class Model:
     Args:
         source: a name of published weights, a path, or a network; see `find_network`.
         options: how it is applied.
-        network: the network of the weights; None: the file tells it.
+        network: the network of the weights; None: as recorded in or recognized from the file.
 
     Attributes:
         name: of the weights. method: the network's type. card: what is known of published weights, else None.
         network: the module. parameters: how many it has. channels: 3, it takes RGB, or 1, luma. scale: by which it
         enlarges images. needs_tables: the quantization tables of JPEG. needs_quality: the quality factor of the image,
-        -1 where it is not known. estimates: what it says besides the image, in that order.
+        -1 where it is not known. estimates: names of its estimates, in the order of its outputs.
         window: which frames of a video it sees. takes_clips: it sees several at once, so it is for videos only.
         needs_peaks: some of them are the frames of peak quality.
 
@@ -78,7 +78,7 @@ class Model:
 
     @torch.inference_mode()
     def __call__(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
-        """The enhanced image (1, C, H, W) float32, not clamped, on the CPU, and what the network says of it.
+        """The enhanced image (1, C, H, W) float32, not clamped, on the CPU, and the network's estimates.
 
         Args:
             batch: lq (1, C, H, W), of a network that takes clips (1, T, C, H, W), in [0, 1] and, if it needs them,
@@ -107,7 +107,7 @@ def _window(network: nn.Module, name: str | None) -> FrameWindow:
 
 
 def _channels(found: NetworkSource, network: nn.Module) -> int:
-    """What a network takes in: its argument in_channels or what it says itself, else RGB."""
+    """Number of input channels: in_channels of its arguments or of the network, else 3."""
     options = NETWORKS.signature(found.method)
     default = options["in_channels"][1] if "in_channels" in options else getattr(network, "in_channels", 3)
     channels = found.spec.get("in_channels", default)

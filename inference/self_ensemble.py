@@ -24,9 +24,9 @@ class SelfEnsemble:
     It costs eight times the work. The mean is taken in float32 of what the network returns, before anything
     is clamped; the image is the first of several results, and the others are those of the image as it is.
 
-    A network that knows the quantization tables of a JPEG file knows where its blocks lie. Flipping leaves tables as
-    they are and transposing transposes them; so that the grid begins at the corner in every orientation, the image
-    is continued to whole blocks by its last row and column, as such networks do themselves and as encoders do.
+    For networks conditioned on quantization tables the position of the JPEG blocks matters. Flipping leaves the tables
+    unchanged, transposing transposes them; so that the grid begins at the corner in every orientation, the image is
+    padded to whole blocks with its last row and column, as such networks and encoders do.
     """
 
     def __init__(self, call: Callable[..., Any]) -> None:

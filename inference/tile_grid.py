@@ -58,7 +58,7 @@ class Tile(NamedTuple):
     def ratios_of(self, features: Tensor, multiple: int) -> Ratios:
         """How large a map of features is per pixel of the image; `multiple` of the network.
 
-        The first tile can tell: it has three times `multiple` pixels or more, or is the whole image.
+        The first tile is sufficient: it has three times `multiple` pixels or more, or is the whole image.
         """
         height, width = features.shape[-2:]
         return ratio_of(height, self.rows.length, multiple), ratio_of(width, self.columns.length, multiple)

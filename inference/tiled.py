@@ -1,11 +1,10 @@
-"""An image that does not fit into memory, through a network in tiles: the result is that of the whole image.
+"""Apply a network to an image in tiles, if it does not fit into memory: the result equals that of the whole image.
 
-What a network declares is `multiple` (1 if it says nothing): its largest stride, in pixels of the image, counted in
-powers and products of what its layers stride. How far it looks is measured (net/measure/receptive.py), how much larger
-its result is follows from a tile's, and modules that see the whole image do so (inference/whole_image.py). A video
-network takes a clip in the image's place; a module that says `follows_motion = True` samples it at no fixed distance,
-and tiles of such a network are near what the whole image gives, not equal to it. So are those of a network that says
-`tiling = "near"`, or "exact if possible" with a receptive field that is too large; "whole": tiles only on request.
+A network declares `multiple` (default 1): its total stride in pixels of the image. The receptive field is measured
+(net/measure/receptive.py), the scale of the result follows from that of a tile, and modules that depend on the whole
+image still get it (inference/whole_image.py). Video networks take a clip instead of an image. Tiles are approximate,
+not exact, for networks with modules of unbounded motion (`follows_motion = True`), with `tiling = "near"`, or with
+"exact if possible" and a receptive field that is too large; with "whole" there are tiles only on request.
 """
 
 from collections.abc import Callable
@@ -30,9 +29,9 @@ from powerqe.utils.options.tree import ForwardOptions
 
 Call = Callable[..., Any]
 SMALLEST = 32
-"""Side of a core below which nobody divides further."""
+"""Smallest side of a core in pixels."""
 MOTION = 64
-"""Pixels that tiles overlap if the network follows motion by default."""
+"""Default overlap in pixels for networks that follow motion."""
 
 
 class Tiled:
@@ -42,7 +41,7 @@ class Tiled:
     to the network's device, one after another. A tile that does not fit into memory halves their size, also
     for the images that follow.
 
-    The work grows with the overlap: a core of size s in a network that sees r pixels far costs (s + 2r)^2 / s^2
+    The work grows with the overlap: a core of size s with a receptive field of radius r costs (s + 2r)^2 / s^2
     times the image's share. Where s + 2r covers the image it is computed as a whole. Modules that see the
     whole image, K of them in a row, cost another factor of about K / 2 + 1 (RCAN has 200, RBQE with five exits 45),
     because the tiles start again after each of them.
@@ -66,7 +65,7 @@ class Tiled:
         near = not can_be_exact(network)
         if exact and near:
             raise UserError(
-                f"{type(network).__name__} looks no fixed distance around a pixel, so tiles cannot give exactly what "
+                f"{type(network).__name__} has no fixed receptive field, so tiles cannot give exactly what "
                 f"the whole image gives: do without tiles, or set {_tile_option(network)}"
             )
         self.overlap, self.exact = MOTION if overlap is None and near else overlap, exact
@@ -212,7 +211,7 @@ def can_be_exact(network: nn.Module) -> bool:
 
 
 def tiling_of(network: nn.Module) -> str:
-    """What the network says of tiles, see above; "exact" if nothing."""
+    """The network's `tiling`, see above; "exact" by default."""
     return getattr(network, "tiling", "exact")
 
 

@@ -18,11 +18,11 @@ def example_inputs(
 ) -> tuple[tuple[Tensor, ...], dict[str, Any]]:
     """What `network(*positional, **named)` can be called with: the same at each call, on the network's device.
 
-    All that comes from outside of the network are the sizes. What else is needed, it says itself:
+    The sizes are given; everything else follows from the network:
 
-    - `in_channels`: of the image; 3 where it says nothing.
+    - `in_channels`: of the image; 3 by default.
     - `frames`: it takes a clip (N, frames, C, H, W) in the place of an image (N, C, H, W).
-    - `patch_size`: (height, width), the only size that it takes; `height` and `width` are then not heeded.
+    - `patch_size`: (height, width), the only size that it takes; `height` and `width` are ignored.
     - what its forward requires besides the image, by the parameter's name, see `_OTHERS`. Arguments with a default are
       left to it.
 
@@ -36,7 +36,7 @@ def example_inputs(
         what is passed by name and is no tensor (the scale of MDSR).
 
     Raises:
-        UserError: its forward requires something of which there is no example.
+        UserError: its forward requires an argument without an example.
     """
     frames, channels = getattr(network, "frames", None), getattr(network, "in_channels", 3)
     sizes = getattr(network, "patch_size", (height, width))

@@ -1,4 +1,4 @@
-"""What tests of several rooms need: small pictures, an option file for them, commands run as a user would."""
+"""What tests of several rooms need: small images, an option file for them, commands run as a user would."""
 
 import importlib.util
 import os

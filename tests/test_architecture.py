@@ -1,4 +1,4 @@
-"""docs/architecture.md: its files and names exist, and its picture shows the imports as they are."""
+"""docs/architecture.md: its files and names exist, and its diagram shows the imports as they are."""
 
 import ast
 import re
@@ -40,7 +40,7 @@ def below(folder: str) -> set[str]:
     return nearest.union(*(below(each) for each in nearest))
 
 
-def test_the_picture_has_every_folder_of_code() -> None:
+def test_the_diagram_has_every_folder_of_code() -> None:
     packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests"}
     assert packages == FOLDERS
     assert {end for arrow in ARROWS for end in arrow} == {*FOLDERS, "scripts"}

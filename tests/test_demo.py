@@ -29,12 +29,12 @@ CLEAN = data.astronaut()[:128, 144:304]
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory) -> Path:
+def photos(tmp_path_factory) -> Path:
     """clean.png, damaged.jpg of quality 10, wrong.png, which is a text, and large.png of more than 1 megapixel."""
-    folder = tmp_path_factory.mktemp("pictures")
+    folder = tmp_path_factory.mktemp("images")
     Image.fromarray(CLEAN).save(folder / "clean.png")
     Image.fromarray(CLEAN).save(folder / "damaged.jpg", quality=10)
-    (folder / "wrong.png").write_text("<b>no picture</b>")
+    (folder / "wrong.png").write_text("<b>no image</b>")
     Image.new("L", (1001, 1000)).save(folder / "large.png")
     return folder
 
@@ -52,7 +52,7 @@ def served(root: Path, folder: Path, *arguments: str, number: int = signal.SIGTE
     ) as process:  # fmt: skip
         assert process.stdout is not None
         line = process.stdout.readline()
-        found = re.fullmatch(r"PowerQE is at (http://127\.0\.0\.1:\d+)/ \(Ctrl-C stops it\)\n", line)
+        found = re.fullmatch(r"PowerQE demo: (http://127\.0\.0\.1:\d+)/ \(Ctrl-C to stop\)\n", line)
         assert found, line + log.read_text()
         yield found[1], folder
         process.send_signal(number)
@@ -133,10 +133,10 @@ def downloaded(page: Any, path: Path) -> np.ndarray:
     return read_photo(path).pixels
 
 
-def test_upload_slider_and_download(visit, pictures, tmp_path):
+def test_upload_slider_and_download(visit, photos, tmp_path):
     page = visit()
     assert page.locator("#save").is_disabled()
-    send(page, pictures / "damaged.jpg")
+    send(page, photos / "damaged.jpg")
     enhanced(page, "dcad-bsds500-qf10")
     assert "damaged.jpg, 160 × 128, JPEG quality 10" in page.locator("#about").inner_text()
     assert "Before: 160 × 128, JPEG quality 10" in page.locator("#outcome").inner_text()
@@ -156,7 +156,7 @@ def test_upload_slider_and_download(visit, pictures, tmp_path):
 
     pixels = downloaded(page, tmp_path / "result.png")
     expected = DemoProcessor(InferenceOptions(page_device(), 1 << 31), 1).enhance(
-        read_photo(pictures / "damaged.jpg"), Choice()
+        read_photo(photos / "damaged.jpg"), Choice()
     )
     assert np.array_equal(pixels, expected.after.pixels)
 
@@ -167,15 +167,15 @@ def page_device() -> Any:
     return torch.device("cpu")
 
 
-def test_method_and_quality_factor(visit, pictures, tmp_path):
+def test_method_and_quality_factor(visit, photos, tmp_path):
     page = visit()
-    send(page, pictures / "damaged.jpg")
+    send(page, photos / "damaged.jpg")
     enhanced(page, "dcad-bsds500-qf10")
     assert not page.locator("#qf").is_visible()
     choose(page, "#method", "FBCNN")
-    enhanced(page, "to the network it looks like JPEG quality")
+    enhanced(page, "according to the network it looks like JPEG quality")
     assert page.locator("#weights").is_visible()
-    page.get_by_label("Let the network estimate").uncheck()
+    page.get_by_label("Estimate the quality factor").uncheck()
     page.locator("#qf").wait_for()
     before = page.locator("#slider img").nth(1).get_attribute("src")
     slide(page, "#qf", 0.0)
@@ -186,20 +186,20 @@ def test_method_and_quality_factor(visit, pictures, tmp_path):
     page.wait_for_timeout(300)
     wait_idle(page)
     high = downloaded(page, tmp_path / "high.png").astype(int)
-    sent = read_photo(pictures / "damaged.jpg").pixels
+    sent = read_photo(photos / "damaged.jpg").pixels
     assert np.abs(low - sent).mean() > 1.2 * np.abs(high - sent).mean()
 
 
-def test_weights_that_are_named(visit, root, pictures, tmp_path):
+def test_weights_that_are_named(visit, root, photos, tmp_path):
     path = tmp_path / "mine.safetensors"
     shutil.copy(root / "weights/fbcnn-bsds500-color.safetensors", path)
     with served(root, tmp_path, "--weights", str(path)) as (address, _):
         page = visit(address=address)
         assert page.locator("#method input").input_value() == "mine"
         assert page.locator("#estimate").is_visible()
-        send(page, pictures / "damaged.jpg")
+        send(page, photos / "damaged.jpg")
         enhanced(page, "FBCNN, 1,685,764 parameters, mine")
-        choose(page, "#method", "any that suits the image")
+        choose(page, "#method", "automatic")
         enhanced(page, "dcad-bsds500-qf10")
         assert not page.locator("#estimate").is_visible()
 
@@ -219,15 +219,15 @@ def wait_idle(page: Any) -> None:
     page.wait_for_function("!document.querySelector('#slider .wrap.generating, #slider .wrap:not(.hide).full')")
 
 
-def test_compress_first(visit, pictures):
+def test_compress_first(visit, photos):
     page = visit()
-    send(page, pictures / "clean.png")
+    send(page, photos / "clean.png")
     enhanced(page, "nothing is known of the damage in a PNG file")
     assert "PSNR" not in page.locator("#outcome").inner_text()
-    page.get_by_label("Compress my clean image first").check()
+    page.get_by_label("Compress the image first").check()
     enhanced(page, "JPEG QF 10")
     processor = DemoProcessor(InferenceOptions(page_device(), 1 << 31), 1)
-    expected = processor.enhance(read_photo(pictures / "clean.png"), Choice(codec="JPEG", quality=10)).scores
+    expected = processor.enhance(read_photo(photos / "clean.png"), Choice(codec="JPEG", quality=10)).scores
     said = page.locator("#outcome table").inner_text().split()
     for score, digits in zip(expected, (3, 4), strict=True):
         assert f"{score.before:.{digits}f}" in said
@@ -245,14 +245,14 @@ def test_compress_first(visit, pictures):
         ("large.png", "large.png: 1001x1000 pixels are more than 1,000,000; cut it into parts"),
     ],
 )
-def test_wrong_file(visit, pictures, name, said):
+def test_wrong_file(visit, photos, name, said):
     page = visit()
-    send(page, pictures / name)
+    send(page, photos / name)
     page.locator("[data-testid=toast-body]", has_text=said).wait_for()
     assert page.locator("#slider img").count() == 0
     assert page.locator("#save").is_disabled()
     page.locator("#source button[aria-label*=lear], #source button[aria-label*=emove]").first.click()
-    send(page, pictures / "damaged.jpg")  # and the page goes on
+    send(page, photos / "damaged.jpg")  # and the page goes on
     enhanced(page, "dcad-bsds500-qf10")
 
 
@@ -261,8 +261,8 @@ def test_examples_and_phone(visit):
     page = visit(390, 844)
     page.locator("#left .gallery-item, #left button.gallery-item").first.click()
     enhanced(page, "dcad-bsds500-qf10")
-    page.get_by_label("Compress my clean image first").check()
-    enhanced(page, "your image was no clean one: a JPEG of quality 10")
+    page.get_by_label("Compress the image first").check()
+    enhanced(page, "the uploaded image is not clean: a JPEG of quality 10")
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     outside = "[...document.querySelectorAll('#parts *')].filter(e => e.getBoundingClientRect().right > 391).length"
     assert page.evaluate(outside) == 0
@@ -270,14 +270,14 @@ def test_examples_and_phone(visit):
     assert places == sorted(places)
 
 
-def test_pasted_picture(visit, pictures):
+def test_pasted_image(visit, photos):
     page = visit()
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.locator("#source button[aria-label*=aste]").click()
     page.evaluate("""async bytes => {
         const blob = new Blob([new Uint8Array(bytes)], {type: 'image/png'});
         await navigator.clipboard.write([new ClipboardItem({'image/png': blob})]);
-    }""", list((pictures / "clean.png").read_bytes()))  # fmt: skip
+    }""", list((photos / "clean.png").read_bytes()))  # fmt: skip
     page.locator(
         "#source button.paste, #source button:has-text('Paste'), #source button[aria-label*=aste]"
     ).first.click()
@@ -296,13 +296,13 @@ def test_no_file_outside_its_folder_is_served(server, root, path):
     assert httpx.get(f"{address}/gradio_api/file={inside}").content == inside.read_bytes()  # this is how it is asked
 
 
-def test_no_file_outside_its_folder_is_read(server, pictures):
+def test_no_file_outside_its_folder_is_read(server, photos):
     """A made-up request that names a file of the machine in place of one that was sent."""
     address, _ = server
     config = httpx.get(f"{address}/config").json()
     kinds = {part["id"]: part["type"] for part in config["components"]}
     number = next(each["id"] for each in config["dependencies"] if [kinds[i] for i in each["inputs"]] == ["image"])
-    payload = {"path": str(pictures / "clean.png"), "meta": {"_type": "gradio.FileData"}}
+    payload = {"path": str(photos / "clean.png"), "meta": {"_type": "gradio.FileData"}}
     request = {"data": [payload], "fn_index": number, "session_hash": "made-up"}
     assert httpx.post(f"{address}/gradio_api/queue/join", json=request).status_code == 200
     with httpx.stream("GET", f"{address}/gradio_api/queue/data?session_hash=made-up", timeout=30) as stream:
@@ -334,7 +334,7 @@ def test_port_in_use(server, run):
     done = run("demo.py", "--port", port)
     assert (done.returncode, done.stdout) == (2, "")
     said = f"error: cannot listen at port {port} of 127.0.0.1 (Address already in use); "
-    assert done.stderr == said + "choose others with --host, --port\n"
+    assert done.stderr == said + "change --host or --port\n"
 
 
 def test_without_gradio(run, tmp_path):

@@ -1,4 +1,4 @@
-"""The README and docs/: commands, run in a copy of the project (with shorter trainings), links, tables, pictures."""
+"""The README and docs/: commands, run in a copy of the project (with shorter trainings), links, tables, images."""
 
 import os
 import re
@@ -40,7 +40,7 @@ def shortened(command: str) -> str:
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory) -> Path:
-    """The project without its data, with 900 small pictures as data/div2k/raw, a photo.jpg, holidays/ and clip.mp4."""
+    """The project without its data, with 900 small images as data/div2k/raw, a photo.jpg, holidays/ and clip.mp4."""
     root, copy = Path(__file__).resolve().parents[1], tmp_path_factory.mktemp("readme") / "powerqe"
     left_out = {".git", ".venv", "build", "data", "exp", "tests", "weights"}
 
@@ -51,9 +51,9 @@ def copy(tmp_path_factory) -> Path:
     raw = copy / "data/div2k/raw"
     raw.mkdir(parents=True)
     coarse = np.random.default_rng(0).integers(0, 256, (9, 9, 3), dtype=np.uint8)
-    picture = cv2.imencode(".png", cv2.resize(coarse, (258, 256), interpolation=cv2.INTER_CUBIC))[1].tobytes()
+    image = cv2.imencode(".png", cv2.resize(coarse, (258, 256), interpolation=cv2.INTER_CUBIC))[1].tobytes()
     for number in range(1, 901):
-        (raw / f"{number:04}.png").write_bytes(picture)
+        (raw / f"{number:04}.png").write_bytes(image)
     jpeg = cv2.imencode(".jpg", coarse, [cv2.IMWRITE_JPEG_QUALITY, 10])[1].tobytes()
     (copy / "holidays").mkdir()
     for name in ("photo.jpg", "holidays/beach.jpg"):
@@ -128,7 +128,7 @@ def test_every_document_is_found_from_the_readme(root):
     assert set(documents(root)) <= reached
 
 
-def test_a_document_says_first_what_it_is_for(root):
+def test_a_document_begins_with_its_purpose(root):
     for document in root.glob("docs/*.md"):
         title, _, sentence = document.read_text().partition("\n\n")
         assert title.startswith("# "), document.name
@@ -139,7 +139,7 @@ def test_the_table_of_weights_is_that_of_the_index(root):
     assert table(list(known_weights(root / "weights").values())) in (root / "docs/weights.md").read_text()
 
 
-def test_the_first_picture_is_what_its_caption_says(root, tmp_path, capsys, monkeypatch):
+def test_the_first_image_matches_its_caption(root, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(root)
     assert before_after.main(["--output", str(tmp_path / "x.png")]) == 0
     name, before, after = re.findall(r"x\.png: (\S+), PSNR (\S+) -> (\S+) dB", capsys.readouterr().out)[0]

@@ -157,8 +157,8 @@ def test_test_on_two_ranks_gives_the_table_of_one(run, opt, pairs, root, port):
     assert "n/a" not in mean
 
 
-def test_the_line_that_users_know(run, pairs, root, port):
-    """`python -m torch.distributed.launch ... train.py --opt opts/arcnn.yml --case div2k-qf10`, on small pictures."""
+def test_the_usual_command_line(run, pairs, root, port):
+    """`python -m torch.distributed.launch ... train.py --opt opts/arcnn.yml --case div2k-qf10`, on small images."""
     generator = np.random.default_rng(0)
     for folder in ("raw_ds_2", "jpeg_ds_2/qf10"):
         (pairs / "data/div2k" / folder).mkdir(parents=True)
@@ -270,7 +270,7 @@ def test_port_in_use_is_one_line(run, opt):
     assert "Traceback" not in result.stderr
 
 
-def test_several_ranks_say_a_mistake_once(run, opt, port):
+def test_several_ranks_report_a_mistake_once(run, opt, port):
     result = run("train.py", "--opt", opt, "--set", "dataset.train.gt=nowhere", launcher=(*TWO_RANKS, port))
     assert result.returncode != 0
     assert result.stderr.count("error: dataset.train: cannot read the image folder nowhere") == 1

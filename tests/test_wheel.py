@@ -118,7 +118,7 @@ def test_only_powerqe_is_installed(installed):
     assert "Project-URL: Homepage, https://github.com/ryanxingql/powerqe" in metadata
 
 
-def test_it_knows_no_checkout(run, installed):
+def test_it_needs_no_checkout(run, installed):
     found = json.loads(run("-c", LINES, program=_python(installed.parents[2])))
     assert found == [str(installed / "powerqe/__init__.py"), False, "data"]
 

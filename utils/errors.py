@@ -1,4 +1,4 @@
-"""What ends a command before it is done: a mistake of the user, a signal; and how it is said, in one line."""
+"""Errors and signals that end a command, reported in one line."""
 
 import contextlib
 import functools
@@ -20,7 +20,7 @@ DEBUG = "POWERQE_DEBUG"
 
 
 class UserError(Exception):
-    """A mistake of the user: the message is one line that says what, where and what to do."""
+    """A user error: one line with what is wrong, where, and what to do."""
 
     status = 2
 
@@ -76,7 +76,7 @@ def command(main: Callable[P, Any]) -> Callable[P, int]:
 
 @contextlib.contextmanager
 def resumable(advice: str = "run the same command again to go on") -> Iterator[None]:
-    """Work that an interruption leaves in a good state; the message says what to do then."""
+    """Work that can be continued after an interruption; the message tells how."""
     try:
         yield
     except Interrupted as error:
@@ -126,7 +126,7 @@ def _interrupted(error: KeyboardInterrupt) -> int:
 def _report(error: Exception, message: str, status: int = 2) -> int:
     show_traceback(error)
     if (rank := _rank()) != "0":
-        # Most mistakes are met by every rank. The launcher stops the others as soon as rank 0 has said it.
+        # Most mistakes are met by every rank. The launcher stops the others as soon as rank 0 has reported it.
         time.sleep(PATIENCE)
         message = f"{message} (rank {rank})"
     print(f"error: {message}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""What a run says: lines on the terminal (below them a progress bar) and in a file, curves in TensorBoard."""
+"""Logging of a run: lines on the terminal (above a progress bar) and in a file, curves in TensorBoard."""
 
 import logging
 import sys
@@ -66,6 +66,6 @@ def progress_bar(
 
 
 def duration(seconds: float) -> str:
-    """Hours, minutes and seconds as people write them: 1:02:03."""
+    """Hours, minutes and seconds: 1:02:03."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"

@@ -12,9 +12,9 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
 def keep_freed_memory() -> bool:
     """Let the process keep memory that it frees instead of handing it back to the kernel.
 
-    A training step on the CPU frees and asks for the same large tensors again and again; mapping their
+    A training step on the CPU frees and allocates the same large tensors repeatedly; mapping their
     pages anew took a quarter of the step (AR-CNN, 16 patches of 48 x 48). Returns whether the C library
-    could be told so: glibc can, others are left alone.
+    supports it: glibc does.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is None:
@@ -23,10 +23,7 @@ def keep_freed_memory() -> bool:
 
 
 def available_memory() -> int:
-    """Bytes that a process can take without others suffering: what Linux says, less where a container is bounded.
-
-    Where nothing can be asked (no Linux), 4 GiB.
-    """
+    """Free memory in bytes, by Linux and the limit of the container; 4 GiB on other systems."""
     found = [bound for bound in (_of_machine(Path("/proc/meminfo")), _of_container(Path("/sys/fs/cgroup"))) if bound]
     return min(found, default=4 << 30)
 

@@ -1,4 +1,4 @@
-"""The processes of one run: who am I, on which device, and the few things ranks say to each other."""
+"""The processes of a run: rank, device, and communication between ranks."""
 
 import os
 from collections.abc import Iterator

@@ -1,1 +1,1 @@
-"""One page that compares experiments: what `powerqe report` does."""
+"""`powerqe report`: one page that compares experiments."""

@@ -1,8 +1,8 @@
-"""Pictures of a report: crops of the best, the median and the worst image, of all methods side by side.
+"""Crops of a report: of the best, the median and the worst image, all methods side by side.
 
-The enhanced images are those that `powerqe test` saved. The compressed and the original ones are read from the data
-set, which is made again from the options that stand in results.json: that is one way for folders, stores and images
-that are compressed on the fly.
+The enhanced images are those saved by `powerqe test`. The compressed and the original ones are loaded from the data
+set, which is built again from the options in results.json: this covers folders, stores and images that are compressed
+on the fly.
 """
 
 import base64
@@ -26,24 +26,24 @@ from powerqe.utils.options.components import validate_component
 from powerqe.utils.text_table import digits_of, number
 
 BYTES = 6_000_000
-"""That all crops of a page may take, however hard they are to compress."""
+"""Maximum size of all crops of a page, for pixels that do not compress."""
 SIDES = (32, 96)
-"""Of a crop, in pixels: at least, at most. The page shows them about twice as large."""
+"""Minimum and maximum side of a crop in pixels. The page shows crops about twice as large."""
 OVERVIEW = 600
-"""Pixels of the longer side of the whole picture, at most."""
+"""Maximum longer side of the overview of an image, in pixels."""
 _BYTES_PER_PIXEL = 4  # three colors that do not compress, in base64
 
 
-class Tile(NamedTuple):
-    """One crop: whose, its scores, and the picture as a data URI."""
+class Crop(NamedTuple):
+    """One crop: its method, its scores as text, and the image as a data URI."""
 
     name: str
     scores: str
-    picture: str
+    image: str
 
 
 class Window(NamedTuple):
-    """Where the crops are, in percent of the whole picture."""
+    """Position of the crops, in percent of the whole image."""
 
     left: float
     top: float
@@ -52,19 +52,19 @@ class Window(NamedTuple):
 
 
 class Strip(NamedTuple):
-    """One image: the whole of it, and its crops."""
+    """One image: its overview and its crops."""
 
     title: str
     overview: str
     window: Window
     side: int
-    tiles: list[Tile]
+    crops: list[Crop]
 
 
 def strips(comparison: Comparison, set_name: str) -> tuple[list[Strip], list[str]]:
     """The best, the median and the worst image of a set by what the best method gains there, and notes.
 
-    They are of the quality that most methods were tested at.
+    They have the quality at which most methods were tested.
     """
     metric = comparison.main
     tests = comparison.at(set_name, comparison.common(set_name))
@@ -92,7 +92,7 @@ def best_of(tests: Sequence[ImageTest], metric: Metric) -> ImageTest | None:
 
 
 def _chosen(test: ImageTest, metric: Metric) -> list[tuple[str, str]]:
-    """What an image is, and its label."""
+    """Rank (best, median, worst) and label of the chosen images."""
     sign = -1 if metric.higher_is_better is False else 1
     gains = {label: sign * image.gain(metric.name) for label, image in test.items.items()}
     ranked = sorted((label for label, gain in gains.items() if math.isfinite(gain)), key=lambda label: -gains[label])
@@ -105,7 +105,7 @@ def _chosen(test: ImageTest, metric: Metric) -> list[tuple[str, str]]:
 
 
 def _side(comparison: Comparison) -> int:
-    """Of all crops, so that they keep to `BYTES`."""
+    """Side of all crops in pixels, so that they keep to `BYTES`."""
     count = sum(3 * (2 + len(comparison.at(name, comparison.common(name)))) for name in comparison.sets)
     return min(max(int(math.sqrt(BYTES / _BYTES_PER_PIXEL / count)), SIDES[0]), SIDES[1])
 
@@ -117,31 +117,31 @@ def _strip(
     top, left = most_damaged(before, original, side)
     height, width = original.shape[:2]
 
-    def tile(name: str, scores: dict[str, float], image: np.ndarray) -> Tile:
-        return Tile(name, _scores(scores, metrics), _uri(image[top : top + side, left : left + side], ".webp"))
+    def crop(name: str, scores: dict[str, float], image: np.ndarray) -> Crop:
+        return Crop(name, _scores(scores, metrics), _uri(image[top : top + side, left : left + side], ".webp"))
 
     first = tests[0].items[label]
     compressed = COMPRESSED if first.scale == 1 else f"bicubic x{first.scale}"
-    tiles = [tile(compressed, first.baseline, before)]
+    crops = [crop(compressed, first.baseline, before)]
     for test in tests:
         image = test.items[label]
         try:
-            tiles.append(tile(test.method, image.result, _enhanced(test, image, original.shape)))
+            crops.append(crop(test.method, image.result, _enhanced(test, image, original.shape)))
         except UserError as error:
             notes.append(f"{test.set}, {label}: no crop of {test.method}; {error}")
-    tiles.append(tile("original", {}, original))
+    crops.append(crop("original", {}, original))
     window = Window(*(100 * part / whole for part, whole in (
         (left, width), (top, height), (min(side, width), width), (min(side, height), height))))  # fmt: skip
     shrink = min(math.ceil(max(height, width) / OVERVIEW), height, width)
     overview = _uri(area_downsample(original, shrink), ".jpg")
-    return Strip(title, overview, window, side, tiles)
+    return Strip(title, overview, window, side, crops)
 
 
 def _sample(test: ImageTest, label: str) -> tuple[np.ndarray, np.ndarray]:
     """The compressed image, enlarged if it is smaller, and the original: uint8 (H, W, C).
 
     Raises:
-        UserError: the data set cannot be read any more, or holds other images now.
+        UserError: the data set cannot be read, or its images have changed.
     """
     image = test.items[label]
     try:
@@ -155,7 +155,7 @@ def _sample(test: ImageTest, label: str) -> tuple[np.ndarray, np.ndarray]:
     lq, name = sample["lq"], sample["name"]
     lq = lq[len(lq) // 2] if lq.ndim == 4 else lq
     if "gt" not in sample or (name, *lq.shape) != (image.name, image.height, image.width, image.channels):
-        raise UserError(f"the data set of {test.folder} holds other images now; test again")
+        raise UserError(f"the data set of {test.folder} has other images now; test again")
     before = to_image(enlarged(to_tensor(lq)[None], image.scale)[0])
     if before.shape != sample["gt"].shape:
         raise UserError("the compressed and the original image have different sizes")
@@ -173,13 +173,13 @@ def _enhanced(test: ImageTest, image: Image, shape: tuple[int, ...]) -> np.ndarr
 
 
 def _scores(scores: dict[str, float], metrics: Sequence[Metric]) -> str:
-    """The first two that the image has."""
+    """The first two scores that the image has, as text."""
     known = [metric for metric in metrics if not math.isnan(scores.get(metric.name, math.nan))]
     texts = (f"{each.name} {number(scores[each.name], digits_of(each.unit) - 1)} {each.unit}" for each in known[:2])
     return " · ".join(text.rstrip().replace(" ", "\u00a0") for text in texts)  # a line ends between scores
 
 
 def _uri(image: np.ndarray, suffix: str) -> str:
-    """A picture in the page itself; .webp keeps each pixel as it is."""
+    """An image as a data URI; .webp is lossless."""
     kind = {".webp": "webp", ".jpg": "jpeg"}[suffix]
     return f"data:image/{kind};base64,{base64.b64encode(encode_image(image, suffix)).decode()}"

@@ -1,4 +1,4 @@
-"""Names beside the points of a plot, so that none lies over another."""
+"""Names next to the points of a plot, without overlaps."""
 
 import math
 from collections.abc import Sequence
@@ -29,13 +29,13 @@ class _Box(NamedTuple):
 def place_labels(
     figure: Any, axes: Any, points: Sequence[tuple[float, float, str]], color: str, line: str, size: float = 8
 ) -> None:
-    """Write the names.
+    """Write the names of points into a plot.
 
     Args:
-        figure: on a canvas that can measure text; its layout is done here.
+        figure: on a canvas that can measure text; its layout is fixed here.
         points: x, y and name.
         color: of the names.
-        line: color of lines to names that stand apart.
+        line: color of the lines to names further from their points.
         size: of the letters, in points.
     """
     figure.canvas.draw()
@@ -71,7 +71,7 @@ def place_labels(
 
 
 def _alignment(angle: int) -> tuple[str, str]:
-    """Which side of a name is at its place, seen from the point."""
+    """Horizontal and vertical alignment of a name placed at an angle from its point."""
     horizontal = "center" if angle in (90, 270) else "left" if math.cos(math.radians(angle)) > 0 else "right"
     vertical = "center" if angle in (0, 180) else "bottom" if math.sin(math.radians(angle)) > 0 else "top"
     return horizontal, vertical

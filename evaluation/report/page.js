@@ -1,4 +1,4 @@
-// Crops: a look closer, at the same place in all crops of an image at once. The page is complete without it.
+// Magnifies all crops of an image at the same position. The page is complete without it.
 document.body.classList.add("has-script");
 for (const strip of document.querySelectorAll(".strip")) {
   const look = (lens, event) => {

@@ -1,4 +1,4 @@
-"""A report as one HTML page with all styles, scripts and pictures inside; page.html is its template."""
+"""A report as one self-contained HTML page with styles, scripts and images; page.html is its template."""
 
 import json
 from pathlib import Path
@@ -21,13 +21,13 @@ _HEADINGS = {
     "plots": "Plots",
     "crops": "Crops",
     "videos": "Videos",
-    "tested": "What was tested",
+    "tested": "Experiments in detail",
     "notes": "Notes",
 }
 
 
 def to_html(title: str, images: Comparison | None, videos: VideoTable | None) -> tuple[str, list[str]]:
-    """The page, and its notes: those of the tables and what could not be shown.
+    """The page, and its notes: those of the tables, and what could not be shown.
 
     Args:
         images: tests on images, if there are any.
@@ -62,7 +62,7 @@ def to_html(title: str, images: Comparison | None, videos: VideoTable | None) ->
 
 
 def _of_images(images: Comparison) -> tuple[dict[str, Any], list[str]]:
-    """What the template shows of tests on images, and the notes."""
+    """The template's values for tests on images, and the notes."""
     crops = {name: strips(images, name) for name in images.sets}
     tables = list(blocks(images))
     drawn = [(name, list(plots.plots(images, name))) for name in images.sets]
@@ -81,7 +81,7 @@ def _of_images(images: Comparison) -> tuple[dict[str, Any], list[str]]:
 
 
 class _Best(NamedTuple):
-    """Which method is best on a set, in words; "" where no metric has a value."""
+    """The best method on a set, as text; "" where no metric has a value."""
 
     tested: str
     count: int
@@ -102,13 +102,13 @@ def _best(images: Comparison, set_name: str) -> _Best:
 
 
 def _metrics(metrics: list[Metric]) -> Grid:
-    better = {True: "higher", False: "lower", None: "not known"}
+    better = {True: "higher", False: "lower", None: "unknown"}
     rows = [[metric.title, metric.convention, better[metric.higher_is_better]] for metric in metrics]
-    return [["metric", "how it is computed", "better"], *rows]
+    return [["metric", "convention", "better"], *rows]
 
 
 def all_notes(images: Comparison) -> list[str]:
-    """Of the tables of all experiments; one that several have stands once."""
+    """The notes of all experiments, each once."""
     found: dict[str, list[str]] = {}
     for test in images.experiments:
         for note in test.results.notes:

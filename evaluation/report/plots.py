@@ -14,18 +14,18 @@ from powerqe.evaluation.report.reader import Comparison, ImageTest, speed
 from powerqe.evaluation.report.summary import COMPRESSED
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5195", "#8c6d31")
-"""Of Okabe and Ito, which all eyes tell apart, and two more; in the page --m0 ... --m7. The ninth method has the first
-color again, and another marker."""
+"""Colors of Okabe and Ito, safe for color-blind readers, and two more; --m0 ... --m7 in the page. The ninth method has
+the first color again, with another marker."""
 MARKERS = "osD^vPX<>*"
 MANY = 4000
-"""Points from which on a scatter plot is drawn as pixels."""
+"""From this number of points on, a scatter plot is rasterized."""
 
-_INK, _SOFT, _GRID = "#010203", "#010204", "#010205"  # no color of a method; the page replaces them
+_INK, _SOFT, _GRID = "#010203", "#010204", "#010205"  # placeholders, which the page replaces
 _SIZE = (5.0, 3.5)  # inches
 
 
 class Plot(NamedTuple):
-    """A drawing with what it shows."""
+    """A drawing with its title and caption."""
 
     title: str
     caption: str
@@ -33,7 +33,7 @@ class Plot(NamedTuple):
 
 
 class Look(NamedTuple):
-    """How a method looks in all plots."""
+    """Color and marker of a method in all plots."""
 
     number: int
     color: str
@@ -41,7 +41,7 @@ class Look(NamedTuple):
 
 
 def looks(methods: Sequence[str]) -> dict[str, Look]:
-    """Of all methods, by their place."""
+    """Color and marker of each method, by its position."""
     return {
         method: Look(place % len(COLORS), COLORS[place % len(COLORS)], MARKERS[place % len(MARKERS)])
         for place, method in enumerate(methods)
@@ -59,7 +59,7 @@ def marker_points(marker: str, size: float = 10.0) -> str:
 
 
 def plots(comparison: Comparison, set_name: str) -> Iterator[Plot]:
-    """Those of one test set that there is something to draw for."""
+    """The plots of one test set that have data."""
     if comparison.main is None:
         return
     with _style():
@@ -90,7 +90,7 @@ def _style() -> Iterator[None]:
             "font.size": 9,
             "lines.linewidth": 1.6,
             "lines.markersize": 5,
-            "text.parse_math": False,  # a name is a name
+            "text.parse_math": False,  # names may contain $ and _
             "svg.fonttype": "none",
             "svg.hashsalt": "powerqe",
         }
@@ -122,17 +122,17 @@ class _Artist:
         return self._plot(figure, f"{name} by quality", f"Mean {name} on {self._set}.")
 
     def gains(self) -> Plot:
-        """What is won against the quality."""
+        """The gain against the quality."""
         name = self._metric.name
         figure, axes = self._axes(self._quality(), f"Δ{self._metric.title}")
         axes.axhline(0, color=_INK, linestyle="--", linewidth=1.3)
         self._lines(axes, lambda test: test.average.gain(name))
         axes.set_xticks(*self._positions())
-        caption = f"What the methods add to the mean {name} of the compressed images on {self._set}."
-        return self._plot(figure, f"Gain of {name} by quality", caption)
+        caption = f"Mean gain of {name} over the compressed images on {self._set}."
+        return self._plot(figure, f"{name} gain by quality", caption)
 
     def scatter(self) -> Iterator[Plot]:
-        """Each image: what is won against what there was."""
+        """Each image: its gain against its score before enhancement."""
         name = self._metric.name
         figure, axes = self._axes(f"{self._metric.title} of the compressed image", f"Δ{self._metric.title}")
         axes.axhline(0, color=_INK, linestyle="--", linewidth=1.3)
@@ -147,8 +147,8 @@ class _Artist:
             axes.plot(xs, ys, look.marker, color=look.color, markersize=4, markeredgewidth=0, alpha=0.7,
                       rasterized=total > MANY)  # fmt: skip
         if drawn:
-            caption = f"A point for each image of {self._set} at each quality: gain against how good it was before."
-            yield self._plot(figure, "Gain of each image", caption)
+            caption = f"One point per image of {self._set} and quality: gain against {name} before enhancement."
+            yield self._plot(figure, "Gain per image", caption)
 
     def against_parameters(self) -> Plot:
         """The metric against the size of the network."""
@@ -168,7 +168,7 @@ class _Artist:
         size = "images of several sizes" if len(sizes) > 1 else f"images of {image.width}x{image.height}"
         caption = (
             f"Mean {self._metric.name} on {self._what} against speed: megapixels of the compressed input per second, "
-            f"the network alone, {size}, {where}."
+            f"network only, {size}, {where}."
         )
         yield self._against(speeds, "megapixels per second", f"{self._metric.name} against speed", caption)
 
@@ -209,7 +209,7 @@ class _Artist:
             axes.plot(xs, _drawable([value(test) for test in tests]), look.marker + "-", color=look.color)
 
     def _positions(self) -> tuple[list[float], list[str]]:
-        """Of the qualities on the axis, and what stands there."""
+        """Positions of the qualities on the axis, and their tick labels."""
         numbers = [re.fullmatch(r"[a-z]+(\d+)", group) for group in self.groups]
         if all(numbers):
             return [float(match[1]) for match in numbers if match], [match[1] for match in numbers if match]

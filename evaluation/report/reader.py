@@ -1,4 +1,4 @@
-"""Tests on images that are compared, and whether they belong together."""
+"""Tests on images read from results, checked to be comparable."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -17,11 +17,11 @@ ImageTest = Tested[Image]
 
 @dataclass
 class Comparison:
-    """Tests that belong together.
+    """Comparable tests on images.
 
     Args:
-        tests: in the order in which the experiments were given; it is that of the methods everywhere.
-        metrics: that any of them has.
+        tests: in the order of the given experiments, which is that of the methods everywhere.
+        metrics: those of any test.
     """
 
     tests: list[ImageTest]
@@ -44,7 +44,7 @@ class Comparison:
 
     @cached_property
     def main(self) -> Metric | None:
-        """The first metric that images have: plots and crops are of it."""
+        """The metric of plots and crops: the first that has scores of single images."""
         scores = [image.result for test in self.tests for image in test.items.values()]
         judged = {name for score in scores for name, value in score.items() if not math.isnan(value)}
         return next((metric for metric in self.metrics if metric.name in judged), None)
@@ -63,12 +63,12 @@ class Comparison:
         return sorted(found, key=lambda test: (self.sets.index(test.set), by_number(test.group)))
 
     def common(self, set_name: str) -> str:
-        """The quality that most methods were tested at; of several such, the first."""
+        """The quality at which most methods were tested; the first, if there are several."""
         return max(self.groups(set_name), key=lambda group: len(self.at(set_name, group)))
 
 
 class Speed(NamedTuple):
-    """Of the network alone, per second; NaN if no time was taken."""
+    """Throughput of the network per second; NaN if it was not timed."""
 
     megapixels: float
     """Of the compressed images."""
@@ -76,7 +76,7 @@ class Speed(NamedTuple):
 
 
 def speed(tests: Sequence[ImageTest]) -> Speed:
-    """Over all images of these tests."""
+    """Speed over all images of these tests."""
     images = [image for test in tests for image in test.items.values()]
     seconds = sum(image.seconds for image in images) or math.nan
     return Speed(sum(image.height * image.width for image in images) / 1e6 / seconds, len(images) / seconds)

@@ -16,7 +16,7 @@ Mark = Literal["", "best", "second"]
 
 
 class Cell(NamedTuple):
-    """A value as it is shown, its difference from the compressed images, and its rank."""
+    """A value as text, its difference from the compressed images, and its rank."""
 
     value: str
     delta: str = ""
@@ -37,12 +37,12 @@ class Block(NamedTuple):
 
     @property
     def title(self) -> str:
-        """What the table shows."""
+        """Metric and set."""
         return f"{self.metric.title} on {self.set}"
 
     @property
     def titles(self) -> list[str]:
-        """Of the columns."""
+        """Titles of the columns."""
         return [group or "all" for group in self.groups]
 
     @property
@@ -52,8 +52,8 @@ class Block(NamedTuple):
 
     @property
     def caption(self) -> str:
-        """How to read it."""
-        arrow = {True: "higher is better", False: "lower is better", None: "no direction is known, so none is marked"}
+        """Convention of the metric, number of images, and direction."""
+        arrow = {True: "higher is better", False: "lower is better", None: "direction unknown, not ranked"}
         return (
             f"{self.metric.convention}; mean over {self.count} image{'s' * (self.count != 1)}, difference from the "
             f"compressed images; {arrow[self.metric.higher_is_better]}"
@@ -97,10 +97,10 @@ def _block(comparison: Comparison, name: str, metric: Metric, groups: list[str])
 
 
 def marks(values: Sequence[str], higher_is_better: bool | None) -> list[Mark]:
-    """The rank of each value of a column as it is printed: equal ones share it, one alone has none.
+    """Ranks of the values of a column as printed: equal values share a rank, a single value has none.
 
     Args:
-        values: numbers; others have no rank.
+        values: numbers as text; other texts have no rank.
     """
     numbers = [_number(value) for value in values]
     known = [value for value in numbers if not math.isnan(value)]
@@ -115,7 +115,7 @@ def _number(text: str) -> float:
 
 
 def facts(comparison: Comparison) -> Grid:
-    """What the methods are and cost; the first row is the header."""
+    """Network, parameters, speed and device of each method; the first row is the header."""
     rows = [["method", "network", "parameters", "Mpx/s", "images/s", "device"]]
     for method in comparison.methods:
         tests = comparison.of(method)
@@ -135,7 +135,7 @@ def facts(comparison: Comparison) -> Grid:
     return rows
 
 
-FACTS_CAPTION = "Speed: megapixels (and images) of the compressed input per second, of the network alone."
+FACTS_CAPTION = "Speed: megapixels (and images) of the compressed input per second, network only."
 
 
 def to_markdown(comparison: Comparison, notes: Sequence[str]) -> str:
@@ -163,7 +163,7 @@ def to_latex(comparison: Comparison, notes: Sequence[str]) -> str:
 
 
 def grid_to_latex(title: str, grid: Grid) -> str:
-    """Any table of texts, as those of videos are."""
+    """A table of texts, such as those of videos."""
     return _tex_table([list(map(tex, row)) for row in grid], "l" + "r" * (len(grid[0]) - 1), tex(title), title)
 
 

@@ -1,1 +1,1 @@
-"""The web page of `powerqe demo`: what it does with an image (processing.py), and its parts (interface.py)."""
+"""The web page of `powerqe demo`: processing of images (processing.py), user interface (interface.py), server."""

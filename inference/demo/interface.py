@@ -1,4 +1,4 @@
-"""The page: its parts, and which of them change when. What it does with images is in processing.py."""
+"""The user interface of the demo: its elements and events. Images are processed in processing.py."""
 
 import html
 import shutil
@@ -15,10 +15,10 @@ from powerqe.utils.image.write import write_photo
 from powerqe.utils.text_table import digits_of, markdown, number
 
 TITLE = "PowerQE"
-_ANY = "any that suits the image"
-_NAMED = "--weights"  # in the place of a method
+_ANY = "automatic"
+_NAMED = "--weights"  # value of the entry for the weights of the command line
 _LEAD = """# PowerQE
-Undo what compression did to an image. Drop a JPEG, or compress a clean image here and see how much comes back."""
+Remove compression artifacts from images. Drop a JPEG, or compress a clean image here to measure the gain."""
 _FOOT = "Images stay on the machine that runs this page and are deleted when it stops. Results are PNG files."
 CSS = """
 .gradio-container { max-width: 1280px !important; margin: auto; }
@@ -28,7 +28,7 @@ CSS = """
 #outcome table { margin: 0.6em 0; font-variant-numeric: tabular-nums; }
 #outcome td, #outcome th { white-space: nowrap; padding: 0.4em 0.8em; }
 #foot p { opacity: 0.7; font-size: 0.85em; }
-@media (max-width: 700px) {  /* the result before what can be set */
+@media (max-width: 700px) {  /* the result above the controls */
   #parts { flex-direction: column; flex-wrap: nowrap; }
   #left, #right { display: contents; }
   #slider, #outcome, #save { order: 1; }
@@ -39,7 +39,7 @@ CSS = """
 
 @dataclass(frozen=True)
 class _Controls:
-    """What a user sets, in the order in which `_Actions.enhance` takes it."""
+    """The controls, in the order of the arguments of `_Actions.enhance`."""
 
     method: Any
     weights: Any
@@ -59,7 +59,7 @@ def build_page(processor: DemoProcessor, folder: Path, examples: Sequence[Path] 
     """The page, as gradio's `Blocks`.
 
     Args:
-        folder: for the results, inside of that from which gradio serves files.
+        folder: for the results, inside the folder from which gradio serves files.
         examples: images that a user can try.
     """
     import gradio as gr
@@ -71,7 +71,7 @@ def build_page(processor: DemoProcessor, folder: Path, examples: Sequence[Path] 
                 source = _source(gr)
                 about = gr.Markdown(elem_id="about")
                 if examples:
-                    gr.Examples([[str(path)] for path in examples], [source], label="No image at hand?",
+                    gr.Examples([[str(path)] for path in examples], [source], label="Examples",
                                 api_visibility="private")  # fmt: skip
                 with gr.Column(elem_id="controls"):
                     controls = _controls(gr, processor)
@@ -88,7 +88,7 @@ def build_page(processor: DemoProcessor, folder: Path, examples: Sequence[Path] 
 def _source(gr: Any) -> Any:
     source = gr.Image(label="Image", type="filepath", image_mode=None, sources=["upload", "clipboard"], height=260,
                       elem_id="source", buttons=[])  # fmt: skip
-    # The file as it was sent: gradio would decode it here, and turn its complaint about a wrong one into a traceback.
+    # The file as uploaded: gradio would decode it here, and an invalid file would be a traceback.
     source.preprocess = lambda payload: payload and payload.path
     return source
 
@@ -99,19 +99,20 @@ def _controls(gr: Any, processor: DemoProcessor) -> _Controls:
     method = gr.Dropdown(methods, value=methods[0][1], label="Method", elem_id="method")
     weights = gr.Dropdown([(_ANY, "")], value="", label="Weights", visible=False, elem_id="weights")
     visible = processor.named is not None and can_be_conditioned(processor.named.method)
-    estimate = gr.Checkbox(True, label="Let the network estimate the quality", visible=visible, elem_id="estimate")
-    qf = gr.Slider(1, 100, 30, step=1, label="Quality factor to restore for", visible=False, elem_id="qf",
-                   info="lower removes more")  # fmt: skip
-    compress = gr.Checkbox(False, label="Compress my clean image first", elem_id="compress")
+    estimate = gr.Checkbox(True, label="Estimate the quality factor automatically", visible=visible, elem_id="estimate")
+    qf = gr.Slider(1, 100, 30, step=1, label="Quality factor of the input", visible=False, elem_id="qf",
+                   info="lower values remove more")  # fmt: skip
+    compress = gr.Checkbox(False, label="Compress the image first (for clean images)", elem_id="compress")
     codec = gr.Dropdown(list(codecs()), value="JPEG", label="Codec", visible=False, elem_id="codec")
     quality = gr.Slider(1, 100, 10, step=1, label=_quality_label("qf"), visible=False, elem_id="quality")
     with gr.Accordion("More", open=False):
-        ensemble = gr.Checkbox(False, label="Average over eight orientations (a little better, eight times the work)")
+        ensemble = gr.Checkbox(False, label="Self-ensemble (average over eight orientations)",
+                               info="slightly better, eight times slower")  # fmt: skip
     return _Controls(method, weights, estimate, qf, ensemble, compress, codec, quality)
 
 
 def _connect(gr: Any, source: Any, about: Any, controls: _Controls, shown: tuple[Any, ...], act: "_Actions") -> None:
-    """What happens when something is changed."""
+    """Connect the events of the elements to the actions."""
     quiet = {"api_visibility": "private", "show_progress": "hidden"}
     enhance = {"fn": act.enhance, "inputs": [source, *controls.all], "outputs": list(shown), "concurrency_limit": 1,
                "trigger_mode": "always_last", "api_visibility": "private", "show_progress_on": [shown[0]]}  # fmt: skip
@@ -132,13 +133,13 @@ def _connect(gr: Any, source: Any, about: Any, controls: _Controls, shown: tuple
 
 
 class _Actions:
-    """What the page calls."""
+    """The callbacks of the page."""
 
     def __init__(self, processor: DemoProcessor, folder: Path) -> None:
         self._processor, self._folder = processor, folder
 
     def describe(self, source: str | None) -> str:
-        """What is known of an image that was sent."""
+        """Name, size and quality of an uploaded image, as HTML-safe text."""
         if source is None:
             return ""
         photo = _or_message(self._processor.read, source)
@@ -158,7 +159,7 @@ class _Actions:
         ]
 
     def codec(self, name: str) -> Any:
-        """The describe_quality of a codec."""
+        """The quality slider of a codec."""
         import gradio as gr
 
         codec = codecs()[name]
@@ -232,16 +233,16 @@ def _quality_label(name: str) -> str:
 
 
 def _or_message(do: Callable[..., Any], *arguments: Any) -> Any:
-    """What `do` gives; a mistake of the user becomes a message on the page."""
+    """Result of `do`; a user error becomes a message on the page."""
     try:
         return do(*arguments)
     except UserError as error:
         raise _failure(" ".join(str(error).split())) from None
     except MemoryError:
-        raise _failure("the image does not fit into memory; send a smaller one") from None
+        raise _failure("the image does not fit into memory; use a smaller one") from None
 
 
 def _failure(message: str) -> Exception:
     import gradio as gr
 
-    return gr.Error(html.escape(message), title="This did not work", print_exception=False)
+    return gr.Error(html.escape(message), title="Error", print_exception=False)

@@ -1,4 +1,4 @@
-"""What the page does with an image, without the page: read it, compress it first if wanted, enhance it, score it."""
+"""The processing of the demo, without its page: read an image, optionally compress it, enhance it, score it."""
 
 import time
 from collections.abc import Mapping
@@ -27,21 +27,21 @@ from powerqe.utils.metrics.psnr import PSNR
 from powerqe.utils.metrics.ssim import SSIM
 
 _MODELS = 4
-"""Networks that are kept in memory."""
+"""Number of networks kept in memory."""
 _CLEAN = 90
-"""JPEG quality from which an image passes for clean."""
+"""JPEG quality from which an image is regarded as clean."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What a user has set.
+    """The settings of a user.
 
     Attributes:
-        method: type of network; empty: any that suits the image.
-        weights: name of published weights, or a path; empty: those of the method that suit the image.
+        method: type of network; empty: selected for the image.
+        weights: name of published weights, or a path; empty: selected for the image.
         qf: quality factor that the network is conditioned on, if it can be; None: it estimates it.
-        self_ensemble: the mean over eight orientations.
-        codec: with which the image is compressed first; empty: it is taken as it is.
+        self_ensemble: average over eight orientations.
+        codec: codec that compresses the image first; empty: none.
         quality: of the codec.
     """
 
@@ -54,7 +54,7 @@ class Choice:
 
 
 class Score(NamedTuple):
-    """A metric of the compressed and of the enhanced image, against the clean one."""
+    """A metric of the compressed and of the enhanced image against the clean one."""
 
     metric: str
     unit: str
@@ -65,13 +65,13 @@ class Score(NamedTuple):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an image.
+    """The result for an image.
 
     Attributes:
         before, after: both upright and of the same size; `after` has the metadata of the file.
-        model: that enhanced it. seconds: that it took, without the loading of weights.
-        facts: on the image before, for people, such as "JPEG quality 10". notes: what the user should know.
-        scores: empty unless the image was compressed here, for only then the clean one is known.
+        model: the model used. seconds: time of enhancement, without loading weights.
+        facts: properties of the input as text, such as "JPEG quality 10". notes: remarks for the user.
+        scores: empty unless the image was compressed here, as they need the clean image.
     """
 
     before: Photo
@@ -84,18 +84,18 @@ class Outcome:
 
 
 class DemoProcessor:
-    """Enhances the images of a page, one after another.
+    """Enhances the images of the demo.
 
     Args:
-        options: how networks are applied.
-        megapixels: of the largest image that is taken.
-        weights: by name or path, that are available_weights in addition to the published ones.
+        options: inference options.
+        megapixels: maximum size of an image.
+        weights: name or path of weights offered in addition to the published ones.
 
     Attributes:
-        weights: as they were named. named: the model of them; None if there are none.
+        weights: their name or path. named: their model; None if there are none.
 
     Raises:
-        UserError: no such weights, or not for images.
+        UserError: no such weights, or weights for videos.
     """
 
     def __init__(self, options: InferenceOptions, megapixels: float, weights: str | None = None) -> None:
@@ -106,19 +106,19 @@ class DemoProcessor:
             raise UserError(f"{self.named.method} ({weights}) is for videos; choose weights for images")
 
     def read(self, path: str | Path) -> Photo:
-        """The image of a file that was sent.
+        """Read an uploaded image.
 
         Raises:
-            UserError: see `read_photo`; or it is too large for this page. The message has no folder in it.
+            UserError: as `read_photo`, or the image is too large. The message has no folder in it.
         """
         path = Path(path)
         return read_photo(path, name=path.name, largest=self._largest)
 
     def enhance(self, photo: Photo, choice: Choice) -> Outcome:
-        """Enhance an image as a user wants it.
+        """Enhance an image with the settings of a user.
 
         Raises:
-            UserError: no weights suit it, or it cannot be coded by the codec.
+            UserError: no suitable weights, or the codec cannot compress the image.
         """
         prepared = _network_input(photo, choice)
         weights, remark = _choose_weights(prepared, choice)
@@ -128,15 +128,15 @@ class DemoProcessor:
         seconds = time.perf_counter() - start
         before, after = _pair(enhanced)
         scores = () if prepared.clean is None else _scores(prepared.clean, before, after)
-        said = (f"to the network it {text}" for text in describe_quality(None, enhanced.estimates))
-        notes = (remark, prepared.note, *said, *enhanced.notes)
+        estimates = (f"according to the network it {text}" for text in describe_quality(None, enhanced.estimates))
+        notes = (remark, prepared.note, *estimates, *enhanced.notes)
         return Outcome(before, after, model, seconds, prepared.facts, tuple(filter(None, notes)), scores)
 
 
 class _NetworkInput(NamedTuple):
-    """An image as the network gets it.
+    """The input of the network.
 
-    quality: of its file or codec, if it is known. clean: what it was before it was compressed here.
+    quality: of its file or codec, if known. clean: the image before it was compressed here.
     """
 
     photo: Photo
@@ -151,18 +151,18 @@ def _network_input(sent: Photo, choice: Choice) -> _NetworkInput:
     if not choice.codec:
         return _NetworkInput(sent, known, describe_photo(sent))
     clean, codec = _eight_bits(sent.upright()), codecs()[choice.codec]
-    pixels, size = codec.compress(clean.pixels, choice.quality)  # and what is transparent stays so
+    pixels, size = codec.compress(clean.pixels, choice.quality)  # alpha is not compressed
     tables = quant_tables(choice.quality, pixels.shape[2]) if choice.codec == "JPEG" else None
     photo = replace(clean, pixels=pixels, format=choice.codec.upper(), tables=tables, notes=())
     height, width = pixels.shape[:2]
     facts = (describe_photo(sent)[0], f"{choice.codec} {codec.quality_name.upper()} {choice.quality}",
              f"{8 * size / (height * width):.2f} bits per pixel")  # fmt: skip
-    note = f"your image was no clean one: a JPEG of quality {known}" if known and known < _CLEAN else ""
+    note = f"the uploaded image is not clean: a JPEG of quality {known}" if known and known < _CLEAN else ""
     return _NetworkInput(photo, choice.quality, facts, clean, note)
 
 
 def describe_photo(photo: Photo) -> tuple[str, ...]:
-    """What a file is, for people: its size, and its quality as its tables or its pixels tell it."""
+    """Size and kind of an image, and its quality by its tables or estimated from its pixels, as text."""
     height, width = photo.pixels.shape[:2]
     known = describe_quality(photo, {})
     if not known and photo.pixels.dtype == np.uint8 and (quality := estimate_quality(photo.pixels)):
@@ -172,7 +172,7 @@ def describe_photo(photo: Photo) -> tuple[str, ...]:
 
 
 def available_weights() -> dict[str, list[Entry]]:
-    """The weights for images that are on this machine, by the type of their network."""
+    """The weights for images on this machine, by network type."""
     found: dict[str, list[Entry]] = {}
     for known in known_weights().values():
         if known.path.is_file() and known.entry.task != "video":
@@ -182,13 +182,13 @@ def available_weights() -> dict[str, list[Entry]]:
 
 @lru_cache(maxsize=1)
 def codecs() -> Mapping[str, Codec]:
-    """Those that work on this machine, by name."""
+    """The codecs that work on this machine, by name."""
     found: dict[str, Codec] = {}
     for name in CODECS.names():
         try:
             found[name] = CODECS[name]()
         except UserError:
-            continue  # a library or a program that is not here
+            continue  # its library or program is not installed
     return found
 
 
@@ -204,11 +204,11 @@ def _choose_weights(prepared: _NetworkInput, choice: Choice) -> tuple[str, str]:
         return entry.name, remark
     try:
         entry, remark = choose(image, entries[choice.method])
-    except UserError:  # for other images, which the user wants to see nevertheless
+    except UserError:  # made for other images, but chosen by the user
         color = "y" if photo.is_gray else "rgb"
         found = entries[choice.method]
         entry = next((entry for entry in found if entry.color == color), found[0])
-        remark = f"{entry.name} was made for other images ({entry})"
+        remark = f"{entry.name} is intended for other images ({entry})"
     return entry.name, remark
 
 
@@ -220,7 +220,7 @@ def _eight_bits(photo: Photo) -> Photo:
 
 
 def _pair(enhanced: Enhanced) -> tuple[Photo, Photo]:
-    """Before and after, upright and of one size."""
+    """Input and result, upright and of the same size."""
     before, after = enhanced.before.upright(), enhanced.photo.upright()
     height, width = after.pixels.shape[:2]
     if before.pixels.shape[:2] != (height, width):

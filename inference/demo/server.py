@@ -1,4 +1,4 @@
-"""The server of the page: on this machine only, unless another host is given."""
+"""The server of the demo: on this machine only, unless another host is given."""
 
 import os
 import socket
@@ -19,7 +19,7 @@ from powerqe.utils.memory import keep_freed_memory
 
 LOCAL = "127.0.0.1"
 _EXAMPLES = (("astronaut.png", 10), ("chelsea.png", 20), ("coffee.png", 10))
-"""Photographs that scikit-image carries inside its package, and the JPEG quality at which they are shown."""
+"""Photographs in the package of scikit-image, and the JPEG quality of the examples made from them."""
 
 
 def serve(
@@ -32,11 +32,11 @@ def serve(
     max_megapixels: float = 24.0,
     browser: bool = False,
 ) -> None:
-    """Serve the page until an exception, such as that of a signal, ends it; what was sent and made is removed then.
+    """Serve the page until an exception (such as that of a signal); then remove all uploaded and enhanced files.
 
     Args:
-        options: how networks are applied.
-        weights: those that the page begins with; None: for each image those that suit it.
+        options: inference options.
+        weights: initially selected; None: selected for each image.
         host: the address to listen at.
         port: None: the first free one from 7860 on.
         max_file: largest file that is accepted, in megabytes.
@@ -69,7 +69,7 @@ def serve(
                 footer_links=[],
                 prevent_thread_lock=True,
             )
-            print(f"PowerQE is at {local} (Ctrl-C stops it)", flush=True)
+            print(f"PowerQE demo: {local} (Ctrl-C to stop)", flush=True)
             while True:  # the server has a thread of its own
                 time.sleep(3600)
         finally:
@@ -79,7 +79,7 @@ def serve(
 
 @contextmanager
 def _folder() -> Iterator[Path]:
-    """A folder for all that is sent and made, which goes when the page does; gradio asks the environment for it."""
+    """A temporary folder for all files; gradio takes it from the environment."""
     with tempfile.TemporaryDirectory(prefix="powerqe-demo-", ignore_cleanup_errors=True) as name:
         os.environ["GRADIO_TEMP_DIR"] = name
         os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -95,7 +95,7 @@ def _gradio() -> ModuleType:
 
 
 def _examples(folder: Path) -> list[Path]:
-    """JPEG files of photographs that may be shown; none where scikit-image has none."""
+    """JPEG files of example photographs; empty where scikit-image has none."""
     from importlib.resources import files
 
     made = []
@@ -111,13 +111,13 @@ def _examples(folder: Path) -> list[Path]:
 
 
 def _check_free(host: str, port: int | None) -> None:
-    """Raise `UserError` where nobody can listen; gradio would try for minutes."""
+    """Raise `UserError` if the address is in use; gradio would try for minutes."""
     try:
         family, *_, address = socket.getaddrinfo(host, port or 0, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, socket.SOCK_STREAM) as tried:
-            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # one that is closing does not count
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # allow one that is closing
             tried.bind(address)
     except (OSError, OverflowError) as error:
         place = host if port is None else f"port {port} of {host}"
         reason = getattr(error, "strerror", None) or error
-        raise UserError(f"cannot listen at {place} ({reason}); choose others with --host, --port") from None
+        raise UserError(f"cannot listen at {place} ({reason}); change --host or --port") from None

@@ -21,7 +21,7 @@ _CONDITION = 30.0
 
 
 class Difference(NamedTuple):
-    """How far the two are apart at one size.
+    """The difference between PyTorch and onnxruntime at one size.
 
     Attributes:
         size: of the images.
@@ -143,7 +143,7 @@ def _difference(a: Tensor, b: Tensor) -> float:
 
 
 def first_line(error: BaseException) -> str:
-    """What the innermost of the errors says first, in at most 300 characters."""
+    """The first line of the innermost error, at most 300 characters."""
     while error.__cause__ is not None:
         error = error.__cause__
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

@@ -152,7 +152,7 @@ def _size(network: nn.Module, size: tuple[int, int] | None) -> tuple[tuple[int, 
     if patch and size not in (None, patch):
         raise UserError(f"{name} takes images of {patch[1]}x{patch[0]} only; leave --size out")
     if reason and not (size or patch):
-        raise UserError(f"{reason}, so that its file is for one size: say which, --size WIDTHxHEIGHT")
+        raise UserError(f"{reason}, so its file is for one size: give it by --size WIDTHxHEIGHT")
     return size or patch, reason or ("it was requested" if size else "")
 
 

@@ -1,1 +1,1 @@
-"""What a network costs and how far it looks."""
+"""Cost and receptive field of networks."""

@@ -25,7 +25,7 @@ def counter(network: nn.Module) -> FlopCounterMode:
 
 
 def macs(counted: FlopCounterMode) -> int:
-    """Multiply-accumulates in a `counter` so far; an operation is a half of one."""
+    """Multiply-accumulates counted by a `counter`; an operation is a half of one."""
     return counted.get_total_flops() // 2
 
 

@@ -1,4 +1,4 @@
-"""How far a network looks: measured with NaN, which passes through every layer that touches it.
+"""The receptive field of a network, measured with NaN, which propagates through every layer.
 
 What a convolution makes NaN does not depend on its weights, as NaN times anything is NaN, and is the same in all of its
 channels. So the plain ones are measured with one channel in the place of all, which takes a hundredth of the time.
@@ -16,7 +16,7 @@ from powerqe.net.forward_inputs import ForwardInputs, is_image, ratio_of, result
 from powerqe.net.measure.unbounded_modules import Forward, replaced
 
 FURTHEST = 4096
-"""Pixels; who sees further is taken to see everything."""
+"""In pixels; a larger receptive field is regarded as unbounded."""
 
 
 def reach(
@@ -26,11 +26,11 @@ def reach(
 
     A cell in the middle of a strip, whose size has the image's remainder, is set to NaN, and every image that
     comes out and every map that a module of the whole image takes in is searched for NaN. The strip grows
-    until none is found at its ends. Such modules return something finite: what they say is the same everywhere.
+    until none is found at its ends. Modules that depend on the whole image return finite values, the same everywhere.
 
     Args:
         network: in evaluation mode, on `device`.
-        modules: that see the whole image.
+        modules: those that depend on the whole image.
         arguments: with an image of the size, type and number of channels that the network will see.
 
     Returns:
@@ -97,7 +97,7 @@ class _Probe:
         return None
 
     def _distances(self, axis: int, cells: int) -> list[int | None]:
-        """How far NaN comes in everything that can be seen, in a strip of this many cells."""
+        """Reach of NaN in all outputs and inputs of global modules, in a strip of this many cells."""
         shape = [self._multiple + side % self._multiple for side in self._arguments.image.shape[-2:]]
         shape[axis] += (cells - 1) * self._multiple
         start = cells // 2 * self._multiple
@@ -133,7 +133,7 @@ class _Probe:
         return maps + [result for result in results(output) if is_image(result, *size)]
 
     def _distance(self, features: Tensor, axis: int, start: int, length: int) -> int | None:
-        """How far NaN has come from the cell at `start` of `length` pixels; None if to an end of the map."""
+        """Reach of NaN from the cell at `start` of `length` pixels; None if it reaches an end of the map."""
         others = [number for number in range(features.ndim) if number != axis % features.ndim]
         marked = features.isnan().sum(others).nonzero()
         if not len(marked):

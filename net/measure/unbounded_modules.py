@@ -1,10 +1,10 @@
-"""Modules of a network that see more than a fixed surrounding of a pixel.
+"""Modules of a network without a fixed receptive field.
 
-Those that look at the whole image are `powerqe.net.blocks.GlobalMean` and those whose class says
+Those that depend on the whole image are `powerqe.net.blocks.GlobalMean` and those whose class has
 `sees_whole_image = True`: their tensors of four dimensions are maps of the image, and what they return is either
 such a map, of the size of their first input, or the same for every part of the image. Those that sample the image
-at no fixed distance say `follows_motion = True`. Who applies or measures a network replaces their forward for a
-while; the network knows nothing of it.
+at no fixed distance have `follows_motion = True`. Code that applies or measures a network replaces their forward
+temporarily.
 """
 
 from collections.abc import Callable, Iterator, Sequence

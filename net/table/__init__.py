@@ -1,1 +1,1 @@
-"""What every network costs, as a table: powerqe table."""
+"""`powerqe table`: parameters, operations, receptive field, time and memory of networks."""

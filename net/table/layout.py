@@ -1,4 +1,4 @@
-"""The table as people read it: for the terminal, in Markdown, and as JSON."""
+"""The table as text for the terminal, as Markdown and as JSON."""
 
 import json
 import math
@@ -21,7 +21,7 @@ class _Column(NamedTuple):
     title: str
     cell: Callable[[NetworkRow], str]
     key: Callable[[NetworkRow], Any]
-    """What rows are sorted by; None: last."""
+    """The key by which rows are sorted; None: last."""
     legend: str = ""
 
 
@@ -49,37 +49,36 @@ COLUMNS = {
         "kMACs/pixel",
         lambda row: _number(row.kmacs, ",.1f"),
         lambda row: row.kmacs,
-        "thousand multiply-accumulates of convolutions, matrix products and distances between patches, per pixel of "
-        "the image that the network takes (before it is enlarged; of a clip, per pixel of the one frame that is "
-        "enhanced)",
+        "thousand multiply-accumulates of convolutions, matrix products and patch distances per pixel of the input "
+        "image (before super-resolution), or of the enhanced frame of a clip",
     ),
     "field": _Column(
         "field",
         _field,
         _field_key,
-        "receptive field: pixels across of what a pixel can depend on. whole: on all of the image, by means over it "
-        "or patches from anywhere; in brackets, without them. motion: it looks where the motion leads",
+        "receptive field: width in pixels of the region that an output pixel can depend on. whole: the whole image, by "
+        "global averages or non-local patches; in brackets: without these. motion: unbounded, follows the motion",
     ),
     "ms": _Column(
         "ms",
         lambda row: _number(row.milliseconds, ",.1f" if (row.milliseconds or 0) < 1000 else ",.0f"),
         lambda row: row.milliseconds,
-        "milliseconds for an image, or for the frame of a clip: the median of as many runs as fit into a second, "
-        "after one that warms up",
+        "milliseconds per image, or per enhanced frame of a clip: the median of the runs in one second, after a "
+        "warm-up",
     ),
     "memory": _Column(
         "MiB",
         lambda row: _number(None if row.memory is None else row.memory / 2**20, ",.1f"),
         lambda row: row.memory,
-        "memory of the maps, the most that live at once; parameters and input come to it, and on a CPU what libraries "
-        "take for themselves",
+        "peak memory of the feature maps, without parameters and input and, on a CPU, without temporary memory of "
+        "libraries",
     ),
 }
-"""By the name under which they are sorted."""
+"""The columns by the name for --sort."""
 
 
 def ordered(rows: Sequence[NetworkRow], column: str) -> list[NetworkRow]:
-    """Smallest first, what is not known last."""
+    """Rows in ascending order of a column, unknown values last."""
 
     def key(row: NetworkRow) -> tuple[bool, Any]:
         value = COLUMNS[column].key(row)
@@ -89,7 +88,7 @@ def ordered(rows: Sequence[NetworkRow], column: str) -> list[NetworkRow]:
 
 
 def facts(conditions: Conditions) -> dict[str, Any]:
-    """Under which conditions it was measured."""
+    """The conditions of the measurement."""
     return {
         "size": f"{conditions.width}x{conditions.height}",
         "type": "float32",
@@ -102,7 +101,7 @@ def facts(conditions: Conditions) -> dict[str, Any]:
 
 
 def to_text(rows: Sequence[NetworkRow], conditions: Conditions, missing: Sequence[str]) -> str:
-    """For the terminal: aligned columns, and below what they mean."""
+    """For the terminal: aligned columns and a legend."""
     lines = [_head(conditions), "", *aligned(_grid(rows, conditions), _TEXTS), ""]
     lines += [_indented(column) for column in _shown(conditions) if column.legend]
     notes = _notes(rows, missing)
@@ -110,11 +109,11 @@ def to_text(rows: Sequence[NetworkRow], conditions: Conditions, missing: Sequenc
 
 
 def to_markdown(rows: Sequence[NetworkRow], conditions: Conditions, missing: Sequence[str], command: str) -> str:
-    """A page: how it was measured, the table, what the columns mean."""
+    """A page: conditions, table and legend."""
     parts = [
-        "# What the networks cost",
-        "What each network takes to enhance an image: parameters, operations, receptive field, time and memory.",
-        f"{_head(conditions)}. Made by `{command}`.",
+        "# Complexity of the networks",
+        "Parameters, operations, receptive field, time and memory of each network.",
+        f"{_head(conditions)}. Created by `{command}`.",
         markdown(_grid(rows, conditions), _TEXTS).rstrip(),
         "\n".join(f"- **{column.title}**: {column.legend}" for column in _shown(conditions) if column.legend),
         *_notes(rows, missing),
@@ -123,7 +122,7 @@ def to_markdown(rows: Sequence[NetworkRow], conditions: Conditions, missing: Seq
 
 
 def to_json(rows: Sequence[NetworkRow], conditions: Conditions) -> str:
-    """Everything, in units without factors but thousands of MACs: bytes, pixels, milliseconds."""
+    """All values: bytes, pixels, milliseconds, thousands of MACs per pixel."""
     return json.dumps({"measured": facts(conditions), "networks": [asdict(row) for row in rows]}, indent=1) + "\n"
 
 
@@ -144,12 +143,12 @@ def _grid(rows: Sequence[NetworkRow], conditions: Conditions) -> list[list[str]]
 def _head(conditions: Conditions) -> str:
     known = facts(conditions)
     threads = f", {known['threads']} thread{'s' * (known['threads'] != 1)}" * (known["device"] == "cpu")
-    where = f", {known['machine']}{threads}" if conditions.timing else ""  # else it is the same everywhere
+    where = f", {known['machine']}{threads}" if conditions.timing else ""  # other values do not depend on the machine
     return f"Images of {known['size']}, {known['type']}{where}, PyTorch {known['torch']}"
 
 
 def _notes(rows: Sequence[NetworkRow], missing: Sequence[str]) -> list[str]:
-    """Why something is not in the table."""
+    """Reasons for missing values and missing networks."""
     notes = [f"{row.network} ({row.configuration}): {row.problem}" for row in rows if row.problem]
-    notes += [f"{name} has no defaults: give its arguments, '{{type: {name}, ...}}'" for name in missing]
+    notes += [f"{name} has required arguments: give them as '{{type: {name}, ...}}'" for name in missing]
     return notes

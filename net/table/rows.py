@@ -1,4 +1,4 @@
-"""A network measured: a row of the table."""
+"""The measurements of a network: a row of the table."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -24,18 +24,18 @@ WHOLE, MOTION = "whole", "motion"
 
 @dataclass
 class NetworkRow:
-    """What is known of a network; None where it is not.
+    """The measurements of a network; None where unknown.
 
     Attributes:
-        network: its type. configuration: the name of weights, or what differs from the defaults.
-        image: what it takes and gives.
-        parameters: numbers that it holds, shared ones once.
-        kmacs: thousand multiply-accumulates per pixel of the image that it takes, or of the frame that it enhances.
-        field: pixels across that a pixel of the result depends on, apart from `sight`.
-        sight: "whole", it depends on the whole image, too; "motion", it looks where the motion leads.
+        network: its type. configuration: the name of weights, or the arguments that differ from the defaults.
+        image: its input and output as text.
+        parameters: number of parameters, shared ones counted once.
+        kmacs: thousand multiply-accumulates per pixel of the input image, or of the enhanced frame.
+        field: receptive field in pixels, without what `sight` names.
+        sight: "whole", it depends on the whole image, too; "motion", it follows the motion.
         milliseconds: the median of `runs` calls.
-        memory: bytes of its maps, at the most that live at once.
-        problem: why something is not known.
+        memory: peak bytes of its feature maps.
+        problem: why a value is missing.
     """
 
     network: str
@@ -53,7 +53,7 @@ class NetworkRow:
 
 @dataclass(frozen=True)
 class Conditions:
-    """How networks are measured: images of which size, where, whether and how often they are timed."""
+    """How networks are measured: image size, device, and whether and how often they are timed."""
 
     height: int
     width: int
@@ -64,7 +64,7 @@ class Conditions:
 
 @torch.no_grad()
 def measured(configuration: NetworkConfiguration, conditions: Conditions) -> NetworkRow:
-    """The row of a network. What goes wrong for want of memory, or of an example to call it with, is said in it."""
+    """The row of a network. If memory is short, or no example input is known, `problem` has the reason."""
     row = NetworkRow(configuration.spec["type"], configuration.label)
     try:
         _count(row, configuration.spec, conditions)
@@ -82,7 +82,7 @@ def measured(configuration: NetworkConfiguration, conditions: Conditions) -> Net
 
 
 def _count(row: NetworkRow, spec: dict[str, Any], conditions: Conditions) -> None:
-    """All that is known without computing anything: fake tensors have a size and no content."""
+    """Parameters, operations and memory, by fake tensors, which have a size and no content."""
     with FakeTensorMode():
         network = build_network(spec).eval()
         row.parameters = sum(parameter.numel() for parameter in network.parameters())
@@ -112,11 +112,11 @@ def _look(row: NetworkRow, network: nn.Module, conditions: Conditions) -> None:
 
 
 def _time(row: NetworkRow, network: nn.Module, conditions: Conditions) -> None:
-    """Milliseconds, and on a GPU the memory that its allocator has seen."""
+    """Milliseconds, and on a GPU the peak memory of its allocator."""
     device = conditions.device
     is_gpu, free = device.type == "cuda", available_memory()
     if not is_gpu and row.memory is not None and row.memory > free:
-        raise UserError(f"not timed: its maps need {row.memory / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free")
+        raise UserError(f"not timed: feature maps need {row.memory / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free")
     network = network.to(device)
     positional, named = example_inputs(network, conditions.height, conditions.width)
     if is_gpu:
@@ -132,7 +132,7 @@ NUMBER = "a number"
 
 
 def _in_words(taken: Tensor, given: Tensor, size: tuple[int, int]) -> str:
-    """What a network takes and gives: "RGB, x2", "7 frames of luma", "RGB, 5 results", "RGB 128x128, a number"."""
+    """Input and output of a network: "RGB, x2", "7 frames of luma", "RGB, 5 results", "RGB 128x128, a number"."""
     channels, height, width = taken.shape[-3:]
     words = {1: "luma", 3: "RGB"}.get(channels, f"{channels} channels")
     words = f"{taken.shape[1]} frames of {words}" if taken.ndim == 5 else words

@@ -1,4 +1,4 @@
-"""Cards of published weights, `weights/NAME.md`: entries of the index as people, and Hugging Face's hub, read them."""
+"""Cards of published weights, `weights/NAME.md`: index entries as Markdown with metadata for the Hugging Face Hub."""
 
 from collections.abc import Iterator
 from typing import Any

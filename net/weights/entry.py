@@ -52,19 +52,19 @@ class Figure(Section):
 
 
 class Training(Section):
-    """How weights were trained, as far as that is known.
+    """How weights were trained, as far as known.
 
     Args:
-        data, validation: where the images were, in words.
-        iterations: after how many the weights were taken.
-        planned: how many the training was to have.
-        samples: patches that it has seen.
+        data, validation: the images, as text.
+        iterations: number of iterations of these weights.
+        planned: number of iterations of the whole training.
+        samples: number of training patches.
         patch: their height and width.
         best: iteration of the best validation.
-        start: weights from which it went on; None: random ones.
+        start: initial weights; None: random.
         torch: version of PyTorch.
-        notes: what else is to be known.
-        arguments: of `powerqe train` and `powerqe test`, which do it again.
+        notes: further remarks.
+        arguments: of `powerqe train` and `powerqe test`, to reproduce it.
     """
 
     data: str
@@ -86,9 +86,9 @@ class Purpose(Section):
     Args:
         task: "jpeg", "hevc", "bpg", "webp", "avif": images of that codec; "double_jpeg": images compressed twice;
             "sr": super-resolution; "video": frames of videos; "other".
-        color: what the network takes and gives, RGB or luma.
-        qualities: with which the training data were compressed; None if not, or if that is not known.
-        scale: by which the image becomes larger.
+        color: of input and output, RGB or luma.
+        qualities: of the training data; None if uncompressed or unknown.
+        scale: super-resolution factor.
     """
 
     task: str
@@ -103,13 +103,13 @@ class Purpose(Section):
 
 
 class Entry(Purpose):
-    """All that the index tells of published weights.
+    """The index entry of published weights.
 
     Args:
-        name: under which they are found.
+        name: of the weights.
         method: the type of the network.
-        parameters: how many numbers it learnt.
-        network: as `powerqe.net.build_network` takes it; None if the file tells it itself.
+        parameters: number of parameters.
+        network: as `powerqe.net.build_network` takes it; None if it is recognized from the file.
         figures: the means of its tests, those of the first test set first.
         file: its name, in the folder of the index.
         bytes: size of the file.

@@ -25,6 +25,6 @@ def fetch(known: Known, source: Path | None) -> str:
     url = entry.url if source is None else (source / entry.file).resolve().as_uri()
     if url is None:
         state = "is damaged" if path.is_file() else "is not here"
-        raise UserError(f"{path} {state}, and the index knows no URL; name a folder that has it: --from FOLDER")
+        raise UserError(f"{path} {state}, and the index has no URL; give a folder that has it: --from FOLDER")
     download(url, path, sha256=entry.sha256, size=entry.bytes)
     return f"{path}: {entry.bytes:,} bytes from {source or url}, SHA-256 is right"

@@ -1,8 +1,8 @@
-"""How a state dict fits a network, whose method alone knows what upstream calls a tensor.
+"""How a state dict fits a network, whose class maps the tensor names of the official checkpoints.
 
 Its method `upstream_name(name)` returns our name for a tensor of the official checkpoint, None for one that we do not
-need, and any other name as it is; it raises a UserError for a name by which it knows a network that computes
-something else. Several upstream names may mean one tensor of ours (a shared layer): they must then be equal. Constants
+need, and any other name unchanged; it raises a UserError for a name of a network that computes something else.
+Several upstream names may mean one tensor of ours (a shared layer): they must then be equal. Constants
 that some checkpoints hold and others do not, a network names in `optional_weights`. Where upstream computes with other
 numbers, a sign for one, the method `upstream_state(state)` changes those first.
 """
@@ -60,7 +60,7 @@ def fit_of(network: nn.Module, state: State) -> Fit:
     """Compare names and shapes of a state dict with those of a network.
 
     Raises:
-        UserError: the network knows the names as those of another one.
+        UserError: the names are those of another network.
     """
     own = network.state_dict(keep_vars=True)
     first = first_names(own)
@@ -97,7 +97,7 @@ def _equal(a: Tensor, b: Tensor) -> bool:
 
 
 def check_finite(tensors: State, path: Path) -> None:
-    """Refuse weights that hold NaN or infinite values; raises `UserError`."""
+    """Raise `UserError` for weights with NaN or infinite values."""
     broken = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
     if broken:
         raise UserError(

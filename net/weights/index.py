@@ -1,8 +1,8 @@
-"""Published weights by name: `weights/index.json`, of which the cards beside it are made.
+"""Published weights by name: `weights/index.json`, from which the cards in the same folder are generated.
 
-They are looked for in the weights/ that come with PowerQE (a wheel has those that enhance.py chooses by itself), in the
-folder of downloads (`powerqe.utils.places.weights_store`), and in weights/ of the working folder, into which
-`powerqe publish` writes.
+They are searched in weights/ of PowerQE (a wheel has those that enhance.py selects automatically), in the folder of
+downloads (`powerqe.utils.places.weights_store`), and in weights/ of the working folder, where `powerqe publish`
+writes.
 """
 
 import json
@@ -70,7 +70,7 @@ def lookup(name: str, folder: str | os.PathLike[str] | None = None) -> Known:
 
 
 def find(name_or_path: str | os.PathLike[str], folder: str | os.PathLike[str] | None = None) -> Path:
-    """The file of weights that a user names: a path that exists, or a name of the index.
+    """The file of weights: a path that exists, or a name of the index.
 
     Nothing is downloaded.
 
@@ -78,8 +78,8 @@ def find(name_or_path: str | os.PathLike[str], folder: str | os.PathLike[str] | 
         folder: where index.json is; None: all of the above.
 
     Raises:
-        UserError: no such file or name, with the nearest names; or the named weights have to be fetched first; or the
-            file of a name is another one than the index tells of.
+        UserError: no such file or name, with the nearest names; the weights have to be fetched first; or the
+            file differs from the one in the index.
     """
     path = Path(name_or_path)
     if path.is_file() or index_file(path):
@@ -91,7 +91,7 @@ def find(name_or_path: str | os.PathLike[str], folder: str | os.PathLike[str] | 
         source = "" if entry.url else " --from FOLDER"
         raise UserError(f"the weights {entry.name} are not here yet: powerqe weights fetch {entry.name}{source}")
     if sha256_of(path) != entry.sha256:
-        raise UserError(f"{path} is not the file that {FILE} tells of (SHA-256 differs): it is damaged, or {FILE} is "
+        raise UserError(f"{path} is not the file of {FILE} (SHA-256 differs): it is damaged, or {FILE} is "
                         f"old; fetch {entry.name} anew, or name the file by its path")  # fmt: skip
     return path
 
@@ -142,7 +142,7 @@ def _value_text(value: Any) -> str:
 
 
 def _path(file: str, place: Path, folders: list[Path]) -> Path:
-    """Where a file is: beside its index, or in another of the folders. If in none, where it would be."""
+    """The path of a file: in the folder of its index, or in another of the folders; if in none, its default path."""
     there = (folder / file for folder in (place, *folders) if (folder / file).is_file())
     is_ours = place == WEIGHTS and len(folders) > 1
     return next(there, (weights_store() if is_ours else place) / file)

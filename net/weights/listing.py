@@ -1,4 +1,4 @@
-"""Published weights as people read them: a table of all, and everything about one."""
+"""Published weights as text: a table of all, and the details of one."""
 
 from pathlib import Path
 

@@ -35,7 +35,7 @@ _PLACES = (
     ("module_net",),  # PowerQE v1
     ("module_gen",),
     ("module_dis",),
-    ("model_state_dict",),  # what people call it in their own programs
+    ("model_state_dict",),  # a common name in other programs
     ("model",),
     ("net",),
     ("netG",),
@@ -57,12 +57,12 @@ _NUMPY_FLOAT64: list[Any] = [
 
 @dataclass(frozen=True)
 class Content:
-    """What a file of weights holds.
+    """The content of a file of weights.
 
     Attributes:
         states: its state dicts, names without wrappers, the preferred one first.
-        recorded: the networks, as `net.build_network` takes them, of which the file says that it has their weights;
-            the one that is tested first. Only our own files say so.
+        recorded: the networks recorded in the file, as arguments of `net.build_network`; the tested one first. Only our
+            own files have them.
     """
 
     states: list[dict[str, Tensor]]
@@ -83,20 +83,20 @@ def read(path: Path) -> Content:
 
 
 def recorded(path: Path, checkpoint: Any = None) -> list[dict[str, Any]]:
-    """The networks of which a file says that it has their weights.
+    """The networks recorded in a file of weights.
 
     Args:
-        checkpoint: what is in the file; of a .safetensors file it is not needed.
+        checkpoint: the loaded file; not needed for .safetensors.
 
     Raises:
-        UserError: it says so in a way that cannot be read, or, of a .safetensors file, as `read_metadata`.
+        UserError: the record is invalid; for .safetensors also as `read_metadata`.
     """
     if path.suffix == ".safetensors":
         text = read_metadata(path).get("network")
         try:
             options = {} if text is None else {"network": json.loads(text)}
         except ValueError:
-            raise UserError(f"{path} does not tell its network: its metadata are no valid JSON") from None
+            raise UserError(f"the network of {path} is unknown: its metadata are not valid JSON") from None
     else:
         ours = isinstance(checkpoint, Mapping) and "format" in checkpoint
         options = checkpoint.get("options") if ours else None
@@ -132,7 +132,7 @@ def _read(path: Path) -> Any:
     if not path.is_file():
         raise UserError(f"no weights file {path}")
     with path.open("rb") as file, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a reader's remarks on a file that it then refuses
+        warnings.simplefilter("ignore")  # warnings about a file that is then rejected
         try:
             if path.suffix == ".safetensors":
                 return dict(sorted(safetensors.torch.load(file.read()).items()))  # the library gives any order

@@ -1,8 +1,8 @@
-"""Which network a file of weights is of: by what the file says, and, of the authors' files, by names and shapes.
+"""The network of a file of weights: as recorded in the file, or, for official files, by tensor names and shapes.
 
-A network that has official checkpoints tells their options itself: `options_of(state)` of its class returns the keyword
-arguments with which the constructor makes the network of a state dict, several where the tensors leave a choice. It may
-guess, and fail where a name is not there: what it returns counts if all tensors fit the network.
+A class of networks with official checkpoints has `options_of(state)`, which returns the keyword arguments of the
+network of a state dict, several if the tensors are ambiguous. It may guess, and raise if a name is missing: its result
+is accepted if all tensors fit the network.
 
 Options that may differ from those of the training are named in `free_options` of the class: with them the same weights
 compute the same, or they are chosen when the network is applied.
@@ -41,27 +41,26 @@ def recognize(content: Content, path: Path) -> Spec:
             first, *others = found
             if rivals := [spec for spec in others if _differences(first, spec)]:
                 raise UserError(
-                    f"{path} does not tell its network, and its tensors fit several: {_listed([first, *rivals])}; "
-                    "write which it is into an option file"
+                    f"the network of {path} is ambiguous, its tensors fit several: {_listed([first, *rivals])}; "
+                    "specify the network in an option file"
                 )
             return first
-    advice = "name the network, or give a file that powerqe publish wrote"
+    advice = "specify the network, or give a file written by powerqe publish"
     try:
         if any(map(NETWORKS[_LIBRARY].knows, content.states)):  # pyright: ignore[reportFunctionMemberAccess]
             return {"type": _LIBRARY, "path": str(path)}
     except UserError as error:
         advice += f" ({error})"
     raise UserError(
-        f"{path} does not tell its network, and its tensors are not named as in the official files of any method here; "
-        f"{advice}"
+        f"the network of {path} is unknown, its tensors are not named as in official files of any method; {advice}"
     )
 
 
 def check_same(network: nn.Module, recorded: list[Spec], path: Path) -> None:
-    """Refuse weights of another network than the one they are to be loaded into.
+    """Check that weights belong to the network into which they are loaded.
 
     Args:
-        recorded: the networks of which the file says that it has their weights; what it does not say is not checked.
+        recorded: the networks recorded in the file; unrecorded options are not checked.
 
     Raises:
         UserError: naming the options that differ.
@@ -75,7 +74,7 @@ def check_same(network: nn.Module, recorded: list[Spec], path: Path) -> None:
     try:
         differing = min((_differences(spec, built) for spec in same), key=len)
     except UserError as error:
-        raise UserError(f"{path} tells a network that cannot be built: {error}") from None
+        raise UserError(f"the network recorded in {path} cannot be built: {error}") from None
     if differing:
         theirs, ours = ({name: values[i] for name, values in differing.items()} for i in (0, 1))
         raise UserError(

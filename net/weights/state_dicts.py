@@ -1,7 +1,7 @@
 """Weights in and out: our own files, training checkpoints, and the official checkpoints of each method.
 
 There is one way in: read the file (`read`), find the network that it is of (`recognize`) or compare the given one with
-what the file says, give its tensors our names, and take the state that fits (`fit`).
+what the file records, give its tensors our names, and take the state that fits (`fit`).
 """
 
 import os
@@ -36,7 +36,7 @@ def load_weights(
         skip: parts of the network, such as `tail` or `body.3`; their weights that are not in the file, or not
             in this shape, stay as they are, and those that only the file has are not needed. The file may then be of a
             network with other options.
-        if_same_network: refuse weights of which the file says that they were trained with other options of the network;
+        if_same_network: raise an error if the file records other options of the network;
             false: it is enough that they fit.
 
     Returns:
@@ -87,8 +87,8 @@ def save_weights(network: nn.Module, path: str | os.PathLike[str], metadata: dic
 def spec(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The network of a file of weights, as `net.build_network` takes it.
 
-    Our own files say which it is; of the authors' it follows from the names and shapes of the tensors, as far as they
-    tell: what no tensor shows, such as the codec of RBQE, is as in the authors' code.
+    It is recorded in our own files; for official ones it follows from the names and shapes of the tensors. What these
+    do not determine, such as the codec of RBQE, is as in the authors' code.
 
     Raises:
         UserError: no such file, damaged, of no network that is known, or of several.

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write the page and the tables."""
-    from powerqe.evaluation.report.build import build_report
+    from powerqe.evaluation.report.report_files import build_report
 
     for note in build_report(args.experiments, args.output, args.title, args.metric):
         print(f"note: {note}")

@@ -85,7 +85,7 @@ def test_mappings_do_as_well_as_an_option_file() -> None:
         ({"scheduler": "Cosine"}, ["Cosine", "type"]),
     ],
 )
-def test_mistakes_are_told_as_those_of_an_option_file(options: dict[str, Any], facts: list[str]) -> None:
+def test_mistakes_are_reported_like_those_of_option_files(options: dict[str, Any], facts: list[str]) -> None:
     with pytest.raises(UserError) as caught:
         Regression(build_network({"type": "ARCNN"}), Setting.single(1), **options)
     assert all(fact in str(caught.value) for fact in facts)

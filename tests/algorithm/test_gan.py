@@ -133,7 +133,7 @@ def test_a_discriminator_for_another_patch_is_refused_before_the_warm_up(opt):
         train(load_options(opt, overrides=[*SMALL, "dataset.train.patch=16"]), until=1)
 
 
-def test_the_first_look_teaches_the_discriminator_nothing(opt):
+def test_the_first_pass_does_not_train_the_discriminator(opt):
     trainer = Trainer(load_options(opt, overrides=SMALL), ALONE)
     discriminator = trainer.algorithm.networks["discriminator"]
     before = {name: tensor.clone() for name, tensor in discriminator.state_dict().items()}

@@ -70,10 +70,10 @@ def test_each_part_has_an_optimizer_of_its_own():
 
 
 def test_the_motion_is_learnt_from_the_compressed_frames():
-    """Two frames of one picture, shifted by a pixel: the first part lowers what is left between them."""
+    """Two frames of one image, shifted by a pixel: the first part lowers what is left between them."""
     torch.manual_seed(1)
-    picture = F.interpolate(torch.rand(1, 1, 8, 9), (32, 36), mode="bicubic", align_corners=False)
-    clip = torch.stack([picture[..., 2:34], picture[..., 1:33], picture[..., 0:32]], dim=1)
+    image = F.interpolate(torch.rand(1, 1, 8, 9), (32, 36), mode="bicubic", align_corners=False)
+    clip = torch.stack([image[..., 2:34], image[..., 1:33], image[..., 0:32]], dim=1)
     network = build_network({"type": "MFQE", "border": "replicate"})
     algorithm = make(niter=40, network=network, motion_share=1, optimizer={"type": "Adam", "lr": 1e-3})
     losses = []

@@ -40,7 +40,7 @@ def _is_ours(entry: object) -> bool:
 ENTRIES = [(kind, name) for kind in TITLES for name in REGISTRIES[kind].names() if _is_ours(REGISTRIES[kind][name])]
 
 
-def test_every_option_says_what_it_means() -> None:
+def test_every_option_has_a_description() -> None:
     rows = list(section_rows(Options))
     rows += [
         row._replace(key=f"{kind} {name}: {row.key}") for kind, name in ENTRIES for row in argument_rows(kind, name)
@@ -51,7 +51,7 @@ def test_every_option_says_what_it_means() -> None:
 
 
 @pytest.mark.parametrize(("kind", "name"), ENTRIES)
-def test_every_entry_says_what_it_is(kind: str, name: str) -> None:
+def test_every_entry_has_a_description(kind: str, name: str) -> None:
     assert REGISTRIES[kind][name].__doc__, "its docstring's first line goes into the reference"
 
 

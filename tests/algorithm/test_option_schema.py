@@ -90,7 +90,7 @@ def test_mistakes_are_found(schema, defaults) -> None:
     assert not fits({"defaults": defaults, "cases": {"a": {}}}, schema, schema)
 
 
-def test_what_only_option_files_may_say(schema) -> None:
+def test_syntax_of_option_files_only(schema) -> None:
     """Parts of components, a case like another, a single test set, and the name of a protocol."""
     case = {"network": {"in_channels": 1}, "like": "b", "test": {"protocol": "fbcnn_gray", "criterion": {"SSIM": None}}}
     case["dataset"] = {"train": {"bs_pg": 2}, "test": {"type": "PairedImages", "gt": "gt"}}

@@ -78,7 +78,7 @@ def test_a_network_without_estimate():
 
 
 @pytest.mark.parametrize("amp", ["none", "bf16"])
-def test_fbcnn_learns_to_tell_the_quality(pairs, tree, opt, monkeypatch, amp):
+def test_fbcnn_learns_to_estimate_the_quality(pairs, tree, opt, monkeypatch, amp):
     """From a quality that never changes, it soon knows it."""
     monkeypatch.chdir(pairs)
     network = "network={type: FBCNN, num_features: [8, 8, 8, 8], num_blocks: 1, hidden_features: 16}"

@@ -125,7 +125,7 @@ def test_best_exists_even_if_the_network_makes_things_worse(opt):
     assert load_checkpoint("exp/tiny-c/ckp-best.pt")["best"]["value"] < 15
 
 
-def test_keeps_as_many_checkpoints_as_asked(opt):
+def test_keeps_the_given_number_of_checkpoints(opt):
     train(load_options(opt, overrides=["train.inter_val=1", "train.keep_ckp=2"]))
     assert {path.name for path in Path("exp/tiny-c").glob("ckp-?.pt")} == {"ckp-7.pt", "ckp-8.pt"}
 
@@ -177,7 +177,7 @@ def test_starts_from_published_weights_by_their_name(opt, tree):
     assert all(torch.equal(tensor, state[name]) for name, tensor in load_file("weights/a.safetensors").items())
 
 
-def test_first_weights_of_other_options_only_where_asked(opt):
+def test_warm_start_from_other_options_only_if_allowed(opt):
     train(load_options(opt, overrides=["name=first", "train.niter=4"]))
     sets = ["name=other", "network.residual=false", warm("exp/first/ckp-last.pt")]
     with pytest.raises(UserError, match=r"residual: true.*false.*if_same_network"):
@@ -255,7 +255,7 @@ def test_stops_before_a_step_that_is_not_finite(opt):
         train(load_options(opt, overrides=EXPLODE))
 
 
-def test_skips_steps_that_are_not_finite_if_asked(opt):
+def test_skips_steps_that_are_not_finite_if_set(opt):
     options = load_options(opt, overrides=[*EXPLODE, "train.nonfinite=skip", "train.niter=3"])
     trainer = Trainer(options, ALONE)
     batches = trainer._batches()
@@ -324,7 +324,7 @@ def test_more_or_fewer_ranks_go_on_from_the_same_samples(opt):
     assert trainer.step == 8
 
 
-def test_tensorboard_curves_and_pictures(opt):
+def test_tensorboard_curves_and_images(opt):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     train(load_options(opt))

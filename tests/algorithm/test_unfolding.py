@@ -94,7 +94,7 @@ def test_each_recursion_learns_before_the_next_is_computed() -> None:
     torch.testing.assert_close(third.loss(data).parts["L1 gt"], expected)
 
 
-def test_every_batch_has_its_own_enlarged_pictures() -> None:
+def test_every_batch_has_its_own_enlarged_images() -> None:
     algorithm, data = make(), [batch(1), batch(2)]
     second, third = algorithm.phases(0)
     alone = []
@@ -125,7 +125,7 @@ def test_rounded_weights_of_the_skipped_recursion_are_not_taken_again() -> None:
     assert not missing
 
 
-def test_share_of_the_enlarged_picture() -> None:
+def test_share_of_the_enlarged_image() -> None:
     shares = [round(enlarged_share(step, 500), 6) for step in (0, 99, 100, 200, 300, 400, 499, 500)]
     assert shares == [0.1, 0.1, 0.3, 0.5, 0.7, 0.9, 0.9, 0.9]
     original = [round(enlarged_share(step, 500, original=True), 6) for step in (0, 94, 95, 195, 494, 495, 499)]
@@ -217,7 +217,7 @@ def test_blur() -> None:
 
 
 @pytest.mark.parametrize("key", ["clean", "gt"])
-def test_the_module_learns_from_a_blurred_clean_picture(key: str) -> None:
+def test_the_module_learns_from_a_blurred_clean_image(key: str) -> None:
     torch.manual_seed(0)
     network, data = NonLocalDeblock(), batch()
     spec = validate_component("algorithm", {"type": "DeblockPretraining", "loss": {"L1": {}}})
@@ -232,7 +232,7 @@ def test_the_module_learns_from_a_blurred_clean_picture(key: str) -> None:
     assert "reference" not in data
 
 
-def test_no_clean_picture_to_learn_from() -> None:
+def test_no_clean_image_to_learn_from() -> None:
     data = batch()
     del data["clean"]
     algorithm = build(

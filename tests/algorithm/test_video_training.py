@@ -58,5 +58,5 @@ def test_frames_are_judged_one_by_one(options):
 def test_the_middle_of_a_window():
     window = torch.arange(5.0).reshape(1, 5, 1, 1, 1)
     assert middle(window).item() == 2
-    picture = torch.rand(2, 3, 4, 5)
-    assert middle(picture) is picture
+    image = torch.rand(2, 3, 4, 5)
+    assert middle(image) is image

@@ -20,7 +20,7 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def photograph(seed: int, height: int, width: int, channels: int) -> np.ndarray:
-    """A smooth uint8 picture, which JPEG changes only a little."""
+    """A smooth uint8 image, which JPEG changes only a little."""
     coarse = np.random.default_rng(seed).integers(40, 216, (height // 8 + 1, width // 8 + 1, channels))
     return np.kron(coarse, np.ones((8, 8, 1))).astype(np.uint8)[:height, :width]
 

@@ -63,7 +63,7 @@ def test_bad_images_are_named_and_hinder_no_other(data, capsys):
 
 def test_many_bad_images_stay_one_readable_line(data, capsys):
     for number in range(6):
-        (data / f"div2k/raw/bad{number}.png").write_bytes(b"no picture")
+        (data / f"div2k/raw/bad{number}.png").write_bytes(b"no image")
     assert down_sample(data) == 1
     error = capsys.readouterr().err
     assert "bad2.png" in error

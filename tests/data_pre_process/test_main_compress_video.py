@@ -63,7 +63,7 @@ def test_the_stream_is_kept_if_wanted(sequence, tmp_path, codec, suffix):
     assert record["stream_sha256"] == sha256(stream)
     assert 8 * stream.stat().st_size == sum(frame.bits for frame in frames)
     with av.open(str(stream)) as container:
-        decoded = [picture.to_ndarray()[:64] for picture in container.decode(video=0)]
+        decoded = [frame.to_ndarray()[:64] for frame in container.decode(video=0)]
     for index, luma in enumerate(decoded):
         assert (luma == YUVReader(folder / path.name).luma(index)).all()
     assert compress(tmp_path, codec, "40", "made", "--force") == 0

@@ -94,7 +94,7 @@ def test_only_missing_and_outdated_files_are_made(videos, capsys):
     assert made.stat().st_mtime_ns > before
 
 
-def test_a_conversion_is_said(videos, capsys):
+def test_a_conversion_is_reported(videos, capsys):
     assert convert(videos, "video/two.mp4", "raw", "--chroma", "420", "--depth", "8") == 0
     made = videos / "raw/two_48x34_6.yuv"
     assert f"{videos / 'video/two.mp4'}: yuv444p10le is converted to 4:2:0 with 8 bit\n" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Both methods, each with a folder of its own; gray pictures and odd sizes too."""
+"""Both methods, each with a folder of its own; gray images and odd sizes too."""
 
 import numpy as np
 import pytest

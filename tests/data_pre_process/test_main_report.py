@@ -58,7 +58,7 @@ def test_luma_other_metrics_and_folders_of_one_quality(div2k, capsys):
     assert float(better[3]) > float(worse[3]) > float(worse[4])
 
 
-def test_what_is_left_out_is_said(div2k, capsys):
+def test_what_is_left_out_is_reported(div2k, capsys):
     folder = div2k / "jpeg/qf10"
     (folder / SIZES).write_text('{"image": "0001", "bytes": 512}\n')
     write_image(folder / "0002.png", read_image(div2k / "raw/0002.png"))

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from powerqe.dataset.augment import CropBox, Dice, mix, random_between, random_crop, random_symmetry
+from powerqe.dataset.augment import Dice, mix, random_between, random_crop, random_symmetry
+from powerqe.utils.image.crop import CropBox
 
 SEEDS = st.integers(0, 2**64 - 1)
 

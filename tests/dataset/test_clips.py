@@ -60,7 +60,7 @@ def fill(root: Path) -> Path:
     return root
 
 
-def pictures(color: str, damage: int) -> dict[str, np.ndarray]:
+def make_frames(color: str, damage: int) -> dict[str, np.ndarray]:
     """The frames of all videos by `<video>/im<number>`, gray or RGB."""
     return {
         f"{name}/im{number}": to_rgb(frame) if color == "rgb" else frame.y[..., None]
@@ -71,13 +71,13 @@ def pictures(color: str, damage: int) -> dict[str, np.ndarray]:
 
 def as_frames(root: Path, color: str) -> None:
     for folder, damage in (("gt", 0), ("qp37", 1)):
-        for stem, image in pictures(color, damage).items():
+        for stem, image in make_frames(color, damage).items():
             write_image(root / f"frames_{color}/{folder}/{stem}.png", image)
 
 
 def as_stores(root: Path, color: str, codec: str) -> None:
     for folder, damage in (("gt", 0), ("qp37", 1)):
-        write_store(root / f"{codec}_{color}/{folder}.lmdb", pictures(color, damage).items(), codec)
+        write_store(root / f"{codec}_{color}/{folder}.lmdb", make_frames(color, damage).items(), codec)
 
 
 def sources(root: Path, kind: str, color: str) -> tuple[str, str]:
@@ -330,10 +330,10 @@ def test_what_a_test_of_videos_needs(videos):
     frame = noise(sequence.name, 1)[3]
     np.testing.assert_array_equal(u, frame.u)
     np.testing.assert_array_equal(v, frame.v)
-    pictures = clips(videos, "frames", radius=1)
-    assert pictures.chroma(3) is None
-    assert pictures.sequences[1].enhanced_geometry == Geometry(24, 16)
-    assert pictures.sequences[1].lq == videos / "frames_y/qp37/RaceHorses_24x16"
+    folders = clips(videos, "frames", radius=1)
+    assert folders.chroma(3) is None
+    assert folders.sequences[1].enhanced_geometry == Geometry(24, 16)
+    assert folders.sequences[1].lq == videos / "frames_y/qp37/RaceHorses_24x16"
 
 
 def test_first_frames_only(videos):

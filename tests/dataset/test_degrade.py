@@ -14,12 +14,12 @@ from powerqe.utils.image.io import oriented
 from powerqe.utils.options.components import build, validate_component
 
 
-def picture(seed, height=70, width=90):
+def make_image(seed, height=70, width=90):
     noise = np.random.default_rng(seed).integers(0, 256, (14, 18, 3), np.uint8)
     return cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
-IMAGES = {f"{i}": picture(i) for i in range(3)}
+IMAGES = {f"{i}": make_image(i) for i in range(3)}
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ JPEGS = CodecQualities(codec={"type": "JPEG"}, quality=[10, 20])
 WEBPS = CodecQualities(codec={"type": "WebP"}, quality=5)
 
 
-def picture(seed: int, height: int = 71, width: int = 90) -> np.ndarray:
+def make_image(seed: int, height: int = 71, width: int = 90) -> np.ndarray:
     """Noise in blue; red and green tell the row and the column, so that a patch shows where it comes from."""
     image = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
     image[..., 0] = np.arange(height)[:, None]
@@ -37,7 +37,7 @@ def picture(seed: int, height: int = 71, width: int = 90) -> np.ndarray:
     return image
 
 
-IMAGES = {f"{i}": picture(i) for i in range(3)}
+IMAGES = {f"{i}": make_image(i) for i in range(3)}
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def gt(tmp_path):
 
 
 def place(whole: Any, patch: Any, scale: int) -> tuple[tuple[slice, slice], int]:
-    """The window of lq, and the symmetry, from which a patch of a `picture` was made."""
+    """The window of lq, and the symmetry, from which a patch of `make_image` was made."""
     large = tuple(slice(patch["gt"][..., i].min(), int(patch["gt"][..., i].max()) + 1) for i in (0, 1))
     assert all(side.start % scale == side.stop % scale == 0 for side in large)
     (symmetry,) = (s for s in range(8) if np.array_equal(oriented(whole["gt"][large], s), patch["gt"]))
@@ -65,7 +65,7 @@ def test_a_patch_is_a_part_of_the_whole_image(data):
     codecs = data.draw(st.sampled_from([None, [CodecQualities(codec=FINE, quality=10)]]), "codecs")
     flip, rotate, seed = data.draw(st.booleans()), data.draw(st.booleans()), data.draw(st.integers(0, 2**64 - 1))
     with tempfile.TemporaryDirectory() as folder:
-        write_image(Path(folder, "0.png"), picture(seed % 1000, height, width))
+        write_image(Path(folder, "0.png"), make_image(seed % 1000, height, width))
         dataset = DownSampledImages(gt=folder, scale=scale, patch=patch, codecs=codecs, flip=flip, rotate=rotate)
         whole, sample = dataset[0], dataset[Draw(0, seed)]
     assert whole["gt"].shape[:2] == (height - height % scale, width - width % scale)
@@ -223,10 +223,10 @@ def test_images_that_are_too_small(gt, tmp_path):
     with pytest.raises(UserError, match=r"gt\[0\].*90x71.*2 x.*36"):
         DownSampledImages(gt=gt, scale=2, patch=36)[Draw(0, 0)]
     assert DownSampledImages(gt=gt, scale=2, patch=35)[Draw(0, 0)]["lq"].shape == (35, 35, 3)
-    write_image(tmp_path / "tiny/a.png", picture(0, 3, 9))
+    write_image(tmp_path / "tiny/a.png", make_image(0, 3, 9))
     for request in (0, Draw(0, 0)):
         with pytest.raises(UserError, match=r"a\.png.*9x3.*4"):
             DownSampledImages(gt=str(tmp_path / "tiny"), scale=4)[request]
-    write_image(tmp_path / "gray/a.png", picture(0)[..., :1])
+    write_image(tmp_path / "gray/a.png", make_image(0)[..., :1])
     with pytest.raises(UserError, match="gray"):
         DownSampledImages(gt=str(tmp_path / "gray"), scale=2)[0]

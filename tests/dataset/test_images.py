@@ -180,9 +180,9 @@ def jpegs(tmp_path):
     photo = skimage.data.astronaut()[100:164, 100:180]
     for stem, quality in (("001", 30), ("002", 70), ("003", 20)):
         write_image(tmp_path / f"gt/{stem}.png", photo)
-        picture = Image.fromarray(photo).convert("L" if stem == "003" else "RGB")
+        image = Image.fromarray(photo).convert("L" if stem == "003" else "RGB")
         (tmp_path / "jpeg_qf30").mkdir(exist_ok=True)
-        picture.save(tmp_path / f"jpeg_qf30/{stem}.jpg", quality=quality, progressive=stem == "002")
+        image.save(tmp_path / f"jpeg_qf30/{stem}.jpg", quality=quality, progressive=stem == "002")
     return tmp_path
 
 
@@ -260,16 +260,16 @@ def test_no_tables_in_another_format(jpegs):
 
 def test_file_without_readable_tables(jpegs):
     path = jpegs / "jpeg_qf30/001.jpg"
-    picture = Image.open(path)
+    image = Image.open(path)
     exif = Image.Exif()
     exif[0x0112] = 6
-    picture.save(path, exif=exif)
+    image.save(path, exif=exif)
     with pytest.raises(UserError, match=r"001\.jpg.*camera's.*EXIF"):
         pairs(jpegs, "jpeg_qf30", None, tables="file")[0]
     exif[0x0112] = 1
-    picture.save(path, exif=exif)
+    image.save(path, exif=exif)
     assert "tables" in pairs(jpegs, "jpeg_qf30", None, tables="file")[0]
-    picture.convert("CMYK").save(path)
+    image.convert("CMYK").save(path)
     with pytest.raises(UserError, match=r"jpeg_qf30/001\.jpg.*JPEG.*4 components"):
         pairs(jpegs, "jpeg_qf30", None, tables="file")[0]
     dataset = pairs(jpegs, "jpeg_qf30", None, tables="file")

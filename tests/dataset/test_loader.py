@@ -141,7 +141,7 @@ def test_conversion_is_exact():
 # --------------------------------------------------------------------------- bad input
 
 
-def test_smaller_than_a_batch_is_said_at_once(data):
+def test_smaller_than_a_batch_is_an_early_error(data):
     with pytest.raises(UserError, match=r"6 samples.*enlarge_ratio 1.*bs_pg 8 x 1 ranks"):
         train_batches(paired(data), options(data, bs_pg=8, enlarge_ratio=1), seed=0, device=CPU)
 

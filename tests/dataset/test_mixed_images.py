@@ -14,15 +14,15 @@ from powerqe.utils.options.components import build, validate_component
 from powerqe.utils.options.tree import TrainData
 
 
-def picture(seed):
+def make_image(seed):
     return np.random.default_rng(seed).integers(0, 256, (40, 48, 3), np.uint8)
 
 
 @pytest.fixture
 def sources(tmp_path):
     """Photos of one quality, and fewer graphics of two; both have an image called 0."""
-    write_store(tmp_path / "photos", [(f"{i}", picture(i)) for i in range(5)])
-    write_store(tmp_path / "graphics", [(f"{i}", picture(9 + i)) for i in range(2)])
+    write_store(tmp_path / "photos", [(f"{i}", make_image(i)) for i in range(5)])
+    write_store(tmp_path / "graphics", [(f"{i}", make_image(9 + i)) for i in range(2)])
     common = {"type": "DegradedImages", "patch": 16, "flip": True}
     return {
         "photos": {"weight": 3, "gt": str(tmp_path / "photos"), "quality": 10, **common},
@@ -39,7 +39,7 @@ def test_for_tests_all_samples_come_in_order_under_the_name_of_their_source(sour
     ]  # fmt: skip
     assert [sample["group"] for sample in samples[4:7]] == ["photos-qf10", "graphics-qf20", "graphics-qf30"]
     assert len({sample["name"] for sample in samples}) == 9
-    np.testing.assert_array_equal(samples[8]["gt"], picture(10))
+    np.testing.assert_array_equal(samples[8]["gt"], make_image(10))
 
 
 def test_the_weights_decide_and_all_images_of_a_source_are_equally_likely(sources):

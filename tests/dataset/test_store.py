@@ -27,7 +27,7 @@ IMAGES = hnp.arrays(
 )
 
 
-def pictures(count=5, size=40, seed=0):
+def make_images(count=5, size=40, seed=0):
     rng = np.random.default_rng(seed)
     return {f"{i:03d}": rng.integers(0, 256, (size + i, size, 3), np.uint8) for i in range(count)}
 
@@ -54,7 +54,7 @@ def test_round_trip(images, codec):
 @given(data=st.data())
 def test_crops_equal_slices(data, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "crops"
-    images = pictures(3, 50)
+    images = make_images(3, 50)
     if not path.exists():
         write_store(path, images.items())
     store = ImageStore(path)
@@ -64,14 +64,14 @@ def test_crops_equal_slices(data, tmp_path_factory):
 
 
 def test_raw_images_are_read_only_views_that_outlive_the_store(tmp_path):
-    images = pictures()
+    images = make_images()
     write_store(tmp_path / "s", images.items())
     view = ImageStore(tmp_path / "s")["001"]
     with pytest.raises(ValueError, match="read-only"):
         view[0, 0, 0] = 1
-    write_store(tmp_path / "s", pictures(seed=9).items())  # replaced while it is in use
+    write_store(tmp_path / "s", make_images(seed=9).items())  # replaced while it is in use
     np.testing.assert_array_equal(view, images["001"])
-    np.testing.assert_array_equal(ImageStore(tmp_path / "s")["001"], pictures(seed=9)["001"])
+    np.testing.assert_array_equal(ImageStore(tmp_path / "s")["001"], make_images(seed=9)["001"])
 
 
 @pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="needs /proc to see which pages were read")
@@ -88,7 +88,7 @@ def test_only_the_rows_of_a_crop_are_touched(tmp_path):
 
 
 def test_tiny_map_grows(tmp_path):
-    images = pictures(30)
+    images = make_images(30)
     write_store(tmp_path / "s", images.items(), map_size=1 << 15)
     store = ImageStore(tmp_path / "s")
     for key, image in images.items():
@@ -97,7 +97,7 @@ def test_tiny_map_grows(tmp_path):
 
 def test_batches_in_several_transactions(tmp_path, monkeypatch):
     monkeypatch.setattr("powerqe.dataset.store.BATCH_BYTES", 10_000)
-    images = pictures(30)
+    images = make_images(30)
     write_store(tmp_path / "s", images.items(), map_size=1 << 15)
     store = ImageStore(tmp_path / "s")
     for key, image in images.items():
@@ -119,7 +119,7 @@ def test_tiny_images_stay_where_they_are(tmp_path, monkeypatch):
 
 
 def test_is_an_lmdb_that_others_can_read(tmp_path):
-    images = pictures()
+    images = make_images()
     write_store(tmp_path / "s", images.items(), "png")
     with lmdb.open(str(tmp_path / "s"), readonly=True, lock=False) as environment, environment.begin() as transaction:
         content = transaction.get(b"002")
@@ -136,7 +136,7 @@ def _sum(path_or_store, key, results):
 @pytest.mark.parametrize(("method", "handed_over"), [("fork", True), ("fork", False), ("spawn", True)])
 @pytest.mark.slow
 def test_fork_and_spawn(tmp_path, method, handed_over):
-    images = pictures()
+    images = make_images()
     write_store(tmp_path / "s", images.items())
     store = ImageStore(tmp_path / "s")
     assert store["000"].sum() == images["000"].sum()  # in use here before the other process starts
@@ -150,15 +150,15 @@ def test_fork_and_spawn(tmp_path, method, handed_over):
 
 
 def test_pickles_by_its_path(tmp_path):
-    write_store(tmp_path / "s", pictures(100, 60).items())
+    write_store(tmp_path / "s", make_images(100, 60).items())
     data = pickle.dumps(ImageStore(tmp_path / "s"))
     assert len(data) < 1000
-    np.testing.assert_array_equal(pickle.loads(data)["004"], pictures(100, 60)["004"])
+    np.testing.assert_array_equal(pickle.loads(data)["004"], make_images(100, 60)["004"])
 
 
 def test_an_error_while_building_leaves_nothing(tmp_path):
     def images():
-        yield from pictures().items()
+        yield from make_images().items()
         raise UserError("the fifth file is bad")
 
     with pytest.raises(UserError, match="fifth"):
@@ -167,7 +167,7 @@ def test_an_error_while_building_leaves_nothing(tmp_path):
 
 
 def test_an_error_while_rebuilding_keeps_the_old_store(tmp_path):
-    write_store(tmp_path / "s", pictures().items())
+    write_store(tmp_path / "s", make_images().items())
     with pytest.raises(UserError, match="no image to store"):
         write_store(tmp_path / "s", [])
     assert len(open_store(tmp_path / "s").stems()) == 5
@@ -176,12 +176,12 @@ def test_an_error_while_rebuilding_keeps_the_old_store(tmp_path):
 def test_a_full_disk_leaves_nothing(tmp_path):
     """A limit on the size of files stands in for the disk."""
     resource = pytest.importorskip("resource")
-    write_store(tmp_path / "s", pictures(1).items())
+    write_store(tmp_path / "s", make_images(1).items())
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
     try:
         with pytest.raises(UserError, match=r"cannot write the store .*s: .*; free space, or choose another place"):
-            write_store(tmp_path / "s", pictures(60).items())
+            write_store(tmp_path / "s", make_images(60).items())
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert [path.name for path in tmp_path.iterdir()] == ["s"]
@@ -211,13 +211,13 @@ store.write_store({str(tmp_path / "s")!r}, images())
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=60)
     assert not (tmp_path / "s").exists()
-    write_store(tmp_path / "s", pictures().items())
+    write_store(tmp_path / "s", make_images().items())
     assert len(ImageStore(tmp_path / "s").stems()) == 5
 
 
 @pytest.mark.parametrize("codec", ["raw", "png"])
 def test_verify_finds_one_wrong_bit(tmp_path, codec):
-    images = pictures()
+    images = make_images()
     write_store(tmp_path / "s", images.items(), codec)
     data = bytearray((tmp_path / "s" / DATA_FILE).read_bytes())
     content = images["002"].tobytes() if codec == "raw" else encode_image(images["002"])
@@ -231,13 +231,13 @@ def test_verify_finds_one_wrong_bit(tmp_path, codec):
 
 
 def test_missing_key_names_store_key_and_nearest(tmp_path):
-    write_store(tmp_path / "s", pictures().items())
+    write_store(tmp_path / "s", make_images().items())
     with pytest.raises(UserError, match=r"no image '0003' in the store .*s; the nearest is '003'"):
         open_store(tmp_path / "s")["0003"]
 
 
 def test_half_built(tmp_path):
-    write_store(tmp_path / "s", pictures().items())
+    write_store(tmp_path / "s", make_images().items())
     with lmdb.open(str(tmp_path / "s"), lock=False) as environment, environment.begin(write=True) as transaction:
         transaction.delete(b"__powerqe__")
     with pytest.raises(UserError, match="PowerQE"):
@@ -245,7 +245,7 @@ def test_half_built(tmp_path):
 
 
 def test_wrong_version_and_count(tmp_path):
-    write_store(tmp_path / "s", pictures().items())
+    write_store(tmp_path / "s", make_images().items())
     change_index(tmp_path / "s", count=6)
     with pytest.raises(UserError, match=r"5.*6 images"):
         open_store(tmp_path / "s")
@@ -266,7 +266,7 @@ def test_not_an_lmdb(tmp_path):
 
 @pytest.mark.parametrize("keep", [0.2, 0.7, 0.99])
 def test_cut_off_file(tmp_path, keep):
-    write_store(tmp_path / "s", pictures().items())
+    write_store(tmp_path / "s", make_images().items())
     data = (tmp_path / "s" / DATA_FILE).read_bytes()
     (tmp_path / "s" / DATA_FILE).write_bytes(data[: int(keep * len(data))])
     with pytest.raises(UserError, match="is cut off"):
@@ -274,7 +274,7 @@ def test_cut_off_file(tmp_path, keep):
 
 
 def test_a_compacting_copy_is_noticed(tmp_path):
-    write_store(tmp_path / "s", pictures(30).items(), map_size=1 << 15)
+    write_store(tmp_path / "s", make_images(30).items(), map_size=1 << 15)
     (tmp_path / "copy").mkdir()
     with lmdb.open(str(tmp_path / "s"), readonly=True, lock=False) as environment:
         environment.copy(str(tmp_path / "copy"), compact=True)
@@ -308,7 +308,7 @@ def write_basicsr(path, images):
 
 
 def test_basicsr_layout(tmp_path):
-    images = pictures() | {
+    images = make_images() | {
         "000/00000001": np.zeros((3, 4, 1), np.uint8),
         "with (brackets)": np.ones((2, 2, 3), np.uint8),
     }
@@ -323,7 +323,7 @@ def test_basicsr_layout(tmp_path):
 
 
 def test_basicsr_missing_key_and_strange_list(tmp_path):
-    write_basicsr(tmp_path / "s", pictures())
+    write_basicsr(tmp_path / "s", make_images())
     with (tmp_path / "s/meta_info.txt").open("a") as file:
         file.write("900.png (1,1,3) 1\n")
     with pytest.raises(UserError, match=r"no image '900' in the store .*s; the nearest is '"):

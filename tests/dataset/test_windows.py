@@ -177,7 +177,7 @@ def test_labels_of_other_files(tmp_path):
     assert window.mark(track(3, "x/a_8x8_9.yuv")).peaks.tolist() == [0, 2]
 
 
-def test_labels_beside_a_folder_of_frames(tmp_path):
+def test_labels_next_to_a_folder_of_frames(tmp_path):
     assert folder_of(Path("a/00001/0001"), "00001/0001") == Path("a")
     (tmp_path / "00001").mkdir()
     (tmp_path / "00001/0001.txt").write_text("1 0 1")

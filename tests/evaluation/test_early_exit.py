@@ -1,4 +1,4 @@
-"""evaluation/early_exit.py: its table, its points and its picture tell what the network does."""
+"""evaluation/early_exit.py: its table, its points and its image tell what the network does."""
 
 import csv
 from pathlib import Path
@@ -13,7 +13,7 @@ from powerqe.cli import script
 from powerqe.dataset import build_dataset
 from powerqe.dataset.loader import eval_batches
 from powerqe.evaluation import early_exit
-from powerqe.evaluation.early_exit import Visit
+from powerqe.evaluation.early_exit import ExitScores
 from powerqe.net import build_network, load_weights, save_weights
 from powerqe.net.rbqe import RBQE
 from powerqe.utils.options.tree import load_options
@@ -68,12 +68,12 @@ def psnr(result: torch.Tensor, target: torch.Tensor) -> float:
 
 def middle_threshold(opt: Path) -> float:
     """A threshold that sends the images to different exits."""
-    journey = early_exit.journey(load_options(str(opt), "a", ["test.ckp_load_path=w.safetensors"]))
-    scores = sorted(visit.qualities[0] for visit in journey.visits)
+    report = early_exit.evaluate_exits(load_options(str(opt), "a", ["test.ckp_load_path=w.safetensors"]))
+    scores = sorted(each.qualities[0] for each in report.images)
     return (scores[2] + scores[3]) / 2
 
 
-def test_the_table_tells_what_the_network_does(opt: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_matches_the_network(opt: Path, capsys: pytest.CaptureFixture[str]) -> None:
     threshold = middle_threshold(opt)
     assert run(opt, "--set", f"network.threshold={threshold}") == 0
     found = table("exp/rbqe-a/exits.md")
@@ -99,7 +99,7 @@ def test_the_table_tells_what_the_network_does(opt: Path, capsys: pytest.Capture
     for column, group in enumerate(scores):
         for row, values in scores[group].items():
             assert float(found[row][column].split(" / ")[0]) == pytest.approx(np.mean(values), abs=0.0051)
-        assert found["images leaving at 0/1/2"][column] == "/".join(str(exits[group].count(n)) for n in range(3))
+        assert found["images per exit 0/1/2"][column] == "/".join(str(exits[group].count(n)) for n in range(3))
     assert len({number for group in exits.values() for number in group}) > 1, "a test of one exit shows little"
     assert float(found[f"automatic (threshold {threshold:g})"][-1]) == pytest.approx(np.mean(work), abs=0.051)
     assert [float(found[f"exit {n}"][-1]) for n in range(3)] == pytest.approx(
@@ -108,11 +108,11 @@ def test_the_table_tells_what_the_network_does(opt: Path, capsys: pytest.Capture
     assert "PSNR / SSIM, mean over images" in capsys.readouterr().out
 
 
-def test_picture_and_points_of_several_cases(opt: Path) -> None:
+def test_image_and_points_of_several_cases(opt: Path) -> None:
     assert run(opt, cases=("a", "b")) == 0
-    with Image.open("exp/trade_off.png") as picture:
-        assert picture.width > picture.height
-        assert len(picture.convert("RGB").getcolors(1 << 20) or []) > 10
+    with Image.open("exp/trade_off.png") as image:
+        assert image.width > image.height
+        assert len(image.convert("RGB").getcolors(1 << 20) or []) > 10
     with open("exp/trade_off.csv", newline="") as file:
         rows = list(csv.reader(file))[1:]
     assert [row[0] for row in rows] == ["rbqe-a"] * 201 + ["rbqe-b"] * 201
@@ -124,16 +124,16 @@ def test_picture_and_points_of_several_cases(opt: Path) -> None:
 
 
 @pytest.mark.parametrize(("threshold", "expected"), [(0.0, 0), (0.5, 0), (0.51, 1), (0.8, 1), (0.81, 2), (1.0, 2)])
-def test_an_image_leaves_at_the_first_exit_that_reaches_the_threshold(threshold: float, expected: int) -> None:
-    assert Visit("", {}, [{}, {}, {}], [0.5, 0.8]).exit_at(threshold) == expected
-    assert Visit("", {}, [{}, {}, {}], [0.8, 0.5]).exit_at(0.6) == 0
+def test_an_image_takes_the_first_exit_that_reaches_the_threshold(threshold: float, expected: int) -> None:
+    assert ExitScores("", {}, [{}, {}, {}], [0.5, 0.8]).exit_at(threshold) == expected
+    assert ExitScores("", {}, [{}, {}, {}], [0.8, 0.5]).exit_at(0.6) == 0
 
 
 def test_mistakes_are_one_line(opt: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save_weights(build_network({"type": "ARCNN"}), Path("arcnn.safetensors"), {})
     line = ["--opt", str(opt), "--case"]
     for arguments, message in (
-        ([*line, "other", "--weights", "arcnn.safetensors"], "ARCNN has no exits to choose from; RBQE has"),
+        ([*line, "other", "--weights", "arcnn.safetensors"], "ARCNN has no early exits"),
         ([*line, "a", "b", "--weights", "w.safetensors"], "found 1 for 2 cases"),
         ([*line, "blind", "--weights", "w.safetensors"], "dataset.test.ramps has no ground truth"),
         ([*line, "a"], "ckp-best.pt"),

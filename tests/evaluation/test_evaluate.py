@@ -14,7 +14,7 @@ import torch
 import powerqe.evaluation.evaluate
 from powerqe.dataset.down_sampled_images import DownSampledImages
 from powerqe.dataset.images import PairedImages
-from powerqe.evaluation.evaluate import Estimate, Metrics, evaluate
+from powerqe.evaluation.evaluate import EstimateRecord, Metrics, evaluate
 from powerqe.utils.image.imresize import imresize
 from powerqe.utils.metrics import METRICS, MetricUnavailable
 from powerqe.utils.metrics.fid import frechet_distance
@@ -117,7 +117,7 @@ def test_what_a_network_returns_after_the_image_is_its_estimate(pairs: Path):
     for record, value in zip(records, means, strict=True):
         assert list(record.estimates) == ["qf", "size"]
         assert record.estimates["qf"].value == pytest.approx(value, rel=1e-4)
-        assert record.estimates["size"] == Estimate("rows", 48.0, pytest.approx(NAN, nan_ok=True))
+        assert record.estimates["size"] == EstimateRecord("rows", 48.0, pytest.approx(NAN, nan_ok=True))
     assert [record.estimates["qf"].truth for record in records] == [10, pytest.approx(NAN, nan_ok=True), 0]
     assert evaluate(samples, metrics(PSNR={}), ALONE, halved)[0].estimates == {}
 
@@ -176,7 +176,7 @@ def test_two_ranks_give_what_one_gives(standin, pairs: Path, monkeypatch):
     assert two.metrics["Counted"].calls + other.metrics["Counted"].calls == one.metrics["Counted"].calls == 10
 
 
-def test_an_image_that_cannot_be_judged_is_left_out_and_said(pairs: Path, monkeypatch):
+def test_an_image_that_cannot_be_judged_is_left_out_with_a_note(pairs: Path, monkeypatch):
     monkeypatch.setitem(METRICS._entries, "Counted", Counted)
     dataset = PairedImages(gt=None, lq=str(pairs / "lq"), slice=(0, 4))
     judge = metrics(Counted={"refuse": float(dataset[1]["lq"].mean() / 2 / 255)})
@@ -202,7 +202,7 @@ def test_one_line_for_all_that_is_missing_for_one_reason(monkeypatch):
     assert judge.remarks("NIQE", [[NAN, NAN]]) == []
 
 
-def test_the_log_says_at_once_what_is_missing(monkeypatch, caplog):
+def test_the_log_reports_at_the_start_what_is_missing(monkeypatch, caplog):
     monkeypatch.setitem(METRICS._entries, "Missing", Missing)
     monkeypatch.setattr(logging.getLogger("powerqe"), "propagate", True)
     with caplog.at_level(logging.INFO, "powerqe"):
@@ -219,7 +219,7 @@ def test_direction_is_the_metrics_or_the_packages(standin, monkeypatch):
 
 
 @pytest.mark.parametrize(("on_cpu", "expected"), [(True, "cpu"), (False, "cuda")])
-def test_pictures_stay_on_the_cpu_if_the_network_takes_tiles_from_there(monkeypatch, on_cpu, expected):
+def test_images_stay_on_the_cpu_if_the_network_takes_tiles_from_there(monkeypatch, on_cpu, expected):
     asked: list[torch.device] = []
 
     def no_batches(_dataset: Any, _rank: int, _ranks: int, device: torch.device) -> list[Any]:

@@ -36,7 +36,7 @@ def trained(options) -> Trainer:
     return trainer
 
 
-def test_weights_are_the_average_of_the_best_checkpoint_and_the_card_tells_how_they_came(options, trained):
+def test_weights_are_the_average_of_the_best_checkpoint_and_the_card_has_their_training(options, trained):
     table = run_test(options, ALONE)
     path = publish(options, "--opt tiny.yml --case c")
     spec = json.loads(read_metadata(path)["network"])
@@ -79,7 +79,7 @@ def test_the_card_of_a_mixture_names_its_sources(opt, pairs, monkeypatch):
     assert " of 16 x 16;" in card
 
 
-def test_the_card_tells_which_pictures_were_used(opt, pairs, monkeypatch):
+def test_the_card_has_the_range_of_images(opt, pairs, monkeypatch):
     monkeypatch.chdir(pairs)
     options = load_options(opt, overrides=["dataset.train.slice=[0,1]"])
     Trainer(options, ALONE).run(Experiment(options, 0, is_main=True))
@@ -88,7 +88,7 @@ def test_the_card_tells_which_pictures_were_used(opt, pairs, monkeypatch):
     assert f"data: {options.dataset.train.arguments['gt']} 0 to 0, validation " in card
 
 
-def test_the_card_tells_from_which_weights_the_training_went_on(options, trained):
+def test_the_card_has_the_initial_weights(options, trained):
     run_test(options, ALONE)
     start = str(options.folder / "ckp-best.pt")
     assert "starts from" not in publish(options, "").with_suffix(".md").read_text()
@@ -108,7 +108,7 @@ def test_needs_a_test(options, trained):
         publish(options, "")
 
 
-def test_the_network_is_told_as_it_was_tested(options, trained, monkeypatch):
+def test_the_entry_has_the_network_as_tested(options, trained, monkeypatch):
     monkeypatch.setattr(ARCNN, "free_options", ("residual",), raising=False)
     tested = load_options("tiny.yml", overrides=["network.residual=false"])
     run_test(tested, ALONE)
@@ -135,7 +135,7 @@ def test_figures_of_a_test_on_videos():
     assert (peaks.metric, peaks.gain, peaks.count) == ("PSNR of PQFs", 0.25, 1)
 
 
-def test_the_index_tells_of_the_weights_which_can_be_tested_by_their_name(options, trained):
+def test_the_index_has_the_weights_which_can_be_tested_by_name(options, trained):
     table = run_test(options, ALONE)
     path = publish(options, "", "https://host.example/tiny.safetensors")
     (entry,) = entries("weights")

@@ -54,7 +54,7 @@ def test_of_a_chain_the_last_codec_counts_and_of_a_mixture_the_highest_weight(da
     [
         ({"lq": [f"data/a/jpeg/qf{q}" for q in (40, 5, 30, 10, 20)]}, "jpeg, qf 5 / 10 / 20 / 30 / 40, rgb"),
         ({"lq": ["data/a/jpeg/qf40", "data/a/hevc/qp37"]}, "other, rgb"),
-        ({"lq": "data/pictures", "color": "y"}, "other, y"),
+        ({"lq": "data/images", "color": "y"}, "other, y"),
         ({"lq": "data/small", "scale": 4}, "sr, x4, rgb"),
         ({"gt": None, "lq": None}, "other, rgb"),
         ({"type": "DownSampledImages", "scale": [2, 3, 4]}, "sr, x4, rgb"),

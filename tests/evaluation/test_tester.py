@@ -107,7 +107,7 @@ def test_without_ground_truth_it_just_enhances(options, pairs):
     assert not (pairs / "exp/tiny-c/crops.png").exists()
 
 
-def test_images_are_not_saved_unless_asked(options, pairs):
+def test_images_are_saved_only_if_set(options, pairs):
     tree = options.to_dict()
     tree["test"]["if_save_im"] = False
     tester.test(Options.model_validate(tree), ALONE)
@@ -281,9 +281,9 @@ def test_mean_of_nothing_is_not_a_number():
 
 def test_crops_show_the_damaged_place(options, pairs):
     tester.test(options, ALONE)
-    picture = cv2.imread(str(pairs / "exp/tiny-c/crops.png"))
-    assert picture.shape[0] > 400
-    assert picture.std() > 30
+    image = cv2.imread(str(pairs / "exp/tiny-c/crops.png"))
+    assert image.shape[0] > 400
+    assert image.std() > 30
 
 
 def test_testing_needs_a_test_set(options):

@@ -84,11 +84,11 @@ def test_bd_rate_of_a_method_with_four_qualities(capsys):
     assert f"| mean | {sum(rates) / 2:+.2f} |" in Path("table.md").read_text()
 
 
-def test_where_there_is_no_bd_rate_the_reason_is_said(capsys):
+def test_a_missing_bd_rate_has_a_reason(capsys):
     paths = [experiment(f"stdf-qp{qp}", qp, bits=qp != 27) for qp in QUALITIES]
     assert main([*map(str, paths)]) == 0
     text = capsys.readouterr().out
-    assert "stdf, A_64x32: no bits are known, for A.yuv has no .frames.json beside it" in text
+    assert "stdf, A_64x32: the bits of A.yuv are not known: it has no .frames.json" in text
     assert text.count("n/a") == 3
     paths = [experiment(f"stdf-qp{qp}", qp, gain=9 if qp == 37 else 0) for qp in QUALITIES]
     assert main([*map(str, paths)]) == 0

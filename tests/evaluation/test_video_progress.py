@@ -19,7 +19,7 @@ def row(number: int) -> FrameScores:
     return FrameScores(number, number % 2, {"PSNR": 30 + number / 3}, {"PSNR": float("inf")}, 0.1)
 
 
-def picture(number: int) -> Frame:
+def make_frame(number: int) -> Frame:
     random = np.random.default_rng(number)
     return Frame(*(random.integers(0, 256, shape, np.uint8) for shape in GEOMETRY.shapes))
 
@@ -37,7 +37,7 @@ def go_on(root: Path, stop: int | None = None, **more) -> int:
     with work(root, **more) as found:
         before = len(found.rows)
         for number in NUMBERS[before:stop]:
-            found.add(row(number), picture(number))
+            found.add(row(number), make_frame(number))
         if len(found.rows) == len(NUMBERS) and not found.is_finished:
             found.finish()
         if stop is None:
@@ -47,7 +47,7 @@ def go_on(root: Path, stop: int | None = None, **more) -> int:
 
 
 def expected() -> bytes:
-    return b"".join(plane.tobytes() for number in NUMBERS for plane in picture(number))
+    return b"".join(plane.tobytes() for number in NUMBERS for plane in make_frame(number))
 
 
 def test_it_goes_on_and_the_video_appears_when_it_is_whole(tmp_path):
@@ -85,7 +85,7 @@ def test_a_video_that_was_lost_is_made_again(tmp_path, what):
 def test_a_stop_before_the_name_is_given(tmp_path):
     go_on(tmp_path, 4)
     with work(tmp_path) as found:
-        found.add(row(6), picture(6))  # the last, but no finish
+        found.add(row(6), make_frame(6))  # the last, but no finish
     assert go_on(tmp_path) == 5
     assert (tmp_path / "video.yuv").read_bytes() == expected()
 
@@ -106,14 +106,14 @@ def test_an_older_video_under_the_name_is_not_taken_for_the_new_one(tmp_path):
     assert (tmp_path / "video.yuv").read_bytes() == expected()
 
 
-def test_another_fingerprint_or_wish_begins_anew(tmp_path):
+def test_another_fingerprint_or_option_starts_again(tmp_path):
     go_on(tmp_path, 3, fingerprint={"weights": 1})
     assert go_on(tmp_path, 2, fingerprint={"weights": 2}) == 0
     assert go_on(tmp_path, fingerprint={"weights": 2}, anew=True) == 0
     assert go_on(tmp_path, fingerprint={"weights": 2}) == 5
 
 
-def test_scores_alone_are_kept_without_pictures(tmp_path):
+def test_scores_alone_are_kept_without_images(tmp_path):
     assert go_on(tmp_path, 3, save=False) == 0
     assert go_on(tmp_path, save=False) == 3
     assert not list(tmp_path.rglob("*.yuv"))

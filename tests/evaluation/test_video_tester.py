@@ -120,7 +120,7 @@ def test_scores_are_those_of_the_written_video_and_chroma_is_that_of_the_compres
     assert report()["videos"][0]["codec"]["pattern"] == "test"
 
 
-def test_the_report_says_what_was_tested(options):
+def test_the_report_lists_what_was_tested(options):
     found = tester.test(options, ALONE)
     data = report()
     assert data["network"]["type"] == "DnCNN"
@@ -187,7 +187,7 @@ def test_video_files_hold_the_same_frames(options, suffix, monkeypatch):
     assert not list(Path("exp/tiny-qp37/.video_test").rglob("*.yuv"))
 
 
-def test_videos_of_single_pictures_become_raw_files(options, videos):
+def test_videos_of_single_images_become_raw_files(options, videos):
     """Folders of gray frames of an odd size: neutral chroma, 4:4:4, and a name that says the size."""
     for folder in ("gt", "lq"):
         for t in range(3):
@@ -214,7 +214,7 @@ def test_without_metrics_it_just_enhances(options):
     assert lumas(ENHANCED, BETA).shape == (6, 24, 32)
 
 
-def test_nothing_is_saved_unless_asked(options):
+def test_frames_are_saved_only_if_set(options):
     tester.test(changed(options, test={"if_save_im": False}), ALONE)
     assert not Path("exp/tiny-qp37/test_video_enhanced").exists()
     assert not list(Path("exp").rglob("*.yuv"))
@@ -238,8 +238,8 @@ def test_a_curve_for_each_video(options, drawn):
 
 def colors(name: str) -> tuple[int, int]:
     """Blue and red pixels of a curve."""
-    picture = cv2.imread(f"exp/tiny-qp37/curves/clips/{name}-qp37.png").astype(int)
-    blue, red = ((picture[..., channel] - picture[..., 2 - channel] > 90).sum() for channel in (0, 2))
+    image = cv2.imread(f"exp/tiny-qp37/curves/clips/{name}-qp37.png").astype(int)
+    blue, red = ((image[..., channel] - image[..., 2 - channel] > 90).sum() for channel in (0, 2))
     return int(blue), int(red)
 
 
@@ -248,7 +248,7 @@ def colors(name: str) -> tuple[int, int]:
 PEAKS = [0, 2, 5, 7]  # of the QPs of the fixture
 
 
-def test_pqfs_are_told_by_qp_where_the_data_set_does_not_know_them(options):
+def test_pqfs_by_qp_if_the_data_set_has_no_labels(options):
     tester.test(options, ALONE)
     rows = table("frames")
     assert [int(row["poc"]) for row in rows[:9] if row["is_peak"] == "1"] == PEAKS
@@ -331,7 +331,7 @@ def test_a_stopped_test_goes_on_and_gives_the_same_files(options, monkeypatch, c
         tester.test(options, ALONE)
     assert len(rest) == 15 - stop_after
     assert products() == whole
-    assert (f"{stop_after} of 15 frames were there already" in caplog.text) == (stop_after > 0)
+    assert (f"{stop_after} of 15 frames are reused" in caplog.text) == (stop_after > 0)
     assert sorted(path.suffix for path in Path("exp/tiny-qp37/.video_test").rglob("*.*")) == [".jsonl"] * 2
 
 
@@ -491,15 +491,15 @@ def test_mistakes(options, videos):
     images = {"type": "PairedImages", "gt": None, "lq": str(videos / "gt")}
     refused(changed(options, test={"criterion": {"FID": {}}}), "FID judges sets of images, not frames of videos")
     peaks = {"peaks_ckp_load_path": "w.safetensors"}
-    refused(changed(options, test=peaks), "peaks_ckp_load_path: the data set does not know which frames are PQFs")
+    refused(changed(options, test=peaks), "peaks_ckp_load_path: the data set has no PQF labels")
     refused(changed(options, test={"peaks_ckp_load_path": "nowhere.pt"}), "nowhere.pt")
     path = frames_path(f"qp37/{ALPHA}.yuv")
     record, frames = read_record(path)
     write_record(path, record, frames[:5])
     refused(options, "describes 5 frames, but .*Alpha_48x32_9.yuv has 9")
-    (videos / "pictures").mkdir()
-    cv2.imwrite(str(videos / "pictures/0.png"), np.zeros((8, 8, 3), np.uint8))
-    images["lq"] = str(videos / "pictures")
+    (videos / "images").mkdir()
+    cv2.imwrite(str(videos / "images/0.png"), np.zeros((8, 8, 3), np.uint8))
+    images["lq"] = str(videos / "images")
     refused(changed(options, dataset={"test": {"images": images}}), "clips of videos and images of images")
     only = options.to_dict()
     only["dataset"]["test"] = {"images": images}

@@ -1,4 +1,4 @@
-"""Small pictures and small networks with weights."""
+"""Small images and small networks with weights."""
 
 import json
 from collections.abc import Callable
@@ -96,7 +96,7 @@ def photos(tmp_path: Path) -> Path:
     (tmp_path / "photos/a.jpg").write_bytes(make_jpeg(10))
     (tmp_path / "photos/b.png").write_bytes(encode_image(make_image(seed=1)))
     (tmp_path / "photos/sub/c.jpg").write_bytes(make_jpeg(30, channels=1))
-    (tmp_path / "photos/notes.txt").write_text("no picture")
+    (tmp_path / "photos/notes.txt").write_text("no image")
     return tmp_path / "photos"
 
 

@@ -1,4 +1,4 @@
-"""Files that are no pictures, odd ones as people have them, and one so large that memory counts."""
+"""Files that are no images, odd ones as people have them, and one so large that memory counts."""
 
 import json
 import os
@@ -26,7 +26,7 @@ def frames(count: int = 3) -> list[Image.Image]:
 
 
 BAD = {
-    "text.jpg": (lambda path: path.write_text("no picture at all"), "no image, or of a format that is not known"),
+    "text.jpg": (lambda path: path.write_text("no image at all"), "no image, or of a format that is not known"),
     "zero.png": (lambda path: path.write_bytes(b""), "the file is empty; replace the file"),
     "cut.png": (lambda path: path.write_bytes(encode_image(np.zeros((9, 9, 3), np.uint8))[:-9]), "truncated PNG file"),
     "moving.gif": (lambda path: frames()[0].save(path, save_all=True, append_images=frames()[1:]),
@@ -47,7 +47,7 @@ def test_bad_file_is_one_line_and_no_result(go, photos, name):
     assert [path.name for path in Path("out").iterdir()] == ["a.png"]
 
 
-def test_odd_pictures_that_are_good(go, photos):
+def test_odd_images_that_are_good(go, photos):
     frames()[0].quantize(4).save(photos / "palette.gif")
     Image.new("RGB", (1, 1), (10, 200, 30)).save(photos / "one.png")
     palette, one = go("photos/palette.gif", "photos/one.png", compare=True)
@@ -100,14 +100,14 @@ finally:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is asked of Linux")
-def test_memory_of_a_large_picture_is_bounded(root, tmp_path):
+def test_memory_of_a_large_image_is_bounded(root, tmp_path):
     """35 bytes for each pixel and what --memory says, as `powerqe enhance --help` has it, of a real process."""
     spec = {"type": "ARCNN", "hidden_channels": [32, 32], "kernel_sizes": [1, 1, 1]}
     save_weights(build_network(spec), tmp_path / "wide.safetensors", {"network": json.dumps(spec)})
     side, memory = 1500, 64 << 20
     for name, length in (("small", 8), ("large", side)):
-        picture = cv2.resize(np.arange(192, dtype=np.uint8).reshape(8, 8, 3), (length, length))
-        (tmp_path / f"{name}.png").write_bytes(encode_image(picture))
+        image = cv2.resize(np.arange(192, dtype=np.uint8).reshape(8, 8, 3), (length, length))
+        (tmp_path / f"{name}.png").write_bytes(encode_image(image))
 
     def peak(name: str) -> int:
         arguments = ["--weights", "wide.safetensors", "--device", "cpu", "--memory", str(memory / 2**30)]
@@ -116,7 +116,7 @@ def test_memory_of_a_large_picture_is_bounded(root, tmp_path):
                               capture_output=True, text=True, timeout=240)  # fmt: skip
         return 1024 * int(re.findall(r"VmHWM:\s*(\d+) kB", done.stdout)[0])
 
-    maps = 2 * 4 * 32 * side**2  # of two layers at once, if the picture were seen as a whole
+    maps = 2 * 4 * 32 * side**2  # of two layers at once, if the image were seen as a whole
     assert maps > 2 * (memory + 35 * side**2)
     taken = peak("large") - peak("small")
     assert 0 < taken <= memory + 35 * side**2

@@ -27,7 +27,7 @@ JPEG = {"format": "JPEG", "is_gray": False, "has_tables": True}
 
 
 @pytest.mark.parametrize(
-    ("wish", "name", "remark"),
+    ("image", "name", "remark"),
     [
         (ImageDescription(**JPEG, quality=10), "best10", ""),
         (ImageDescription(**JPEG, quality=12), "best10", ""),
@@ -43,8 +43,8 @@ JPEG = {"format": "JPEG", "is_gray": False, "has_tables": True}
         (ImageDescription("WEBP", True), "gray", "nothing is known of the damage in a WEBP file"),
     ],
 )
-def test_choice(wish, name, remark):
-    chosen, said = choose(wish, ENTRIES)
+def test_choice(image, name, remark):
+    chosen, said = choose(image, ENTRIES)
     assert chosen.name == name
     assert said.startswith(remark)
     assert bool(said) == bool(remark)
@@ -57,7 +57,7 @@ def test_nothing_suits():
 
 @pytest.mark.parametrize("is_gray", [False, True])
 @pytest.mark.parametrize("quality", [*range(1, 101, 9), None])
-def test_shipped_weights_suit_every_picture(quality, is_gray):
+def test_shipped_weights_suit_every_image(quality, is_gray):
     chosen, _ = choose(ImageDescription("JPEG", is_gray, quality, quality is not None))
     assert chosen.color == ("y" if is_gray else "rgb")
     assert chosen.task == "jpeg"
@@ -99,7 +99,7 @@ def test_nothing_suits_a_video():
         choose_for_video(37, True, entries=ENTRIES)
 
 
-def test_weights_for_videos_are_not_for_pictures():
+def test_weights_for_videos_are_not_for_images():
     odd = [each.model_copy(update={"task": "jpeg", "color": "y"}) for each in CLIPS if each.method in ("STDF", "MFQE")]
     with pytest.raises(UserError, match="no published weights suit this gray image"):
         choose(ImageDescription("JPEG", True, 37, True), odd)

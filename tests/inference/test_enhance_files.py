@@ -26,7 +26,7 @@ def test_summary_line(go):
 
 def test_bad_files_hinder_no_other_one(go, photos):
     (photos / "a0.jpg").write_bytes(b"")
-    (photos / "b0.png").write_text("no picture")
+    (photos / "b0.png").write_text("no image")
     results = go("photos")
     assert [str(result.job.source) for result in results] == [
         "photos/a.jpg", "photos/a0.jpg", "photos/b.png", "photos/b0.png", "photos/sub/c.jpg"
@@ -118,7 +118,7 @@ def test_weights_that_suit_each_file(photos, monkeypatch, inference_options):
     assert read_photo("out/sub/c.png").is_gray
 
 
-def test_large_picture_says_that_it_was_seen_in_tiles(photos, monkeypatch, weights, inference_options, jpeg):
+def test_a_large_image_has_a_note_on_tiles(photos, monkeypatch, weights, inference_options, jpeg):
     monkeypatch.chdir(photos.parent)
     Path("large.jpg").write_bytes(jpeg(height=300, width=400))
     results = []

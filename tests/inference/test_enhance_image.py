@@ -1,4 +1,4 @@
-"""What becomes of pictures of every kind, and that the pixels are those of test.py."""
+"""What becomes of images of every kind, and that the pixels are those of test.py."""
 
 import json
 from dataclasses import replace
@@ -39,8 +39,8 @@ class Fixed(Model):
         return self._change(batch["lq"]), {}
 
 
-def identity(picture):
-    return picture.clone()
+def identity(image):
+    return image.clone()
 
 
 @pytest.mark.parametrize(
@@ -92,9 +92,9 @@ def test_a_network_that_changes_nothing_changes_nothing(kind, orientation, seed)
 
 
 @pytest.mark.parametrize("height", [127, 128, 129, 300])
-def test_every_row_of_a_high_picture_is_its_own(image, height):
+def test_every_row_of_a_high_image_is_its_own(image, height):
     photo = Photo(image(height, 9))
-    result = enhance_photo(photo, Fixed(lambda picture: 1 - picture), "x").photo
+    result = enhance_photo(photo, Fixed(lambda x: 1 - x), "x").photo
     np.testing.assert_array_equal(result.pixels, 255 - photo.pixels)
 
 
@@ -118,11 +118,11 @@ def test_gray_through_colors_is_the_mean_of_them(image):
 
 def test_sixteen_bits_are_computed_with():
     pixels = np.arange(0, 65536, 7, dtype=np.uint16)[:9360].reshape(40, 78, 3)
-    result = enhance_photo(Photo(pixels), Fixed(lambda picture: picture * 0.5), "x")
+    result = enhance_photo(Photo(pixels), Fixed(lambda x: x * 0.5), "x")
     assert np.abs(result.photo.pixels.astype(int) - pixels / 2).max() <= 0.51
 
 
-def test_alpha_grows_with_the_picture(weights, inference_options, image):
+def test_alpha_grows_with_the_image(weights, inference_options, image):
     alpha = np.full((40, 56, 1), 77, np.uint8)
     result = enhance_photo(Photo(image(), alpha), Model(weights("twice"), inference_options()), "x").photo
     assert result.pixels.shape == (80, 112, 3)
@@ -148,7 +148,7 @@ def test_tables_of_a_file_that_was_a_jpeg():
     pixels = JPEG().compress(astronaut()[:256, :256], 30)[0]
     model = Fixed(identity, needs_tables=True)
     result = enhance_photo(Photo(pixels), model, "x")
-    assert "its pixels tell quality 30" in " ".join(result.notes)
+    assert "quality 30 estimated" in " ".join(result.notes)
     assert model.seen[0]["tables"].shape == (1, 2, 8, 8)
     gray = Fixed(identity, channels=1, needs_tables=True)
     enhance_photo(Photo(pixels), gray, "x")
@@ -157,7 +157,7 @@ def test_tables_of_a_file_that_was_a_jpeg():
         enhance_photo(Photo(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)), model, "x")
 
 
-def test_quality_factor_is_told_and_estimated(weights, inference_options, image):
+def test_quality_factor_is_given_or_estimated(weights, inference_options, image):
     path = weights("fbcnn")
     estimated = Model(path, inference_options())
     told = [enhance_photo(Photo(image()), Model(path, inference_options(qf=qf)), "x") for qf in (5.0, 95.0)]
@@ -168,7 +168,7 @@ def test_quality_factor_is_told_and_estimated(weights, inference_options, image)
         Model(weights("arcnn"), inference_options(qf=20.0))
 
 
-def test_a_network_of_the_quality_is_told_what_the_file_or_its_pixels_say(weights, inference_options, jpeg, tmp_path):
+def test_a_network_gets_the_quality_of_the_file_or_of_its_pixels(weights, inference_options, jpeg, tmp_path):
     """By the user, by the tables, by the pixels of a JPEG that is none any more, by nobody."""
     path = weights("drunet")
     (tmp_path / "a.jpg").write_bytes(jpeg(20, height=160, width=160))
@@ -184,14 +184,14 @@ def test_a_network_of_the_quality_is_told_what_the_file_or_its_pixels_say(weight
     assert not told(photo).notes
     decoded = told(Photo(photo.pixels))
     assert np.array_equal(decoded.photo.pixels, by_user[0])
-    assert "its pixels tell quality 20" in decoded.notes[0]
+    assert "quality 20 estimated" in decoded.notes[0]
     noise = Photo(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
     assert np.array_equal(told(noise).photo.pixels, told(noise, 50.0).photo.pixels)
     assert "not known" in told(noise).notes[0]
     assert not told(noise, 50.0).notes
 
 
-def test_a_blind_network_is_told_nothing(weights, inference_options, image):
+def test_a_blind_network_gets_no_quality(weights, inference_options, image):
     assert not enhance_photo(Photo(image()), Model(weights("blind"), inference_options()), "x").notes
     with pytest.raises(UserError, match=r"DRUNet .*FBCNN"):
         Model(weights("blind"), inference_options(qf=20.0))
@@ -216,13 +216,13 @@ def test_networks_for_other_things_are_refused(weights, inference_options, tmp_p
         Model(str(tmp_path / "x.safetensors"), inference_options())
 
 
-def test_luma_cannot_be_enlarged_beside_its_chroma(image):
+def test_luma_cannot_be_enlarged_without_its_chroma(image):
     model = Fixed(lambda luma: luma.repeat(1, 1, 2, 2), channels=1)
     with pytest.raises(UserError, match="enlarge luma"):
         enhance_photo(Photo(image()), model, "x")
 
 
-def test_a_whole_picture_that_does_not_fit(weights, inference_options, image, monkeypatch):
+def test_a_whole_image_that_does_not_fit(weights, inference_options, image, monkeypatch):
     model = Model(weights("arcnn"), inference_options(tile="off"))
 
     def fail(network, x):

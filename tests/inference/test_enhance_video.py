@@ -117,9 +117,9 @@ def film(path: str, frames, sound: bool = True) -> list[int]:
         file.metadata["title"] = "Sine"
         for frame, time in zip(frames, times, strict=True):
             planes = np.concatenate([plane.ravel() for plane in frame]).reshape(72, 64)
-            picture = av.VideoFrame.from_ndarray(planes, "yuv420p")
-            picture.pts, picture.time_base = time, context.time_base
-            file.mux(video.encode(picture))
+            av_frame = av.VideoFrame.from_ndarray(planes, "yuv420p")
+            av_frame.pts, av_frame.time_base = time, context.time_base
+            file.mux(video.encode(av_frame))
         file.mux(video.encode(None))
         if audio is not None:
             wave = np.sin(np.arange(24000) * 440 * 2 * np.pi / 48000).astype(np.float32)[None]
@@ -155,7 +155,7 @@ def test_all_but_the_pixels_stays(go, frames, suffix, crf):
     assert (before.metadata.matrix is not None) == ROTATES
     with av.open(f"out{suffix}") as file:
         assert file.metadata["title"] == "Sine"
-        shown = [picture.pts * picture.time_base for picture in file.decode(video=0)]
+        shown = [av_frame.pts * av_frame.time_base for av_frame in file.decode(video=0)]
     expected = [Fraction(time - times[0], 18000) for time in times]
     assert [float(time - shown[0]) for time in shown] == pytest.approx(list(map(float, expected)), abs=1.1e-3)
     drawn = read_photo(f"out{suffix}.compare.png").pixels
@@ -164,7 +164,7 @@ def test_all_but_the_pixels_stays(go, frames, suffix, crf):
     assert size < 20_000 if crf else size > 5_000
 
 
-def test_a_raw_file_has_no_sound_and_knows_no_rate(go, frames):
+def test_a_raw_file_has_no_sound_and_no_rate(go, frames):
     film("film.mp4", frames(Geometry(64, 48), 3))
     (result,) = go("film.mp4", output="a.yuv")
     assert "without its aac sound" in result.summary
@@ -172,7 +172,7 @@ def test_a_raw_file_has_no_sound_and_knows_no_rate(go, frames):
     assert YUVReader("a.yuv", Geometry(64, 48))[2].y.shape == (48, 64)
     (result,) = go(f"qp37/{BETA}.yuv", output="b.mp4")
     assert "32x24, 6 frames, luma" in result.summary
-    assert "25 frames/s, for a raw file does not say how many" in result.summary
+    assert "25 frames/s, as raw files" in result.summary
     assert open_video_file("b.mp4").rate == 25
 
 
@@ -211,8 +211,8 @@ def test_other_kinds_of_pixels(go, image, pixels, size, said, network):
         stream = file.add_stream("ffv1", rate=25)
         stream.width, stream.height, stream.pix_fmt = width, height, pixels
         for number in range(3):
-            picture = av.VideoFrame.from_ndarray(image(height, width, seed=number), "rgb24").reformat(format=pixels)
-            file.mux(stream.encode(picture))
+            av_frame = av.VideoFrame.from_ndarray(image(height, width, seed=number), "rgb24").reformat(format=pixels)
+            file.mux(stream.encode(av_frame))
         file.mux(stream.encode(None))
     (result,) = go("a.mkv", network=network)
     assert said in result.summary

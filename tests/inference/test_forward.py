@@ -60,7 +60,7 @@ class Told(Needy):
     conditioning = {"qf": "quality"}  # noqa: RUF012
 
 
-def test_what_a_network_should_be_told_comes_from_the_batch_if_it_is_there():
+def test_conditioning_comes_from_the_batch_if_it_is_there():
     known = {**BATCH, "quality": 30}
     assert Forward(Told())(known)[1] == 30
     assert Forward(Told())(BATCH)[1] is None
@@ -90,7 +90,7 @@ def test_the_dominant_quality_is_found_in_each_damaged_image():
     assert found[0][2].isnan()
 
 
-def test_picture():
+def test_image():
     image = torch.zeros(1)
     assert image_of(image) is image
     assert image_of((image, 3)) is image

@@ -22,7 +22,7 @@ def test_folder_keeps_its_tree(here):
     assert targets(["photos"], Path("out")) == expected
 
 
-def test_results_inside_of_the_folder_and_hidden_files_are_no_pictures(here):
+def test_results_inside_of_the_folder_and_hidden_files_are_no_images(here):
     for name in ("photos/out/a.png", "photos/.hidden.jpg", "photos/.git/x.png"):
         path = here / name
         path.parent.mkdir(exist_ok=True)

@@ -117,7 +117,7 @@ def test_mistakes_on_a_command_line(name: str, message: str) -> None:
         find_network(parse_source(name))
 
 
-def test_weights_that_do_not_tell_their_network(tiny: torch.nn.Module, tmp_path: Path) -> None:
+def test_weights_of_an_unknown_network(tiny: torch.nn.Module, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"official\.safetensors.*\{type: NAME"):
         find_network(tmp_path / "official.safetensors")
     with pytest.raises(UserError, match="hidden"):

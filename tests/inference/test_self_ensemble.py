@@ -1,4 +1,4 @@
-"""The mean over eight orientations, and what turns with the picture."""
+"""The mean over eight orientations, and what turns with the image."""
 
 from pathlib import Path
 from typing import Any
@@ -32,17 +32,17 @@ def test_mean_over_flips_and_transpositions():
     torch.manual_seed(0)
     network, x = conv(3, 3, 5).eval(), pixels(2, 3, 9, 14)
     outputs = []
-    for picture in (x, x.mT):  # a convolution of a turned picture is that with the kernel turned back
+    for image in (x, x.mT):  # a convolution of a turned image is that with the kernel turned back
         for axes in ((), (3,), (2,), (2, 3)):
-            back = network(picture.flip(axes)).flip(axes)
-            outputs.append(back if picture is x else back.mT)
+            back = network(image.flip(axes)).flip(axes)
+            outputs.append(back if image is x else back.mT)
     before = x.clone()
     result = SelfEnsemble(network)(x)
     torch.testing.assert_close(result, torch.stack(outputs).mean(0))
     assert torch.equal(x, before)
     assert not result.requires_grad
     assert (result - network(x)).abs().max() > 0.01
-    turned = SelfEnsemble(network)(x.mT.flip(2))  # the mean does not depend on how the picture lies
+    turned = SelfEnsemble(network)(x.mT.flip(2))  # the mean does not depend on how the image lies
     torch.testing.assert_close(turned, result.mT.flip(2))
 
 
@@ -54,7 +54,7 @@ def test_the_mean_is_taken_in_float32_and_not_clamped():
 
 
 class Knowing(nn.Module):
-    """Takes a map and tables, enlarges, and says something beside the picture."""
+    """Takes a map and tables, enlarges, and says something beside the image."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,14 +67,14 @@ class Knowing(nn.Module):
 
 
 @torch.no_grad()
-def test_tables_and_maps_turn_with_the_picture_and_the_grid_stays():
+def test_tables_and_maps_turn_with_the_image_and_the_grid_stays():
     network, x, noise, tables = Knowing(), pixels(1, 3, 10, 21), pixels(1, 1, 10, 21), pixels(1, 2, 8, 8)
     result, mean, calls = SelfEnsemble(network)(x, noise=noise, tables=tables)
     assert result.shape == (1, 4, 30, 63)
     assert len(network.calls) == 8
-    for symmetry, (picture, turned, seen) in enumerate(network.calls):
-        assert picture.shape[-2:] == ((24, 16) if symmetry & 4 else (16, 24))
-        assert torch.equal(original(picture, symmetry)[..., :10, :21], x)
+    for symmetry, (image, turned, seen) in enumerate(network.calls):
+        assert image.shape[-2:] == ((24, 16) if symmetry & 4 else (16, 24))
+        assert torch.equal(original(image, symmetry)[..., :10, :21], x)
         assert torch.equal(original(turned, symmetry)[..., :10, :21], noise)
         assert torch.equal(seen, tables.mT if symmetry & 4 else tables)
     whole = network.calls[0][0]
@@ -85,7 +85,7 @@ def test_tables_and_maps_turn_with_the_picture_and_the_grid_stays():
 
 
 @torch.no_grad()
-def test_a_picture_of_one_block_is_not_taken_for_tables():
+def test_an_image_of_one_block_is_not_taken_for_tables():
     network, x, tables = Knowing(), pixels(1, 3, 8, 8), pixels(1, 2, 8, 8)
     SelfEnsemble(network)(x, noise=pixels(1, 1, 8, 8), tables=tables)
     for symmetry, (_, _, seen) in enumerate(network.calls):
@@ -118,7 +118,7 @@ def test_together_with_tiles(named: dict[str, Any]):
 
 @torch.no_grad()
 def test_a_network_with_tables_turns_with_them():
-    """Of a turned picture with turned tables the result is turned: the mean knows no orientation."""
+    """Of a turned image with turned tables the result is turned: the mean knows no orientation."""
     torch.manual_seed(0)
     network = SelfEnsemble(build_network({"type": "QCN", "num_features": 8, "num_blocks": 2}).eval())
     x, tables = pixels(1, 3, 16, 24), 255 * pixels(1, 2, 8, 8)
@@ -137,7 +137,7 @@ def recorded(name: str) -> Tensor:
 
 @torch.no_grad()
 def test_recorded_outputs_of_edsr(tmp_path: Path):
-    """The authors' self-ensemble; their tiles leave seams, so that ours are compared with their whole picture."""
+    """The authors' self-ensemble; their tiles leave seams, so that ours are compared with their whole image."""
     state = {name[3:]: recorded(name) for name in RECORDED if name.startswith("sd/")}
     torch.save(state, tmp_path / "edsr_x2.pt")
     network = build_network({"type": "EDSR", "num_features": 16, "num_blocks": 2, "res_scale": 0.1})

@@ -1,4 +1,4 @@
-"""Super-resolution in tables and pictures: lq is enlarged, so that it lines up with the result and gt."""
+"""Super-resolution in tables and images: lq is enlarged, so that it lines up with the result and gt."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ FACTS = {"network": {"type": "EDSR"}, "parameters": 1, "weights": {}}
 ALONE = Ranks(0, 0, 1, CPU)
 
 
-def picture(height: int, width: int) -> np.ndarray:
+def make_image(height: int, width: int) -> np.ndarray:
     """Smooth, but for a noisy corner."""
     image = np.add.outer(np.arange(height), np.arange(width))[..., None] // 4 * np.array([1, 1, 0]) % 256
     image[-40:, -40:] = np.random.default_rng(0).integers(0, 256, (40, 40, 3))
@@ -35,7 +35,7 @@ def picture(height: int, width: int) -> np.ndarray:
 @pytest.fixture
 def data(tmp_path: Path) -> DownSampledImages:
     """One image, 200x240 and 100x120."""
-    write_image(tmp_path / "large/a.png", picture(200, 240))
+    write_image(tmp_path / "large/a.png", make_image(200, 240))
     return DownSampledImages(gt=str(tmp_path / "large"), scale=2)
 
 
@@ -96,11 +96,11 @@ def test_tensorboards_sample_lines_up(data, opt, monkeypatch):
         np.testing.assert_allclose(strip[..., :SAMPLE].permute(1, 2, 0) * 255, expected, atol=1e-4)
 
 
-def test_the_table_says_so(data):
+def test_the_table_has_a_note(data):
     metrics = judge()
     table = Table("sr", {"a": evaluate(data, metrics, ALONE, nearest)}, metrics, FACTS)
     (note,) = table.notes()
-    assert note.startswith("lq is judged after MATLAB's bicubic interpolation")
+    assert note.startswith("lq is evaluated after MATLAB's bicubic interpolation")
     for text in (table.to_terminal(), table.to_markdown(), table.to_latex()):
         assert note in text
     assert json.loads(table.to_json())["images"][0]["scale"] == 2

@@ -1,4 +1,4 @@
-"""Tiles: their cores make up the picture, and a tile is a smaller picture of the same kind."""
+"""Tiles: their cores make up the image, and a tile is a smaller image of the same kind."""
 
 import pytest
 import torch
@@ -47,13 +47,13 @@ def test_tiles_come_row_by_row():
 
 @pytest.mark.parametrize("stride", [1, 2, 4])
 def test_cores_of_strided_maps_make_up_the_map(stride: int):
-    picture = torch.arange(47.0 * 61).view(1, 1, 47, 61)
-    strided = picture[..., ::stride, ::stride]
+    image = torch.arange(47.0 * 61).view(1, 1, 47, 61)
+    strided = image[..., ::stride, ::stride]
     tiles = divide(47, 61, 12, (3, 5), 4)
     assert len(tiles) > 6
     seen = torch.full_like(strided, -1)
     for tile in tiles:
-        features = tile.cut(picture)[..., ::stride, ::stride]
+        features = tile.cut(image)[..., ::stride, ::stride]
         ratios = tile.ratios_of(features, 4)
         core = tile.core_of(features, ratios)
         top, left = tile.rows.core_start // stride, tile.columns.core_start // stride

@@ -1,4 +1,4 @@
-"""A network in tiles gives what it gives for the whole picture. Every network of the registry is tested in
+"""A network in tiles gives what it gives for the whole image. Every network of the registry is tested in
 tests/net/test_networks.py; here are the ways in which networks can be more difficult, one by one."""
 
 from typing import Any
@@ -48,7 +48,7 @@ def pixels(height: int, width: int, channels: int = 3, batch: int = 1) -> Tensor
 
 
 class Counted(nn.Module):
-    """Notes the sizes of the pictures that a network sees."""
+    """Notes the sizes of the images that a network sees."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class Counted(nn.Module):
 
 
 DNCNN = ready(built({"type": "DnCNN", "num_features": 4, "depth": 3, "batch_norm": True}))
-# The mean at half size and the transposed convolution shift the picture by a pixel where its size is odd.
+# The mean at half size and the transposed convolution shift the image by a pixel where its size is odd.
 UNET = ready(built({"type": "UNet", "in_channels": 1, "out_channels": 1, "num_levels": 3, "base_features": 2}))
 
 sides = st.integers(1, 90)
@@ -151,7 +151,7 @@ def test_means_of_each_tile_cost_nothing():
 
 
 class Thumbnail(nn.Module):
-    """The whole picture, small, whatever its size; a mean inside is its own business."""
+    """The whole image, small, whatever its size; a mean inside is its own business."""
 
     sees_whole_image = True
 
@@ -170,12 +170,12 @@ class Gathered(nn.Module):
 
     def forward(self, small: Tensor, large: Tensor, factor: float) -> Tensor:
         if small.shape[-1] * 2 not in (large.shape[-1], large.shape[-1] + 1):
-            raise ValueError("these are not the same picture")
+            raise ValueError("these are not the same image")
         return factor * small.cumsum(-1).flip(-2) / small.shape[-1] + large.amax((2, 3), keepdim=True)
 
 
 class Looking(nn.Module):
-    """Looks at the whole picture twice and at the mean in between."""
+    """Looks at the whole image twice and at the mean in between."""
 
     multiple = 2
 
@@ -194,7 +194,7 @@ class Looking(nn.Module):
 
 @pytest.mark.parametrize(("size", "side"), [((45, 71), 5), ((48, 48), 48), ((49, 64), 7)])
 @torch.no_grad()
-def test_modules_that_see_the_whole_picture(size: tuple[int, int], side: int):
+def test_modules_that_see_the_whole_image(size: tuple[int, int], side: int):
     network, x = ready(Looking(side)), pixels(*size)
     tiled = Tiled(network, 12)
     assert len(tiled.tiles(x)) > 4
@@ -206,7 +206,7 @@ def test_modules_that_see_the_whole_picture(size: tuple[int, int], side: int):
 
 
 class Talkative(nn.Module):
-    """Takes a map and tables, returns an enlarged picture, the picture at its own size, and other things."""
+    """Takes a map and tables, returns an enlarged image, the image at its own size, and other things."""
 
     multiple = 8
 
@@ -221,7 +221,7 @@ class Talkative(nn.Module):
 
 
 @torch.no_grad()
-def test_what_a_network_takes_and_returns_beside_the_picture():
+def test_other_inputs_and_outputs_of_a_network():
     network, x = ready(Talkative()), pixels(60, 77)
     noise, tables = pixels(60, 77, 1)[:, 0], pixels(8, 8, 3)
     tiled = Tiled(network, 16)
@@ -248,7 +248,7 @@ def test_exits():
 
 
 class Centerd(nn.Module):
-    """The picture less its mean."""
+    """The image less its mean."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -264,7 +264,7 @@ def test_sums_of_half_precision_do_not_overflow():
 
 
 @torch.no_grad()
-def test_all_tiles_leave_where_the_whole_picture_leaves():
+def test_all_tiles_take_the_exit_of_the_whole_image():
     """Two images, of which one is good enough early; alone, tiles of both would leave at either exit."""
     network = ready(built({**RBQE, "codec": "hevc"}))
     network.quality.float()
@@ -283,7 +283,7 @@ def test_all_tiles_leave_where_the_whole_picture_leaves():
 
 
 class Small(nn.Module):
-    """A device whose memory holds pictures of so many pixels only."""
+    """A device whose memory holds images of so many pixels only."""
 
     def __init__(self, network: nn.Module, most: int, error: RuntimeError) -> None:
         super().__init__()
@@ -314,9 +314,9 @@ def test_tiles_that_do_not_fit_are_halved(error: RuntimeError):
     small = Small(network, 60 * 60, error)
     tiled = Tiled(small, 300)
     close(tiled(x), network(x))
-    assert (tiled.size, small.refused) == (37, 3)  # whole (300 and 150: one picture, four tiles), 75
+    assert (tiled.size, small.refused) == (37, 3)  # whole (300 and 150: one image, four tiles), 75
     close(tiled(x), network(x))
-    assert small.refused == 3, "the next picture begins with what fitted"
+    assert small.refused == 3, "the next image begins with what fitted"
 
 
 @torch.no_grad()
@@ -362,7 +362,7 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory():
 @pytest.mark.parametrize("size", [(400, 300), (17, 999), (203, 203)])
 @torch.no_grad()
 def test_what_the_network_sees_is_bounded(size: tuple[int, int]):
-    """A tile, two overlaps and the remainder of the size; the whole picture goes nowhere."""
+    """A tile, two overlaps and the remainder of the size; the whole image goes nowhere."""
     for network, reach in ((DNCNN, 3), (ready(Means()), 12)):
         counted = Counted(network)
         Tiled(counted, 40)(pixels(*size))
@@ -395,7 +395,7 @@ def test_the_reach_is_measured_once():
 
 
 @torch.no_grad()
-def test_a_picture_that_is_not_on_the_networks_device_and_types():
+def test_an_image_that_is_not_on_the_networks_device_and_types():
     network, x = build_network({"type": "DnCNN", "num_features": 4, "depth": 3}).eval(), pixels(50, 50).float()
     result = Tiled(network, 20)(x)
     assert (result.dtype, result.device) == (torch.float32, x.device)
@@ -432,7 +432,7 @@ class HiddenMean(nn.Module):
         return x - x.mean((2, 3), keepdim=True)
 
 
-def test_who_sees_everything_is_refused():
+def test_unbounded_networks_are_refused():
     with pytest.raises(UserError, match=r"HiddenMean.*4096 pixels.*tile\.overlap.*GlobalMean"):
         Tiled(HiddenMean().eval(), 16)(pixels(64, 64))
 
@@ -466,7 +466,7 @@ def test_arguments_of_the_options_reach_the_network_in_tiles():
 
 
 @torch.no_grad()
-def test_a_whole_picture_that_does_not_fit():
+def test_a_whole_image_that_does_not_fit():
     enhance = enhancer(Small(DNCNN, 10, OUT_OF_MEMORY).eval(), Options())
     with pytest.raises(UserError, match=r"Small: an image of 41 x 30 pixels does not fit .*set tile: \{size: 512\}"):
         enhance({"lq": pixels(30, 41)})
@@ -491,7 +491,7 @@ class Padded(nn.Module):
 
 @pytest.mark.parametrize("size", [(61, 75), (64, 67), (33, 90)])
 @torch.no_grad()
-def test_padding_counts_as_in_the_whole_picture(size: tuple[int, int]):
+def test_padding_counts_as_in_the_whole_image(size: tuple[int, int]):
     network, x = ready(Padded()), pixels(*size)
     tiled = Tiled(network, 16)
     assert len(tiled.tiles(x)) > 4
@@ -499,7 +499,7 @@ def test_padding_counts_as_in_the_whole_picture(size: tuple[int, int]):
 
 
 class Nested(nn.Module):
-    """Several pairs of an enlarged picture and one of its own size, as CISR-PSI returns on demand."""
+    """Several pairs of an enlarged image and one of its own size, as CISR-PSI returns on demand."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -511,7 +511,7 @@ class Nested(nn.Module):
 
 
 @torch.no_grad()
-def test_pictures_in_pairs():
+def test_images_in_pairs():
     network, x = ready(Nested()), pixels(40, 50)
     result = Tiled(network, 20)(x)
     assert [type(pair) for pair in result] == [tuple, tuple]
@@ -530,7 +530,7 @@ def test_a_compiled_network():
 
 
 class Clips(nn.Module):
-    """The frame in the middle, enlarged, from three frames; their mean over the picture counts, too."""
+    """The frame in the middle, enlarged, from three frames; their mean over the image counts, too."""
 
     def __init__(self) -> None:
         super().__init__()

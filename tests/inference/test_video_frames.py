@@ -69,7 +69,7 @@ def test_what_is_behind_is_done_in_order():
     assert done == list(range(6))
 
 
-def test_what_failed_is_said_and_what_waits_is_left_undone():
+def test_failures_are_reported_and_waiting_jobs_are_dropped():
     done, queue = [], WriteQueue(3)
     queue.do(time.sleep, 0.05)
     queue.do(done.append, 6)

@@ -12,7 +12,7 @@ from powerqe.net.weights import spec
 
 
 class Wide(nn.Module):
-    """A wide layer between two narrow ones; it remembers the largest picture that it saw."""
+    """A wide layer between two narrow ones; it remembers the largest image that it saw."""
 
     def __init__(self, limit=math.inf):
         super().__init__()
@@ -26,20 +26,20 @@ class Wide(nn.Module):
         return x + self.layers(x)
 
 
-def picture(height=200, width=300):
+def make_image(height=200, width=300):
     return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize("bound", [3 << 20, 5 << 20, 9 << 20])
 @torch.inference_mode()
 def test_maps_stay_within_the_bound_and_the_result_is_the_same(bound):
-    network, whole = Wide().eval(), picture()
+    network, whole = Wide().eval(), make_image()
     expected = network(whole)
     with LiveMemory() as unbounded:
         network(whole)
     assert unbounded.peak > 9 << 20
     call = WithinMemory(network, bound)
-    call(picture(4, 4))  # measured and kept
+    call(make_image(4, 4))  # measured and kept
     network.seen.clear()
     with LiveMemory() as live:
         result = call(whole)
@@ -53,10 +53,10 @@ def test_maps_stay_within_the_bound_and_the_result_is_the_same(bound):
 def test_what_fits_is_seen_as_a_whole():
     network = Wide().eval()
     call = WithinMemory(network, 1 << 30)
-    torch.testing.assert_close(call(picture()), network(picture()), rtol=0, atol=0)
+    torch.testing.assert_close(call(make_image()), network(make_image()), rtol=0, atol=0)
     assert network.seen.count(200 * 300) == 2
     assert call.size is None
-    panorama = picture(8, 6000)
+    panorama = make_image(8, 6000)
     call(panorama)
     assert network.seen[-1] == 8 * 6000
 
@@ -65,11 +65,11 @@ def test_what_fits_is_seen_as_a_whole():
 def test_out_of_memory_halves_tiles_and_later_ones_are_planned_for_less():
     network = Wide(limit=120 * 120).eval()
     call = WithinMemory(network, 1 << 30)
-    expected = picture() + network.layers(picture())
-    torch.testing.assert_close(call(picture()), expected, rtol=0, atol=1e-6)
+    expected = make_image() + network.layers(make_image())
+    torch.testing.assert_close(call(make_image()), expected, rtol=0, atol=1e-6)
     failed = sum(seen > network.limit for seen in network.seen)
     network.seen.clear()
-    call(picture())
+    call(make_image())
     assert 1 < failed < 5
     assert max(network.seen) < 200 * 300
 
@@ -78,17 +78,17 @@ def test_out_of_memory_halves_tiles_and_later_ones_are_planned_for_less():
 def test_a_side_that_is_given_is_taken():
     network = Wide().eval()
     call = WithinMemory(network, 1, tile=64)
-    expected = picture() + network.layers(picture())
-    torch.testing.assert_close(call(picture()), expected, rtol=0, atol=1e-6)
+    expected = make_image() + network.layers(make_image())
+    torch.testing.assert_close(call(make_image()), expected, rtol=0, atol=1e-6)
     assert call.size == 64
     assert max(network.seen) < 80 * 80
 
 
 @torch.inference_mode()
-def test_a_network_that_sees_the_whole_picture(weights):
+def test_a_network_that_sees_the_whole_image(weights):
     network = build_network(spec(weights("fbcnn"))).eval()
-    call, large = WithinMemory(network, 1 << 40), picture(96, 1400)
-    call(picture(8, 8))
+    call, large = WithinMemory(network, 1 << 40), make_image(96, 1400)
+    call(make_image(8, 8))
     call.bound = call.needs(96 * 1400) * 2 // 3
     result, qf = call(large)
     expected, expected_qf = network(large)
@@ -103,7 +103,7 @@ def test_odd_sides_are_seen_as_a_whole_by_networks_that_need_multiples(weights, 
     network = build_network(spec(weights(name))).eval()
     named = {"tables": torch.full((1, 2, 8, 8), 20.0)} if name == "qgcn" else {}
     call = WithinMemory(network, 1 << 30)
-    result, expected = call(picture(61, 83), **named), network(picture(61, 83), **named)
+    result, expected = call(make_image(61, 83), **named), network(make_image(61, 83), **named)
     torch.testing.assert_close(result, expected, rtol=0, atol=0)
     assert call.size is None
 
@@ -113,7 +113,7 @@ def test_smallest_tiles_where_nothing_fits():
     network = Wide().eval()
     network.multiple = 64
     call = WithinMemory(network, 1)
-    torch.testing.assert_close(call(picture()), picture() + network.layers(picture()), rtol=0, atol=1e-6)
+    torch.testing.assert_close(call(make_image()), make_image() + network.layers(make_image()), rtol=0, atol=1e-6)
     assert call.size == 128
 
 

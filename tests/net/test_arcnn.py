@@ -58,7 +58,7 @@ def test_later_checkpoints_of_the_paper_form(wrapper: str, prefix: str, tmp_path
     torch.testing.assert_close(network(x), x + reference(x, layers), rtol=1e-5, atol=1e-5)
 
 
-def test_no_skip_unless_asked() -> None:
+def test_no_skip_by_default() -> None:
     network = build_network({"type": "ARCNN"})
     for parameter in network.parameters():
         torch.nn.init.zeros_(parameter)

@@ -26,7 +26,7 @@ def small(**arguments: Any) -> CISRPSI:
     return CISRPSI(**{"num_features": 8, "num_groups": (1, 1), "num_blocks": 1, "reduction": 4, **arguments})
 
 
-def picture(*size: int) -> Tensor:
+def make_image(*size: int) -> Tensor:
     return torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0))
 
 
@@ -65,7 +65,7 @@ def test_names_of_the_authors(theirs: str, ours: str) -> None:
 @torch.no_grad()
 def test_scales(scale: int, size: tuple[int, int]) -> None:
     network = small(scale=scale)
-    enlarged, clean = network(picture(*size))
+    enlarged, clean = network(make_image(*size))
     assert enlarged.shape[2:] == (scale * size[0], scale * size[1])
     assert clean.shape[2:] == size
     assert network.scale == scale
@@ -73,7 +73,7 @@ def test_scales(scale: int, size: tuple[int, int]) -> None:
 
 @torch.no_grad()
 def test_a_recursion_starts_from_the_result_of_the_one_before() -> None:
-    network, x = small(recursions=4), picture(9, 12)
+    network, x = small(recursions=4), make_image(9, 12)
     pairs = network(x, return_all=True)
     assert len(pairs) == 4
     enlarged = F.interpolate(x, scale_factor=2, mode="bicubic")
@@ -87,7 +87,7 @@ def test_a_recursion_starts_from_the_result_of_the_one_before() -> None:
 
 
 def test_gradients_stay_within_a_recursion() -> None:
-    network, x = small(), picture(6, 6)
+    network, x = small(), make_image(6, 6)
     previous = network.start(x).requires_grad_()
     network(x, previous=previous)[0].sum().backward()
     assert previous.grad is None
@@ -102,15 +102,15 @@ def test_gradients_stay_within_a_recursion() -> None:
 
 def test_the_non_local_modules_are_fixed_and_the_rest_learns() -> None:
     network = small()
-    network(picture(8, 8))[0].square().mean().backward()
+    network(make_image(8, 8))[0].square().mean().backward()
     for name, parameter in network.named_parameters():
         assert parameter.requires_grad is (name.partition(".")[0] not in PARTS), name
         assert (parameter.grad is None) is (not parameter.requires_grad), name
 
 
 @torch.no_grad()
-def test_each_non_local_module_gets_the_compressed_picture_and_a_cleaner_one() -> None:
-    network, x, given = small(recursions=1), picture(6, 8), {}
+def test_each_non_local_module_gets_the_compressed_image_and_a_cleaner_one() -> None:
+    network, x, given = small(recursions=1), make_image(6, 8), {}
     for part in PARTS:
         network.get_submodule(part).register_forward_hook(lambda _, inputs, y, part=part: given.update({part: inputs}))
     clean = network(x)[1]
@@ -121,13 +121,13 @@ def test_each_non_local_module_gets_the_compressed_picture_and_a_cleaner_one() -
 
 
 @torch.no_grad()
-def test_what_is_predicted_is_added_to_a_mean_of_the_pictures() -> None:
-    network, x = small(recursions=1), picture(6, 8)
+def test_what_is_predicted_is_added_to_a_mean_of_the_images() -> None:
+    network, x = small(recursions=1), make_image(6, 8)
     for part in (network.deblock, network.enlarge):
         nn.init.zeros_(part.tail[-1].weight)
         nn.init.zeros_(part.tail[-1].bias)
         nn.init.zeros_(part.mix[2].weight)
-        part.mix[2].bias.copy_(torch.tensor([99.0, 0.0, 0.0]))  # of the three pictures, x alone
+        part.mix[2].bias.copy_(torch.tensor([99.0, 0.0, 0.0]))  # of the three images, x alone
     enlarged, clean = network(x)
     torch.testing.assert_close(clean, x)
     torch.testing.assert_close(enlarged, network.start(x))

@@ -186,7 +186,7 @@ def test_quality_factors_that_do_not_exist(network: Any, qf: Any, message: str) 
         network(images(), qf)
 
 
-def test_a_blind_network_cannot_be_told() -> None:
+def test_a_blind_network_takes_no_quality() -> None:
     network = build(quality_map=False)
     assert network.conditioning == {}
     with pytest.raises(UserError, match=r"DRUNet.*qf.*quality_map"):

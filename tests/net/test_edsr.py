@@ -99,7 +99,7 @@ def test_mean_is_taken_off_and_put_back() -> None:
     torch.testing.assert_close(seen[0], torch.zeros(1, 3, 2, 2), rtol=0, atol=1e-4)
 
 
-def test_gray_pictures() -> None:
+def test_gray_images() -> None:
     network = EDSR(in_channels=1, out_channels=1, num_features=4, num_blocks=1)
     assert network(image(1, 1, 3, 5)).shape == (1, 1, 6, 10)
     torch.testing.assert_close(

@@ -168,7 +168,7 @@ def test_v1_checkpoint_holds_both_networks(tmp_path: Path) -> None:
 @pytest.mark.parametrize("wrapper", ["params", "params_ema"])
 @torch.no_grad()
 def test_basicsr_checkpoints(wrapper: str, tmp_path: Path) -> None:
-    """RRDBNet's up-sampling layers are not needed for a picture of the same size."""
+    """RRDBNet's up-sampling layers are not needed for an image of the same size."""
     state = v1_generator()
     random = Random(3)
     for name in ("conv_up1", "conv_up2", "conv_hr"):
@@ -231,7 +231,7 @@ def test_patch_size_is_two_numbers(patch_size: object) -> None:
 
 
 @pytest.mark.parametrize("size", [(64, 32), (64, 64), (31, 64)])
-def test_pictures_of_another_size(size: tuple[int, int]) -> None:
+def test_images_of_another_size(size: tuple[int, int]) -> None:
     discriminator = build_network(DISCRIMINATOR)
     with pytest.raises(UserError, match=rf"{size[0]}x{size[1]}.*32x64.*patch_size"):
         discriminator(torch.rand(2, 3, *size))

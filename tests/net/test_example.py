@@ -65,9 +65,9 @@ def test_what_it_is_called_with(options: dict[str, Any], shapes: list[tuple[int,
     assert (output[0] if isinstance(output, tuple) else output).isfinite().all()
 
 
-def test_picture_and_reference_are_alike_but_not_the_same() -> None:
-    picture, reference = example_inputs(build_network({"type": "NonLocalDeblock"}), 9, 9)[0]
-    assert 0 < (picture - reference).abs().max() < 0.1
+def test_image_and_reference_are_alike_but_not_the_same() -> None:
+    image, reference = example_inputs(build_network({"type": "NonLocalDeblock"}), 9, 9)[0]
+    assert 0 < (image - reference).abs().max() < 0.1
 
 
 class Asking(nn.Module):

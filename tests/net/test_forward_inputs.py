@@ -1,4 +1,4 @@
-"""Which tensors are pictures, and how large they are."""
+"""Which tensors are images, and how large they are."""
 
 from fractions import Fraction
 

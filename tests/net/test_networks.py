@@ -37,7 +37,7 @@ def image_and_tables(batch: int, height: int, width: int) -> tuple[Tensor, ...]:
 class Case(NamedTuple):
     """How a network is built small, what its forward takes, and how much larger its output is.
 
-    A discriminator takes pictures of one size only and gives no picture: any_size is false. Calls are keyword
+    A discriminator takes images of one size only and gives no image: any_size is false. Calls are keyword
     arguments of the forward with which, one after the other, all of the network is used. Tiles do not make the whole of
     one that samples where the motion leads, however far: tiles is false. Onnxruntime has all operators from that
     version on.
@@ -176,7 +176,7 @@ def make(name: str, seed: int = 0) -> tuple[nn.Module, Case]:
     return build_network({"type": name, **case.arguments}), case
 
 
-def picture(output: Any) -> Tensor:
+def image_of(output: Any) -> Tensor:
     """The image in what a network returns; a network may return it first of several."""
     return output if isinstance(output, Tensor) else output[0]
 
@@ -200,7 +200,7 @@ def test_arguments_are_keywords_with_types(name: str) -> None:
 @torch.no_grad()
 def test_any_size(name: str, size: tuple[int, int]) -> None:
     network, case = make(name)
-    output = picture(network.eval()(*case.inputs(2, *size), **case.calls[0]))
+    output = image_of(network.eval()(*case.inputs(2, *size), **case.calls[0]))
     assert output.dtype == torch.float32
     assert output.shape[-2:] == (size[0] * case.scale, size[1] * case.scale)
     assert output.isfinite().all()
@@ -212,7 +212,7 @@ def test_any_size(name: str, size: tuple[int, int]) -> None:
 def test_tiles_make_the_whole(name: str, stands: bool, monkeypatch: pytest.MonkeyPatch):
     """inference/tiled.py: a network says `multiple` if it strides, takes means through GlobalMean, and that is all.
 
-    In float64, so that no rounding hides a pixel that sees too little, or is made large by a threshold. The picture is
+    In float64, so that no rounding hides a pixel that sees too little, or is made large by a threshold. The image is
     long, so that it has several tiles however far the network looks.
     """
     network, case = make(name)
@@ -229,12 +229,12 @@ def test_tiles_make_the_whole(name: str, stands: bool, monkeypatch: pytest.Monke
         inputs = [tensor.to(dtype) for tensor in case.inputs(1, *size)]
         if len(tiled.tiles(*inputs, **call)) > 2:
             break
-    whole = picture(network(*inputs, **call))
+    whole = image_of(network(*inputs, **call))
     scale = float(whole.abs().max())
-    result = picture(tiled(*inputs, **call))
+    result = image_of(tiled(*inputs, **call))
     torch.testing.assert_close(result, whole, rtol=tolerance, atol=tolerance * scale)
     if not stands and rough.tiles(*inputs, **call) != tiled.tiles(*inputs, **call):
-        difference = (picture(rough(*inputs, **call)) - whole).abs().max()
+        difference = (image_of(rough(*inputs, **call)) - whole).abs().max()
         assert difference > 100 * tolerance * scale, "this network could not tell tiles that see too little"
 
 
@@ -243,8 +243,8 @@ def test_tiles_make_the_whole(name: str, stands: bool, monkeypatch: pytest.Monke
 def test_images_of_a_batch_do_not_meet(name: str) -> None:
     network, case = make(name)
     inputs = case.inputs(2, 9, 12)
-    together = picture(network.eval()(*inputs, **case.calls[0]))
-    alone = picture(network(*(tensor[:1] for tensor in inputs), **case.calls[0]))
+    together = image_of(network.eval()(*inputs, **case.calls[0]))
+    alone = image_of(network(*(tensor[:1] for tensor in inputs), **case.calls[0]))
     axis = together.ndim - 4  # networks with several outputs stack them in front of the batch
     scale = max(1.0, float(alone.abs().max()))  # of float32's errors, with weights as they are at the start
     torch.testing.assert_close(together.narrow(axis, 0, 1), alone, rtol=1e-5, atol=1e-6 * scale)
@@ -254,7 +254,7 @@ def test_images_of_a_batch_do_not_meet(name: str) -> None:
 def test_gradient_reaches_every_parameter(name: str) -> None:
     network, case = make(name)
     for call in case.calls:
-        picture(network(*case.inputs(2, 16, 16), **call)).square().mean().backward()
+        image_of(network(*case.inputs(2, 16, 16), **call)).square().mean().backward()
     unreached = [
         key for key, p in network.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())
     ]
@@ -266,9 +266,9 @@ def test_gradient_reaches_every_parameter(name: str) -> None:
 def test_runs_in_bfloat16(name: str) -> None:
     network, case = make(name)
     inputs = case.inputs(1, 16, 16)
-    exact = picture(network.eval()(*inputs, **case.calls[0]))
+    exact = image_of(network.eval()(*inputs, **case.calls[0]))
     with torch.autocast("cpu", torch.bfloat16):
-        rough = picture(network(*inputs, **case.calls[0]))
+        rough = image_of(network(*inputs, **case.calls[0]))
     assert not torch.equal(rough.float(), exact), "autocast did not reach the convolutions"
     torch.testing.assert_close(rough.float(), exact, rtol=0.05, atol=0.05)
 
@@ -281,12 +281,12 @@ def test_weights_survive_a_file(name: str, tmp_path: Path) -> None:
     call = case.calls[0]
     network.train()(*inputs, **call)  # so that running statistics differ from new ones, too
     other, _ = make(name, seed=1)
-    assert not torch.equal(picture(other.eval()(*inputs, **call)), picture(network.eval()(*inputs, **call)))
+    assert not torch.equal(image_of(other.eval()(*inputs, **call)), image_of(network.eval()(*inputs, **call)))
 
     save_weights(network, tmp_path / "net.safetensors")
     load_weights(other, tmp_path / "net.safetensors")
     torch.testing.assert_close(other.state_dict(), network.state_dict(), rtol=0, atol=0)
-    assert torch.equal(picture(other(*inputs, **call)), picture(network(*inputs, **call)))
+    assert torch.equal(image_of(other(*inputs, **call)), image_of(network(*inputs, **call)))
 
 
 @every_network
@@ -301,14 +301,14 @@ def test_shared_weights_are_saved_once(name: str, tmp_path: Path) -> None:
 @every_network
 @pytest.mark.slow
 def test_compiles_as_one_graph(name: str) -> None:
-    """The same picture and the same gradients."""
+    """The same image and the same gradients."""
     torch.compiler.reset()
     network, case = make(name)
     inputs = case.inputs(2, 9, 12)
 
     def results(call: Callable[..., Any]) -> list[Tensor | None]:
         network.zero_grad()
-        output = picture(call(*inputs, **case.calls[0]))
+        output = image_of(call(*inputs, **case.calls[0]))
         output.square().mean().backward()
         return [output.detach(), *(p.grad for p in network.parameters())]
 
@@ -335,8 +335,8 @@ def test_compiled_kernels(name: str) -> None:
 @every_network
 @torch.no_grad()
 @pytest.mark.slow
-def test_onnx_file_gives_the_same_picture(name: str, tmp_path: Path) -> None:
-    """For another size of picture than those with which the exporter itself compares, where it can."""
+def test_onnx_file_gives_the_same_image(name: str, tmp_path: Path) -> None:
+    """For another size of image than those with which the exporter itself compares, where it can."""
     network, case = make(name)
     onnxruntime = pytest.importorskip("onnxruntime", minversion=case.onnxruntime)
     fixed = getattr(network, "patch_size", (24, 21)) if one_size(network) else None
@@ -347,4 +347,4 @@ def test_onnx_file_gives_the_same_picture(name: str, tmp_path: Path) -> None:
     if not fixed:
         assert next(iter(written.inputs.values()))[0] == "batch"
     found = torch.from_numpy(session.run(None, fed)[0])
-    torch.testing.assert_close(found, picture(network(*inputs, **case.calls[0])), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found, image_of(network(*inputs, **case.calls[0])), rtol=1e-4, atol=1e-5)

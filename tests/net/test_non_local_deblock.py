@@ -26,13 +26,13 @@ def make(**arguments: int) -> NonLocalDeblock:
     return NonLocalDeblock(**arguments)
 
 
-def pictures(*size: int, channels: int = 3, seed: int = 0) -> Tensor:
-    """Two batches of two pictures."""
+def make_images(*size: int, channels: int = 3, seed: int = 0) -> Tensor:
+    """Two batches of two images."""
     return torch.rand(2, 2, channels, *size, generator=torch.Generator().manual_seed(seed))
 
 
 def by_the_formula(network: NonLocalDeblock, a: Tensor, r: Tensor) -> Tensor:
-    """Patch by patch, for one picture (C, H, W) in 0 ... 255."""
+    """Patch by patch, for one image (C, H, W) in 0 ... 255."""
     height, width = a.shape[1:]
     places = [(slice(i, i + 3), slice(j, j + 3)) for i in range(height - 2) for j in range(width - 2)]
     mask = (1 - network.block_edges(a[None], r[None]))[0, 0]
@@ -76,22 +76,22 @@ def test_recorded_edges_and_constants(authors: NonLocalDeblock) -> None:
 @pytest.mark.parametrize(("contrast", "bandwidth"), [(1, None), (0.1, None), (0.005, 0.5)])
 @torch.no_grad()
 def test_formula(channels: int, contrast: float, bandwidth: float | None) -> None:
-    network, (x, reference) = make(in_channels=channels), 0.4 + contrast * pictures(6, 5, channels=channels)
+    network, (x, reference) = make(in_channels=channels), 0.4 + contrast * make_images(6, 5, channels=channels)
     if bandwidth is not None:
         torch.nn.init.zeros_(network.bandwidth[2].weight)
         torch.nn.init.constant_(network.bandwidth[2].bias, bandwidth)
     found = network(x, reference)
-    for picture, a, r in zip(found, 255 * x, 255 * reference, strict=True):
-        torch.testing.assert_close(255 * picture, by_the_formula(network, a, r), rtol=3e-5, atol=1e-3)
+    for image, a, r in zip(found, 255 * x, 255 * reference, strict=True):
+        torch.testing.assert_close(255 * image, by_the_formula(network, a, r), rtol=3e-5, atol=1e-3)
 
 
-def test_gray_pictures_are_taken_as_they_are() -> None:
-    a, r = 255 * pictures(7, 9)
-    gray = [255 * luma(picture / 255).round(decimals=7) for picture in (a, r)]
+def test_gray_images_are_taken_as_they_are() -> None:
+    a, r = 255 * make_images(7, 9)
+    gray = [255 * luma(image / 255).round(decimals=7) for image in (a, r)]
     torch.testing.assert_close(make(in_channels=1).block_edges(*gray), make().block_edges(a, r))
 
 
-def test_an_edge_of_the_picture_alone_is_a_block_edge() -> None:
+def test_an_edge_of_the_image_alone_is_a_block_edge() -> None:
     flat, edge = torch.full((1, 1, 8, 9), 100.0), torch.full((1, 1, 8, 9), 100.0)
     edge[..., 4:] = 150
     network = make(in_channels=1)
@@ -111,7 +111,7 @@ def test_limit_of_an_edge(step: int, is_edge: bool) -> None:
 
 @torch.no_grad()
 def test_quadrants_overlap_and_are_put_together_without_blending(monkeypatch: pytest.MonkeyPatch) -> None:
-    network, (x, reference) = make(), 0.4 + 0.1 * pictures(81, 95)[:, :1]
+    network, (x, reference) = make(), 0.4 + 0.1 * make_images(81, 95)[:, :1]
     whole = network(x, reference)
     with monkeypatch.context() as patch:
         patch.setattr(non_local_deblock, "_LARGEST", 81 * 95 + 1)
@@ -126,15 +126,15 @@ def test_quadrants_overlap_and_are_put_together_without_blending(monkeypatch: py
 
 @pytest.mark.parametrize("size", [(1, 6500), (3, 2200), (6500, 2), (20, 330), (18, 360)])
 @torch.no_grad()
-def test_long_pictures(size: tuple[int, int]) -> None:
+def test_long_images(size: tuple[int, int]) -> None:
     x = torch.full((1, 3, *size), 0.5)
     torch.testing.assert_close(make()(x, x), x, rtol=2e-3, atol=0)  # times 1 / 1.001
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 5), (6, 1)])
 @torch.no_grad()
-def test_small_pictures_are_continued_with_their_last_row_and_column(size: tuple[int, int]) -> None:
-    x, reference = pictures(*size)
+def test_small_images_are_continued_with_their_last_row_and_column(size: tuple[int, int]) -> None:
+    x, reference = make_images(*size)
     padding = (0, max(0, 3 - size[1]), 0, max(0, 3 - size[0]))
     found = make()(x, reference)
     continued = make()(F.pad(x, padding, "replicate"), F.pad(reference, padding, "replicate"))
@@ -143,7 +143,7 @@ def test_small_pictures_are_continued_with_their_last_row_and_column(size: tuple
 
 
 def test_rows_a_few_at_a_time_give_the_same_result_and_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
-    x, reference = pictures(13, 11)
+    x, reference = make_images(13, 11)
     results = []
     for scratch in (2**22, 1000, 1):
         monkeypatch.setattr(non_local_deblock, "_SCRATCH", scratch)
@@ -168,7 +168,7 @@ def test_all_weights_are_never_there_at_once(with_gradient: bool, monkeypatch: p
 
     cdist, pairs = torch.cdist, []
     monkeypatch.setattr(torch, "cdist", lambda a, b, **rest: pairs.append(len(a) * len(b)) or cdist(a, b, **rest))
-    x, reference = pictures(32, 32)
+    x, reference = make_images(32, 32)
     with torch.set_grad_enabled(with_gradient), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         make()(x, reference)
     assert max(pairs) <= 10_000
@@ -180,8 +180,8 @@ def test_all_weights_are_never_there_at_once(with_gradient: bool, monkeypatch: p
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["noise", "two values", "constant", "far outside"]))
 @settings(max_examples=20, deadline=None)
 @torch.no_grad()
-def test_finite_pictures_give_finite_pictures(seed: int, kind: str) -> None:
-    both = pictures(7, 6, seed=seed)
+def test_finite_images_give_finite_images(seed: int, kind: str) -> None:
+    both = make_images(7, 6, seed=seed)
     both = {"noise": both, "two values": both.round(), "constant": both[..., :1, :1].expand_as(both)}.get(
         kind, 100 * both - 50
     )
@@ -192,5 +192,5 @@ def test_every_new_module_can_learn() -> None:
     for seed in range(20):
         torch.manual_seed(seed)
         network = NonLocalDeblock()
-        network(*(0.5 + 0.05 * pictures(6, 6))).square().mean().backward()
+        network(*(0.5 + 0.05 * make_images(6, 6))).square().mean().backward()
         assert network.bandwidth[0].weight.grad.any(), "its units would be off for ever"

@@ -1,4 +1,4 @@
-"""net/qgcn.py: outputs of the authors' code, the same from plain operations, the tables' place, the small picture."""
+"""net/qgcn.py: outputs of the authors' code, the same from plain operations, the tables' place, the small image."""
 
 import sys
 from argparse import Namespace
@@ -71,7 +71,7 @@ def reference(name: str, state: dict[str, Tensor], x: Tensor, thumbnail: Tensor 
 
 
 def maps(values: Tensor, height: int, width: int) -> Tensor:
-    """Each pixel's step, from its place in the picture, in [-1, 1]."""
+    """Each pixel's step, from its place in the image, in [-1, 1]."""
     rows, columns = torch.arange(height)[:, None] % 8, torch.arange(width) % 8
     return values[:, :, rows, columns] / 255 * 2 - 1
 
@@ -90,17 +90,17 @@ def test_recorded_outputs(name: str, tmp_path: Path, root: Path) -> None:
     network = build_network({"type": name, **sizes[name]})
     load_weights(network, tmp_path / "official.pt")
 
-    picture = torch.from_numpy(recorded["decoded"]).permute(2, 0, 1)[None] / 255
+    image = torch.from_numpy(recorded["decoded"]).permute(2, 0, 1)[None] / 255
     steps = torch.from_numpy(read_tables(recorded["jpeg_bytes"].tobytes()))[None]
     x, y = torch.from_numpy(recorded["x"]), torch.from_numpy(recorded["y"])
-    torch.testing.assert_close(torch.cat([2 * picture - 1, maps(steps, *picture.shape[2:])], dim=1), x)
-    torch.testing.assert_close(2 * network(picture, steps) - 1, y, rtol=1e-4, atol=2e-5)
+    torch.testing.assert_close(torch.cat([2 * image - 1, maps(steps, *image.shape[2:])], dim=1), x)
+    torch.testing.assert_close(2 * network(image, steps) - 1, y, rtol=1e-4, atol=2e-5)
 
     seen = torch.from_numpy(recorded["x_global"]) if name == "QGCN" else None
     torch.testing.assert_close(reference(name, state, x, seen), y, rtol=1e-4, atol=2e-5)
     if isinstance(network, QGCN) and seen is not None:
-        torch.testing.assert_close(2 * network.thumbnail(picture) - 1, seen, rtol=0, atol=2e-6)
-        torch.testing.assert_close(2 * network(picture, steps, (seen + 1) / 2) - 1, y, rtol=1e-4, atol=2e-5)
+        torch.testing.assert_close(2 * network.thumbnail(image) - 1, seen, rtol=0, atol=2e-6)
+        torch.testing.assert_close(2 * network(image, steps, (seen + 1) / 2) - 1, y, rtol=1e-4, atol=2e-5)
 
 
 @both
@@ -116,8 +116,8 @@ def test_as_described(name: str, channels: int, size: tuple[int, int]) -> None:
     padded = F.pad(x, (0, width - size[1], 0, height - size[0]), mode="replicate")
     seen = None
     if name == "QGCN":
-        pictures = [resize(picture.permute(1, 2, 0).double().numpy(), (112, 112), order=3) for picture in padded]
-        seen = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() * 2 - 1
+        resized = [resize(image.permute(1, 2, 0).double().numpy(), (112, 112), order=3) for image in padded]
+        seen = torch.from_numpy(np.stack(resized)).permute(0, 3, 1, 2).float() * 2 - 1
     expected = reference(name, network.state_dict(), torch.cat([2 * padded - 1, maps(steps, height, width)], 1), seen)
     expected = (expected[..., : size[0], : size[1]] + 1) / 2
     scale = float(expected.abs().max())
@@ -200,7 +200,7 @@ def test_tables_of_another_shape(name: str, channels: int, shape: tuple[int, ...
         small(name, in_channels=channels)(images(1, channels, 8, 8), torch.ones(shape))
 
 
-# --------------------------------------------------------------------------- the picture at 112 x 112
+# --------------------------------------------------------------------------- the image at 112 x 112
 
 
 @settings(deadline=None, max_examples=30)
@@ -209,10 +209,10 @@ def test_tables_of_another_shape(name: str, channels: int, shape: tuple[int, ...
 @example(height=14, width=14, channels=1, seed=0)  # as large already
 @example(height=14, width=38, channels=1, seed=0)
 def test_thumbnail_is_scikit_images(height: int, width: int, channels: int, seed: int) -> None:
-    pictures = np.random.default_rng(seed).integers(0, 256, (2, 8 * height, 8 * width, channels), dtype=np.uint8)
-    pictures[1] //= 2  # another largest value
-    expected = np.stack([resize(picture, (112, 112), order=3) for picture in pictures])
-    found = Thumbnail()(torch.from_numpy(pictures).permute(0, 3, 1, 2) / 255)
+    inputs = np.random.default_rng(seed).integers(0, 256, (2, 8 * height, 8 * width, channels), dtype=np.uint8)
+    inputs[1] //= 2  # another largest value
+    expected = np.stack([resize(image, (112, 112), order=3) for image in inputs])
+    found = Thumbnail()(torch.from_numpy(inputs).permute(0, 3, 1, 2) / 255)
     np.testing.assert_allclose(found.permute(0, 2, 3, 1), expected, rtol=0, atol=3e-6)
 
 

@@ -134,7 +134,7 @@ def test_only_levels_up_to_the_exit_are_computed() -> None:
 
 
 @torch.no_grad()
-def test_each_image_leaves_for_itself() -> None:
+def test_each_image_has_its_own_exit() -> None:
     network, x = small(), torch.rand(5, 3, 12, 17)
     outputs = network(x)
     done = work(network)

@@ -62,7 +62,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 every_file = pytest.mark.parametrize("name", NETWORKS)
 
 
-def picture(height: int, width: int, channels: int = 3) -> np.ndarray:
+def make_image(height: int, width: int, channels: int = 3) -> np.ndarray:
     coarse = np.random.default_rng(0).integers(0, 256, (6, 5, channels), np.uint8)
     return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC).reshape(height, width, channels)
 
@@ -84,7 +84,7 @@ def test_the_network_follows_from_the_file_and_computes_what_spandrel_does(name,
 @every_file
 @pytest.mark.parametrize("channels", [1, 3])
 def test_from_python(name, channels, files):
-    image = picture(33, 29, channels)
+    image = make_image(33, 29, channels)
     model = powerqe.load(files[name], device="cpu")
     result = model(image)
     assert (model.method, model.name) == ("Spandrel", name)
@@ -98,7 +98,7 @@ def test_from_python(name, channels, files):
 @every_file
 def test_enhance(name, files, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    cv2.imwrite("photo.jpg", picture(41, 35))
+    cv2.imwrite("photo.jpg", make_image(41, 35))
     assert main(["enhance", "photo.jpg", "--weights", str(files[name]), "--device", "cpu"]) == 0
     scale = 1 if name == "nafnet" else 2
     assert cv2.imread("enhanced/photo.png").shape == (41 * scale, 35 * scale, 3)
@@ -107,7 +107,7 @@ def test_enhance(name, files, tmp_path, monkeypatch):
 def test_demo(files, tmp_path):
     path = str(files["span"])
     processor = DemoProcessor(InferenceOptions("cpu"), 1.0, path)
-    cv2.imwrite(str(tmp_path / "photo.png"), picture(20, 30))
+    cv2.imwrite(str(tmp_path / "photo.png"), make_image(20, 30))
     outcome = processor.enhance(processor.read(tmp_path / "photo.png"), Choice(weights=path))
     assert outcome.after.pixels.shape == (40, 60, 3)
 
@@ -239,7 +239,7 @@ def fake(tmp_path, monkeypatch) -> Callable[..., Path]:
 def test_what_is_no_network_for_images_is_refused(description, words, fake, tmp_path, monkeypatch, capsys):
     path = fake(**description)
     monkeypatch.chdir(tmp_path)
-    cv2.imwrite("photo.png", picture(16, 16))
+    cv2.imwrite("photo.png", make_image(16, 16))
     assert main(["enhance", "photo.png", "--weights", str(path), "--device", "cpu"]) == 2
     assert not Path("enhanced").exists()
     with pytest.raises(UserError, match=words):
@@ -263,9 +263,9 @@ def test_one_that_sees_everything_is_tiled_nearly(kind, exact, fake):
     assert (model.tile, model.is_exact) == (64, exact)
 
 
-def test_a_file_that_nothing_knows(tmp_path):
+def test_a_file_of_an_unknown_format(tmp_path):
     torch.save({"mystery.weight": torch.ones(3)}, tmp_path / "mystery.pth")
-    with pytest.raises(UserError, match="does not tell its network"):
+    with pytest.raises(UserError, match="is unknown"):
         spec(tmp_path / "mystery.pth")
     with pytest.raises(UserError, match="does not recognize"):
         build_network({"type": "Spandrel", "path": str(tmp_path / "mystery.pth")})
@@ -296,7 +296,7 @@ def test_nothing_of_a_file_is_executed(tmp_path, monkeypatch):
 def test_without_the_library_one_line_says_how_to_get_it(files, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, "spandrel", None)
-    cv2.imwrite("photo.png", picture(16, 16))
+    cv2.imwrite("photo.png", make_image(16, 16))
     assert main(["enhance", "photo.png", "--weights", str(files["span"])]) == 2
     error = capsys.readouterr().err.strip()
     assert len(error.splitlines()) == 1

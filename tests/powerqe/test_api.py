@@ -71,7 +71,7 @@ def test_files_are_those_of_the_command(files: list[str], run: Any, tmp_path: Pa
         np.testing.assert_array_equal(array.reshape(pixels.shape), pixels)
 
 
-def test_an_opened_jpeg_tells_its_quality_and_an_array_does_not(
+def test_an_opened_jpeg_has_its_quality_and_an_array_has_none(
     files: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from powerqe import api
@@ -173,7 +173,7 @@ def test_a_palette_becomes_rgb_and_keeps_its_transparency(weights: Any) -> None:
     assert model(image).mode == "RGBA"
 
 
-def test_a_model_tells_what_it_is(weights: Any) -> None:
+def test_a_model_describes_itself(weights: Any) -> None:
     model = powerqe.load("edsr-bsds500-x2", device="cpu")
     assert (model.name, model.method, model.scale, model.channels) == ("edsr-bsds500-x2", "EDSR", 2, 3)
     assert model.card is not None

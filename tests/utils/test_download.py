@@ -147,7 +147,7 @@ def test_goes_on_when_the_server_falls_silent(server, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("start", [0, 100])
-def test_another_part_than_was_asked_for_is_not_gone_on_with(server, tmp_path, start):
+def test_a_wrong_range_is_not_appended(server, tmp_path, start):
     server.cuts, server.starts_at = [0], start
     (tmp_path / f".file.bin.{SHA256[:12]}.part").write_bytes(CONTENT[:10])
     refused(server, tmp_path / "file.bin", "sends another part")
@@ -160,7 +160,7 @@ def test_a_complete_part_needs_no_server(server, tmp_path):
     assert server.asked == []
 
 
-def test_what_came_of_another_version_is_not_gone_on_with(server, tmp_path):
+def test_a_part_of_another_version_is_discarded(server, tmp_path):
     (tmp_path / f".file.bin.{'0' * 12}.part").write_bytes(b"x" * 1000)
     get(server, tmp_path / "file.bin")
     assert server.asked == [None]
@@ -206,7 +206,7 @@ def test_not_found(server, tmp_path):
     assert names(tmp_path) == []
 
 
-def test_nobody_there(tmp_path, monkeypatch):
+def test_no_server(tmp_path, monkeypatch):
     monkeypatch.setenv("no_proxy", "*")
     with socket.socket() as closed:  # bound, but nobody listens
         closed.bind(("127.0.0.1", 0))

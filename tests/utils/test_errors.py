@@ -54,7 +54,7 @@ def test_os_error_is_the_users_to_mend(error: OSError, line: str, capsys: pytest
     assert ends_with(error, capsys) == line
 
 
-def test_other_ranks_wait_and_say_who_they_are(
+def test_other_ranks_wait_and_name_themselves(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     waited: list[float] = []

@@ -61,5 +61,5 @@ def test_same_seed_same_numbers_and_another_seed_others():
     assert draw() != first
 
 
-def test_durations_as_people_write_them():
+def test_format_of_durations():
     assert [duration(s) for s in (0, 59.6, 3723, 360000)] == ["0:00:00", "0:01:00", "1:02:03", "100:00:00"]

@@ -1,4 +1,4 @@
-"""Image files as people have them: any kind of pixels, transparency, 16 bits, and what the file says besides them.
+"""Image files of any kind: color modes, transparency, 16 bits, and metadata.
 
 utils/image/io.py reads what networks train on, 8-bit gray or RGB; such pixels are read by it here, too. Of all other
 kinds, OpenCV reads 16 bits and Pillow transparency and palettes, each what the other does wrong or not at all.

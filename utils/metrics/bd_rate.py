@@ -36,14 +36,8 @@ def bd_rate(anchor: Points, test: Points) -> float:
             rate does not bring more quality, or curves whose qualities do not overlap.
     """
     first, second = (_checked(points, what) for points, what in ((anchor, "anchor"), (test, "test")))
-    distance = _mean_distance(first.quality, np.log10(first.rate), second.quality, np.log10(second.rate), "qualities")
+    distance = _mean_distance(first.quality, np.log10(first.rate), second.quality, np.log10(second.rate))
     return 100 * (math.pow(10, distance) - 1)
-
-
-def bd_psnr(anchor: Points, test: Points) -> float:
-    """How much better the second curve is at the same rate, in dB; raises as `bd_rate`, for rates without overlap."""
-    first, second = (_checked(points, what) for points, what in ((anchor, "anchor"), (test, "test")))
-    return _mean_distance(np.log10(first.rate), first.quality, np.log10(second.rate), second.quality, "rates")
 
 
 class _Curve(NamedTuple):
@@ -66,10 +60,10 @@ def _checked(points: Points, what: str) -> _Curve:
     return _Curve(rate, quality)
 
 
-def _mean_distance(x1: np.ndarray, y1: np.ndarray, x2: np.ndarray, y2: np.ndarray, axis: str) -> float:
+def _mean_distance(x1: np.ndarray, y1: np.ndarray, x2: np.ndarray, y2: np.ndarray) -> float:
     """Mean of y2 - y1 over the x that both curves cover."""
     low, high = max(x1[0], x2[0]), min(x1[-1], x2[-1])
     if low >= high:
-        raise UserError(f"BD-rate: the curves have no {axis} in common")
+        raise UserError("BD-rate: the curves have no qualities in common")
     areas = [(integral := Polynomial.fit(x, y, 3).integ())(high) - integral(low) for x, y in ((x1, y1), (x2, y2))]
     return float(areas[1] - areas[0]) / float(high - low)

@@ -1,1 +1,1 @@
-"""Option files: the typed tree, its components by registry, and how mistakes in them are said."""
+"""Option files: the typed tree, its components by registry, and their error messages."""

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 from powerqe.utils.errors import UserError
 from powerqe.utils.files import atomic_path
+from powerqe.utils.image.crop import CropBox
 from powerqe.utils.video.container_metadata import ContainerMetadata, StreamCopier, other_streams
-from powerqe.utils.video.planes import Region, crop
+from powerqe.utils.video.planes import check_crop, crop
 from powerqe.utils.video.pyav import FORMATS, from_av_frame, pixel_format, pyav, to_av_frame, x265_tree_size
 from powerqe.utils.video.yuv import Chroma, Depth, Frame, Geometry
 
@@ -67,7 +68,7 @@ class VideoReader:
         path: str | os.PathLike[str],
         chroma: Chroma | None = None,
         depth: Depth | None = None,
-        crop: Region | None = None,
+        crop: CropBox | None = None,
         *,
         odd: bool = False,
     ) -> None:
@@ -104,7 +105,7 @@ class VideoReader:
             if av_frame.format.name != self._format:
                 av_frame = self._reformatter.reformat(av_frame, format=self._format)
             frame = from_av_frame(av_frame)
-            yield (frame if self._crop is None else crop(frame, self._crop, self._whole)), time
+            yield (frame if self._crop is None else crop(frame, self._crop, self._whole.chroma)), time
 
     def _open(self) -> Any:
         try:
@@ -123,7 +124,7 @@ class VideoReader:
         stream.codec_context.options = {"err_detect": "crccheck+explode"}  # else damaged frames are made up
         return stream
 
-    def _set_up(self, chroma: Chroma | None, depth: Depth | None, crop: Region | None, odd: bool) -> None:
+    def _set_up(self, chroma: Chroma | None, depth: Depth | None, crop: CropBox | None, odd: bool) -> None:
         context = self._stream.codec_context
         self._kind = (context.width, context.height, context.pix_fmt)
         natural = FORMATS.get(context.pix_fmt) or _nearest(context.format)
@@ -138,7 +139,7 @@ class VideoReader:
             self.geometry = self._whole.check(self.path)
         else:
             self.geometry = self._whole._replace(width=crop.width, height=crop.height)
-            crop.check(self._whole, self.path)
+            check_crop(crop, self._whole, self.path)
         self.converted = None if keep else context.pix_fmt
         self.rate = Fraction(self._stream.average_rate or self._stream.guessed_rate or 25)
         self.color = _BT601 if context.format.is_rgb else _color(context)

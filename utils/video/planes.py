@@ -2,53 +2,43 @@
 
 import re
 from fractions import Fraction
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import cv2
 import numpy as np
 
 from powerqe.utils.errors import UserError
+from powerqe.utils.image.crop import CropBox
 from powerqe.utils.image.imresize import imresize
-from powerqe.utils.video.yuv import Frame, Geometry
+from powerqe.utils.video.yuv import Chroma, Frame, Geometry
 
 Method = Literal["area", "bicubic"]
 
-_REGION = re.compile(r"([1-9]\d*)x([1-9]\d*)\+(\d+)\+(\d+)")
+_CROP = re.compile(r"([1-9]\d*)x([1-9]\d*)\+(\d+)\+(\d+)")
 
 
-class Region(NamedTuple):
-    """A rectangle of the luma, in pixels: its size and its upper left corner; written WxH+X+Y."""
-
-    width: int
-    height: int
-    x: int
-    y: int
-
-    def __str__(self) -> str:
-        return f"{self.width}x{self.height}+{self.x}+{self.y}"
-
-    def check(self, geometry: Geometry, where: object) -> "Region":
-        """Itself; raises `UserError` that names `where` if frames of the geometry have no such part."""
-        if self.x + self.width > geometry.width or self.y + self.height > geometry.height:
-            raise UserError(f"{where}: no part {self} in frames of {geometry.width}x{geometry.height} pixels")
-        if geometry.chroma == "420" and any(side % 2 for side in self):
-            raise UserError(f"{where}: no part {self} with 4:2:0 chroma; all four numbers must be even")
-        return self
-
-
-def parse_region(text: str) -> Region:
-    """The inverse of `str(region)`; raises `UserError` for anything else."""
-    match = _REGION.fullmatch(text)
+def parse_crop(text: str) -> CropBox:
+    """The inverse of `str(box)`, WxH+X+Y; raises `UserError` for anything else."""
+    match = _CROP.fullmatch(text)
     if match is None:
         raise UserError(f"found {text!r}, expected a part of the frame such as 416x240+0+0 (WxH+X+Y)")
-    return Region(*(int(number) for number in match.groups()))
+    width, height, left, top = (int(number) for number in match.groups())
+    return CropBox(top, left, height, width)
 
 
-def crop(frame: Frame, region: Region, geometry: Geometry) -> Frame:
-    """A part of a frame, as views; see `Region.check`."""
-    step = 2 if geometry.chroma == "420" else 1
-    parts = (Region(*(number // scale for number in region)) for scale in (1, step, step))
-    return Frame(*(plane[p.y : p.y + p.height, p.x : p.x + p.width] for plane, p in zip(frame, parts, strict=True)))
+def check_crop(box: CropBox, geometry: Geometry, where: object) -> None:
+    """Raise `UserError` that names `where` if frames of the geometry have no such part."""
+    if box.left + box.width > geometry.width or box.top + box.height > geometry.height:
+        raise UserError(f"{where}: no part {box} in frames of {geometry.width}x{geometry.height} pixels")
+    if geometry.chroma == "420" and any(side % 2 for side in box):
+        raise UserError(f"{where}: no part {box} with 4:2:0 chroma; all four numbers must be even")
+
+
+def crop(frame: Frame, box: CropBox, chroma: Chroma) -> Frame:
+    """A part of a frame, as views; `box` is in luma pixels, even in 4:2:0."""
+    step = 2 if chroma == "420" else 1
+    coarse = CropBox(*(value // step for value in box))
+    return Frame(box.cut(frame.y), coarse.cut(frame.u), coarse.cut(frame.v))
 
 
 def shrunk_geometry(geometry: Geometry, factor: int, where: object) -> Geometry:

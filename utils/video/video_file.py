@@ -1,4 +1,4 @@
-"""Videos as people have them, files of any kind and raw ones: frames one by one, their metadata, and back."""
+"""Video files of any kind and raw ones: frames one by one, their metadata, and back."""
 
 import os
 from collections.abc import Callable, Iterator

@@ -1,6 +1,6 @@
 """Which of the three back-ends computes: the compiled operator, else torchvision's, else the reference.
 
-The choice is made once for each type of device, at first use, and said in the log. POWERQE_DCN=compiled,
+The choice is made once for each type of device, at first use, and logged. POWERQE_DCN=compiled,
 torchvision or reference takes it away from the program, `force_backend` (the option `dcn`) from the environment.
 """
 
@@ -70,7 +70,7 @@ def status() -> str:
     """One line: which back-end computes on which type of device, and why.
 
     Raises:
-        UserError: the environment variable POWERQE_DCN asks for what there is not.
+        UserError: the environment variable POWERQE_DCN names a backend that is not available.
     """
     devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
     for device in devices:

@@ -1,7 +1,7 @@
-"""Compiles the operator: the one place that knows how. build.sh, setup.py and `make` come here.
+"""Compiles the operator, for build.sh, setup.py and `make`.
 
 Needs a PyTorch of at least 2.11 in the Python that runs this, and g++ or clang++; for the CUDA kernels also nvcc of
-the CUDA version that PyTorch was built for. No GPU. What cannot be built is said in one line and left out; the
+the CUDA version that PyTorch was built for. No GPU. What cannot be built is skipped with one line; the
 project works without it.
 
     POWERQE_DCN_BUILD=auto          cpu: without the CUDA kernels; none: nothing
@@ -43,7 +43,7 @@ class CannotBuildError(Exception):
 
 
 class CompilerError(CannotBuildError):
-    """All is there, but a compiler refuses."""
+    """All tools are there, but a compiler fails."""
 
 
 Outcome = Literal["there", "absent", "failed"]
@@ -74,7 +74,7 @@ class KernelLibrary(NamedTuple):
         return HERE / f"{self.name}.so"
 
     def stamp(self) -> str:
-        """A mark that is compiled into the library: it tells from which sources."""
+        """A mark that is compiled into the library: it identifies the sources."""
         parts = [repr(self.units).encode(), repr((CXX_FLAGS, NVCC_FLAGS)).encode()]
         parts += [path.name.encode() + path.read_bytes() for path in sorted(SOURCES.iterdir()) if path.is_file()]
         return f"powerqe-sources-{hashlib.sha256(b'|'.join(parts)).hexdigest()[:32]}"
@@ -111,10 +111,10 @@ def build(library: KernelLibrary, to: Path, objects: Path, say: Callable[[str], 
     Args:
         to: file to write. One that is there is removed if it is of other sources and cannot be built again.
         objects: folder for the compilers' output.
-        say: takes one line that tells what happened, and why.
+        say: called with one line on the result and its reason.
 
     Returns:
-        "there": it is there now; "absent": it cannot be built here; "failed": a compiler refused.
+        "there": it is there now; "absent": it cannot be built here; "failed": a compiler failed.
     """
     to, objects = to.resolve(), objects.resolve()
     try:
@@ -127,7 +127,7 @@ def build(library: KernelLibrary, to: Path, objects: Path, say: Callable[[str], 
         made_with.write_text(repr(tools), encoding="utf-8")
     except CannotBuildError as error:
         if library.is_current(to):
-            say(f"deformable convolution: {to.name} stays as it is: {error}")
+            say(f"deformable convolution: {to.name} is kept: {error}")
             return "there"
         to.unlink(missing_ok=True)
         say(f"deformable convolution: no {library.device} kernels: {error}")
@@ -137,7 +137,7 @@ def build(library: KernelLibrary, to: Path, objects: Path, say: Callable[[str], 
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Build what can be built beside this file. Status 1 if the CPU's library cannot, or if a compiler refuses."""
+    """Build all possible libraries in this folder. Status 1 if the CPU's cannot be built, or if a compiler fails."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments:
         print(f"error: found {' '.join(arguments)!r}: this takes no arguments\n\n{__doc__}", file=sys.stderr)
@@ -146,7 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if outcomes[0] == "there" and "failed" not in outcomes else 1
 
 
-# --------------------------------------------------------------------------- what is there to build with
+# --------------------------------------------------------------------------- available tools
 
 
 class _Tools(NamedTuple):
@@ -172,11 +172,11 @@ class _Torch(NamedTuple):
 
 
 def _tools(library: KernelLibrary) -> _Tools:
-    wish = os.environ.get(VARIABLE) or "auto"
-    if wish not in ("auto", "cpu", "none"):
-        raise CannotBuildError(f"{VARIABLE}: found {wish!r}, expected auto, cpu or none")
-    if wish == "none" or (wish == "cpu" and library is CUDA):
-        raise CannotBuildError(f"switched off by {VARIABLE}={wish}")
+    value = os.environ.get(VARIABLE) or "auto"
+    if value not in ("auto", "cpu", "none"):
+        raise CannotBuildError(f"{VARIABLE}: found {value!r}, expected auto, cpu or none")
+    if value == "none" or (value == "cpu" and library is CUDA):
+        raise CannotBuildError(f"switched off by {VARIABLE}={value}")
     torch = _find_torch()
     return _cuda_tools(torch) if library is CUDA else _cpu_tools(torch)
 
@@ -205,11 +205,11 @@ def _cpu_tools(torch: _Torch) -> _Tools:
 
 
 def _cxx() -> tuple[str, ...]:
-    wish = os.environ.get("CXX")
-    for command in [shlex.split(wish)] if wish else [["c++"], ["g++"], ["clang++"]]:
+    value = os.environ.get("CXX")
+    for command in [shlex.split(value)] if value else [["c++"], ["g++"], ["clang++"]]:
         if command and shutil.which(command[0]):
             return tuple(command)
-    raise CannotBuildError(f"no C++ compiler {wish or '(c++, g++ or clang++)'} is installed")
+    raise CannotBuildError(f"no C++ compiler {value or '(c++, g++ or clang++)'} is installed")
 
 
 def _cuda_tools(torch: _Torch) -> _Tools:
@@ -239,16 +239,16 @@ def _find_nvcc(nvidia: Path) -> str:
         found += [Path("/usr/local/cuda/bin/nvcc"), *sorted(nvidia.glob("*/bin/nvcc"))]
     for path in found:
         if path.is_file():
-            return str(path.resolve())  # nvcc looks for its own parts beside itself
+            return str(path.resolve())  # nvcc finds its own parts relative to its path
     where = f"{home}/bin (CUDA_HOME)" if home else "the path"
     raise CannotBuildError(f"nvcc is not in {where}; install the CUDA toolkit or set CUDA_HOME")
 
 
 def _gpus(nvcc: str) -> list[str]:
     """Compute capabilities to compile for, as in TORCH_CUDA_ARCH_LIST: 9.0, or 9.0+PTX for later ones, too."""
-    wish = os.environ.get("TORCH_CUDA_ARCH_LIST")
-    if wish:
-        gpus = re.split(r"[\s;,]+", wish.strip())
+    value = os.environ.get("TORCH_CUDA_ARCH_LIST")
+    if value:
+        gpus = re.split(r"[\s;,]+", value.strip())
         for gpu in gpus:
             if not re.fullmatch(r"\d+\.\d[af]?(\+PTX)?", gpu):
                 raise CannotBuildError(f"TORCH_CUDA_ARCH_LIST: found {gpu!r}, expected something like 8.0 or 9.0+PTX")
@@ -260,7 +260,7 @@ def _gpus(nvcc: str) -> list[str]:
         return present
     usual = [gpu for gpu in USUAL_GPUS if gpu.replace(".", "") in known]
     if not usual:
-        raise CannotBuildError(f"{nvcc} knows none of the GPUs {', '.join(USUAL_GPUS)}; set TORCH_CUDA_ARCH_LIST")
+        raise CannotBuildError(f"{nvcc} supports none of the GPUs {', '.join(USUAL_GPUS)}; set TORCH_CUDA_ARCH_LIST")
     return [*usual[:-1], f"{usual[-1]}+PTX"]
 
 
@@ -321,8 +321,8 @@ def _call(command: Sequence[str]) -> None:
 
 
 def _jobs() -> int:
-    wish = os.environ.get("MAX_JOBS", "")
-    return int(wish) if wish.isdecimal() and int(wish) else max(1, os.cpu_count() or 1)
+    value = os.environ.get("MAX_JOBS", "")
+    return int(value) if value.isdecimal() and int(value) else max(1, os.cpu_count() or 1)
 
 
 if __name__ == "__main__":

@@ -31,10 +31,10 @@ def missing(device: str) -> str | None:
 
 
 def cpu_kernels() -> str:
-    """For which instructions the CPU kernels in use are: baseline, avx2 or avx512.
+    """Instruction set of the CPU kernels in use: baseline, avx2 or avx512.
 
     Raises:
-        UserError: the environment variable POWERQE_DCN_CPU asks for some that this processor cannot run.
+        UserError: the environment variable POWERQE_DCN_CPU names kernels that this processor cannot run.
     """
     try:
         return torch.ops.powerqe.deform_conv2d_cpu_kernels()

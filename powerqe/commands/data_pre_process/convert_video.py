@@ -13,7 +13,7 @@ from powerqe.arguments.types import natural, positive
 from powerqe.utils.errors import UserError
 
 if TYPE_CHECKING:
-    from powerqe.utils.video.planes import Region
+    from powerqe.utils.image.crop import CropBox
 
 TARGETS = ("yuv", "mp4", "mkv")
 EXAMPLES = ("%(prog)s my_videos mine/raw --down 2",)
@@ -32,9 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--crop",
-        type=_region,
+        type=_crop,
         metavar="WxH+X+Y",
-        help="crop frames to this region, for example 416x240+0+0 at the top left",
+        help="crop frames to this part, for example 416x240+0+0 at the top left",
     )
     parser.add_argument(
         "--down",
@@ -89,10 +89,10 @@ def run(args: argparse.Namespace) -> None:
     driver.make_files(jobs, args, "video")
 
 
-def _region(text: str) -> "Region":
-    from powerqe.utils.video.planes import parse_region
+def _crop(text: str) -> "CropBox":
+    from powerqe.utils.video.planes import parse_crop
 
     try:
-        return parse_region(text)
+        return parse_crop(text)
     except UserError as error:
         raise argparse.ArgumentTypeError(str(error)) from None

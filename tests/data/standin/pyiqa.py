@@ -46,7 +46,7 @@ def create_metric(metric_name, device=None, pretrained_model_path=None, offset=0
 
 
 class Metric(nn.Module):
-    """NR: mean of the picture, plus offset. FR: mean of target - 2 reference, plus offset."""
+    """NR: mean of the image, plus offset. FR: mean of target - 2 reference, plus offset."""
 
     def __init__(self, name, offset):
         super().__init__()
@@ -59,7 +59,7 @@ class Metric(nn.Module):
         assert target.shape[1] == 3
         assert (reference is not None) == (self.metric_mode == "FR")
         if min(target.shape[-2:]) < 8:
-            raise AssertionError("The picture\nis too small")
+            raise AssertionError("The image\nis too small")
         score = target.mean(dim=(1, 2, 3)) + self.offset
         if self.metric_mode == "FR":
             score = score - 2 * reference.mean(dim=(1, 2, 3))
@@ -74,7 +74,7 @@ class Metric(nn.Module):
 
 
 class Sets(nn.Module):
-    """Has, like pyiqa's fid, the network that FID needs: 12 features of a picture of 299x299 in [-1, 1]."""
+    """Has, like pyiqa's fid, the network that FID needs: 12 features of an image of 299x299 in [-1, 1]."""
 
     def __init__(self):
         super().__init__()
@@ -83,8 +83,8 @@ class Sets(nn.Module):
 
 
 class Features(nn.Module):
-    def forward(self, pictures, resize_input=False, normalize_input=False):
-        assert pictures.shape[1:] == (3, 299, 299)
-        assert -1 <= pictures.min() <= pictures.max() <= 1
-        coarse = nn.functional.adaptive_avg_pool2d(pictures, 2)
+    def forward(self, images, resize_input=False, normalize_input=False):
+        assert images.shape[1:] == (3, 299, 299)
+        assert -1 <= images.min() <= images.max() <= 1
+        coarse = nn.functional.adaptive_avg_pool2d(images, 2)
         return [coarse.flatten(1)[..., None, None]]

@@ -101,7 +101,7 @@ def test_words_are_of_their_script():
         assert writer.paragraph(3)
 
 
-def test_code_has_as_many_lines_as_asked_for():
+def test_code_has_the_given_number_of_lines():
     scene = Scene(np.random.default_rng(0), 100, 100, faces())
     listing = code(scene, 30)
     assert len(listing) == 30

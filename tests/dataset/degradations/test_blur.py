@@ -25,10 +25,10 @@ def test_a_kernel_has_its_standard_deviations_in_its_directions():
 @pytest.mark.parametrize("channels", [1, 3])
 def test_only_lq_is_blurred_and_keeps_its_mean(channels):
     image = np.random.default_rng(0).integers(0, 256, (40, 50, channels), np.uint8)
-    picture = DegradedPair(image, image, 30)
+    pair = DegradedPair(image, image, 30)
     deviations = []
     for seed in range(30):
-        made = Blur(sigma=(0.5, 3), ratio=(0.3, 1)).draw(Dice(seed)).apply(picture, 1)
+        made = Blur(sigma=(0.5, 3), ratio=(0.3, 1)).draw(Dice(seed)).apply(pair, 1)
         assert made.gt is image
         assert made.lq.shape == image.shape
         assert made.quality == -1

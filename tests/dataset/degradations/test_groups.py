@@ -35,7 +35,7 @@ def test_what_steps_need_adds_up():
     assert max(needs) == 64
 
 
-def test_what_is_needed_is_asked_of_the_last_step_first():
+def test_needed_size_is_computed_from_the_last_step():
     half, crop = {"type": "Resize", "factor": [0.5, 0.5]}, {"type": "JPEG", "quality": 10, "crop": 7}
     after = {Sequence(steps=[half, crop]).draw(Dice(seed)).needs(50) for seed in range(99)}
     before = {Sequence(steps=[crop, half]).draw(Dice(seed)).needs(50) for seed in range(99)}

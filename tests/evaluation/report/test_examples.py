@@ -30,11 +30,11 @@ def test_crops_are_the_pixels_of_the_images(tested, pairs, monkeypatch):
     assert notes == []
     for strip in (best, median, worst):
         name = strip.title.split(": ")[1].split(",")[0]
-        assert [tile.name for tile in strip.tiles] == ["compressed", "a-c", "b-c", "original"]
+        assert [crop.name for crop in strip.crops] == ["compressed", "a-c", "b-c", "original"]
         files = [pairs / f"lq/{name}.png", pairs / f"exp/a-c/test_im_enhanced/some/{name}.png",
                  pairs / f"exp/b-c/test_im_enhanced/some/{name}.png", pairs / f"gt/{name}.png"]  # fmt: skip
-        for tile, file in zip(strip.tiles, files, strict=True):
-            crop = pixels(tile.picture)
+        for shown, file in zip(strip.crops, files, strict=True):
+            crop = pixels(shown.image)
             assert crop.shape == (16, 16, 3)
             assert np.array_equal(crop, cut(read_image(file), strip))
         assert pixels(strip.overview).shape == (48, 56, 3)
@@ -52,9 +52,9 @@ def test_best_median_and_worst_are_by_the_gain_of_the_best_method(tested):
     for strip, rank, label in zip(found, ("Best", "Median", "Worst"), (ranked[3], ranked[1], ranked[0]), strict=True):
         assert strip.title == f"{rank}: {label}, PSNR {gains[label]:+.3f} dB by {entry.method}"
         image = entry.items[label]
-        tile = next(tile for tile in strip.tiles if tile.name == entry.method)
+        shown = next(each for each in strip.crops if each.name == entry.method)
         assert (
-            tile.scores.replace("\u00a0", " ")
+            shown.scores.replace("\u00a0", " ")
             == f"PSNR {image.result['PSNR']:.2f} dB · SSIM {image.result['SSIM']:.3f}"
         )
 
@@ -67,20 +67,20 @@ def test_lower_may_be_better(experiment):
         assert best.method == expected
 
 
-def test_pictures_that_are_made_on_the_fly_are_made_again(tested, pairs):
+def test_images_that_are_made_on_the_fly_are_made_again(tested, pairs):
     data = {"type": "DegradedImages", "gt": str(pairs / "gt"), "quality": [10], "slice": [0, 3]}
     (strip, *_), notes = strips(collect([tested("a", data=data)]), "some")
     assert notes == []
-    lq = pixels(strip.tiles[0].picture)
+    lq = pixels(strip.crops[0].image)
     name = strip.title.split(": ")[1].split("-")[0]
     jpeg = cv2.imencode(".jpg", cv2.imread(str(pairs / f"gt/{name}.png")), [cv2.IMWRITE_JPEG_QUALITY, 10])[1]
     assert np.array_equal(lq, cv2.cvtColor(cv2.imdecode(jpeg, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB))
 
 
-def test_pictures_that_were_not_saved_or_are_gone(tested, pairs):
+def test_images_that_were_not_saved_or_are_gone(tested, pairs):
     folders = [tested("a"), tested("b", 1, if_save_im=False)]
     found, notes = strips(collect(folders), "some")
-    assert [tile.name for tile in found[0].tiles] == ["compressed", "a-c", "original"]
+    assert [crop.name for crop in found[0].crops] == ["compressed", "a-c", "original"]
     assert len(notes) == 3
     assert "no crop of b-c; `powerqe test` did not save it (test.if_save_im)" in notes[0]
     for file in (pairs / "exp/a-c/test_im_enhanced/some").iterdir():
@@ -93,9 +93,9 @@ def test_pictures_that_were_not_saved_or_are_gone(tested, pairs):
     ("change", "match"),
     [
         (lambda pairs: (pairs / "gt").rename(pairs / "moved"), "no crops; dataset.test.some: cannot read"),
-        (lambda pairs: [(pairs / f"{kind}/0.png").unlink() for kind in ("gt", "lq")], "holds other images now"),
+        (lambda pairs: [(pairs / f"{kind}/0.png").unlink() for kind in ("gt", "lq")], "has other images now"),
         (lambda pairs: [cv2.imwrite(str(pairs / f"{kind}/{n}.png"), np.zeros((8, 8, 3), np.uint8))
-                        for kind in ("gt", "lq") for n in range(8)], "holds other images now"),
+                        for kind in ("gt", "lq") for n in range(8)], "has other images now"),
     ],
 )  # fmt: skip
 def test_data_sets_that_are_not_there_any_more(tested, pairs, change, match):

@@ -85,7 +85,7 @@ def test_names_are_text(experiment):
     assert evil in page.texts
 
 
-def test_notes_say_whose_they_are(experiment):
+def test_notes_name_their_experiments(experiment):
     missing = experiment("a", criterion={"PSNR": {}}, scores={"PSNR": float("inf")})
     _, notes = to_html("t", collect([missing, experiment("b", ["qf20"])]), None)
     assert any(note.startswith("a: ") and "infinite values of PSNR" in note for note in notes)

@@ -25,18 +25,18 @@ def test_plots_hold_methods_qualities_and_points(experiment):
     found = drawn(
         collect([experiment("a", ["qf10", "qf20"]), experiment("b$x^2$<i>-qf10", facts={"parameters": 10**6})])
     )
-    assert list(found) == ["PSNR by quality", "Gain of PSNR by quality", "Gain of each image",
+    assert list(found) == ["PSNR by quality", "PSNR gain by quality", "Gain per image",
                            "PSNR against parameters", "PSNR against speed"]  # fmt: skip
     assert {"10", "20", "quality factor (QF)", "PSNR [dB]"} <= set(texts(found["PSNR by quality"]))
     assert {"a", "b$x^2$<i>", "compressed", "parameters", "1 M"} <= set(texts(found["PSNR against parameters"]))
-    uses = [element for element in ET.fromstring(found["Gain of each image"]).iter() if element.tag == "use"]
+    uses = [element for element in ET.fromstring(found["Gain per image"]).iter() if element.tag == "use"]
     colors = [use.get("style") or "" for use in uses]
     assert sum("--m0" in style for style in colors) == 6
     assert sum("--m1" in style for style in colors) == 3
 
 
 def test_one_quality_has_no_curve_and_no_time_no_speed(experiment):
-    assert list(drawn(collect([experiment("a", seconds=0)]))) == ["Gain of each image", "PSNR against parameters"]
+    assert list(drawn(collect([experiment("a", seconds=0)]))) == ["Gain per image", "PSNR against parameters"]
 
 
 def test_without_scores_nothing_is_drawn(experiment):
@@ -58,7 +58,7 @@ def test_drawings_are_the_same_each_time_and_refer_to_themselves_only(experiment
 
 def test_many_points_become_pixels(experiment, monkeypatch):
     monkeypatch.setattr(plots, "MANY", 2)
-    svg = drawn(collect([experiment("a")]))["Gain of each image"]
+    svg = drawn(collect([experiment("a")]))["Gain per image"]
     assert 'href="data:image/png;base64,' in svg
 
 

@@ -1,4 +1,4 @@
-"""What the page does with a picture, without a page."""
+"""What the page does with an image, without a page."""
 
 import io
 
@@ -32,7 +32,7 @@ def processor():
     return DemoProcessor(APPLYING, 1.0)
 
 
-def test_offers_pictures_weights_by_method():
+def test_offers_weights_for_images_by_method():
     found = available_weights()
     assert {"ARCNN", "FBCNN", "QGCN", "EDSR"} <= set(found)
     assert not {"STDF", "MFQE"} & set(found)
@@ -44,7 +44,7 @@ def test_offers_pictures_weights_by_method():
 
 
 def test_what_enhance_py_would_make(processor):
-    """By weights that are chosen as enhance.py does; nothing is scored, for nobody knows the clean picture."""
+    """By weights that are chosen as enhance.py does; nothing is scored, for nobody knows the clean image."""
     photo = decode_photo(file_of(file_format="JPEG", quality=10), "a.jpg")
     outcome = processor.enhance(photo, Choice())
     assert outcome.model.name == "dcad-bsds500-qf10"
@@ -58,7 +58,7 @@ def test_what_enhance_py_would_make(processor):
 
 @pytest.mark.parametrize("orientation", [1, 6])
 def test_compressed_first(processor, orientation):
-    """PSNR and SSIM are those that scikit-image computes of the pictures that are shown."""
+    """PSNR and SSIM are those that scikit-image computes of the images that are shown."""
     from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
     exif = Image.Exif()
@@ -89,23 +89,23 @@ def test_other_codecs_get_weights_of_their_own_or_for_any_quality(processor):
     assert any("nothing is known of the damage in a WEBP file" in note for note in outcome.notes)
 
 
-def test_a_damaged_picture_is_no_clean_one(processor):
+def test_a_damaged_image_is_no_clean_one(processor):
     photo = decode_photo(file_of(file_format="JPEG", quality=20), "a.jpg")
     outcome = processor.enhance(photo, Choice(codec="JPEG", quality=10))
-    assert "your image was no clean one: a JPEG of quality 20" in outcome.notes
+    assert "the uploaded image is not clean: a JPEG of quality 20" in outcome.notes
 
 
 def test_method_weights_and_quality_factor(processor):
     photo = decode_photo(file_of(file_format="JPEG", quality=20), "a.jpg")
     blind, told, stronger = (processor.enhance(photo, Choice("FBCNN", qf=qf)) for qf in (None, 90, 5))
     assert {each.model.name for each in (blind, told, stronger)} == {"fbcnn-bsds500-color"}
-    assert blind.notes[-1].startswith("to the network it looks like JPEG quality ")
+    assert blind.notes[-1].startswith("according to the network it looks like JPEG quality ")
     changes = [np.abs(each.after.pixels.astype(int) - photo.pixels).mean() for each in (told, stronger)]
     assert changes[1] > 1.3 * changes[0]
     assert processor.enhance(photo, Choice("QGCN", "qgcn-bsds500-gray")).model.name == "qgcn-bsds500-gray"
     outcome = processor.enhance(photo, Choice("ARCNN"))
     assert outcome.model.name == "arcnn-bsds500-qf10"  # for color, though not for this quality
-    assert outcome.notes == ("arcnn-bsds500-qf10 was made for other images (jpeg, qf 10, rgb)",)
+    assert outcome.notes == ("arcnn-bsds500-qf10 is intended for other images (jpeg, qf 10, rgb)",)
 
 
 def test_weights_of_ones_own(tmp_path):
@@ -153,7 +153,7 @@ def test_other_kinds_of_pixels(processor, kind, codec):
         assert np.array_equal(outcome.after.alpha, photo.alpha)
 
 
-def test_tiny_picture_has_no_ssim(processor):
+def test_tiny_image_has_no_ssim(processor):
     outcome = processor.enhance(decode_photo(file_of(CLEAN[:3, :5]), "a.png"), Choice(codec="JPEG", quality=10))
     assert [score.metric for score in outcome.scores] == ["PSNR"]
 

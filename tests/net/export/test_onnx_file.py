@@ -1,4 +1,4 @@
-"""What the files hold and take; that every network's file gives its pictures is tested in test_networks.py."""
+"""What the files hold and take; that every network's file gives its images is tested in test_networks.py."""
 
 import functools
 import math
@@ -47,7 +47,9 @@ def fbcnn(tmp_path_factory: pytest.TempPathFactory) -> tuple[nn.Module, onnxrunt
 @settings(deadline=None, max_examples=25)
 @given(st.integers(1, 3), st.integers(1, 40), st.integers(1, 40), st.sampled_from([None, 0, 30.5, 100]))
 @torch.no_grad()
-def test_any_size_any_number_told_or_not(fbcnn: Any, batch: int, height: int, width: int, qf: float | None) -> None:
+def test_any_size_and_batch_with_and_without_qf(
+    fbcnn: Any, batch: int, height: int, width: int, qf: float | None
+) -> None:
     network, session = fbcnn
     x = torch.rand(batch, 3, height, width, generator=torch.Generator().manual_seed(height * width))
     fed = {"x": x.numpy()} | ({} if qf is None else {"qf": np.full((batch, 1), qf, np.float32)})
@@ -108,7 +110,7 @@ def test_non_local_in_quadrants(tmp_path: Path) -> None:
 
 
 class _Way(nn.Module):
-    """Goes one of two ways, as the picture is."""
+    """Goes one of two ways, as the image is."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x if x.mean() > 0.5 else 2 * x
@@ -122,7 +124,7 @@ class _Wrong(nn.Module):
 
 
 class _Small(nn.Module):
-    """The file is for pictures as small as those of the export, which PyTorch does not say."""
+    """The file is for images as small as those of the export, which PyTorch does not say."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x + torch.linspace(0, 1, 1) if x.shape[-1] < 40 else 2 * x

@@ -60,7 +60,7 @@ EXPECTED = [
     # Head, 16 blocks and the last of the body; to four times the features, and the last at four times the pixels.
     ({"type": "EDSR"}, square(3, 64) + 33 * BODY + 4 * BODY + 4 * square(64, 3)),
     ({"type": "EDSR", "scale": 3}, square(3, 64) + 33 * BODY + 9 * BODY + 9 * square(64, 3)),
-    # The attention's 2 x 64 x 4 multiplications are for the whole picture.
+    # The attention's 2 x 64 x 4 multiplications are for the whole image.
     (
         {"type": "RCAN"},
         square(3, 64) + 10 * (4 * RCAB + BODY) + BODY + 4 * BODY + 4 * square(64, 3) + 40 * 0.512 / (64 * 96),
@@ -119,7 +119,7 @@ def test_rbqe_counts_the_same_of_itself(options: dict[str, Any]) -> None:
         for number, expected in enumerate(exits):
             with torch.no_grad(), counter(network) as counted:
                 network(*positional, exit=number)
-            # Its own count leaves out the attention, a few hundred for the whole picture.
+            # Its own count leaves out the attention, a few hundred for the whole image.
             assert macs(counted) / 512**2 == pytest.approx(expected, rel=1e-3)
 
 

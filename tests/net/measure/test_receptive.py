@@ -100,7 +100,7 @@ def test_strides():
 
 
 class Judged(nn.Module):
-    """Mean of a branch that looks far; the picture itself is left alone but for the mean."""
+    """Mean of a branch that looks far; the image itself is left alone but for the mean."""
 
     def __init__(self, radius: int) -> None:
         super().__init__()
@@ -130,12 +130,12 @@ class Mean(nn.Module):
 
 
 @torch.no_grad()
-def test_who_sees_everything_is_told_apart():
+def test_unbounded_networks_are_recognized():
     assert measure(Mean()) is None
 
 
 @torch.no_grad()
-def test_measuring_says_nothing_and_leaves_no_trace():
+def test_measuring_prints_nothing_and_changes_nothing():
     network = build_network({"type": "DnCNN", "num_features": 4, "depth": 4, "batch_norm": True})
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     with warnings.catch_warnings():

@@ -129,7 +129,7 @@ def test_a_torchvision_that_cannot_be_imported_is_no_error(monkeypatch: pytest.M
     assert why_not == "cannot be imported (operator torchvision::nms does not exist)"
 
 
-def test_a_device_that_nobody_knows_gets_the_reference() -> None:
+def test_an_unknown_device_gets_the_reference() -> None:
     assert "mps" in (backends.compiled.missing("mps") or "")
     assert backends.BACKENDS["reference"].missing("mps") is None
 

@@ -119,7 +119,7 @@ def test_what_is_current_stays(tmp_path: Path, torch_folder: Path, monkeypatch: 
     monkeypatch.setenv("PATH", str(tmp_path))
     said: list[str] = []
     assert build.build(build.CPU, tmp_path / "out.so", tmp_path / "objects", said.append) == "there"
-    assert "out.so stays as it is: no C++ compiler" in said[0]
+    assert "out.so is kept: no C++ compiler" in said[0]
 
 
 def test_builds_once(tmp_path: Path, torch_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,9 +156,7 @@ def test_the_gpus_of_this_machine(tmp_path: Path, torch_folder: Path, nvcc: Path
     assert build._tools(build.CUDA).words == "nvcc 13.0, 8.0 9.0"
 
 
-def test_the_gpus_that_are_asked_for(
-    tmp_path: Path, torch_folder: Path, nvcc: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_selected_gpus(tmp_path: Path, torch_folder: Path, nvcc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "8.6;9.0a+PTX")
     flags = [flag for flag in build._tools(build.CUDA).compile if flag.startswith("-gencode")]
     assert flags == [

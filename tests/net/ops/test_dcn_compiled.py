@@ -87,7 +87,7 @@ def test_compiles_under_autocast(make: Make) -> None:
         torch.testing.assert_close(found, deform_conv2d(**arguments))
 
 
-def test_the_operator_itself_knows_autocast(make: Make) -> None:
+def test_the_operator_itself_supports_autocast(make: Make) -> None:
     arguments = make(dtype=torch.float32)
     raw = of_operator(arguments)
     weight = raw[3].requires_grad_()

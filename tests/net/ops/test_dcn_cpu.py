@@ -60,7 +60,7 @@ def rounded_gradient(output: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("channels", [8, 2])
 @pytest.mark.parametrize("spread", [1.0, 40.0])
-def test_infinite_pixels_reach_only_who_sees_them(channels: int, spread: float, make: Make) -> None:
+def test_infinite_pixels_stay_in_their_receptive_field(channels: int, spread: float, make: Make) -> None:
     """Zeros stand for what is outside, also where a pixel beside it is infinite."""
     arguments = make(shape=(1, channels, 140, 120), offset_groups=1, dtype=torch.float32, spread=spread, filters=1)
     arguments["input"][:, :, [0, -1]] = float("inf")
@@ -129,7 +129,7 @@ def test_scratch_memory_is_small_whatever_the_size(
     assert peak_memory(lambda: operator(*backward)) - results < 4e6
 
 
-def test_status_tells_the_kernels(cpu_kernels: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_status_lists_the_kernels(cpu_kernels: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert f"({cpu_kernels} kernels)" in status()
     monkeypatch.setenv(compiled.CPU_VARIABLE, "abacus")
     with pytest.raises(UserError, match=r"POWERQE_DCN_CPU.*'abacus'"):

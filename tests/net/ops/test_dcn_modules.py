@@ -98,7 +98,7 @@ def test_groups_that_do_not_fit_are_errors() -> None:
         ModulatedDeformConv2d(4, 6, 3, deform_groups=2)  # pyright: ignore[reportCallIssue]
 
 
-def test_layers_say_what_they_are() -> None:
+def test_representation_of_layers() -> None:
     text = repr(ModulatedDeformConv2d(4, 6, 3, padding=1, deformable_groups=2))
     assert "4, 6, kernel_size=(3, 3)" in text
     assert "deformable_groups=2" in text

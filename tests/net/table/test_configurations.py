@@ -10,5 +10,5 @@ def test_all_that_can_be_built_without_arguments() -> None:
     assert {each.label for each in every_network()} == {"default"}
 
 
-def test_labels_tell_what_differs_from_the_defaults() -> None:
+def test_labels_list_what_differs_from_the_defaults() -> None:
     assert configuration({"type": "EDSR", "scale": 3, "res_scale": 0.1}).label == "scale 3, res_scale 0.1"

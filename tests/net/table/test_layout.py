@@ -13,7 +13,7 @@ def test_what_is_not_known_comes_last() -> None:
     assert [row.network for row in ordered(rows, "ms")] == ["c", "b", "a"]
 
 
-def test_whoever_sees_the_whole_picture_sees_furthest() -> None:
+def test_global_networks_have_the_largest_field() -> None:
     rows = [
         NetworkRow("a", "", sight="whole", field=9),
         NetworkRow("b", "", field=99),
@@ -31,5 +31,5 @@ def test_figures_and_problems() -> None:
     lines = to_text(rows, Conditions(8, 16, CPU), ["C"]).splitlines()
     assert lines[4].split() == ["A", "some", "RGB", "1,234", "5,678.9", "whole", "(9)", "1,234", "1.5"]
     assert lines[5].split() == ["B", "other", *"------"]
-    assert lines[-2:] == ["B (other): out of memory", "C has no defaults: give its arguments, '{type: C, ...}'"]
+    assert lines[-2:] == ["B (other): out of memory", "C has required arguments: give them as '{type: C, ...}'"]
     assert max(map(len, lines[6:])) <= 110

@@ -21,7 +21,7 @@ def row(conditions: Conditions = STATIC, **spec) -> NetworkRow:
 
 
 @pytest.mark.parametrize(
-    ("spec", "picture", "parameters", "sight", "field"),
+    ("spec", "image", "parameters", "sight", "field"),
     [
         ({"type": "ARCNN"}, "RGB", 20_099, "", 13),
         ({"type": "DnCNN", "in_channels": 1, "out_channels": 1}, "luma", 38_145, "", 35),
@@ -36,10 +36,10 @@ def row(conditions: Conditions = STATIC, **spec) -> NetworkRow:
         ({"type": "VGGDiscriminator"}, "RGB 128x128, a number", 3_946_433, "whole", None),
     ],
 )
-def test_what_is_known_without_a_clock(spec, picture, parameters, sight, field) -> None:
+def test_what_is_known_without_a_clock(spec, image, parameters, sight, field) -> None:
     found = row(**spec)
     assert not found.problem
-    assert (found.image, found.parameters, found.sight, found.field) == (picture, parameters, sight, field)
+    assert (found.image, found.parameters, found.sight, found.field) == (image, parameters, sight, field)
     assert found.kmacs
     assert found.memory
     assert found.milliseconds is None
@@ -65,7 +65,7 @@ def test_time() -> None:
 def test_what_does_not_fit_is_not_tried(monkeypatch) -> None:
     monkeypatch.setattr(rows, "available_memory", lambda: 1 << 20)
     found = row(Conditions(128, 128, CPU), type="DnCNN")
-    assert found.problem == "not timed: its maps need 0.0 GiB, 0.0 GiB are free"
+    assert found.problem == "not timed: feature maps need 0.0 GiB, 0.0 GiB are free"
     assert found.kmacs
     assert found.milliseconds is None
 
@@ -101,7 +101,7 @@ def failing(monkeypatch) -> None:
 
 
 @pytest.mark.usefixtures("failing")
-def test_a_network_that_fails_is_a_row_that_says_why() -> None:
+def test_a_network_that_fails_is_a_row_with_the_reason() -> None:
     found = row(type="Failing", error="DefaultCPUAllocator: can't allocate memory")
     assert found.problem == "out of memory"
     assert found.kmacs == 0.081
@@ -117,6 +117,6 @@ def test_a_defect_keeps_its_traceback() -> None:
 
 
 @pytest.mark.usefixtures("failing")
-def test_means_that_nobody_declared_are_found() -> None:
+def test_undeclared_means_are_found() -> None:
     found = row(type="HiddenMean")
     assert (found.sight, found.field, found.kmacs) == ("whole", None, 0)

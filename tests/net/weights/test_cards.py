@@ -72,7 +72,7 @@ def test_of_videos_the_mean_over_sequences_is_in_the_front_matter():
     assert [row[2] for row in figure_table(entry.figures)[1:]] == ["class A", "all sequences", "all frames"]
 
 
-def test_the_text_tells_all_of_it():
+def test_the_text_is_complete():
     _, body = parts(card(ENTRY))
     for fact in ("ARCNN, 1,234 parameters, 5,678 bytes", "0f" * 32, "double_jpeg, qf 10 / 20, rgb", "Apache-2.0",
                  "data/a", "data/b", "a remark", "6 of 8 iterations", "12 patches of 16 x 16", "iteration 4",
@@ -84,7 +84,7 @@ def test_the_text_tells_all_of_it():
     assert yaml.safe_load(found[1]) == {"network": ENTRY.network}
 
 
-def test_a_card_of_little_knowledge():
+def test_a_card_with_few_facts():
     little = {"training": Training(data="unknown"), "figures": (), "network": None, "url": None}
     matter, body = parts(card(ENTRY.model_copy(update=little)))
     assert "model-index" not in matter

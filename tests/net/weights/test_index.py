@@ -45,7 +45,7 @@ def here(tmp_path, monkeypatch) -> Path:
 # --------------------------------------------------------------------------- what is shipped
 
 
-def test_every_file_has_an_entry_and_is_the_one_it_tells_of(root):
+def test_every_file_has_an_entry_with_its_sha256(root):
     found = entries(root / "weights")
     assert {entry.file for entry in found} == {path.name for path in (root / "weights").glob("*.safetensors")}
     assert len(found) >= 13
@@ -197,14 +197,14 @@ def test_an_index_leads_nowhere_else(here, key, value):
 # --------------------------------------------------------------------------- networks
 
 
-def test_files_tell_their_network(here):
+def test_files_determine_their_network(here):
     assert spec(find("tiny-one")) == TINY
     networks = {"net": build_network(TINY).state_dict()}
     save_checkpoint({"format": 1, "networks": networks, "options": {"network": TINY}}, here / "exp/a/ckp-best.pt")
     assert spec(here / "exp/a/ckp-best.pt") == TINY
 
 
-def test_a_file_that_does_not_tell_its_network(tmp_path):
+def test_a_file_of_an_unknown_network(tmp_path):
     save_weights(build_network(TINY), tmp_path / "bare.safetensors")
     with pytest.raises(UserError, match=r"bare\.safetensors.*false.*true"):
         spec(tmp_path / "bare.safetensors")

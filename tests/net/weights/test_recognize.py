@@ -255,7 +255,7 @@ def test_weights_are_not_applied_with_other_options(suffix: str, tmp_path: Path)
 @pytest.mark.parametrize(
     "told", [ARCNN, {**ARCNN, "residual": False, "in_channels": 3}, {**ARCNN, "kernel_sizes": (3, 3)}]
 )
-def test_defaults_need_not_be_told(told: dict[str, Any], tmp_path: Path) -> None:
+def test_defaults_need_not_be_given(told: dict[str, Any], tmp_path: Path) -> None:
     """So that an option that is new does not keep older files out."""
     load_weights(build_network(ARCNN), own_file(tmp_path, told))
     load_weights(build_network({**ARCNN, "residual": False}), own_file(tmp_path, told))
@@ -298,7 +298,7 @@ def test_both_networks_of_a_training(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "options", [None, "text", {}, {"network": None}, {"network": {"type": 3}}, {"network": "ARCNN"}]
 )
-def test_options_that_tell_nothing(options: Any, tmp_path: Path) -> None:
+def test_options_without_a_purpose(options: Any, tmp_path: Path) -> None:
     state = official(build_network({"type": "DCAD", "share_weights": False}), layered("blk_lst", stack))
     save_checkpoint({"networks": {"net": state}, "options": options}, tmp_path / "ckp.pt")
     assert spec(tmp_path / "ckp.pt")["type"] == "DCAD"

@@ -434,7 +434,7 @@ def test_best_of_several_pickled_networks(save: Callable[[Any, Path], Any], tmp_
 
 
 @both_formats
-def test_pickled_code_beside_a_network_is_not_run(save: Callable[[Any, Path], Any], tmp_path: Path) -> None:
+def test_pickled_code_next_to_a_network_is_not_run(save: Callable[[Any, Path], Any], tmp_path: Path) -> None:
     source, target, trace = network(1), network(2), tmp_path / "exploded"
     source.bomb = Bomb(trace)  # pyright: ignore[reportArgumentType]
     save({"opt": [Bomb(trace), {Bomb(trace): 1}], "model": source, "more": Container([Bomb(trace)])}, tmp_path / "a.pt")

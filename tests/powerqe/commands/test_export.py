@@ -72,8 +72,8 @@ def test_end_to_end(run: Run, tmp_path: Path) -> None:
 
 def test_the_lines_of_the_help_run(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run("tiny.safetensors", "-o", "dncnn-bsds500-qf10.onnx")
-    picture = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8), (0, 0), 2)
-    cv2.imwrite("photo.jpg", picture)
+    image = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8), (0, 0), 2)
+    cv2.imwrite("photo.jpg", image)
     exec("\n".join(EXAMPLES[EXAMPLES.index("") + 2 :]))
     network = build_network(TINY).eval()
     load_weights(network, "tiny.safetensors")
@@ -84,7 +84,7 @@ def test_the_lines_of_the_help_run(run: Run, tmp_path: Path, monkeypatch: pytest
     assert np.abs(found - 255 * expected.numpy()).max() < 0.51
 
 
-def test_published_weights_tell_what_they_are_for(run: Run) -> None:
+def test_published_weights_have_a_purpose(run: Run) -> None:
     code, _, err = run("edsr-bsds500-x2", "-o", "x2.onnx")
     assert code == 0, err
     told = {each.key: each.value for each in onnx.load("x2.onnx").metadata_props}
@@ -93,7 +93,7 @@ def test_published_weights_tell_what_they_are_for(run: Run) -> None:
     assert session.run(["image"], {"x": np.zeros((3, 3, 5, 6), np.float32)})[0].shape == (3, 3, 10, 12)
 
 
-def test_weights_that_do_not_tell_their_network(run: Run) -> None:
+def test_weights_of_an_unknown_network(run: Run) -> None:
     save_file({key: value.clone() for key, value in build_network(TINY).state_dict().items()}, "official.safetensors")
     code, _, err = run("official.safetensors")
     assert code == 2

@@ -62,7 +62,7 @@ def test_files(table, tmp_path: Path) -> None:
     status, _, _ = table("ARCNN", "MFQE", "--no-time", "--markdown", str(page), "--json", str(figures))
     assert status == 0
     text = page.read_text()
-    assert re.match(r"# What the networks cost\n\n[^\n]*\.\n\nImages of 256x256", text)
+    assert re.match(r"# Complexity of the networks\n\n[^\n]*\.\n\nImages of 256x256", text)
     assert "| network | configuration | image | parameters | kMACs/pixel | field | MiB |\n" in text
     assert "| ARCNN | default | RGB | 20,099 | 20.0 | 13 | 24.0 |\n" in text
     assert "`powerqe table ARCNN MFQE --no-time" in text

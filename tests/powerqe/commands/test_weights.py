@@ -145,7 +145,7 @@ def test_nothing_to_list(tmp_path, command):
     assert errors.startswith("error: no weights/index.json")
 
 
-def test_show_tells_all_figures(folder, command):
+def test_show_prints_all_figures(folder, command):
     status, output, _ = command("show", "one")
     lines = output.splitlines()
     assert status == 0
@@ -168,7 +168,7 @@ def test_an_unknown_name_is_one_line_with_the_nearest(folder, command, name):
     assert "'dncnn-bsds500-qf10'" in errors
 
 
-def test_the_beginning_of_a_name_tells_the_three_nearest(root, command, monkeypatch):
+def test_the_beginning_of_a_name_suggests_the_three_nearest(root, command, monkeypatch):
     monkeypatch.chdir(root)
     status, _, errors = command("show", "fbcn")
     assert status == 2

@@ -1,4 +1,4 @@
-"""A picture to compress, and how far from it the result is."""
+"""An image to compress, and how far from it the result is."""
 
 from collections.abc import Callable
 
@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 
-def make_picture(height: int = 50, width: int = 70, channels: int = 3) -> np.ndarray:
+def _make_image(height: int = 50, width: int = 70, channels: int = 3) -> np.ndarray:
     noise = np.random.default_rng(1).integers(0, 256, (6, 8, channels), np.uint8)
     return cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC).reshape(height, width, channels)
 
 
 @pytest.fixture
-def picture() -> Callable[..., np.ndarray]:
-    return make_picture
+def make_image() -> Callable[..., np.ndarray]:
+    return _make_image
 
 
 @pytest.fixture

@@ -40,8 +40,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_calls_both_programs(folder, channels, picture, monkeypatch):
-    image = picture(channels=channels)
+def test_calls_both_programs(folder, channels, make_image, monkeypatch):
+    image = make_image(channels=channels)
     result, size = BPG(folder=str(folder)).compress(image, 42)
     np.testing.assert_array_equal(result, image)
     longer = BPG(folder=str(folder)).compress(image, 7)[1]
@@ -52,11 +52,11 @@ def test_calls_both_programs(folder, channels, picture, monkeypatch):
     assert BPG(folder=".").compress(image, 7)[1] == longer
 
 
-def test_runs_at_once_do_not_meet_and_leave_nothing(folder, tmp_path, picture, monkeypatch):
+def test_runs_at_once_do_not_meet_and_leave_nothing(folder, tmp_path, make_image, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     (tmp_path / "tmp").mkdir()
     codec = pickle.loads(pickle.dumps(BPG(folder=str(folder))))
-    images = [np.roll(picture(), shift, axis=1) for shift in range(12)]
+    images = [np.roll(make_image(), shift, axis=1) for shift in range(12)]
     with ThreadPoolExecutor(6) as pool:
         results = list(pool.map(lambda image: codec.compress(image, 30)[0], images))
     for image, result in zip(images, results, strict=True):
@@ -88,37 +88,37 @@ def test_a_program_that_is_missing_or_cannot_be_executed(folder, name, monkeypat
         ("kill -9 $$", r"failed \(status -9\): no output$"),
     ],
 )
-def test_a_program_that_fails(folder, name, body, message, picture):
+def test_a_program_that_fails(folder, name, body, message, make_image):
     write_program(folder / name, body)
     with pytest.raises(UserError, match=f"^{folder / name} {message}"):
-        BPG(folder=str(folder)).compress(picture(), 30)
+        BPG(folder=str(folder)).compress(make_image(), 30)
 
 
-def test_a_program_for_another_machine(folder, picture):
+def test_a_program_for_another_machine(folder, make_image):
     (folder / "bpgenc").write_bytes(b"\x7fELF for something else")
     with pytest.raises(UserError, match=r"bpgenc cannot be run: Exec format error; is it built for this machine\?"):
-        BPG(folder=str(folder)).compress(picture(), 30)
+        BPG(folder=str(folder)).compress(make_image(), 30)
 
 
-def test_a_decoder_that_gives_another_image(folder, tmp_path, picture):
+def test_a_decoder_that_gives_another_image(folder, tmp_path, make_image):
     from powerqe.utils.image.io import write_image
 
-    write_image(tmp_path / "other.png", picture(48, 72))
+    write_image(tmp_path / "other.png", make_image(48, 72))
     write_program(folder / "bpgdec", f"cp '{tmp_path}/other.png' \"$4\"")
     with pytest.raises(UserError, match=r"72x48.*70x50"):
-        BPG(folder=str(folder)).compress(picture(), 30)
+        BPG(folder=str(folder)).compress(make_image(), 30)
 
 
 @pytest.mark.parametrize("quality", [-1, 52])
-def test_quality_out_of_range(folder, quality, picture):
+def test_quality_out_of_range(folder, quality, make_image):
     with pytest.raises(UserError, match=rf"qp{quality}: BPG.*0 to 51"):
-        BPG(folder=str(folder)).compress(picture(), quality)
+        BPG(folder=str(folder)).compress(make_image(), quality)
 
 
 @pytest.mark.skipif(not (shutil.which("bpgenc") and shutil.which("bpgdec")), reason="libbpg is not installed here")
 @pytest.mark.parametrize("channels", [1, 3])
-def test_the_real_programs(channels, picture, psnr):
-    image = picture(91, 117, channels)
+def test_the_real_programs(channels, make_image, psnr):
+    image = make_image(91, 117, channels)
     results = [BPG().compress(image, quality) for quality in (47, 37, 27)]
     figures, sizes = [psnr(result, image) for result, _ in results], [size for _, size in results]
     assert figures == sorted(set(figures))

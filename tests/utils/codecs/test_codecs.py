@@ -35,8 +35,8 @@ def test_names():
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_better_quality_is_larger_and_closer(codec, channels, picture, psnr):
-    image = picture(channels=channels)
+def test_better_quality_is_larger_and_closer(codec, channels, make_image, psnr):
+    image = make_image(channels=channels)
     results = [codec.compress(image, quality) for quality in QUALITIES[codec.quality_name]]
     assert all(result.shape == image.shape and result.dtype == np.uint8 for result, _ in results)
     assert all(result.flags.c_contiguous for result, _ in results)
@@ -66,8 +66,8 @@ def test_gray_levels_stay_in_place(codec, level):
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 37), (65, 3), (15, 17), (66, 71)])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_any_size_and_cuts_of_a_larger_image(codec, shape, channels, picture):
-    image = picture(80, 80, channels)[3 : 3 + shape[0], 5 : 5 + shape[1]]
+def test_any_size_and_cuts_of_a_larger_image(codec, shape, channels, make_image):
+    image = make_image(80, 80, channels)[3 : 3 + shape[0], 5 : 5 + shape[1]]
     image.flags.writeable = False
     result, size = codec.compress(image, 30)
     assert result.shape == image.shape
@@ -78,19 +78,19 @@ def test_any_size_and_cuts_of_a_larger_image(codec, shape, channels, picture):
 
 
 @pytest.mark.parametrize("beyond", [-1, 1])
-def test_quality_out_of_range(codec, beyond, picture):
+def test_quality_out_of_range(codec, beyond, make_image):
     low, high = codec.quality_range
     quality = low - 1 if beyond < 0 else high + 1
     name, unit = type(codec).__name__, codec.quality_name
     with pytest.raises(UserError, match=rf"{unit}{quality}: {name}.*{unit} {low}.*{high}"):
-        codec.compress(picture(), quality)
+        codec.compress(make_image(), quality)
     assert check_quality(codec, low) == low
     assert check_quality(codec, high) == high
 
 
-def test_survives_pickling(codec, picture):
+def test_survives_pickling(codec, make_image):
     copy = pickle.loads(pickle.dumps(codec))
-    np.testing.assert_array_equal(copy.compress(picture(), 35)[0], codec.compress(picture(), 35)[0])
+    np.testing.assert_array_equal(copy.compress(make_image(), 35)[0], codec.compress(make_image(), 35)[0])
 
 
 @pytest.mark.parametrize(
@@ -104,9 +104,9 @@ def test_too_large(name, pixels):
         build(validate_component("codec", spec)).compress(np.zeros((1, pixels, 3), np.uint8), 30)
 
 
-def test_is_a_component(picture):
+def test_is_a_component(make_image):
     codec = build(validate_component("codec", {"type": "JPEG", "subsampling": "4:4:4"}))
-    image = picture()
+    image = make_image()
     np.testing.assert_array_equal(codec.compress(image, 20)[0], JPEG(subsampling="4:4:4").compress(image, 20)[0])
     for spec, message in (
         ({"type": "JPEG", "subsampling": "4:1:0"}, "subsampling"),

@@ -57,19 +57,19 @@ def quantization(stream: bytes) -> tuple[int, bool]:
 
 
 @pytest.mark.parametrize("quality", [0, 1, 22, 37, 42, 51])
-def test_the_qp_is_the_one_asked_for_in_the_whole_picture(quality, picture):
-    assert quantization(HEVC().encode(picture(90, 70), quality)) == (quality, False)
+def test_the_qp_is_the_given_one_in_the_whole_image(quality, make_image):
+    assert quantization(HEVC().encode(make_image(90, 70), quality)) == (quality, False)
 
 
-def test_profile_is_main_still_picture_of_all_sizes(picture):
+def test_profile_is_main_still_picture_of_all_sizes(make_image):
     for shape in ((1, 1), (90, 71)):
-        sps = units(HEVC().encode(picture(*shape), 30))[SPS]
+        sps = units(HEVC().encode(make_image(*shape), 30))[SPS]
         sps.u(11)
         assert sps.u(5) == 3  # general_profile_idc, A.3.4
 
 
-def test_every_step_of_the_qp_tells(picture, psnr):
-    image = picture(128, 128)
+def test_every_step_of_the_qp_has_an_effect(make_image, psnr):
+    image = make_image(128, 128)
     image ^= np.random.default_rng(0).integers(0, 8, image.shape, np.uint8)
     results = [HEVC().compress(image, quality) for quality in range(10, 52, 3)]
     figures, sizes = [psnr(result, image) for result, _ in results], [size for _, size in results]
@@ -85,7 +85,7 @@ def test_a_photograph(psnr):
     assert size == pytest.approx(7844, rel=0.03)
 
 
-def test_the_stream_alone_says_the_colors():
+def test_the_stream_has_the_colors():
     """Another decoder, which goes by the range and the matrix in the stream, sees the same color."""
     image = np.full((64, 64, 3), [200, 60, 30], np.uint8)
     decoder = av.CodecContext.create("hevc", "r")
@@ -93,8 +93,8 @@ def test_the_stream_alone_says_the_colors():
     np.testing.assert_allclose(frame.to_ndarray(format="rgb24").astype(int), image, atol=3)
 
 
-def test_presets_matter_and_nothing_is_printed(picture, capfd):
-    image = picture(128, 128)
+def test_presets_matter_and_nothing_is_printed(make_image, capfd):
+    image = make_image(128, 128)
     assert HEVC(preset="slow").encode(image, 30) != HEVC(preset="ultrafast").encode(image, 30)
     assert capfd.readouterr() == ("", "")
 
@@ -111,6 +111,6 @@ def test_without_x265(monkeypatch):
         HEVC()
 
 
-def test_what_x265_refuses(picture):
+def test_what_x265_refuses(make_image):
     with pytest.raises(UserError, match=r"HEVC.*70x50"):
-        HEVC(preset="no such").compress(picture(), 30)  # type: ignore[arg-type]
+        HEVC(preset="no such").compress(make_image(), 30)  # type: ignore[arg-type]

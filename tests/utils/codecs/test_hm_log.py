@@ -43,7 +43,7 @@ def test_version():
 
 
 @pytest.mark.parametrize("count", [2, 4])
-def test_another_number_of_pictures(count):
+def test_another_number_of_images(count):
     with pytest.raises(UserError, match=rf"raw/a: .* 3 .* 3 .* {count} "):
         parse_log(LOG, count, "raw/a")
 
@@ -70,15 +70,15 @@ def test_a_line_of_another_form_is_shown(old, new):
     st.booleans(),
     st.randoms(use_true_random=False),
 )
-def test_what_is_printed_is_read(pictures, nqp, random):
+def test_what_is_printed_is_read(frames, nqp, random):
     lines = [
         f"POC {poc:4} TId: 0 ( {kind}-SLICE,{f' nQP {qp}' if nqp else ''} QP {qp} ) {bits:10} bits "
         f"[Y {psnr / 1e4:6.4f} dB    U 1.0000 dB    V 1.0000 dB] [ET {poc:5} ]"
-        for poc, (kind, qp, bits, psnr) in enumerate(pictures)
+        for poc, (kind, qp, bits, psnr) in enumerate(frames)
     ]
     random.shuffle(lines)
     expected = [
         FrameInfo(poc, kind.upper(), qp, bits, float(f"{psnr / 1e4:6.4f}"))
-        for poc, (kind, qp, bits, psnr) in enumerate(pictures)
+        for poc, (kind, qp, bits, psnr) in enumerate(frames)
     ]
-    assert parse_log("\n".join(lines), len(pictures), "x") == expected
+    assert parse_log("\n".join(lines), len(frames), "x") == expected

@@ -16,8 +16,8 @@ from powerqe.utils.image.color import luma_uint8
 
 @cache
 def photograph(color: bool = False) -> np.ndarray:
-    picture = np.ascontiguousarray(skimage.data.astronaut()[:192, 100:340])
-    return picture if color else luma_uint8(picture)
+    image = np.ascontiguousarray(skimage.data.astronaut()[:192, 100:340])
+    return image if color else luma_uint8(image)
 
 
 def compressed(image: np.ndarray, quality: int, shift: tuple[int, int] = (0, 0)) -> np.ndarray:
@@ -37,8 +37,8 @@ def test_a_first_compression_that_was_stronger_is_found_where_its_blocks_are(fir
 
 @pytest.mark.parametrize(("first", "last"), [(50, 10), (30, 30), (None, 10), (None, 50), (None, 90)])
 def test_otherwise_it_is_the_last_one(first, last):
-    picture = photograph() if first is None else compressed(photograph(), first)
-    found = dominant_quality(compressed(picture, last, (4, 4)))
+    image = photograph() if first is None else compressed(photograph(), first)
+    found = dominant_quality(compressed(image, last, (4, 4)))
     assert found.quality == pytest.approx(last, abs=1)
     assert (found.shift, found.trusted) == ((0, 0), True)
     assert found.dip > 4 * DIP
@@ -50,12 +50,12 @@ def test_color_is_judged_by_its_luma():
     assert found.shift == (4, 4)
 
 
-def test_a_picture_that_was_cropped_after_its_only_compression():
+def test_an_image_that_was_cropped_after_its_only_compression():
     found = dominant_quality(np.ascontiguousarray(compressed(photograph(), 40)[3:, 6:]))
     assert (found.quality, found.shift, found.trusted) == (40, (5, 2), True)
 
 
-def test_a_picture_that_never_was_jpeg():
+def test_an_image_that_never_was_jpeg():
     found = dominant_quality(photograph())
     assert not found.trusted
     assert found.remark == "no trace of JPEG: its change by JPEG has no dip of 0.3 at any quality factor"
@@ -63,7 +63,7 @@ def test_a_picture_that_never_was_jpeg():
 
 @pytest.mark.parametrize("shape", [(40, 40, 1), (1, 1, 1), (7, 30, 3), (17, 8, 3)])
 @pytest.mark.parametrize("value", [0, 77, 255])
-def test_a_picture_without_detail_says_nothing(shape, value):
+def test_an_image_without_detail_has_no_estimate(shape, value):
     found = dominant_quality(np.full(shape, value, np.uint8))
     assert not found.trusted
     assert found.remark
@@ -75,9 +75,9 @@ def test_what_counts_can_be_set():
 
 
 def test_quantization_of_the_coefficients_is_what_jpeg_does():
-    picture = photograph()[:187, :237]  # no multiples of 8: the rest is left out
-    whole = picture[:184, :232]
-    changes = dominant._quantization(picture[..., 0])
+    image = photograph()[:187, :237]  # no multiples of 8: the rest is left out
+    whole = image[:184, :232]
+    changes = dominant._quantization(image[..., 0])
     assert list(changes) == list(range(4, 97))
     for quality in (4, 10, 50, 80):
         change = np.square(whole.astype(float) - compressed(whole, quality)).mean()

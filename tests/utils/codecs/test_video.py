@@ -50,10 +50,10 @@ def test_another_program_decodes_the_stream_to_the_same(sequence, name):
     _, decoded, stream = compress(LibraryCodec(name), sequence(width=128, height=64), 35)
     form = {"hevc": "hevc", "h264": "h264", "av1": "obu"}[name]
     with av.open(BytesIO(stream), format=form) as container:
-        pictures = [picture.to_ndarray() for picture in container.decode(video=0)]
-    assert len(pictures) == len(decoded)
-    for index, picture in enumerate(pictures):
-        np.testing.assert_array_equal(picture[:64], decoded.luma(index))
+        frames = [frame.to_ndarray() for frame in container.decode(video=0)]
+    assert len(frames) == len(decoded)
+    for index, frame in enumerate(frames):
+        np.testing.assert_array_equal(frame[:64], decoded.luma(index))
 
 
 @pytest.mark.parametrize("name", LIBRARIES)
@@ -119,7 +119,7 @@ def test_only_the_first_frames(sequence):
 
 
 def hashes_match(stream: bytes) -> bool:
-    """Whether a decoder reconstructs what the encoder did: the pictures' MD5 sums in the stream (SEI) tell."""
+    """Whether a decoder reconstructs what the encoder did: the images' MD5 sums in the stream (SEI) tell."""
     with av.open(BytesIO(stream), format="hevc") as container:
         decoder = container.streams.video[0].codec_context
         decoder.options = {"err_detect": "crccheck+explode"}
@@ -131,7 +131,7 @@ def hashes_match(stream: bytes) -> bool:
 
 @pytest.mark.parametrize("size", [(130, 66), (66, 64), (64, 64), (64, 130), (34, 34), (32, 48), (32, 16), (18, 18)])
 def test_decoded_frames_are_those_of_the_encoder(sequence, size, monkeypatch):
-    """Of pictures one coding tree unit wide they are not, if x265 may choose the size of the units."""
+    """Of images one coding tree unit wide they are not, if x265 may choose the size of the units."""
     monkeypatch.setitem(LIBRARIES["hevc"].settings, "hash", 1)
     path = sequence(width=size[0], height=size[1], count=6)
     streams = [compress(LibraryCodec("hevc", pattern="ldp-hm18"), path, 37)[2] for _ in range(2)]
@@ -153,7 +153,7 @@ def test_what_is_too_small_or_unknown_to_the_encoder(sequence):
         compress(LibraryCodec("av1"), sequence(chroma="444"), 37, width=64, height=48, chroma="444")
 
 
-def test_parameters_say_all(sequence):
+def test_parameters_are_complete(sequence):
     geometry = Geometry(128, 64, "420", 10)
     text = LibraryCodec("hevc", "slow", "ldp-hm16").parameters(37, geometry, 3)
     assert text.startswith("-c:v libx265 -pix_fmt yuv420p10le -r 30 -preset slow -x265-params qp=37:ipratio=1:")

@@ -24,8 +24,8 @@ PRIMARIES = {  # 8-bit codes of 100 % color bars
 
 @pytest.mark.parametrize(("rgb", "code"), PRIMARIES.items())
 def test_luma_of_the_color_bars(rgb: tuple[int, int, int], code: int):
-    picture = np.array(rgb, dtype=np.uint8).reshape(1, 1, 3)
-    assert luma_uint8(picture).tolist() == [[[code]]]
+    image = np.array(rgb, dtype=np.uint8).reshape(1, 1, 3)
+    assert luma_uint8(image).tolist() == [[[code]]]
     tensor = torch.tensor(rgb, dtype=torch.float64).view(1, 3, 1, 1) / 255
     assert round(luma(tensor).item() * 255) == code
 
@@ -50,7 +50,7 @@ def test_luma_uint8_rounds_halves_up_exactly(rgb: tuple[int, int, int]):
     assert y.item() == floor(exact + Fraction(1, 2))
 
 
-def test_luma_uint8_of_a_picture_equals_rounded_luma():
+def test_luma_uint8_of_an_image_equals_rounded_luma():
     rgb = np.random.default_rng(1).integers(0, 256, (9, 4, 3), dtype=np.uint8)
     y = luma_uint8(rgb)
     assert y.shape == (9, 4, 1)

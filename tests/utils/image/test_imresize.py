@@ -51,7 +51,7 @@ RECORDED = {"half": Fraction(1, 2), "third": Fraction(1, 3), "quarter": Fraction
 
 
 @pytest.mark.parametrize("name", [*RECORDED, "odd"])
-def test_imresize_gives_the_recorded_pictures_of_the_original(name, root):
+def test_imresize_gives_the_recorded_images_of_the_original(name, root):
     recorded = np.load(root / "tests/data/matlab_imresize_cisr.npz")
     image = recorded["x"][:23, :35] if name == "odd" else recorded["x"]
     result = imresize(image, RECORDED.get(name, Fraction(1, 2)))
@@ -115,7 +115,7 @@ def test_what_overshoots_is_cut():
 
 @pytest.mark.parametrize("factor", [Fraction(1, 2), Fraction(1, 3), Fraction(1, 4), Fraction(1, 8), 2, 3, 4])
 def test_a_part_has_the_pixels_of_the_whole(factor):
-    """Two pixels of the smaller image from the edge of the part on, to the bit, whatever else is in the picture."""
+    """Two pixels of the smaller image from the edge of the part on, to the bit, whatever else is in the image."""
     image = noise(120, 144, 3)
     part = image[24:96, 48:120]
     unit = Fraction(factor)

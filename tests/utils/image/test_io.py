@@ -17,7 +17,7 @@ IMAGES = hnp.arrays(
 )
 
 
-def picture(height=40, width=56, channels=3, seed=0):
+def make_image(height=40, width=56, channels=3, seed=0):
     noise = np.random.default_rng(seed).integers(0, 256, (5, 7, channels), np.uint8)
     return cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC).reshape(height, width, channels)
 
@@ -42,7 +42,7 @@ def test_red_is_first_in_the_file(tmp_path):
 
 
 def test_color_y(tmp_path):
-    image, gray = picture(), picture(channels=1)
+    image, gray = make_image(), make_image(channels=1)
     write_image(tmp_path / "color.png", image)
     write_image(tmp_path / "gray.png", gray)
     np.testing.assert_array_equal(read_image(tmp_path / "color.png", "y"), luma_uint8(image))
@@ -52,7 +52,7 @@ def test_color_y(tmp_path):
 
 
 def test_rgb_refuses_gray(tmp_path):
-    write_image(tmp_path / "g.png", picture(channels=1))
+    write_image(tmp_path / "g.png", make_image(channels=1))
     with pytest.raises(UserError, match=r"g\.png.*8-bit gray.*8-bit RGB"):
         read_image(tmp_path / "g.png", "rgb")
 
@@ -76,7 +76,7 @@ def test_alpha_and_16_bit_are_refused(tmp_path, color, image, found):
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tif", ".webp"])
 @pytest.mark.parametrize("keep", [0, 1, 30, 0.3, 0.7, 0.95, -1])
 def test_truncated_file(tmp_path, suffix, keep):
-    data = encode_image(picture(90, 120), suffix)
+    data = encode_image(make_image(90, 120), suffix)
     path = tmp_path / f"cut{suffix}"
     path.write_bytes(data[: int(len(data) * keep) if isinstance(keep, float) else keep])
     with pytest.raises(UserError, match=rf"cut\{suffix}"):
@@ -86,20 +86,20 @@ def test_truncated_file(tmp_path, suffix, keep):
 @given(st.integers(9, 100))
 def test_every_truncation_of_a_png_and_a_jpeg_is_found(percent):
     for suffix in (".png", ".jpg"):
-        data = encode_image(picture(), suffix)
+        data = encode_image(make_image(), suffix)
         with pytest.raises(UserError, match=r"truncated|not a readable image"):
             decode_image(data[: (len(data) - 1) * percent // 100], "any", "x")
 
 
 def test_damaged_png_is_found():
-    data = bytearray(encode_image(picture()))
+    data = bytearray(encode_image(make_image()))
     data[len(data) // 2] ^= 1
     with pytest.raises(UserError, match="checksum"):
         decode_image(bytes(data), "any", "x")
 
 
 def test_jpeg_with_preview_and_bytes_after_the_end():
-    data = encode_image(picture(), ".jpg")
+    data = encode_image(make_image(), ".jpg")
     preview = b"\xff\xe1" + struct.pack(">H", 2 + len(data)) + data  # a whole JPEG inside a segment
     with_preview = data[:2] + preview + data[2:]
     assert decode_image(with_preview + b"\0" * 9, "rgb", "x").shape == (40, 56, 3)
@@ -109,12 +109,12 @@ def test_jpeg_with_preview_and_bytes_after_the_end():
 
 def test_jpeg_with_restart_markers_and_progressive():
     for options in ([cv2.IMWRITE_JPEG_RST_INTERVAL, 1], [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]):
-        data = cv2.imencode(".jpg", picture(), options)[1].tobytes()
+        data = cv2.imencode(".jpg", make_image(), options)[1].tobytes()
         assert decode_image(data, "rgb", "x").shape == (40, 56, 3)
 
 
 def test_camera_rotation_is_carried_out():
-    data = encode_image(picture(40, 56), ".jpg")
+    data = encode_image(make_image(40, 56), ".jpg")
     tiff = b"II*\0\x08\0\0\0" + struct.pack("<HHHIII", 1, 0x112, 3, 1, 6, 0)  # orientation 6: turn clockwise
     exif = b"\xff\xe1" + struct.pack(">H", 8 + len(tiff)) + b"Exif\0\0" + tiff
     turned = decode_image(data[:2] + exif + data[2:], "rgb", "x")
@@ -133,7 +133,7 @@ def test_missing_file_folder_and_text(tmp_path):
 
 def test_write_refuses_unknown_suffix_and_impossible_size(tmp_path):
     with pytest.raises(UserError, match=r"cannot write an image as \.txt"):
-        write_image(tmp_path / "a.txt", picture())
+        write_image(tmp_path / "a.txt", make_image())
     with pytest.raises(UserError, match="20000x1"):
         write_image(tmp_path / "a.webp", np.zeros((1, 20000, 3), np.uint8))
     with pytest.raises(ValueError, match="uint8"):
@@ -176,4 +176,4 @@ def test_oriented_gives_the_eight_symmetries_of_the_square(image):
 def test_png_checksums_are_of_type_and_data():
     """The specification's example: IEND has CRC 0xAE426082."""
     assert zlib.crc32(b"IEND") == 0xAE426082
-    assert encode_image(picture()).endswith(b"IEND\xae\x42\x60\x82")
+    assert encode_image(make_image()).endswith(b"IEND\xae\x42\x60\x82")

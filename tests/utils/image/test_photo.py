@@ -130,7 +130,7 @@ def test_damaged_exif_is_no_orientation(data, start):
 
 
 def test_chunks_of_a_png_stay_as_they_are():
-    info_chunks = [(b"gAMA", struct.pack(">I", 45455)), (b"tEXt", b"Title\0A picture"), (b"sBIT", b"\5\6\5")]
+    info_chunks = [(b"gAMA", struct.pack(">I", 45455)), (b"tEXt", b"Title\0A image"), (b"sBIT", b"\5\6\5")]
     chunks = b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
         for kind, data in info_chunks
@@ -187,9 +187,9 @@ def test_colors_below_alpha_are_not_multiplied_by_it():
         assert equal(photo.pixels, colors())
 
 
-def test_first_picture_of_a_camera_file_with_previews():
-    pictures = [Image.fromarray(colors(seed=seed)) for seed in range(2)]
-    photo = decode_photo(saved(pictures[0], "MPO", save_all=True, append_images=pictures[1:]), "x")
+def test_first_image_of_a_camera_file_with_previews():
+    images = [Image.fromarray(colors(seed=seed)) for seed in range(2)]
+    photo = decode_photo(saved(images[0], "MPO", save_all=True, append_images=images[1:]), "x")
     assert np.abs(photo.pixels.astype(int) - colors()).mean() < 12
     assert photo.tables is not None
 

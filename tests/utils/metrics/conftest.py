@@ -1,4 +1,4 @@
-"""Pictures on which the metrics are checked."""
+"""Images on which the metrics are checked."""
 
 from collections.abc import Callable
 from pathlib import Path

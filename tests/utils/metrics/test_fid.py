@@ -33,8 +33,8 @@ def test_distance_is_the_definition(n, m, dimensions):
     assert frechet_distance(x, y) == pytest.approx(by_definition(x, y), rel=1e-9)
 
 
-def test_fewer_pictures_than_features():
-    """The covariances are singular; in the plane of the pictures nothing is missing of the definition."""
+def test_fewer_images_than_features():
+    """The covariances are singular; in the plane of the images nothing is missing of the definition."""
     x, y = gaussian(4, 3, 1), gaussian(4, 3, 2)
     plane, _ = torch.linalg.qr(gaussian(8, 3, 3).double())  # an isometry of 3 into 8 dimensions
     expected = by_definition(x, y)
@@ -53,7 +53,7 @@ def test_properties(n, m, dimensions, shift):
     assert frechet_distance(x.double(), moved) == pytest.approx(dimensions * shift**2, rel=1e-6, abs=1e-9)
 
 
-def test_many_pictures_are_reduced_to_as_many_rows_as_features():
+def test_many_images_are_reduced_to_as_many_rows_as_features():
     features = gaussian(50, 6).double()
     root = fid._root_of_covariance(features)
     assert root.shape == (6, 6)
@@ -65,14 +65,14 @@ def test_one_dimension_by_hand():
     assert frechet_distance(torch.tensor([[0.0], [2.0]]), torch.tensor([[3.0], [7.0]])) == pytest.approx(18)
 
 
-def pictures(count: int = 3, channels: int = 3, seed: int = 0) -> torch.Tensor:
+def make_images(count: int = 3, channels: int = 3, seed: int = 0) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(0, 256, (count, channels, 20, 24), generator=generator) / 255
 
 
 def test_pool_is_the_distance_of_the_features(standin):
     metric = FID()
-    results, targets = pictures(seed=1), pictures(seed=2)
+    results, targets = make_images(seed=1), make_images(seed=2)
     features = metric(results, targets)
     assert features.shape == (3, 2, 12)
     one_by_one = [metric(r[None], t[None])[0] for r, t in zip(results, targets, strict=True)]
@@ -84,7 +84,7 @@ def test_pool_is_the_distance_of_the_features(standin):
     assert not metric(results.requires_grad_(), targets).requires_grad
 
 
-def test_features_are_of_the_whole_picture_in_the_networks_range(standin):
+def test_features_are_of_the_whole_image_in_the_networks_range(standin):
     """Means of quarters, which resizing keeps: 12 features, all of 2 v - 1 for a flat v."""
     flat = torch.full((1, 3, 20, 24), 51 / 255)
     torch.testing.assert_close(FID()(flat, flat + 0.2), torch.tensor([[[51 / 128 - 1] * 12, [102 / 128 - 1] * 12]]))
@@ -102,30 +102,30 @@ def test_resizing_is_pillows(standin):
     metric = FID()
     metric._inception.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     for size in ((20, 24), (640, 401)):
-        picture = torch.randint(0, 256, (1, 3, *size), generator=torch.Generator().manual_seed(0))
-        metric(picture / 255, picture / 255)
-        channels = [Image.fromarray(channel.float().numpy()) for channel in picture[0]]
-        resized = [np.asarray(image.resize((299, 299), Image.Resampling.BICUBIC)).clip(0, 255) for image in channels]
+        image = torch.randint(0, 256, (1, 3, *size), generator=torch.Generator().manual_seed(0))
+        metric(image / 255, image / 255)
+        channels = [Image.fromarray(channel.float().numpy()) for channel in image[0]]
+        resized = [np.asarray(plane.resize((299, 299), Image.Resampling.BICUBIC)).clip(0, 255) for plane in channels]
         assert np.abs((seen[-1][0].numpy() + 1) * 128 - np.stack(resized)).max() < 0.02
 
 
 def test_preparation_and_convention(standin):
-    result, target = pictures(seed=1), pictures(seed=2)
+    result, target = make_images(seed=1), make_images(seed=2)
     metric = FID()
     assert metric.describe(3) == "RGB, uint8, pyiqa 9.9 fid"
     assert (metric.unit, metric.higher_is_better) == ("", False)
     assert torch.equal(metric(result + 0.4 / 255, target), metric(result, target))
     inner = (..., slice(3, -3), slice(3, -3))
     assert torch.equal(FID(border=3)(result, target), metric(result[inner], target[inner]))
-    gray = pictures(channels=1)
+    gray = make_images(channels=1)
     assert torch.equal(metric(gray, gray), metric(gray.expand(-1, 3, -1, -1), gray.expand(-1, 3, -1, -1)))
     with pytest.raises(UserError, match="compare equal sizes"):
         metric(result, target[..., 1:])
 
 
-def test_a_single_picture_has_no_distance_and_few_have_a_caveat(standin):
+def test_a_single_image_has_no_distance_and_few_have_a_caveat(standin):
     metric = FID()
-    features = list(metric(pictures(), pictures(seed=1)))
+    features = list(metric(make_images(), make_images(seed=1)))
     assert np.isnan(metric.pool(features[:1]))
     assert np.isnan(metric.pool([]))
     assert metric.pool(features[:2]) > 0
@@ -144,4 +144,4 @@ def test_a_network_that_fails_is_unavailable(standin):
     metric = FID()
     metric._inception.forward = lambda *_: 1 / 0
     with pytest.raises(MetricUnavailable, match="fid cannot be applied: division by zero"):
-        metric(pictures(), pictures())
+        metric(make_images(), make_images())

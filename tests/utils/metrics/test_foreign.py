@@ -26,7 +26,7 @@ def test_a_failure_is_one_line():
     assert len(reason(RuntimeError("x" * 1000))) < 250
 
 
-def test_a_failed_download_says_where_its_file_belongs():
+def test_a_failed_download_names_the_path_of_its_file():
     said = "".join(f'Downloading: "https://a.invalid/{k}.pth" to /cache/{k}.pth\n' for k in (1, 2))
     refused = urllib.error.URLError("refused")
     assert reason(refused, said).endswith("refused>; without network, save https://a.invalid/2.pth as /cache/2.pth")

@@ -1,4 +1,4 @@
-"""The adapter to pyiqa, on a stand-in whose scores are means of pictures."""
+"""The adapter to pyiqa, on a stand-in whose scores are means of images."""
 
 import random
 import sys
@@ -18,8 +18,8 @@ ALONE = {"NIQE": False, "PI": False, "MA": True, "MUSIQ": True}
 """Metrics that need no ground truth: is higher better?"""
 
 
-def pictures(channels: int = 3, side: int = 12) -> torch.Tensor:
-    """Two batches of two pictures, of 8-bit values."""
+def make_images(channels: int = 3, side: int = 12) -> torch.Tensor:
+    """Two batches of two images, of 8-bit values."""
     generator = torch.Generator().manual_seed(0)
     return torch.randint(0, 256, (2, 2, channels, side, side), generator=generator) / 255
 
@@ -34,7 +34,7 @@ def about(expected: torch.Tensor):
 
 @pytest.mark.parametrize("name", ALONE)
 def test_judges_the_result_alone(standin, name):
-    result, target = pictures()
+    result, target = make_images()
     metric = METRICS[name]()
     assert (metric.needs_target, metric.higher_is_better, metric.unit) == (False, ALONE[name], "")
     assert metric.higher_is_better != standin.MODELS[metric.name][1]
@@ -46,14 +46,14 @@ def test_judges_the_result_alone(standin, name):
 
 
 def test_judges_the_result_against_its_target(standin):
-    result, target = pictures()
+    result, target = make_images()
     metric = DISTS()
     assert (metric.needs_target, metric.higher_is_better) == (True, False)
     assert metric(result, target).tolist() == about(means(result) - 2 * means(target))
 
 
 def test_any_other_by_its_name_with_its_own_direction(standin):
-    result, target = pictures()
+    result, target = make_images()
     psnr, gmsd = IQA(metric="psnr", options={"offset": 7.0}), IQA(metric="gmsd")
     assert psnr(result, target).tolist() == about(means(result) - 2 * means(target) + 7)
     assert (psnr.needs_target, psnr.higher_is_better) == (True, True)
@@ -70,15 +70,15 @@ def test_convention_names_version_and_metric(standin, metric, pyiqas):
 
 
 def test_gray_is_three_equal_channels(standin):
-    result, target = pictures(channels=1)
+    result, target = make_images(channels=1)
     assert NIQE()(result).tolist() == about(means(result))
     assert DISTS()(result, target).tolist() == about(means(result) - 2 * means(target))
     with pytest.raises(UserError, match="found 2 channels"):
-        NIQE()(pictures(channels=2)[0])
+        NIQE()(make_images(channels=2)[0])
 
 
 def test_result_is_clamped_rounded_and_shaved(standin):
-    result = pictures()[0]
+    result = make_images()[0]
     dark = torch.zeros_like(result)
     assert torch.equal(NIQE()(dark - 1), NIQE()(dark))
     assert torch.equal(NIQE()(result + 0.4 / 255), NIQE()(result))
@@ -90,14 +90,14 @@ def test_result_is_clamped_rounded_and_shaved(standin):
 
 def test_sizes_must_agree(standin):
     with pytest.raises(UserError, match="compare equal sizes"):
-        DISTS()(pictures()[0], pictures(side=14)[0])
+        DISTS()(make_images()[0], make_images(side=14)[0])
 
 
 @pytest.mark.parametrize("metric", [NIQE, MA])
 def test_weights_are_passed_on_and_missing_ones_are_unavailable(standin, metric, tmp_path: Path):
     file = tmp_path / "model.mat"
     file.write_text("5")
-    result = pictures()[0]
+    result = make_images()[0]
     assert metric(weights=str(file))(result).tolist() == about(means(result) + 5)
     with pytest.raises(MetricUnavailable, match=rf"{metric.name}.*none\.mat"):
         metric(weights=str(tmp_path / "none.mat"))
@@ -130,7 +130,7 @@ def test_a_broken_installation_is_unavailable(tmp_path: Path, monkeypatch):
         NIQE()
 
 
-def test_offline_says_which_file_belongs_where(standin, capfd):
+def test_offline_names_the_file_and_its_path(standin, capfd):
     with pytest.raises(MetricUnavailable) as caught:
         IQA(metric="offline")
     assert str(caught.value) == (
@@ -155,18 +155,18 @@ def test_options_that_the_metric_does_not_take_are_unavailable(standin):
         IQA(metric="psnr", options={"ofset": 1})
 
 
-def test_a_picture_that_cannot_be_judged_is_unavailable(standin):
+def test_an_image_that_cannot_be_judged_is_unavailable(standin):
     with pytest.raises(MetricUnavailable) as caught:
-        NIQE()(pictures(side=6)[0])
-    assert str(caught.value) == "niqe of pyiqa cannot judge an image of 6x6: The picture is too small"
+        NIQE()(make_images(side=6)[0])
+    assert str(caught.value) == "niqe of pyiqa cannot judge an image of 6x6: The image is too small"
     with pytest.raises(MetricUnavailable, match="vector of pyiqa cannot judge"):
-        IQA(metric="vector")(pictures()[0])
+        IQA(metric="vector")(make_images()[0])
 
 
 def test_makes_no_noise(standin, capfd):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        IQA(metric="talkative")(pictures()[0])
+        IQA(metric="talkative")(make_images()[0])
     assert capfd.readouterr() == ("", "")
 
 
@@ -177,12 +177,12 @@ def test_random_numbers_are_the_same_each_time_and_ours_go_on(standin):
     torch.manual_seed(3), random.seed(3), np.random.seed(3)  # noqa: NPY002
     undisturbed = draw(), draw()
     torch.manual_seed(3), random.seed(3), np.random.seed(3)  # noqa: NPY002
-    metric, result = IQA(metric="random"), pictures()[0][:1]
+    metric, result = IQA(metric="random"), make_images()[0][:1]
     first, between, second = metric(result), draw(), metric(result)
     assert torch.equal(first, second)
     assert (between, draw()) == undisturbed
 
 
 def test_needs_no_gradient(standin):
-    assert not NIQE()(pictures()[0].requires_grad_()).requires_grad
+    assert not NIQE()(make_images()[0].requires_grad_()).requires_grad
     assert not any(parameter.requires_grad for parameter in NIQE()._network.parameters())

@@ -47,8 +47,8 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def pictures(channels: int = 3, side: int = 40) -> torch.Tensor:
-    """Two batches of two pictures, of 8-bit values."""
+def make_images(channels: int = 3, side: int = 40) -> torch.Tensor:
+    """Two batches of two images, of 8-bit values."""
     generator = torch.Generator().manual_seed(0)
     return torch.randint(0, 256, (2, 2, channels, side, side), generator=generator) / 255
 
@@ -58,7 +58,7 @@ def test_equals_a_direct_call_with_the_range_it_wants(metric, squeezenet, offlin
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         direct = lpips.LPIPS(net="squeeze", verbose=False)
-    result, target = pictures()
+    result, target = make_images()
     with torch.no_grad():
         expected = direct(2 * result - 1, 2 * target - 1).flatten().double()
     values = metric(result, target)
@@ -67,18 +67,18 @@ def test_equals_a_direct_call_with_the_range_it_wants(metric, squeezenet, offlin
     torch.testing.assert_close(values, expected, rtol=1e-5, atol=1e-7)
 
 
-def test_equal_pictures_have_no_distance(metric):
-    result, _ = pictures()
+def test_equal_images_have_no_distance(metric):
+    result, _ = make_images()
     assert torch.equal(metric(result, result), torch.zeros(2, dtype=torch.float64))
 
 
 def test_without_a_path_torchvisions_cache_is_used(metric, squeezenet, offline, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(squeezenet.parents[2]))
-    assert torch.equal(LPIPS(net="squeeze")(*pictures()), metric(*pictures()))
+    assert torch.equal(LPIPS(net="squeeze")(*make_images()), metric(*make_images()))
 
 
 def test_result_is_rounded_and_shaved(metric, squeezenet):
-    result, target = pictures()
+    result, target = make_images()
     assert torch.equal(metric(result + 0.4 / 255, target), metric(result, target))
     shaved = LPIPS(net="squeeze", weights=str(squeezenet), border=3, rounding="float")
     inner = (..., slice(3, -3), slice(3, -3))
@@ -86,7 +86,7 @@ def test_result_is_rounded_and_shaved(metric, squeezenet):
 
 
 def test_gray_is_three_equal_channels(metric):
-    result, target = pictures(channels=1)
+    result, target = make_images(channels=1)
     assert torch.equal(metric(result, target), metric(result.expand(-1, 3, -1, -1), target.expand(-1, 3, -1, -1)))
 
 
@@ -96,7 +96,7 @@ def test_default_is_alexnet(tmp_path: Path):
     state |= {f"features.{k}.bias": torch.zeros(shape[0]) for k, shape in ALEXNET.items()}
     torch.save(state, tmp_path / "alexnet.pth")
     metric = LPIPS(weights=str(tmp_path / "alexnet.pth"))
-    result, target = pictures()
+    result, target = make_images()
     assert metric.describe(3) == "RGB, uint8, alex v0.1"
     assert (metric(result, target) > 0).all()
     assert torch.equal(metric(target, target), torch.zeros(2, dtype=torch.float64))
@@ -107,7 +107,7 @@ def test_makes_no_noise_draws_nothing_and_is_ready_to_judge(squeezenet, capfd):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         metric = LPIPS(net="squeeze", weights=str(squeezenet))
-        value = metric(*pictures().requires_grad_())
+        value = metric(*make_images().requires_grad_())
     assert torch.equal(torch.random.get_rng_state(), before)
     assert capfd.readouterr() == ("", "")
     assert not value.requires_grad
@@ -143,9 +143,9 @@ def test_missing_package_is_unavailable(monkeypatch):
         LPIPS(net="squeeze")
 
 
-def test_too_small_or_not_a_picture_is_an_error(metric):
+def test_too_small_or_not_an_image_is_an_error(metric):
     with pytest.raises(UserError, match=r"16x16.*17x17"):
-        metric(*pictures(side=16))
-    assert metric(*pictures(side=17)).isfinite().all()
+        metric(*make_images(side=16))
+    assert metric(*make_images(side=17)).isfinite().all()
     with pytest.raises(UserError, match="found 2 channels"):
-        metric(*pictures(channels=2))
+        metric(*make_images(channels=2))

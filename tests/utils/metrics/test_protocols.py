@@ -37,14 +37,14 @@ def test_conventions(tmp_path):
 
 
 def test_video_protocols_judge_what_the_papers_code_judged_and_what_is_written(tmp_path):
-    pictures = torch.rand(2, 1, 1, 16, 16, generator=torch.Generator().manual_seed(0)) * 1.2 - 0.1
-    result, target = pictures[0], (pictures[1].clamp(0, 1) * 255).round() / 255
+    images = torch.rand(2, 1, 1, 16, 16, generator=torch.Generator().manual_seed(0)) * 1.2 - 0.1
+    result, target = images[0], (images[1].clamp(0, 1) * 255).round() / 255
     criterion = options_with(tmp_path, {"protocol": "mfqe_y"}).test.criterion
     own = {name: float(METRICS[each.type](**each.arguments)(result, target)) for name, each in criterion.items()}
     written = ((result.clamp(0, 1) * 255).round() / 255).double()
     assert own["PSNR"] == pytest.approx(float(-10 * (written - target).square().mean().log10()), abs=1e-4)
     assert own["PSNR-float"] == pytest.approx(float(-10 * (result - target).double().square().mean().log10()), abs=1e-4)
-    result, target = (picture[0, 0].double().numpy() for picture in (result, target))
+    result, target = (image[0, 0].double().numpy() for image in (result, target))
     assert own["SSIM"] == pytest.approx(structural_similarity(result, target, data_range=1), abs=1e-5)
     assert options_with(tmp_path, {"protocol": "stdf_y"}).test.criterion["SSIM"].arguments["rounding"] == "uint8"
 

@@ -14,7 +14,7 @@ from powerqe.utils.metrics.psnr import PSNR
 from powerqe.utils.options.components import validate_component
 
 
-def pictures(seed: int, channels: int = 3, number: int = 2, height: int = 19, width: int = 13) -> list[torch.Tensor]:
+def make_images(seed: int, channels: int = 3, number: int = 2, height: int = 19, width: int = 13) -> list[torch.Tensor]:
     """Two (N, C, H, W) of 8-bit values."""
     generator = torch.Generator().manual_seed(seed)
     shape = (2, number, channels, height, width)
@@ -30,8 +30,8 @@ def test_golden_values(score, golden):
 
 
 @given(st.integers(0, 1000))
-def test_agrees_with_scikit_image_picture_by_picture(seed: int):
-    result, target = pictures(seed)
+def test_agrees_with_scikit_image_per_image(seed: int):
+    result, target = make_images(seed)
     expected = [
         peak_signal_noise_ratio((t * 255).round().byte().numpy(), (r * 255).round().byte().numpy())
         for r, t in zip(result, target, strict=True)
@@ -42,8 +42,8 @@ def test_agrees_with_scikit_image_picture_by_picture(seed: int):
     np.testing.assert_allclose(values, expected, rtol=0, atol=1e-9)
 
 
-def test_equal_pictures_are_infinite_and_nan_is_not_hidden():
-    result, target = pictures(0)
+def test_equal_images_are_infinite_and_nan_is_not_hidden():
+    result, target = make_images(0)
     target[0] = result[0]
     result[1, 0, 0, 0] = torch.nan
     values = PSNR()(result, target)
@@ -51,7 +51,7 @@ def test_equal_pictures_are_infinite_and_nan_is_not_hidden():
     assert values[1].isnan()
 
 
-def test_one_step_of_one_pixel_in_a_large_picture():
+def test_one_step_of_one_pixel_in_a_large_image():
     target = torch.full((1, 3, 512, 512), 100 / 255)
     result = target.clone()
     result[0, 0, 0, 0] += 1 / 255
@@ -60,19 +60,19 @@ def test_one_step_of_one_pixel_in_a_large_picture():
 
 @given(st.integers(0, 1000))
 def test_is_symmetric(seed: int):
-    result, target = pictures(seed)
+    result, target = make_images(seed)
     assert torch.equal(PSNR()(result, target), PSNR()(target, result))
 
 
 @given(st.integers(0, 1000), st.sampled_from([1, 3]), st.integers(1, 6))
 def test_border_is_cropping_by_hand(seed: int, channels: int, border: int):
-    result, target = pictures(seed, channels)
+    result, target = make_images(seed, channels)
     inner = (..., slice(border, -border), slice(border, -border))
     assert torch.equal(PSNR(border=border)(result, target), PSNR()(result[inner], target[inner]))
 
 
 def test_result_is_clamped():
-    result, target = pictures(1)
+    result, target = make_images(1)
     spread = torch.where(result > 0.5, result + 3 * (result == 1), result - 3 * (result == 0))
     spread[0, 0, 0, 0], result[0, 0, 0, 0] = 1.7, 1.0
     spread[0, 0, 0, 1], result[0, 0, 0, 1] = -0.7, 0.0
@@ -89,7 +89,7 @@ def test_rounding_is_that_of_an_8_bit_file():
     assert PSNR(rounding="float")(result, target).item() == pytest.approx(expected, abs=1e-3)
 
 
-def test_luma_is_taken_of_the_rounded_picture_and_not_rounded_itself():
+def test_luma_is_taken_of_the_rounded_image_and_not_rounded_itself():
     generator = torch.Generator().manual_seed(3)
     result, target = torch.rand(2, 1, 3, 8, 9, generator=generator)
     luma_steps = [luma((image.double() * 255).round() / 255) * 255 for image in (result, target)]
@@ -98,7 +98,7 @@ def test_luma_is_taken_of_the_rounded_picture_and_not_rounded_itself():
 
 
 def test_one_channel_is_luma_already():
-    result, target = pictures(4, channels=1)
+    result, target = make_images(4, channels=1)
     assert torch.equal(PSNR(channel="y")(result, target), PSNR()(result, target))
 
 
@@ -128,15 +128,15 @@ def test_is_a_registered_metric_with_its_options():
 @pytest.mark.parametrize("border", [6, 9, -1])
 def test_border_that_leaves_nothing_is_an_error(border: int):
     with pytest.raises(UserError, match="border"):
-        PSNR(border=border)(*pictures(0, width=12))
+        PSNR(border=border)(*make_images(0, width=12))
 
 
 def test_different_sizes_are_an_error():
-    result, target = pictures(0)
+    result, target = make_images(0)
     with pytest.raises(UserError, match=r"19x12.*3 channels.*19x13"):
         PSNR()(result[..., 1:], target)
 
 
 def test_luma_of_four_channels_is_an_error():
     with pytest.raises(UserError, match="found 4 channels"):
-        PSNR(channel="y")(*pictures(0, channels=4))
+        PSNR(channel="y")(*make_images(0, channels=4))

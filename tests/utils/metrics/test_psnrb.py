@@ -16,7 +16,7 @@ from powerqe.utils.metrics.psnrb import PSNRB, Form
 FORMS: tuple[Form, ...] = ("fbcnn", "qgcn")
 
 
-def gray_pictures(height: int, width: int, seed: int) -> np.ndarray:
+def gray_images(height: int, width: int, seed: int) -> np.ndarray:
     """A result with blocks and its target, (2, H, W) of 8-bit values."""
     generator = np.random.default_rng(seed)
     blocks = generator.integers(40, 200, (height // 8 + 1, width // 8 + 1)).repeat(8, 0).repeat(8, 1)
@@ -55,7 +55,7 @@ def test_golden_values(score, golden):
 @settings(max_examples=40, deadline=None)
 @given(st.integers(2, 40), st.integers(2, 40), st.integers(0, 9))
 def test_actual_count_follows_the_definition_at_any_size(height: int, width: int, seed: int):
-    result, target = gray_pictures(height, width, seed)
+    result, target = gray_images(height, width, seed)
     value = PSNRB(count="actual")(to_tensor(result), to_tensor(target)).item()
     assert value == pytest.approx(by_the_definition(result, target), abs=1e-9)
 
@@ -63,19 +63,19 @@ def test_actual_count_follows_the_definition_at_any_size(height: int, width: int
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 9), st.integers(1, 9))
 def test_border_keeps_the_blocks_where_they_are(seed: int, border: int):
-    result, target = gray_pictures(35, 29, seed)
+    result, target = gray_images(35, 29, seed)
     value = PSNRB(border=border, count="actual")(to_tensor(result), to_tensor(target)).item()
     assert value == pytest.approx(by_the_definition(result, target, border), abs=1e-9)
 
 
 @pytest.mark.parametrize("size", [(64, 48), (16, 16), (8, 24), (8, 8)])
 def test_counts_agree_on_whole_blocks(size: tuple[int, int]):
-    pair = [to_tensor(image) for image in gray_pictures(*size, seed=0)]
+    pair = [to_tensor(image) for image in gray_images(*size, seed=0)]
     assert torch.equal(PSNRB()(*pair), PSNRB(count="actual")(*pair))
 
 
 def test_border_of_whole_blocks_is_cropping_by_hand():
-    result, target = (to_tensor(image) for image in gray_pictures(48, 64, seed=0))
+    result, target = (to_tensor(image) for image in gray_images(48, 64, seed=0))
     inner = (..., slice(8, -8), slice(8, -8))
     assert torch.equal(PSNRB(border=8)(result, target), PSNRB()(result[inner], target[inner]))
 
@@ -83,14 +83,14 @@ def test_border_of_whole_blocks_is_cropping_by_hand():
 @pytest.mark.parametrize("size", [(8, 8), (5, 7), (1, 1), (1, 8)])
 def test_without_a_block_edge_it_is_psnr(size: tuple[int, int]):
     for count in ("published", "actual"):
-        pair = [to_tensor(image) for image in gray_pictures(*size, seed=1)]
+        pair = [to_tensor(image) for image in gray_images(*size, seed=1)]
         assert torch.equal(PSNRB(count=count)(*pair), PSNR()(*pair))
 
 
 @pytest.mark.parametrize("size", [(1, 40), (40, 1), (3, 64), (9, 9)])
-def test_thin_pictures_have_a_finite_value_not_above_psnr(size: tuple[int, int]):
+def test_thin_images_have_a_finite_value_not_above_psnr(size: tuple[int, int]):
     for count in ("published", "actual"):
-        pair = [to_tensor(image) for image in gray_pictures(*size, seed=2)]
+        pair = [to_tensor(image) for image in gray_images(*size, seed=2)]
         assert torch.isfinite(value := PSNRB(count=count)(*pair))
         assert value < PSNR()(*pair)
 
@@ -110,7 +110,7 @@ def test_edges_off_the_grid_lower_nothing():
     assert torch.equal(PSNRB()(shifted, shifted + 0.01), PSNR()(shifted, shifted + 0.01))
 
 
-def test_batch_is_its_pictures_one_by_one():
+def test_batch_is_its_images_one_by_one():
     generator = torch.Generator().manual_seed(0)
     blocks = torch.rand(2, 3, 3, 5, 4, generator=generator).repeat_interleave(8, -1).repeat_interleave(8, -2)
     result, target = (blocks + 0.1 * torch.rand(blocks.shape, generator=generator))[..., 1:, 1:]

@@ -36,8 +36,8 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path / "pyiqa"
 
 
-def pictures(height: int = 100, width: int = 197, channels: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
-    """A smooth picture with 8-bit noise and without."""
+def make_images(height: int = 100, width: int = 197, channels: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
+    """A smooth image with 8-bit noise and without."""
     generator = torch.Generator().manual_seed(0)
     coarse = torch.rand(1, channels, 9, 12, generator=generator)
     target = torch.nn.functional.interpolate(coarse, (height, width), mode="bicubic").clamp(0, 1)
@@ -46,10 +46,10 @@ def pictures(height: int = 100, width: int = 197, channels: int = 3) -> tuple[to
 
 
 def test_agrees_with_our_own_metrics():
-    result, target = pictures()
+    result, target = make_images()
     ours = METRICS["PSNR"]()(result, target)
     assert IQA(metric="psnr")(result, target).item() == pytest.approx(ours.item(), abs=1e-4)  # they add 1e-8 to MSE
-    gray = pictures(channels=1)
+    gray = make_images(channels=1)
     assert IQA(metric="ssim")(*gray).item() == pytest.approx(METRICS["SSIM"]()(*gray).item(), abs=1e-4)
     inner = METRICS["PSNR"](border=5, rounding="float")(*(image / 2 for image in (result, target)))
     halves = IQA(metric="psnr", border=5, rounding="float")(result / 2, target / 2)
@@ -57,8 +57,8 @@ def test_agrees_with_our_own_metrics():
 
 
 @pytest.mark.parametrize("name", ["gmsd", "fsim", "vif", "ms_ssim", "piqe", "entropy"])
-def test_is_what_pyiqa_says_itself(name):
-    result, target = pictures(height=192)
+def test_equals_pyiqa(name):
+    result, target = make_images(height=192)
     metric, direct = IQA(metric=name), pyiqa.create_metric(name, device=torch.device("cpu"))
     with torch.no_grad():
         expected = direct(result, target) if direct.metric_mode == "FR" else direct(result)
@@ -79,7 +79,7 @@ def test_named_metrics_are_what_pyiqa_has():
 
 
 @pytest.mark.parametrize("name", [*NAMED, "FID"])
-def test_offline_is_unavailable_and_says_what_to_put_where(offline, name, capfd):
+def test_offline_is_unavailable_and_names_the_file(offline, name, capfd):
     with pytest.raises(MetricUnavailable, match="Name or service not known>; without network, save http") as caught:
         METRICS[name]()
     assert f" as {offline.parent}" in str(caught.value)
@@ -88,7 +88,7 @@ def test_offline_is_unavailable_and_says_what_to_put_where(offline, name, capfd)
 
 
 def niqe_model(path: Path) -> Path:
-    """A model of NIQE that holds natural pictures to have the features 0 and the covariance 1."""
+    """A model of NIQE that holds natural images to have the features 0 and the covariance 1."""
     import scipy.io
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -97,7 +97,7 @@ def niqe_model(path: Path) -> Path:
 
 
 def test_niqe_from_a_file_and_from_the_cache(offline, tmp_path):
-    result, _ = pictures()
+    result, _ = make_images()
     from_file = NIQE(weights=str(niqe_model(tmp_path / "mine.mat")))(result)
     assert 1 < from_file.item() < 20
     niqe_model(offline / "niqe_modelparameters.mat")
@@ -131,7 +131,7 @@ def test_fid_has_the_features_of_pyiqas_fid(offline, tmp_path):
         torch.save(inception.fid_inception_v3().state_dict(), offline / INCEPTION)
 
     metric = FID()
-    pairs = [pictures(100, 197), pictures(640, 401)]  # to be enlarged, to be reduced
+    pairs = [make_images(100, 197), make_images(640, 401)]  # to be enlarged, to be reduced
     ours = torch.cat([metric(result, target) for result, target in pairs])
     for part, name in enumerate(("result", "target")):
         (tmp_path / name).mkdir()

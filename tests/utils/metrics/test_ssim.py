@@ -1,4 +1,4 @@
-"""SSIM against recorded scores, scikit-image, and what must hold for any picture."""
+"""SSIM against recorded scores, scikit-image, and what must hold for any image."""
 
 import numpy as np
 import pytest
@@ -43,7 +43,7 @@ def test_agrees_with_scikit_image(window: Window, strength: float):
     assert SSIM(window=window)(to_tensor(result), to_tensor(target)).item() == pytest.approx(expected, abs=5e-6)
 
 
-def test_bright_flat_pictures_keep_their_precision():
+def test_bright_flat_images_keep_their_precision():
     """Where the variance is a difference of large numbers float32 could lose it."""
     target = np.full((80, 80, 1), 254, dtype=np.uint8)
     result = noisy(target, 1.0)
@@ -66,7 +66,7 @@ def test_luma_channel_agrees_with_scikit_image_on_luma():
     st.sampled_from(["gaussian11", "uniform8", "uniform7"]), st.integers(11, 90), st.integers(11, 60), st.integers(0, 9)
 )
 def test_properties_at_any_size(window: Window, height: int, width: int, seed: int):
-    """Symmetric, at most 1, 1 for equal pictures, and a batch is its pictures one by one."""
+    """Symmetric, at most 1, 1 for equal images, and a batch is its images one by one."""
     generator = torch.Generator().manual_seed(seed)
     x, y = torch.randint(0, 256, (2, 2, 3, height, width), generator=generator) / 255
     metric = SSIM(window=window)
@@ -90,7 +90,7 @@ def test_border_is_cropping_by_hand(border: int):
 
 
 @pytest.mark.parametrize(("window", "side"), [("gaussian11", 11), ("uniform8", 8), ("uniform7", 7)])
-def test_picture_must_hold_the_window(window: Window, side: int):
+def test_image_must_hold_the_window(window: Window, side: int):
     fits = torch.rand(1, 1, side, side + 3, generator=torch.Generator().manual_seed(0))
     assert SSIM(window=window)(fits, fits).item() == 1
     with pytest.raises(UserError, match=f"{side}x{side}"):

@@ -132,7 +132,7 @@ def test_alternative_that_is_a_section() -> None:
     assert Box.model_validate({"count": {"min": "1e1", "max": 20}}).count == Range(min=10, max=20)
 
 
-def test_all_mistakes_are_told_at_once() -> None:
+def test_all_mistakes_are_reported_at_once() -> None:
     message = refused({"size": 0, "weight": "x", "tool": {"type": "Saw", "length": True, "price": -1}})
     assert [part.partition(":")[0] for part in message.split("; ")] == ["size", "weight", "tool.price", "tool.length"]
 
@@ -200,7 +200,7 @@ def test_component_that_does_not_fit(spec: Any, message: str) -> None:
     assert refused({"tool": spec}).startswith(message)
 
 
-def test_names_are_types_unless_they_say_otherwise() -> None:
+def test_names_are_types_by_default() -> None:
     specs = {"Steel": {}, "old": {"type": "Steel", "teeth": 3}, "Stone": None}
     spare = validate_component("hand tool", {"type": "Saw", "length": 1, "spare": specs}).spare
     assert {name: (blade.type, blade.teeth) for name, blade in spare.items()} == {

@@ -26,7 +26,7 @@ def test_a_file_that_is_there_counts_first():
 
 
 @pytest.mark.parametrize(("name", "near"), [("arcn", "arcnn"), ("opts/arcn.yml", "arcnn.yml")])
-def test_the_nearest_name_is_told(name, near):
+def test_the_nearest_name_is_suggested(name, near):
     with pytest.raises(UserError, match=f"'{near}'"):
         find_option_file(name)
 

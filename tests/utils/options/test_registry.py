@@ -41,7 +41,7 @@ def test_one_name_twice_is_a_defect(tools: Registry) -> None:
     assert tools["Saw"] is int
 
 
-def test_unknown_name_tells_the_nearest_and_all(tools: Registry) -> None:
+def test_unknown_name_suggests_the_nearest_and_lists_all(tools: Registry) -> None:
     tools.register("Hammer")(int)
     tools.register("Saw")(str)
     with pytest.raises(UserError) as caught:
@@ -79,14 +79,14 @@ WEIGHTS = ["dcad-qf10", "dncnn-qf10", "fbcnn-color", "fbcnn-gray", "fbcnn-gray-d
         ("srcnn-x2-blind", ""),
     ],
 )
-def test_nearest_names_if_several_may_be_told(name: str, said: str) -> None:
+def test_nearest_names_if_several_are_suggested(name: str, said: str) -> None:
     assert nearest(name, WEIGHTS, most=3) == said
 
 
 Size = Annotated[int, Field(gt=0)]
 
 
-def test_signature_is_what_an_option_file_may_say(tools: Registry) -> None:
+def test_signature_is_what_an_option_file_accepts(tools: Registry) -> None:
     @tools.register()
     class Saw:
         def __init__(self, wood: object, /, length: Size, *, sharp: bool = True, **_: Any) -> None: ...
@@ -102,7 +102,7 @@ def test_signature_is_what_an_option_file_may_say(tools: Registry) -> None:
     assert tools.signature("Bare") == {}
 
 
-def test_modules_of_the_package_join_when_first_asked(
+def test_modules_of_the_package_are_imported_at_first_use(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tools: Registry
 ) -> None:
     package = tmp_path / "toolbox"

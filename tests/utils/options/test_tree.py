@@ -59,7 +59,7 @@ def test_only_case_needs_no_name(write: Write) -> None:
     assert mistake(write(a={}, b={}), None) == "x.yml: give one of its cases with --case: a, b"
 
 
-def test_unknown_case_tells_the_nearest_and_all(write: Write) -> None:
+def test_unknown_case_suggests_the_nearest_and_lists_all(write: Write) -> None:
     path = write(**{"div2k-qf10": {}, "b": {}})
     assert (
         mistake(path, "div2k-qf1") == "x.yml: no case 'div2k-qf1' (did you mean 'div2k-qf10'?); it has: b, div2k-qf10"
@@ -129,14 +129,14 @@ def test_yaml_anchors_and_merge_keys(write: Write) -> None:
 
 
 @pytest.mark.parametrize("text", ["4e+6", "4e6", "4.0e+6", "!!float 4e+6", "4000000", "4_000_000", "'4e6'"])
-def test_iterations_as_people_write_them(write: Write, text: str) -> None:
+def test_format_of_iterations(write: Write, text: str) -> None:
     niter = load_options(write(), None, [f"train.niter={text}"]).train.niter
     assert niter == 4_000_000
     assert type(niter) is int
 
 
 @pytest.mark.parametrize("text", ["1e-4", "1.0e-4", ".0001", "!!float 1e-4", "0.0001"])
-def test_rates_as_people_write_them(write: Write, text: str) -> None:
+def test_format_of_rates(write: Write, text: str) -> None:
     path = write(defaults={"algorithm": {"type": "Regression"}})
     regression: Any = load_options(path, None, [f"algorithm.optimizer={{type: SGD, lr: {text}}}"]).algorithm
     assert regression.optimizer.lr == 1e-4
@@ -199,7 +199,7 @@ def test_mistakes_name_file_case_key_and_what_is_allowed(write: Write, override:
     assert mistake(write(), "a", override).startswith(f"x.yml, case a: {message}")
 
 
-def test_mistake_of_the_file_itself_is_told_alike(write: Write) -> None:
+def test_mistake_of_the_file_itself_is_reported_alike(write: Write) -> None:
     path = write(a={"train": {"niter": 0}}, b={"train": {"nitre": 5}})
     assert mistake(path, "a") == "x.yml, case a: train.niter: found 0, expected int > 0"
     assert mistake(path, "b").startswith("x.yml, case b: train: unknown key 'nitre' (did you mean 'niter'?); allowed: ")
@@ -255,7 +255,7 @@ def test_bytes_that_are_no_text(tmp_path: Path) -> None:
     assert mistake(tmp_path / "x.yml").startswith("x.yml is no valid YAML: ")
 
 
-def test_missing_file_tells_the_nearest(write: Write) -> None:
+def test_missing_file_suggests_the_nearest(write: Write) -> None:
     near = write().with_name("y.yml")
     assert mistake(near) == "no option file y.yml (did you mean 'x.yml'?); give one with --opt"
     assert mistake(near.parent).startswith("no option file ")

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from powerqe.utils.errors import UserError
+from powerqe.utils.image.crop import CropBox
 from powerqe.utils.video.container import Color, VideoReader, VideoWriter, count_packets
-from powerqe.utils.video.planes import Region
 from powerqe.utils.video.pyav import FORMATS, from_av_frame, pixel_format, to_av_frame
 from powerqe.utils.video.yuv import Frame, Geometry
 
@@ -28,7 +28,7 @@ def write(path: Path, geometry: Geometry, frames: list[Frame], *more) -> Path:
 def foreign(
     path: Path,
     pixels: str,
-    pictures: list[av.VideoFrame],
+    av_frames: list[av.VideoFrame],
     codec: str = "ffv1",
     *,
     movflags: str | None = None,
@@ -37,14 +37,14 @@ def foreign(
     """Write a video by PyAV alone."""
     with av.open(str(path), "w", options={"movflags": movflags} if movflags else {}) as container:
         stream = container.add_stream(codec, rate=25, options=options)
-        stream.width, stream.height, stream.pix_fmt = pictures[0].width, pictures[0].height, pixels
-        for picture in [*pictures, None]:
-            container.mux(stream.encode(picture))
+        stream.width, stream.height, stream.pix_fmt = av_frames[0].width, av_frames[0].height, pixels
+        for av_frame in [*av_frames, None]:
+            container.mux(stream.encode(av_frame))
     return path
 
 
-def pictures(pixels: str, size: tuple[int, int] = (64, 48), count: int = 3) -> list[av.VideoFrame]:
-    """Of a smooth RGB picture."""
+def av_frames(pixels: str, size: tuple[int, int] = (64, 48), count: int = 3) -> list[av.VideoFrame]:
+    """Of a smooth RGB image."""
     y, x = np.mgrid[: size[1], : size[0]]
     ramps = [np.stack([2 * x + t, 3 * y + t, x + y], 2).clip(0, 255).astype(np.uint8) for t in range(count)]
     return [av.VideoFrame.from_ndarray(ramp, "rgb24").reformat(format=pixels) for ramp in ramps]
@@ -77,18 +77,18 @@ def test_what_is_written_is_read(tmp_path, frames: Frames, suffix, chroma, depth
 
 
 @pytest.mark.parametrize("pixels", ["yuv420p", "yuv444p", "yuv420p10le", "yuv444p10le"])
-def test_lines_may_be_longer_than_the_picture(pixels, frames: Frames):
+def test_lines_may_be_longer_than_the_image(pixels, frames: Frames):
     geometry = Geometry(34, 18, *FORMATS[pixels])
     (frame,) = frames(geometry, 1)
-    picture = to_av_frame(frame, geometry)
-    assert pixel_format(geometry) == picture.format.name == pixels
-    assert all(plane.line_size > plane.width * geometry.dtype.itemsize for plane in picture.planes)
-    assert same(from_av_frame(picture), frame)
+    av_frame = to_av_frame(frame, geometry)
+    assert pixel_format(geometry) == av_frame.format.name == pixels
+    assert all(plane.line_size > plane.width * geometry.dtype.itemsize for plane in av_frame.planes)
+    assert same(from_av_frame(av_frame), frame)
     expected = [plane.reshape(-1) for plane in frame]
     if pixels == "yuv420p":  # PyAV's own way, which older releases have for few formats
-        np.testing.assert_array_equal(picture.to_ndarray().reshape(-1), np.concatenate(expected))
+        np.testing.assert_array_equal(av_frame.to_ndarray().reshape(-1), np.concatenate(expected))
     with pytest.raises(ValueError, match="read-only"):
-        from_av_frame(picture).y[0, 0] = 0
+        from_av_frame(av_frame).y[0, 0] = 0
 
 
 @pytest.mark.parametrize(
@@ -103,17 +103,17 @@ def test_lines_may_be_longer_than_the_picture(pixels, frames: Frames):
         ("gray", "420", 8),
     ],
 )
-def test_other_formats_are_converted_and_it_is_said(tmp_path, pixels, chroma, depth):
-    path = foreign(tmp_path / "a.mkv", pixels, pictures(pixels))
+def test_other_formats_are_converted_with_a_note(tmp_path, pixels, chroma, depth):
+    path = foreign(tmp_path / "a.mkv", pixels, av_frames(pixels))
     with VideoReader(path) as video:
         assert video.geometry == Geometry(64, 48, chroma, depth)
         assert video.converted == pixels
         read = list(video)
     scale = 1 << (depth - 8)
-    expected = pictures("gray" if pixels == "gray" else "yuv444p")
-    for frame, picture in zip(read, expected, strict=True):
+    expected = av_frames("gray" if pixels == "gray" else "yuv444p")
+    for frame, av_frame in zip(read, expected, strict=True):
         assert tuple(plane.shape for plane in frame) == video.geometry.shapes
-        y = picture.reformat(format="yuv444p").to_ndarray()[0]
+        y = av_frame.reformat(format="yuv444p").to_ndarray()[0]
         assert np.abs(frame.y / scale - y).mean() < 1.5
     assert video.color.space == (6 if chroma == "444" else 2)
 
@@ -143,20 +143,20 @@ def test_a_part_is_read(tmp_path, frames: Frames):
     geometry = Geometry(64, 48)
     given = frames(geometry, 2)
     path = write(tmp_path / "a.mkv", geometry, given)
-    with VideoReader(path, crop=Region(20, 10, 4, 6)) as video:
+    with VideoReader(path, crop=CropBox(6, 4, 10, 20)) as video:
         assert video.geometry == Geometry(20, 10)
         for frame, whole in zip(video, given, strict=True):
             np.testing.assert_array_equal(frame.y, whole.y[6:16, 4:24])
             np.testing.assert_array_equal(frame.v, whole.v[3:8, 2:12])
     with pytest.raises(UserError, match=r"a\.mkv.*20x10\+50\+0"):
-        VideoReader(path, crop=Region(20, 10, 50, 0))
+        VideoReader(path, crop=CropBox(0, 50, 10, 20))
 
 
 def test_odd_sides(tmp_path):
-    path = foreign(tmp_path / "a.mkv", "yuv420p", pictures("yuv420p", (63, 49)))
+    path = foreign(tmp_path / "a.mkv", "yuv420p", av_frames("yuv420p", (63, 49)))
     with pytest.raises(UserError, match=r"a\.mkv: 63x49.*4:2:0"):
         VideoReader(path)
-    with VideoReader(path, crop=Region(62, 48, 0, 0)) as video:
+    with VideoReader(path, crop=CropBox(0, 0, 48, 62)) as video:
         assert [frame.u.shape for frame in video] == [(24, 31)] * 3
     with VideoReader(path, "444") as video:
         assert [frame.u.shape for frame in video] == [(49, 63)] * 3
@@ -205,7 +205,7 @@ def test_damaged_packets(tmp_path, coded, part):
 def test_a_size_that_changes_on_the_way(tmp_path, frames: Frames):
     streams = []
     for size in ((64, 48), (48, 64)):
-        shown = pictures("yuv420p", size)
+        shown = av_frames("yuv420p", size)
         streams.append(foreign(tmp_path / "part.h264", "yuv420p", shown, "libx264").read_bytes())
     (tmp_path / "a.h264").write_bytes(b"".join(streams))
     with pytest.raises(UserError, match=r"a\.h264"):

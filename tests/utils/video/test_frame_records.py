@@ -23,7 +23,7 @@ def test_what_is_written_is_read(tmp_path, record):
     assert sum('"poc"' in line for line in text.splitlines()) == 2  # a line for each
 
 
-def test_the_file_is_beside_the_sequence():
+def test_the_file_is_next_to_the_sequence():
     assert frames_path("a/Netflix-1.5_8x8_2.yuv") == Path("a/Netflix-1.5_8x8_2.frames.json")
 
 

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from powerqe.utils.errors import UserError
-from powerqe.utils.video.planes import Region, crop, parse_region, shrink, shrunk_geometry
+from powerqe.utils.image.crop import CropBox
+from powerqe.utils.video.planes import check_crop, crop, parse_crop, shrink, shrunk_geometry
 from powerqe.utils.video.yuv import Frame, Geometry
 
 
@@ -20,19 +21,19 @@ def ramp(geometry: Geometry) -> Frame:
     return Frame(*planes)
 
 
-def test_a_region_is_written_as_it_is_read():
-    assert parse_region("416x240+0+8") == Region(416, 240, 0, 8)
-    assert str(Region(416, 240, 0, 8)) == "416x240+0+8"
+def test_a_crop_is_written_as_it_is_read():
+    assert parse_crop("416x240+0+8") == CropBox(top=8, left=0, height=240, width=416)
+    assert str(CropBox(8, 0, 240, 416)) == "416x240+0+8"
     for text in ("416x240", "0x4+0+0", "4x4-1+0", "axb+0+0", "4x4+0+0 ", ""):
         with pytest.raises(UserError, match="expected a part of the frame"):
-            parse_region(text)
+            parse_crop(text)
 
 
 @pytest.mark.parametrize("chroma", ["420", "444"])
 def test_crop_takes_the_same_part_of_all_planes(chroma):
     geometry = Geometry(12, 10, chroma)
     frame = ramp(geometry)
-    part = crop(frame, Region(6, 4, 4, 2), geometry)
+    part = crop(frame, CropBox(2, 4, 4, 6), chroma)
     np.testing.assert_array_equal(part.y, frame.y[2:6, 4:10])
     step = 2 if chroma == "420" else 1
     np.testing.assert_array_equal(part.v, frame.v[2 // step : 6 // step, 4 // step : 10 // step])
@@ -40,19 +41,19 @@ def test_crop_takes_the_same_part_of_all_planes(chroma):
 
 
 @pytest.mark.parametrize(
-    ("region", "chroma", "message"),
+    ("text", "chroma", "message"),
     [
-        ((8, 8, 6, 0), "420", "no part 8x8\\+6\\+0 in frames of 12x10"),
-        ((8, 8, 0, 4), "420", "no part"),
-        ((7, 8, 0, 0), "420", "all four numbers must be even"),
-        ((8, 8, 0, 1), "420", "all four numbers must be even"),
-        ((7, 8, 6, 0), "444", "no part"),
+        ("8x8+6+0", "420", "no part 8x8\\+6\\+0 in frames of 12x10"),
+        ("8x8+0+4", "420", "no part"),
+        ("7x8+0+0", "420", "all four numbers must be even"),
+        ("8x8+0+1", "420", "all four numbers must be even"),
+        ("7x8+6+0", "444", "no part"),
     ],
 )
-def test_no_such_part(region, chroma, message):
+def test_no_such_part(text, chroma, message):
     with pytest.raises(UserError, match=f"a.mp4: .*{message}"):
-        Region(*region).check(Geometry(12, 10, chroma), "a.mp4")
-    Region(7, 9, 5, 1).check(Geometry(12, 10, "444"), "a.mp4")
+        check_crop(parse_crop(text), Geometry(12, 10, chroma), "a.mp4")
+    check_crop(parse_crop("7x9+5+1"), Geometry(12, 10, "444"), "a.mp4")
 
 
 @settings(max_examples=60, deadline=None)
@@ -64,7 +65,7 @@ def test_no_such_part(region, chroma, message):
     st.integers(1, 4),
     st.sampled_from(["area", "bicubic"]),
 )
-def test_shrunk_frames_have_the_geometry_that_is_said(half_width, half_height, chroma, depth, factor, method):
+def test_shrunk_frames_have_the_computed_geometry(half_width, half_height, chroma, depth, factor, method):
     geometry = Geometry(2 * half_width, 2 * half_height, chroma, depth)
     random = np.random.default_rng(0)
     frame = Frame(*(random.integers(0, 1 << depth, shape).astype(geometry.dtype) for shape in geometry.shapes))

@@ -23,9 +23,9 @@ def with_streams(path, container: str, sound: str | None, seconds: int = 12) -> 
         audio = sound and file.add_stream(sound, rate=48000, layout="mono")
         for number in range(seconds):
             gray = np.full((72, 64), 20 * number, np.uint8)
-            picture = av.VideoFrame.from_ndarray(gray, "yuv420p")
-            picture.pts, picture.time_base = number, Fraction(1)
-            file.mux(video.encode(picture))
+            av_frame = av.VideoFrame.from_ndarray(gray, "yuv420p")
+            av_frame.pts, av_frame.time_base = number, Fraction(1)
+            file.mux(video.encode(av_frame))
             if audio:
                 wave = np.random.default_rng(number).normal(0, 2000, (1, 48000)).astype(np.int16)
                 samples = av.AudioFrame.from_ndarray(wave, "s16", layout="mono")
@@ -75,7 +75,7 @@ def test_a_raw_file(sequence):
     assert copy.read_bytes() == path.read_bytes()
 
 
-def test_a_name_that_says_another_size_is_refused(sequence):
+def test_a_name_with_another_size_is_refused(sequence):
     path = sequence(count=1)
     with pytest.raises(UserError, match=r"b_32x24_1\.yuv.*64x48"):
         copied(path, path.with_name("b_32x24_1.yuv"))
@@ -84,7 +84,7 @@ def test_a_name_that_says_another_size_is_refused(sequence):
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 @pytest.mark.parametrize("sound", ["aac", "flac", "mp2"])
-def test_sound_is_copied_and_lies_beside_its_frames(tmp_path, suffix, sound):
+def test_sound_is_copied_in_sync_with_its_frames(tmp_path, suffix, sound):
     expected = with_streams(tmp_path / "a.mkv", "matroska", sound)
     assert len(expected) > 20
     assert open_video_file(tmp_path / "a.mkv").metadata.others == (f"{sound} sound",)
@@ -100,7 +100,7 @@ def test_sound_is_copied_and_lies_beside_its_frames(tmp_path, suffix, sound):
         assert abs(seconds["video"] - seconds["audio"]) <= 3
 
 
-def test_what_the_format_cannot_hold_is_said(tmp_path):
+def test_what_the_format_cannot_hold_is_reported(tmp_path):
     with_streams(tmp_path / "a.avi", "avi", "adpcm_ms", seconds=2)
     for target in ("b.mp4", "b.mkv"):
         assert copied(tmp_path / "a.avi", tmp_path / target) == ["its adpcm_ms sound, which the format cannot hold"]
@@ -127,9 +127,9 @@ def test_odd_sides_become_444_where_that_is_wanted(tmp_path):
         stream = file.add_stream("ffv1", rate=25)
         stream.width, stream.height, stream.pix_fmt = 31, 21, "yuv420p"
         luma = np.arange(31 * 21, dtype=np.uint8).reshape(21, 31)
-        picture = av.VideoFrame.from_ndarray(np.stack([luma] * 3, 2), "rgb24").reformat(format="yuv420p")
-        expected = np.frombuffer(picture.planes[0], np.uint8).reshape(21, -1)[:, :31]
-        file.mux(stream.encode(picture))
+        av_frame = av.VideoFrame.from_ndarray(np.stack([luma] * 3, 2), "rgb24").reformat(format="yuv420p")
+        expected = np.frombuffer(av_frame.planes[0], np.uint8).reshape(21, -1)[:, :31]
+        file.mux(stream.encode(av_frame))
         file.mux(stream.encode(None))
     clip = open_video_file(tmp_path / "a.mkv")
     assert clip.geometry == Geometry(31, 21, "444")

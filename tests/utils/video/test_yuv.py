@@ -76,7 +76,7 @@ def test_the_layout_is_that_of_ffmpeg(tmp_path):
             assert np.array_equal(lines, plane), format_name
 
 
-def test_the_name_says_size_and_frames(tmp_path):
+def test_the_name_has_size_and_frames(tmp_path):
     name = YUVName("Netflix-Driving_POV", 416, 240, 2)
     assert parse_name(tmp_path / str(name)) == name
     geometry = Geometry(416, 240)

@@ -1,4 +1,4 @@
-"""The report of experiments: an HTML page, and its tables beside it as Markdown and LaTeX."""
+"""The files of a report: an HTML page, and its tables as Markdown and LaTeX."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,17 +18,17 @@ def build_report(experiments: Sequence[Path], page: Path, title: str, metrics: S
 
     Args:
         experiments: folders with the results of tests on images, on videos, or on both.
-        page: ends in .html; what is beside it has the endings .md and .tex.
-        metrics: names of those that are compared; none: all.
+        page: path of the page (.html); the tables have the same name with .md and .tex.
+        metrics: names of the metrics to compare; empty: all.
 
     Returns:
-        Notes on what could not be compared.
+        Notes on what could not be compared or shown.
 
     Raises:
         UserError: no results, results that do not belong together, or a page of another ending.
     """
     if page.suffix.lower() not in (".html", ".htm"):
-        raise UserError(f"-o: {page} must end in .html; .md and .tex are written beside it")
+        raise UserError(f"-o: {page} must end in .html; .md and .tex are written next to it")
     images, videos = _read(experiments, metrics)
     html, notes = to_html(title, images, videos)
     texts = {page: html, page.with_suffix(".md"): _markdown(title, images, videos, notes)}
@@ -42,11 +42,11 @@ def build_report(experiments: Sequence[Path], page: Path, title: str, metrics: S
 def _read(folders: Sequence[Path], metrics: Sequence[str]) -> tuple[Comparison | None, VideoTable | None]:
     """Tests on images and on videos; a folder may have both."""
     results = {folder: read_results(folder) for folder in folders}
-    of_images = [folder for folder, found in results.items() if any(each.images for each in found)]
-    of_videos = [folder for folder, found in results.items() if any(each.videos for each in found)]
+    with_images = [folder for folder, found in results.items() if any(each.images for each in found)]
+    with_videos = [folder for folder, found in results.items() if any(each.videos for each in found)]
     return (
-        collect(of_images, metrics) if of_images else None,
-        video_comparison.collect(of_videos) if of_videos else None,
+        collect(with_images, metrics) if with_images else None,
+        video_comparison.collect(with_videos) if with_videos else None,
     )
 
 
