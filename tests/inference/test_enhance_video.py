@@ -309,12 +309,12 @@ def test_bad_videos_hinder_no_other_file(go, here, jpeg, weights):
 
 
 def test_damage_in_the_middle_leaves_nothing(go, frames):
-    wrapped(f"qp37/{ALPHA}.yuv", "a.mkv")
-    data = bytearray(Path("a.mkv").read_bytes())
+    wrapped(f"qp37/{ALPHA}.yuv", "a.mp4")
+    data = bytearray(Path("a.mp4").read_bytes())
     data[len(data) * 2 // 3 : len(data) * 2 // 3 + 400] = bytes(400)
-    Path("a.mkv").write_bytes(data)
-    (result,) = go("a.mkv")
-    assert "a.mkv" in result.error
+    Path("a.mp4").write_bytes(data)
+    (result,) = go("a.mp4")
+    assert "a.mp4" in result.error
     assert not list(Path("enhanced").iterdir())
 
 
