@@ -54,7 +54,7 @@ def description(known: Known) -> str:
         "download": ", ".join(filter(None, (entry.url, *entry.mirrors))) or "-",
         "member": entry.member,
         "by hand": f"{entry.link}, then: powerqe weights add FILE --name {entry.name}" if entry.link else "",
-        "figures": entry.figures_from,
+        "figures of": entry.figures_from,
         "card": str(path.with_suffix(".md")) if path.with_suffix(".md").is_file() else "",
     }
     rows = [
@@ -81,12 +81,10 @@ def _count(number: int | None) -> str:
 
 
 def _sha256(known: Known) -> str:
-    """With how sure it is, and what the file here has instead."""
+    """The SHA-256 with its source, and that of the file here if it differs."""
     entry = known.entry
-    released = f"{entry.sha256}... (first digits)" if entry.certainty == "prefix only" else entry.sha256 or "not known"
-    sure = f" ({entry.certainty})" if entry.certainty.endswith(("record", "records")) else ""
     other = "" if known.sha256 == entry.sha256 else f"; the file here has {known.sha256}"
-    return f"{released}{sure}{other}"
+    return f"{entry.sha256 or 'unknown'} ({entry.certainty}){other}"
 
 
 def _gain(entry: Entry) -> str:

@@ -150,7 +150,7 @@ def test_show_prints_all_figures(folder, command):
     status, output, _ = command("show", "one")
     lines = output.splitlines()
     assert status == 0
-    assert f"SHA-256     {sha256_of(folder / 'one.safetensors')}" in lines
+    assert f"SHA-256     {sha256_of(folder / 'one.safetensors')} (computed)" in lines
     assert "for         jpeg, qf 10 / 20, y" in lines
     assert "file        weights/one.safetensors" in lines
     assert [line.split() for line in lines if line.startswith("live1")] == [

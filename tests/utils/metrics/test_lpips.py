@@ -82,7 +82,7 @@ def test_without_a_path_torchvisions_cache_is_used(metric, squeezenet, offline, 
 
 def test_fetched_weights_count_before_torchvisions_cache(metric, squeezenet, offline):
     (offline / SQUEEZENET_FILE).write_bytes(squeezenet.read_bytes())
-    assert torch.equal(LPIPS(net="squeeze")(*pictures()), metric(*pictures()))
+    assert torch.equal(LPIPS(net="squeeze")(*make_images()), metric(*make_images()))
 
 
 def test_result_is_rounded_and_shaved(metric, squeezenet):
