@@ -47,7 +47,8 @@ class Known(NamedTuple):
     @property
     def sha256(self) -> str:
         """The expected SHA-256, or its first digits; "" if unknown."""
-        return self.record.read_text(encoding="utf-8").split()[0] if self.record.is_file() else self.entry.sha256
+        recorded = self.record.read_text(encoding="utf-8").split() if self.record.is_file() else []
+        return recorded[0] if recorded else self.entry.sha256
 
     @property
     def is_intact(self) -> bool:
