@@ -20,7 +20,7 @@ DATA = {
     "powerqe.evaluation.report": ["page.html", "style.css", "page.js"],
     "powerqe.net.ops.dcn": ["build.sh", "src/*"],
     "powerqe.opts": ["*.yml"],
-    "powerqe.weights": ["index.json", "in_wheel.txt", *(f"{name}.*" for name in WEIGHTS)],
+    "powerqe.weights": ["index.json", "official.json", "in_wheel.txt", *(f"{name}.*" for name in WEIGHTS)],
 }
 """Data files of packages."""
 

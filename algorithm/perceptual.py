@@ -9,6 +9,7 @@ from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 
 from powerqe.algorithm.registries import LOSSES
+from powerqe.utils.backbones import backbone
 from powerqe.utils.errors import UserError
 
 _CONVS = (2, 2, 4, 4, 4)  # VGG-19, convolutions per block (Simonyan and Zisserman, ICLR 2015, table 1, column E)
@@ -79,22 +80,24 @@ def _index(name: str) -> int:
 
 def _vgg19(weights: str | None) -> nn.Sequential:
     try:
-        from torchvision.models import VGG19_Weights, vgg19
+        from torchvision.models import vgg19
     except (ImportError, RuntimeError) as error:  # RuntimeError: built for another torch
         raise UserError(
             f"the Perceptual loss needs a torchvision that fits torch {torch.__version__}: {error}"
         ) from None
-    if weights is None:
-        try:
-            return _without_inplace(vgg19(weights=VGG19_Weights.IMAGENET1K_V1).features)
-        except OSError as error:
-            raise UserError(
-                f"Perceptual: the weights of VGG-19 cannot be downloaded ({error}); give a file with "
-                "algorithm.loss.Perceptual.weights"
-            ) from None
-    network = vgg19()
-    network.load_state_dict(_read(weights), strict=False)
+    network = vgg19(init_weights=False)
+    network.load_state_dict(_downloaded() if weights is None else _read(weights), strict=False)
     return _without_inplace(network.features)
+
+
+def _downloaded() -> dict[str, Any]:
+    try:
+        return backbone("vgg19")
+    except UserError as error:
+        raise UserError(
+            f"Perceptual: the weights of VGG-19 cannot be downloaded ({error}); give a file with "
+            "algorithm.loss.Perceptual.weights"
+        ) from None
 
 
 def _read(path: str) -> dict[str, Any]:

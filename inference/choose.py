@@ -1,15 +1,19 @@
 """Select published weights for an image or a video: those with the largest gain in their tests at its quality.
 
 The index lists task, colors and qualities of the training of weights, and their PSNR gain on the first test set.
+Of official weights it is the published gain. Gains on different test sets are compared directly; weights without a
+known gain come last.
 """
 
+import importlib.util
 import inspect
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from powerqe.net import NETWORKS
-from powerqe.net.weights.entry import Entry
+from powerqe.net.weights.entry import BACKBONE, Entry
 from powerqe.net.weights.index import known_weights
+from powerqe.net.weights.recognize import LIBRARY
 from powerqe.utils.codecs.jpeg_tables import nearest_quality
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.photo import Photo
@@ -19,6 +23,8 @@ PEAKS = "peaks"
 _VIDEO = "video"
 TASKS = {"JPEG": "jpeg", "MPO": "jpeg", "WEBP": "webp", "AVIF": "avif", "HEVC": "hevc", "BPG": "bpg"}
 """File format -> task of the weights."""
+_UNROUNDED = "PSNR-float"
+"""The PSNR of papers on videos (protocols mfqe_y and stdf_y)."""
 _NEAR = 2
 """Maximum difference of an image's quality factor from those of the training."""
 
@@ -100,12 +106,12 @@ def choose_for_video(
 
 def window_of(method: str) -> str | None:
     """Which frames a type of network sees at once: "sliding", `PEAKS`, or None: one."""
-    return getattr(NETWORKS[method], "window", None)
+    return getattr(_network(method), "window", None)
 
 
 def arguments_of(method: str) -> dict[str, Any]:
     """Of the forward of a type of network, after the image: name -> default, `inspect.Parameter.empty` if required."""
-    parameters = list(inspect.signature(NETWORKS[method].forward).parameters.values())[2:]
+    parameters = list(inspect.signature(_network(method).forward).parameters.values())[2:]
     return {parameter.name: parameter.default for parameter in parameters}
 
 
@@ -115,9 +121,20 @@ def can_be_conditioned(method: str) -> bool:
     return method in NETWORKS and "qf" in getattr(NETWORKS[method], "estimates", {})
 
 
+def _network(method: str) -> Any:
+    """The class of a type of network; of those of other authors the one that applies them all."""
+    return NETWORKS[method if method in NETWORKS else LIBRARY]
+
+
+def has_library() -> bool:
+    """Whether networks of other authors can be applied here."""
+    return importlib.util.find_spec(LIBRARY.lower()) is not None
+
+
 def _known() -> list[Entry]:
-    """The entries of all weights on this machine."""
-    return [known.entry for known in known_weights().values() if known.path.is_file()]
+    """The entries of all weights on this machine that can be applied here."""
+    here = (known.entry for known in known_weights().values() if known.path.is_file())
+    return [entry for entry in here if entry.task != BACKBONE and (entry.method in NETWORKS or has_library())]
 
 
 def _is_usable(entry: Entry, image: ImageDescription) -> bool:
@@ -162,7 +179,7 @@ def _is_blind(entry: Entry) -> bool:
 
 def _gain(entry: Entry, quality: int | None) -> float:
     """The gain at the tested quality next to that of the image; if that is not known, the mean of all."""
-    gains = [(_number(figure.quality), figure.gain or 0.0) for figure in entry.gains("PSNR")]
+    gains = [(_number(figure.quality), figure.gain or 0.0) for figure in entry.gains("PSNR") or entry.gains(_UNROUNDED)]
     if not gains:
         return float("-inf")
     if quality is None:

@@ -16,7 +16,8 @@ from torch import nn
 
 from powerqe.net import NETWORKS, build_network, load_weights
 from powerqe.net.weights import find, spec
-from powerqe.net.weights.entry import Entry
+from powerqe.net.weights.entry import BACKBONE, Entry
+from powerqe.net.weights.hub import SCHEME
 from powerqe.net.weights.index import known_weights
 from powerqe.net.weights.tensorflow_checkpoint import index_file
 from powerqe.utils.errors import UserError
@@ -64,8 +65,9 @@ def find_network(source: Source, network: Mapping[str, Any] | Component | None =
     """Which network a user means.
 
     Args:
-        source: a name of published weights; a path of weights, of one of our training checkpoints, or of a method's
-            official checkpoint; or a network `{"type": NAME, ...}`, which has learnt nothing.
+        source: a name of published weights; a path, or hf://owner/repo/file, of weights, of one of our training
+            checkpoints, or of a method's official checkpoint; or a network `{"type": NAME, ...}`, which has learnt
+            nothing.
         network: the network of the weights; None: as recorded in or recognized from the file.
 
     Raises:
@@ -75,7 +77,8 @@ def find_network(source: Source, network: Mapping[str, Any] | Component | None =
         return NetworkSource(validate_component("network", source).type, dict(source))
     path = find(source)
     card = next((known.entry for known in known_weights().values() if _is_same(known.path, path)), None)
-    return NetworkSource(path.stem, _recorded_network(path) if network is None else _plain(network), path, card)
+    name = card.name if card else path.stem
+    return NetworkSource(name, _recorded_network(path) if network is None else _plain(network), path, card)
 
 
 def published_networks() -> list[NetworkSource]:
@@ -84,14 +87,15 @@ def published_networks() -> list[NetworkSource]:
     Raises:
         UserError: there are none.
     """
-    found = [find_network(known.path) for known in known_weights().values() if known.path.is_file()]
+    here = (known for known in known_weights().values() if known.path.is_file())
+    found = [find_network(known.path) for known in here if known.entry.task != BACKBONE]
     if not found:
         raise UserError("no published weights are here; powerqe weights list shows all, and fetch gets them")
     return found
 
 
 def parse_source(text: str) -> Source:
-    """What a command line names: a type of network, weights by name or path, or `{type: NAME, ...}` in YAML.
+    """What a command line names: a type of network, weights by name, path or hf://, or `{type: NAME, ...}` in YAML.
 
     Raises:
         UserError: none of these, with the nearest name.
@@ -104,7 +108,7 @@ def parse_source(text: str) -> Source:
     if text in NETWORKS:
         return {"type": text}
     known = known_weights()
-    if Path(text).stem in known or Path(text).exists() or index_file(Path(text)):
+    if text.startswith(SCHEME) or Path(text).stem in known or Path(text).exists() or index_file(Path(text)):
         return text
     near = nearest(text, [*NETWORKS.names(), *known])
     raise UserError(f"no network, and no weights file or name {text}{near}; the networks are "

@@ -27,7 +27,7 @@ _QPS = (None, *range(52))
 
 def in_wheel(published: Iterable[Entry]) -> list[str]:
     """The names, in order. What is too large does not take the place of what is chosen without it."""
-    small = [entry for entry in published if entry.bytes <= LARGEST]
+    small = [entry for entry in published if entry.bytes and entry.bytes <= LARGEST]
     chosen = set()
     for format, is_gray, quality, has_tables, takes_qf in product((*TASKS, ""), _EITHER, _QUALITIES, _EITHER, _EITHER):
         with suppress(UserError):  # nothing suits

@@ -4,7 +4,7 @@ import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 import powerqe.algorithm  # noqa: F401  # whose registries option files need
+from powerqe.utils.places import WEIGHTS_VARIABLE
 from powerqe.utils.video.yuv import Frame, Geometry, YUVName, YUVWriter
 
 pytest_plugins = ["tests.skips", "tests.video_fixtures"]
@@ -38,6 +39,14 @@ def session_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The one temporary folder of all processes of pytest-xdist."""
     folder = tmp_path_factory.getbasetemp()
     return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_downloads(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What the user of this machine has downloaded changes no test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(WEIGHTS_VARIABLE, str(tmp_path_factory.mktemp("downloads")))
+        yield
 
 
 @pytest.fixture

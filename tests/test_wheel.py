@@ -137,8 +137,9 @@ def test_enhance_chooses_weights_by_itself(run):
 def test_weights_are_listed_and_fetched_into_the_users_cache(run, root):
     name = "arcnn-bsds500-qf10"
     rows = {line.split()[0]: line for line in run("weights", "list").splitlines()}
-    assert "not here" in rows[name]
-    assert "not here" not in rows["dcad-bsds500-qf10"]
+    assert " by hand " in rows[name]
+    assert " here " in rows["dcad-bsds500-qf10"]
+    assert " fetch " in rows["fbcnn-gray"]
     run("weights", "fetch", name, "--from", str(root / "weights"))
     assert (run.cache / "powerqe/weights" / f"{name}.safetensors").is_file()
     own = run.here / "own"

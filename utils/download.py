@@ -1,4 +1,4 @@
-"""Downloading a file of known content: whole and right, or not there."""
+"""Downloading a file: whole and right, or not there."""
 
 import http.client
 import os
@@ -26,17 +26,18 @@ _CHUNK = 1 << 16
 _BROKEN = (http.client.HTTPException, OSError)
 
 
-def download(url: str, path: str | os.PathLike[str], *, sha256: str, size: int) -> None:
-    """Fetch a file, which has its name only when its content is right.
+def download(url: str, path: str | os.PathLike[str], *, sha256: str = "", size: int | None = None) -> str:
+    """Fetch a file, which has its name only when its content is right, as far as that is known; returns its SHA-256.
 
     Until then it is `.<name>.<start of sha256>.part` beside it. An interrupted download goes on there, now or in the
-    next call, if the server can send a part of a file (RFC 9110, section 14); if not, it starts again.
+    next call, if the server can send a part of a file (RFC 9110, section 14); if not, it starts again. So does the next
+    call if `size` is not known.
 
     Args:
         url: http, https or file.
         path: where the file is to be; one that is there is replaced.
-        sha256: of the content, in hexadecimal.
-        size: in bytes.
+        sha256: of the content, in hexadecimal; or the beginning of it, as far as it is known.
+        size: in bytes; None: it is not known.
 
     Raises:
         UserError: of the URL, the network, the server, the content or the disk.
@@ -44,25 +45,37 @@ def download(url: str, path: str | os.PathLike[str], *, sha256: str, size: int) 
     path = Path(path)
     if urlsplit(url).scheme not in SCHEMES:
         raise UserError(f"{url}: found no URL that begins with {', '.join(f'{scheme}:' for scheme in SCHEMES)}")
-    with _claimed(path.with_name(f".{path.name}.{sha256[:12]}.part"), size) as part:
+    with _claimed(path.with_name(f".{path.name}.{sha256[:12] or 'any'}.part"), size) as part:
+        goes_on = size is not None
+        if not goes_on:
+            part.write_bytes(b"")  # what an earlier call left may be whole, or not
         for _ in range(ATTEMPTS):
-            if part.stat().st_size < size:
-                _receive(url, part, size)
+            if size is None or part.stat().st_size < size:
+                size = _receive(url, part, size)
         received = part.stat().st_size
-        if received < size:
-            raise UserError(
-                f"{url}: the connection broke after {received:,} of {size:,} bytes; the same command goes on there"
-            )
+        if size is None or received < size:
+            total = "" if size is None else f" of {size:,}"
+            if not goes_on:
+                part.write_bytes(b"")
+            raise UserError(f"{url}: the connection broke after {received:,}{total} bytes; the same command "
+                            f"{'goes on there' if goes_on else 'starts again'}")  # fmt: skip
         found = sha256_of(part)
-        if found != sha256:
+        if not found.startswith(sha256):
             part.write_bytes(b"")
-            raise _other_file(url, f"its SHA-256 is {found}, expected {sha256}")
+            raise _other_file(url, f"its SHA-256 is {found}, expected {sha256}{'...' * (len(sha256) < len(found))}")
         with _writing(path, size), atomic_path(path) as temporary:
             part.replace(temporary)
+    return found
+
+
+def is_web_page(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is HTML: what a browser shows where a program wants the file itself."""
+    with open(path, "rb") as file:
+        return file.read(256).lstrip().lower().startswith((b"<!doctype html", b"<html"))
 
 
 @contextmanager
-def _claimed(part: Path, size: int) -> Iterator[Path]:
+def _claimed(part: Path, size: int | None) -> Iterator[Path]:
     """What came so far, for this process alone; removed if that is nothing."""
     with _writing(part, size):
         part.parent.mkdir(parents=True, exist_ok=True)
@@ -76,20 +89,25 @@ def _claimed(part: Path, size: int) -> Iterator[Path]:
                 part.unlink()
 
 
-def _receive(url: str, part: Path, size: int) -> None:
-    """Append to `part` what is missing, as far as the connection holds."""
+def _receive(url: str, part: Path, size: int | None) -> int | None:
+    """Append to `part` what is missing, as far as the connection holds.
+
+    Returns:
+        The size of the file, if it is known by now.
+    """
     have = part.stat().st_size
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     try:
         with _opened(request) as response, part.open("ab", buffering=0) as file:
-            _check_length(response, url, size)
+            size = _size_of(response, url, size)
             if have and not _is_rest(response, url, have):
                 file.truncate(0)
                 have = 0
             with progress_bar(None, part.name[1:].rpartition(".")[0], size, True, initial=have, unit="B") as bar:
-                _copy(response, file, size - have, bar)
+                _copy(response, file, None if size is None else size - have, bar)
+            return part.stat().st_size if size is None else size  # without a size, what came to its end is whole
     except _BROKEN:  # what could not be written is a UserError
-        return
+        return size
 
 
 @contextmanager
@@ -114,12 +132,17 @@ def _unreachable(url: str, reason: Any) -> UserError:
     return UserError(f"{url} cannot be reached ({words}); check the address and the network")
 
 
-def _check_length(response: Any, url: str, size: int) -> None:
-    """Refuse a file of another size, if the server tells it, before all of it is here."""
+def _size_of(response: Any, url: str, size: int | None) -> int | None:
+    """The size of the file, by what the server says; refuse another file before all of it is here."""
+    if response.headers.get_content_type() == "text/html":
+        raise UserError(f"{url} gives a web page, not the file; open it in a browser, and download the file there")
     announced = response.headers.get("Content-Range" if response.status == 206 else "Content-Length", "")
     length = announced.rpartition("/")[2]
-    if length.isdecimal() and int(length) != size:
+    if not length.isdecimal():
+        return size
+    if size is not None and int(length) != size:
         raise _other_file(url, f"it has {int(length):,} bytes, expected {size:,}")
+    return int(length)
 
 
 def _other_file(url: str, difference: str) -> UserError:
@@ -135,23 +158,23 @@ def _is_rest(response: Any, url: str, have: int) -> bool:
     return True
 
 
-def _copy(response: Any, file: FileIO, limit: int, bar: Any) -> None:
-    while limit > 0 and (chunk := response.read1(min(_CHUNK, limit))):
+def _copy(response: Any, file: FileIO, limit: int | None, bar: Any) -> None:
+    while (wanted := _CHUNK if limit is None else min(_CHUNK, limit)) > 0 and (chunk := response.read1(wanted)):
         rest = memoryview(chunk)
         while rest:
             with _writing(Path(file.name), limit):
                 rest = rest[file.write(rest) :]
-        limit -= len(chunk)
+        limit = None if limit is None else limit - len(chunk)
         bar.update(len(chunk))
 
 
 @contextmanager
-def _writing(path: Path, size: int) -> Iterator[None]:
+def _writing(path: Path, size: int | None) -> Iterator[None]:
     """Say what could not be written, and apart from what the network does."""
     try:
         yield
     except OSError as error:
-        reason = error.strerror or error
+        need = "" if size is None else f"{size:,} bytes are needed: "
         raise UserError(
-            f"cannot write {path} ({reason}); {size:,} bytes are needed: free space, or choose another folder"
+            f"cannot write {path} ({error.strerror or error}); {need}free space, or choose another folder"
         ) from None

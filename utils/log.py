@@ -50,7 +50,7 @@ def stop_log() -> None:
 def progress_bar(
     items: Iterable[Any] | None,
     title: str | None,
-    total: int,
+    total: int | None,
     is_main: bool,
     *,
     initial: int = 0,

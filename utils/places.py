@@ -13,6 +13,8 @@ HOME = Path(__file__).resolve().parents[1]
 IS_CHECKOUT = (HOME / "powerqe").is_dir()
 OPTS = HOME / "opts"
 WEIGHTS = HOME / "weights"
+OFFICIAL = WEIGHTS / "official.json"
+"""The index of weights that others published."""
 WEIGHTS_VARIABLE = "POWERQE_WEIGHTS"
 """Environment variable: a folder with weights, into which fetch puts them."""
 
@@ -23,10 +25,14 @@ def data_root() -> Path:
 
 
 def weights_store() -> Path:
-    """Where downloaded weights go: `POWERQE_WEIGHTS`, else weights/ of the checkout, else the user's cache."""
-    if named := os.environ.get(WEIGHTS_VARIABLE):
-        return Path(named)
-    return WEIGHTS if IS_CHECKOUT else user_cache() / "weights"
+    """Where our weights are downloaded to: `POWERQE_WEIGHTS`, else weights/ of the checkout, else the user's cache."""
+    return WEIGHTS if IS_CHECKOUT and WEIGHTS_VARIABLE not in os.environ else user_weights()
+
+
+def user_weights() -> Path:
+    """Where the weights of others are downloaded to: `POWERQE_WEIGHTS`, else the user's cache."""
+    named = os.environ.get(WEIGHTS_VARIABLE)
+    return Path(named) if named else user_cache() / "weights"
 
 
 def user_cache() -> Path:

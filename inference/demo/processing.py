@@ -15,7 +15,7 @@ from powerqe.inference.enhance_files import describe_quality
 from powerqe.inference.enhance_image import Enhanced, enhance_photo
 from powerqe.inference.inference_options import InferenceOptions
 from powerqe.inference.model import Model
-from powerqe.net.weights.entry import Entry
+from powerqe.net.weights.entry import BACKBONE, Entry
 from powerqe.net.weights.index import known_weights
 from powerqe.utils.codecs import CODECS, Codec
 from powerqe.utils.codecs.jpeg_estimate import estimate_quality
@@ -175,7 +175,7 @@ def available_weights() -> dict[str, list[Entry]]:
     """The weights for images on this machine, by network type."""
     found: dict[str, list[Entry]] = {}
     for known in known_weights().values():
-        if known.path.is_file() and known.entry.task != "video":
+        if known.path.is_file() and known.entry.task not in ("video", BACKBONE):
             found.setdefault(known.entry.method, []).append(known.entry)
     return dict(sorted(found.items()))
 

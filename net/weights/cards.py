@@ -16,7 +16,7 @@ def card(entry: Entry) -> str:
     """The card: front matter, the facts, the figures of all tests, and how the weights were trained."""
     download = [f"download: <{entry.url}>"] if entry.url else []
     facts = [
-        f"{entry.method}, {entry.parameters:,} parameters, {entry.bytes:,} bytes",
+        f"{entry.method}, {entry.parameters or 0:,} parameters, {entry.bytes or 0:,} bytes",
         f"license: {entry.license}",
         f"SHA-256 `{entry.sha256}`",
         f"for: {entry}",

@@ -1,4 +1,4 @@
-"""What is known of published weights: an entry of weights/index.json."""
+"""What is known of published weights: an entry of weights/index.json, or of weights/official.json."""
 
 from typing import Annotated, Any, Literal
 
@@ -85,7 +85,7 @@ class Purpose(Section):
 
     Args:
         task: "jpeg", "hevc", "bpg", "webp", "avif": images of that codec; "double_jpeg": images compressed twice;
-            "sr": super-resolution; "video": frames of videos; "other".
+            "sr": super-resolution; "video": frames of videos; "denoise", "deblur", "other"; `BACKBONE`.
         color: of input and output, RGB or luma.
         qualities: of the training data; None if uncompressed or unknown.
         scale: super-resolution factor.
@@ -102,33 +102,50 @@ class Purpose(Section):
         return ", ".join(part for part in (self.task, str(self.qualities or ""), scale, self.color) if part)
 
 
+BACKBONE = "backbone"
+"""The task of networks whose features metrics and losses compare."""
+
+
 class Entry(Purpose):
-    """The index entry of published weights.
+    """The index entry of published weights: of ours, or the official ones of other authors.
 
     Args:
         name: of the weights.
-        method: the type of the network.
+        method: the type of the network; of networks that only spandrel has, its name of the architecture.
         parameters: number of parameters.
         network: as `powerqe.net.build_network` takes it; None if it is recognized from the file.
         figures: the means of its tests, those of the first test set first.
+        figures_from: source of the figures; "" if measured here.
+        test: arguments of `powerqe test` to measure published figures.
         file: its name, in the folder of the index.
         bytes: size of the file.
-        sha256: of the file.
-        license: its SPDX identifier.
-        url: where the file can be downloaded; None: it is shipped.
+        sha256: of the file; its first 8 digits, or "", if the rest is unknown.
+        certainty: source of the SHA-256: "computed" here from the file; public records, of several projects or of one;
+            the file name by the convention of torch.hub ("prefix only").
+        license: its SPDX identifier, or "unknown".
+        url: direct download; None: shipped, or to be downloaded by hand.
+        mirrors: other URLs of the same file.
+        member: path of the file in a zip archive, if the URLs are of an archive; else "".
+        link: page for a download by hand.
     """
 
     name: str
     method: str
-    parameters: PositiveInt
+    parameters: PositiveInt | None = None
     network: dict[str, Any] | None = None
-    training: Training
+    training: Training = Training(data="see the paper")
     figures: tuple[Figure, ...] = ()
+    figures_from: str = ""
+    test: str | None = None
     file: Annotated[str, Field(pattern=r"^[^/\\]+$")]
-    bytes: PositiveInt
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    bytes: PositiveInt | None = None
+    sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64}|[0-9a-f]{8}|)$")]
+    certainty: Literal["computed", "independent records", "one record", "prefix only", "none"] = "computed"
     license: str
     url: str | None = None
+    mirrors: tuple[str, ...] = ()
+    member: str = ""
+    link: str = ""
 
     @property
     def main_figures(self) -> list[Figure]:

@@ -1,8 +1,10 @@
-"""Published weights by name: `weights/index.json`, from which the cards in the same folder are generated.
+"""Published weights by name: ours, of `weights/index.json`, from which the cards in the same folder are generated, and
+those of other authors, of `weights/official.json`.
 
-They are searched in weights/ of PowerQE (a wheel has those that enhance.py selects automatically), in the folder of
+Ours are searched in weights/ of PowerQE (a wheel has those that enhance.py selects automatically), in the folder of
 downloads (`powerqe.utils.places.weights_store`), and in weights/ of the working folder, where `powerqe publish`
-writes.
+writes. Official ones are downloaded to `powerqe.utils.places.user_weights`. If their SHA-256 was unknown, or another
+file was registered, it is recorded beside the file, in `FILE.sha256`.
 """
 
 import json
@@ -14,12 +16,13 @@ from pydantic import ValidationError
 
 from powerqe.net.weights.cards import card
 from powerqe.net.weights.entry import Entry
+from powerqe.net.weights.hub import SCHEME, hub_file
 from powerqe.net.weights.tensorflow_checkpoint import index_file
 from powerqe.utils.errors import UserError
 from powerqe.utils.files import atomic_path, sha256_of
 from powerqe.utils.options.components import explain
 from powerqe.utils.options.registry import nearest
-from powerqe.utils.places import WEIGHTS, weights_store
+from powerqe.utils.places import OFFICIAL, WEIGHTS, user_weights, weights_store
 
 FILE = "index.json"
 _SUFFIX = ".safetensors"
@@ -30,6 +33,27 @@ class Known(NamedTuple):
 
     entry: Entry
     path: Path
+
+    @property
+    def state(self) -> str:
+        """Of the file: "here", "fetch", or "by hand" without a download URL."""
+        return "here" if self.path.is_file() else "fetch" if self.entry.url else "by hand"
+
+    @property
+    def record(self) -> Path:
+        """The file with the SHA-256 of the file here, if it differs from the entry's."""
+        return self.path.with_name(f"{self.path.name}.sha256")
+
+    @property
+    def sha256(self) -> str:
+        """The expected SHA-256, or its first digits; "" if unknown."""
+        recorded = self.record.read_text(encoding="utf-8").split() if self.record.is_file() else []
+        return recorded[0] if recorded else self.entry.sha256
+
+    @property
+    def is_intact(self) -> bool:
+        """Whether the file is here and has the expected SHA-256."""
+        return self.path.is_file() and sha256_of(self.path).startswith(self.sha256)
 
 
 def entries(folder: str | os.PathLike[str] | None = None) -> tuple[Entry, ...]:
@@ -47,7 +71,9 @@ def entries(folder: str | os.PathLike[str] | None = None) -> tuple[Entry, ...]:
 def known_weights(folder: str | os.PathLike[str] | None = None) -> dict[str, Known]:
     """Name -> entry and path, sorted by name. Of one name the working folder's counts. Raises as `entries`."""
     folders = [WEIGHTS, weights_store(), Path("weights")] if folder is None else [Path(folder)]
-    known = {
+    official = _read(OFFICIAL) if folder is None else []
+    known = {entry.name: Known(entry, _path(entry.file, user_weights(), folders)) for entry in official}
+    known |= {
         entry.name: Known(entry, _path(entry.file, place, folders))
         for place in folders
         for entry in _read(place / FILE)
@@ -70,9 +96,9 @@ def lookup(name: str, folder: str | os.PathLike[str] | None = None) -> Known:
 
 
 def find(name_or_path: str | os.PathLike[str], folder: str | os.PathLike[str] | None = None) -> Path:
-    """The file of weights: a path that exists, or a name of the index.
+    """The file of weights: a path that exists, a name of the index, or `hf://owner/repo/file`.
 
-    Nothing is downloaded.
+    Nothing is downloaded, except files of the Hugging Face hub.
 
     Args:
         folder: where index.json is; None: all of the above.
@@ -81,18 +107,22 @@ def find(name_or_path: str | os.PathLike[str], folder: str | os.PathLike[str] | 
         UserError: no such file or name, with the nearest names; the weights have to be fetched first; or the
             file differs from the one in the index.
     """
+    if str(name_or_path).startswith(SCHEME):
+        return hub_file(str(name_or_path))
     path = Path(name_or_path)
     if path.is_file() or index_file(path):
         return path
     if path.name != str(name_or_path):  # in some folder, so no name
         raise UserError(f"no weights file {path}")
-    entry, path = lookup(path.name, folder)
+    known = lookup(path.name, folder)
+    name, path = known.entry.name, known.path
     if not path.is_file():
-        source = "" if entry.url else " --from FOLDER"
-        raise UserError(f"the weights {entry.name} are not here yet: powerqe weights fetch {entry.name}{source}")
-    if sha256_of(path) != entry.sha256:
-        raise UserError(f"{path} is not the file of {FILE} (SHA-256 differs): it is damaged, or {FILE} is "
-                        f"old; fetch {entry.name} anew, or name the file by its path")  # fmt: skip
+        by_hand = f"show {name} prints their link" if known.entry.link else f"fetch {name} --from FOLDER"
+        what = by_hand if known.state == "by hand" else f"fetch {name}"
+        raise UserError(f"the weights {name} are not here yet: powerqe weights {what}")
+    if not known.is_intact:
+        raise UserError(f"{path} is not the file of the index (SHA-256 differs): it is damaged, or the index is old; "
+                        f"fetch {name} anew, or name the file by its path")  # fmt: skip
     return path
 
 

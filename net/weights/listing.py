@@ -11,7 +11,7 @@ from powerqe.utils.text_table import aligned, markdown
 MARKS = ("<!-- weights -->", "<!-- /weights -->")
 """Lines between which docs/weights.md has the table."""
 _MAIN = "PSNR"
-_HEADER = ["name", "method", "task", "color", "qualities", "parameters", "size", "", "gain"]
+_HEADER = ["name", "method", "task", "color", "qualities", "parameters", "size", "file", "gain"]
 
 
 def listing(known: list[Known]) -> str:
@@ -28,7 +28,7 @@ def listing(known: list[Known]) -> str:
 def table(known: list[Known]) -> str:
     """The same as Markdown, for docs/weights.md."""
     rows = [_HEADER, *([f"[{name}](../weights/{name}.md)", *cells] for name, *cells in map(_row, known))]
-    return markdown([row[:7] + row[8:] for row in rows], 5).rstrip()  # without «not here»
+    return markdown([row[:7] + row[8:] for row in rows], 5).rstrip()  # without what is here
 
 
 def write_table(known: list[Known], path: Path) -> str:
@@ -44,14 +44,18 @@ def description(known: Known) -> str:
         "name": entry.name,
         "method": entry.method,
         "for": str(entry),
-        "parameters": f"{entry.parameters:,}",
+        "parameters": _count(entry.parameters),
         "trained on": entry.training.data,
+        "notes": "; ".join(entry.training.notes),
         "file": f"{path}{'' if path.is_file() else ' (not here)'}",
-        "size": f"{entry.bytes:,} bytes",
-        "SHA-256": entry.sha256,
+        "size": f"{entry.bytes:,} bytes" if entry.bytes else "-",
+        "SHA-256": _sha256(known),
         "license": entry.license,
-        "download": entry.url or "-",
-        "card": str(path.with_suffix(".md")),
+        "download": ", ".join(filter(None, (entry.url, *entry.mirrors))) or "-",
+        "member": entry.member,
+        "by hand": f"{entry.link}, then: powerqe weights add FILE --name {entry.name}" if entry.link else "",
+        "figures of": entry.figures_from,
+        "card": str(path.with_suffix(".md")) if path.with_suffix(".md").is_file() else "",
     }
     rows = [
         [figure.set, figure.quality, figure.over or "images", figure.metric, figure.convention or "-",
@@ -60,17 +64,27 @@ def description(known: Known) -> str:
         for figure in entry.figures
     ]  # fmt: skip
     header = ["set", "quality", "mean of", "metric", "convention", "before", "after", "gain"]
-    lines = [f"{name:<12}{fact}" for name, fact in facts.items()]
-    return "\n".join([*lines, "", *aligned([header, *rows], 5)])
+    lines = [f"{name:<12}{fact}" for name, fact in facts.items() if fact]
+    return "\n".join([*lines, *(["", *aligned([header, *rows], 5)] if rows else [])])
 
 
 def _row(known: Known) -> list[str]:
     entry = known.entry
     qualities = " ".join([*([f"x{entry.scale}"] if entry.scale > 1 else []), str(entry.qualities or "")]).strip()
-    size = f"{entry.bytes / 1e6:.1f} MB"
-    here = "" if known.path.is_file() else "not here"
-    return [entry.name, entry.method, entry.task, entry.color, qualities or "-", f"{entry.parameters:,}", size, here,
-            _gain(entry)]  # fmt: skip
+    size = f"{entry.bytes / 1e6:.1f} MB" if entry.bytes else "-"
+    return [entry.name, entry.method, entry.task, entry.color, qualities or "-", _count(entry.parameters), size,
+            known.state, _gain(entry)]  # fmt: skip
+
+
+def _count(number: int | None) -> str:
+    return "-" if number is None else f"{number:,}"
+
+
+def _sha256(known: Known) -> str:
+    """The SHA-256 with its source, and that of the file here if it differs."""
+    entry = known.entry
+    other = "" if known.sha256 == entry.sha256 else f"; the file here has {known.sha256}"
+    return f"{entry.sha256 or 'unknown'} ({entry.certainty}){other}"
 
 
 def _gain(entry: Entry) -> str:

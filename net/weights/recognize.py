@@ -24,7 +24,7 @@ from powerqe.utils.errors import UserError
 from powerqe.utils.options.components import shown
 
 Spec = dict[str, Any]
-_LIBRARY = "Spandrel"
+LIBRARY = "Spandrel"
 """The type of networks of other authors. It comes last, and is built of the file itself."""
 _NOT_OF_IT = (LookupError, ValueError, ArithmeticError)
 """What `options_of` may raise: a name that is not there, or a shape of another kind."""
@@ -47,8 +47,8 @@ def recognize(content: Content, path: Path) -> Spec:
             return first
     advice = "specify the network, or give a file written by powerqe publish"
     try:
-        if any(map(NETWORKS[_LIBRARY].knows, content.states)):  # pyright: ignore[reportFunctionMemberAccess]
-            return {"type": _LIBRARY, "path": str(path)}
+        if any(map(NETWORKS[LIBRARY].knows, content.states)):  # pyright: ignore[reportFunctionMemberAccess]
+            return {"type": LIBRARY, "path": str(path)}
     except UserError as error:
         advice += f" ({error})"
     raise UserError(

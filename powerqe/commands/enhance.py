@@ -38,9 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "patterns")  # fmt: skip
     add("-o", "--output", type=Path, metavar="OUT", help="output folder, which keeps the structure of input folders; "
         "for one file, also the name of the result (default: enhanced/)")  # fmt: skip
-    add("--weights", metavar="NAME|PATH", help="weights by name (see `powerqe weights list`) or path; weights for "
-        "images can be applied to videos, too (default: for each file those with the largest gain in their tests at "
-        "its quality)")  # fmt: skip
+    add("--weights", metavar="NAME|PATH", help="weights by name (see `powerqe weights list`), path, or "
+        "hf://owner/repo/file; weights for images can be applied to videos, too (default: for each file those with the "
+        "largest gain in their tests at its quality)")  # fmt: skip
     add("--qf", type=number(0, 100, "a quality factor of 0 to 100"), metavar="Q", help="JPEG quality factor, 0 to 100, "
         "for networks conditioned on it (FBCNN, DRUNet); lower removes more artifacts (default: estimated by the "
         "network)")  # fmt: skip

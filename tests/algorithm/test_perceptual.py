@@ -1,9 +1,12 @@
+import urllib.request
+
 import pytest
 import torch
 import torch.nn.functional as F
 
 from powerqe.algorithm.perceptual import Perceptual
 from powerqe.utils.errors import UserError
+from powerqe.utils.places import WEIGHTS_VARIABLE
 
 torchvision = pytest.importorskip("torchvision", exc_type=(ImportError, RuntimeError))
 
@@ -79,11 +82,12 @@ def test_mistakes(vgg, tmp_path, monkeypatch):
         Perceptual(weights=str(tmp_path / "other.pth"))
 
 
-def test_no_network_is_one_clear_error(monkeypatch):
+def test_no_network_is_one_clear_error(monkeypatch, tmp_path):
     def offline(*_: object, **__: object) -> None:
         raise OSError("no route to host")
 
-    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    monkeypatch.setattr(urllib.request, "urlopen", offline)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: "/nonexistent")
+    monkeypatch.setenv(WEIGHTS_VARIABLE, str(tmp_path))
     with pytest.raises(UserError, match="cannot be downloaded"):
         Perceptual()

@@ -266,3 +266,34 @@ def test_the_sum_is_of_the_content(tmp_path):
     assert sha256_of(tmp_path / "empty") == hashlib.sha256().hexdigest()
     (tmp_path / "large").write_bytes(os.urandom(10) * 300_000)  # more than is read at once
     assert sha256_of(tmp_path / "large") == hashlib.sha256((tmp_path / "large").read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("says_length", [True, False])
+def test_without_a_known_size_and_content(server, tmp_path, says_length):
+    server.says_length = says_length
+    (tmp_path / ".file.bin.any.part").write_bytes(b"of an earlier call")
+    assert download(server.url, tmp_path / "file.bin") == SHA256
+    assert (tmp_path / "file.bin").read_bytes() == CONTENT
+    assert (server.asked, names(tmp_path)) == ([None], ["file.bin"])
+
+
+def test_without_a_known_size_half_a_file_is_not_taken(server, tmp_path):
+    server.cuts = [1000]
+    assert download(server.url, tmp_path / "file.bin", sha256=SHA256[:8]) == SHA256
+    assert server.asked == [None, "bytes=1000-"]
+    server.cuts = [1000] * module.ATTEMPTS
+    with pytest.raises(UserError, match="broke after 3,000 of 256,000 bytes"):
+        download(server.url, tmp_path / "other.bin")
+    assert names(tmp_path) == ["file.bin"]
+
+
+def test_another_beginning_of_the_sum(server, tmp_path):
+    with pytest.raises(UserError, match=r"another file: its SHA-256 is \w+, expected 01234567\.\.\."):
+        download(server.url, tmp_path / "file.bin", sha256="01234567")
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("text", ["<!DOCTYPE html>\n<p>", "\n <HTML>", "PK\3\4"])
+def test_web_pages_are_known(tmp_path, text):
+    (tmp_path / "file").write_text(text)
+    assert module.is_web_page(tmp_path / "file") == ("PK" not in text)

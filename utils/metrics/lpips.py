@@ -5,12 +5,13 @@ Perceptual Metric", CVPR 2018.
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
 from torch import nn
 
+from powerqe.utils.backbones import backbone
 from powerqe.utils.errors import UserError
 from powerqe.utils.metrics import METRICS
 from powerqe.utils.metrics.foreign import foreign
@@ -27,7 +28,7 @@ Weights = Annotated[
     Field(description="backbone weights, a torchvision state dict; null: torchvision's cache or download"),
 ]
 
-_TORCHVISION_WEIGHTS = {"alex": "AlexNet_Weights", "vgg": "VGG16_Weights", "squeeze": "SqueezeNet1_1_Weights"}
+_BACKBONES = {"alex": "alexnet", "vgg": "vgg16", "squeeze": "squeezenet1_1"}
 _SHORTEST_SIDE = {"alex": 31, "vgg": 16, "squeeze": 17}  # below it a pooling layer is left without input
 
 
@@ -36,8 +37,7 @@ class LPIPS:
     """Distance of deep features, version 0.1; 0 for equal images, lower is better.
 
     Judges RGB; gray images enter as three equal channels. The linear weights on the features come with the
-    lpips package, the ImageNet backbone does not: it is read from `weights`, or from torchvision's cache,
-    which downloads it when it is not there yet.
+    lpips package, the ImageNet backbone does not: it is read from `weights`, or as `powerqe.utils.backbones` says.
 
     Args:
         net: "alex", "vgg" or "squeeze".
@@ -92,10 +92,10 @@ def _network(net: str, weights: str | None) -> nn.Module:
         import lpips
 
         network = lpips.LPIPS(net=net, version=_VERSION, pnet_rand=True, verbose=False)
-    source = weights if weights is not None else "torchvision's download (give a file: weights)"
+    source = weights if weights is not None else "download (give a file: weights)"
     with foreign(f"LPIPS: no {net} backbone from {source}"):
-        backbone = _read(weights) if weights is not None else _torchvision_backbone(net)
-        network.net.load_state_dict(_lpips_layout(backbone, network.net))
+        state = _read(weights) if weights is not None else backbone(_BACKBONES[net])
+        network.net.load_state_dict(_lpips_layout(state, network.net))
     return network.eval().requires_grad_(False)
 
 
@@ -105,17 +105,10 @@ def _read(path: str) -> dict[str, torch.Tensor]:
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def _torchvision_backbone(net: str) -> dict[str, torch.Tensor]:
-    import torchvision
-
-    weights: Any = getattr(torchvision.models, _TORCHVISION_WEIGHTS[net]).IMAGENET1K_V1
-    return weights.get_state_dict(progress=False, check_hash=True)
-
-
-def _lpips_layout(backbone: dict[str, torch.Tensor], trunk: nn.Module) -> dict[str, torch.Tensor]:
+def _lpips_layout(state: dict[str, torch.Tensor], trunk: nn.Module) -> dict[str, torch.Tensor]:
     """torchvision's names to lpips': `features.3.weight` is in one of the slices, as `slice2.3.weight`."""
     wanted = {name: f"features.{name.partition('.')[2]}" for name in trunk.state_dict()}
-    missing = [name for name in wanted.values() if name not in backbone]
+    missing = [name for name in wanted.values() if name not in state]
     if missing:
         raise KeyError(f"{len(missing)} names are missing, the first is {missing[0]}")
-    return {name: backbone[theirs] for name, theirs in wanted.items()}
+    return {name: state[theirs] for name, theirs in wanted.items()}

@@ -107,6 +107,7 @@ def test_list_is_an_aligned_table(folder, command):
         "1,234",
         "0.0",
         "MB",
+        "here",
         "+0.95",
         "to",
         "+1.10",
@@ -114,7 +115,7 @@ def test_list_is_an_aligned_table(folder, command):
         "PSNR",
         "live1",
     ]
-    assert two.split() == ["two", "EDSR", "sr", "rgb", "x2", "1,234", "0.0", "MB", "not", "here", "-"]
+    assert two.split() == ["two", "EDSR", "sr", "rgb", "x2", "1,234", "0.0", "MB", "by", "hand", "-"]
     assert len(title) == len(rule) == len(one) == len(two)
     assert title.index("method") == one.index("ARCNN") == two.index("EDSR")
 
@@ -149,7 +150,7 @@ def test_show_prints_all_figures(folder, command):
     status, output, _ = command("show", "one")
     lines = output.splitlines()
     assert status == 0
-    assert f"SHA-256     {sha256_of(folder / 'one.safetensors')}" in lines
+    assert f"SHA-256     {sha256_of(folder / 'one.safetensors')} (computed)" in lines
     assert "for         jpeg, qf 10 / 20, y" in lines
     assert "file        weights/one.safetensors" in lines
     assert [line.split() for line in lines if line.startswith("live1")] == [

@@ -2,6 +2,7 @@
 
 import sys
 import urllib.error
+import urllib.request
 import warnings
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import torchvision
 from powerqe.utils.errors import UserError
 from powerqe.utils.metrics import MetricUnavailable
 from powerqe.utils.metrics.lpips import LPIPS
+from powerqe.utils.places import WEIGHTS_VARIABLE
 
 SQUEEZENET_FILE = "squeezenet1_1-b8a52dc0.pth"  # torchvision's name of it
 ALEXNET = {0: (64, 3, 11, 11), 3: (192, 64, 5, 5), 6: (384, 192, 3, 3), 8: (256, 384, 3, 3), 10: (256, 256, 3, 3)}
@@ -37,13 +39,14 @@ def metric(squeezenet: Path) -> LPIPS:
 
 @pytest.fixture
 def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """No network, and an empty cache in the returned folder."""
+    """No network, and empty caches in the returned folder."""
 
     def refuse(*_args: object, **_kwargs: object) -> None:
         raise urllib.error.URLError("Name or service\nnot known")
 
-    monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
+    monkeypatch.setattr(urllib.request, "urlopen", refuse)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv(WEIGHTS_VARIABLE, str(tmp_path))
     return tmp_path
 
 
@@ -74,6 +77,11 @@ def test_equal_images_have_no_distance(metric):
 
 def test_without_a_path_torchvisions_cache_is_used(metric, squeezenet, offline, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(squeezenet.parents[2]))
+    assert torch.equal(LPIPS(net="squeeze")(*make_images()), metric(*make_images()))
+
+
+def test_fetched_weights_count_before_torchvisions_cache(metric, squeezenet, offline):
+    (offline / SQUEEZENET_FILE).write_bytes(squeezenet.read_bytes())
     assert torch.equal(LPIPS(net="squeeze")(*make_images()), metric(*make_images()))
 
 
@@ -115,7 +123,7 @@ def test_makes_no_noise_draws_nothing_and_is_ready_to_judge(squeezenet, capfd):
 
 
 def test_offline_without_weights_is_unavailable_in_one_line(offline, capfd):
-    with pytest.raises(MetricUnavailable, match=r"no squeeze backbone .* Name or service not known") as caught:
+    with pytest.raises(MetricUnavailable, match=r"no squeeze backbone .*Name or service not known") as caught:
         LPIPS(net="squeeze")
     assert "\n" not in str(caught.value)
     assert capfd.readouterr() == ("", "")
