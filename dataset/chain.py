@@ -1,4 +1,4 @@
-"""Images that were damaged step by step, as those that people have."""
+"""Images degraded by a chain of steps (real-world degradations)."""
 
 from typing import Literal
 
@@ -18,7 +18,7 @@ from powerqe.utils.image.io import oriented
 
 @DATASETS.register()
 class ChainedImages:
-    """Clean images `gt`, and `lq` made from them by a chain of degradations when a sample is asked for.
+    """Clean images `gt`, and `lq` made from them by a chain of degradations when a sample is loaded.
 
     Each step happens, in the order of the list, to its share of the samples. What moves pixels (Resize, the crop of
     JPEG) happens to gt, too; everything else to lq only. So gt has the size of lq and is the same image without

@@ -31,7 +31,7 @@ class _Recipe(NamedTuple):
 
 @DATASETS.register()
 class DoubleJPEGImages:
-    """Clean images `gt`, and `lq` = JPEG(shift(JPEG(gt, QF1)), QF2) made from them when a sample is asked for.
+    """Clean images `gt`, and `lq` = JPEG(shift(JPEG(gt, QF1)), QF2) made from them when a sample is loaded.
 
     The shift drops rows and columns at the top and at the left of JPEG(gt, QF1) and of gt, so that the second
     grid of blocks lies elsewhere. The group of a sample is "qf30-10", first-second, and its quality -1: no single

@@ -42,7 +42,7 @@ class _Setting(NamedTuple):
 
 @DATASETS.register()
 class DownSampledImages:
-    """Clean images `gt`, and `lq` made from them by MATLAB's bicubic interpolation when a sample is asked for.
+    """Clean images `gt`, and `lq` made from them by MATLAB's bicubic interpolation when a sample is loaded.
 
     gt loses the last rows and columns that the scale does not divide. A training patch has exactly the pixels that
     the down-sampled whole image has there.

@@ -6,7 +6,7 @@ from torch import Tensor
 from powerqe.utils.errors import UserError
 
 UNKNOWN = -1
-"""The quality of a sample of which nobody knows it, see `powerqe.dataset.samples.Sample`."""
+"""The quality of a sample if it is unknown, see `powerqe.dataset.samples.Sample`."""
 
 
 def severities(network: str, qf: Tensor | float | None, unknown: Tensor) -> Tensor:

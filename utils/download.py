@@ -29,8 +29,8 @@ _BROKEN = (http.client.HTTPException, OSError)
 def download(url: str, path: str | os.PathLike[str], *, sha256: str, size: int) -> None:
     """Fetch a file, which has its name only when its content is right.
 
-    Until then it is `.<name>.<start of sha256>.part` beside it. An interrupted download goes on there, now or in the
-    next call, if the server can send a part of a file (RFC 9110, section 14); if not, it starts again.
+    Until then it is `.<name>.<start of sha256>.part` in the same folder. An interrupted download is continued, now or in
+    the next call, if the server can send a part of a file (RFC 9110, section 14); if not, it starts again.
 
     Args:
         url: http, https or file.
@@ -51,7 +51,7 @@ def download(url: str, path: str | os.PathLike[str], *, sha256: str, size: int) 
         received = part.stat().st_size
         if received < size:
             raise UserError(
-                f"{url}: the connection broke after {received:,} of {size:,} bytes; the same command goes on there"
+                f"{url}: the connection broke after {received:,} of {size:,} bytes; repeat the command to continue"
             )
         found = sha256_of(part)
         if found != sha256:
@@ -131,7 +131,7 @@ def _is_rest(response: Any, url: str, have: int) -> bool:
     if response.status != 206:
         return False
     if not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-        raise UserError(f"{url}: the server sends another part of the file than it was asked for; fetch it by hand")
+        raise UserError(f"{url}: the server sends another part of the file than requested; download it manually")
     return True
 
 

@@ -92,7 +92,7 @@ def find(name_or_path: str | os.PathLike[str], folder: str | os.PathLike[str] | 
         raise UserError(f"the weights {entry.name} are not here yet: powerqe weights fetch {entry.name}{source}")
     if sha256_of(path) != entry.sha256:
         raise UserError(f"{path} is not the file of {FILE} (SHA-256 differs): it is damaged, or {FILE} is "
-                        f"old; fetch {entry.name} anew, or name the file by its path")  # fmt: skip
+                        f"old; fetch {entry.name} again, or give the path of the file")  # fmt: skip
     return path
 
 
@@ -107,7 +107,7 @@ def publish(entry: Entry, folder: str | os.PathLike[str]) -> None:
 
 
 def write_cards(folder: str | os.PathLike[str]) -> list[Path]:
-    """Write the cards of a folder anew, `NAME.md` for each entry of its index; returns their paths.
+    """Write the cards of a folder, `NAME.md` for each entry of its index; returns their paths.
 
     Raises:
         UserError: the index is damaged, or a file is not the one of its entry.

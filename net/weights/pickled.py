@@ -117,7 +117,7 @@ class _Reader(pickle.Unpickler):
 
 
 def _read_zip(data: bytes) -> tuple[Any, Content]:
-    """A zip file with one pickle, data.pkl, and the storages beside it."""
+    """A zip file with one pickle, data.pkl, and the storages next to it."""
     archive = zipfile.ZipFile(io.BytesIO(data))
     names = archive.namelist()
     pickles = [name for name in names if name.rpartition("/")[2] == "data.pkl"]

@@ -53,7 +53,7 @@ def read_variables(index: Path) -> dict[str, Tensor]:
     """All variables that are numbers, name -> tensor as TensorFlow lays it out.
 
     Args:
-        index: the file that ends in .index; the others are beside it.
+        index: the file that ends in .index; the others are next to it.
 
     Raises:
         UserError: a file is not there, or the checkpoint is of a kind that TensorFlow's Saver does not write by itself.
@@ -80,7 +80,7 @@ def _table(data: bytes, path: Path) -> Iterator[tuple[bytes, bytes]]:
     footer = data[-_FOOTER:]
     if len(footer) < _FOOTER or struct.unpack("<Q", footer[-8:]) != (_MAGIC,):
         raise ValueError("no table")
-    _, position = _handle(footer, 0)  # of a block that nobody needs
+    _, position = _handle(footer, 0)  # of an unused block
     place, _ = _handle(footer, position)
     for _, handle in _entries(_block(data, place, path)):
         yield from _entries(_block(data, _handle(handle, 0)[0], path))
@@ -171,7 +171,7 @@ def _varint(data: bytes, position: int) -> tuple[int, int]:
 
 
 class _DataFiles:
-    """The files beside the index, each read once."""
+    """The files next to the index, each read once."""
 
     def __init__(self, index: Path, count: int) -> None:
         self._index, self._count = index, count
@@ -182,7 +182,7 @@ class _DataFiles:
             name = f"{self._index.stem}.data-{number:05d}-of-{self._count:05d}"
             path = self._index.with_name(name)
             if not path.is_file():
-                raise UserError(f"{self._index} is the index of a TensorFlow checkpoint; {name} must lie beside it")
+                raise UserError(f"{self._index} is the index of a TensorFlow checkpoint; {name} must lie next to it")
             self._contents[number] = path.read_bytes()
         return self._contents[number][start : start + size]
 

@@ -28,7 +28,7 @@ def zone_shift() -> int:
     gets a much lower QP, and the frame that is much better for it is looked for.
 
     Raises:
-        UserError: none is, or more than one: frames would not have the QP asked for.
+        UserError: none is, or more than one: frames would not have the given QP.
     """
     zone = zones([_LOW_QP], _ZONE)
     better = np.flatnonzero(_psnr({"zones": zone}) > _psnr({}) + _RISE)

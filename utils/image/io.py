@@ -143,7 +143,7 @@ def _decoded(data: Buffer, flags: int, name: str) -> np.ndarray:
 
 
 def in_color(image: np.ndarray, color: Color, name: str) -> np.ndarray:
-    """Turn an image as it was stored, (H, W, 1 or 3) uint8, into what `color` asks for (see `read_image`).
+    """Turn an image as it was stored, (H, W, 1 or 3) uint8, into the format `color` (see `read_image`).
 
     Raises:
         UserError: a gray image for "rgb"; `name` says which.

@@ -1,6 +1,6 @@
 """What an image file says besides its pixels: camera data (EXIF), color profile (ICC), XMP, resolution, PNG's texts.
 
-Read from Pillow's image, handed on as bytes and not taken apart, so that nothing in them is lost or made anew. Two
+Read from Pillow's image, handed on as bytes and not taken apart, so that nothing in them is lost or changed. Two
 things in EXIF are about the pixels and are changed in place: the orientation, and the way to the thumbnail.
 """
 
@@ -48,7 +48,7 @@ class Metadata:
     chunks: tuple[tuple[bytes, bytes], ...] = ()
 
     def upright(self) -> "Metadata":
-        """Of the image after it was turned as the orientation said, and enhanced: the thumbnail is forgotten."""
+        """The metadata after rotation by the orientation and enhancement: without thumbnail."""
         chunks = ((kind, _upright(content) if kind == b"eXIf" else content) for kind, content in self.chunks)
         return replace(self, exif=_upright(self.exif), chunks=tuple(chunks))
 

@@ -1,7 +1,7 @@
 """Test protocols: the metrics that a family of papers reports, with their conventions, under one name.
 
-A protocol says how images are judged. Which images, in which color and by which encoder, is the data set's
-business; the docstrings say what the papers took.
+A protocol says how images are judged. Which images, in which color and by which encoder, is up to the data
+set; the docstrings list those of the papers.
 """
 
 from typing import Annotated, Any, Literal

@@ -42,7 +42,7 @@ def describe_type(annotation: Any, metadata: tuple[Any, ...] = ()) -> str:
 
     Args:
         annotation: any type that an option can have.
-        metadata: constraints and markers that stand beside it, as in `typing.Annotated`. A marker with a
+        metadata: constraints and markers that stand next to it, as in `typing.Annotated`. A marker with a
             text `words` (see utils/options/components.py) says it all.
     """
     markers = [mark.words for mark in metadata if isinstance(getattr(mark, "words", None), str)]
