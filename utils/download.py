@@ -29,7 +29,7 @@ _BROKEN = (http.client.HTTPException, OSError)
 def download(url: str, path: str | os.PathLike[str], *, sha256: str, size: int) -> None:
     """Fetch a file, which has its name only when its content is right.
 
-    Until then it is `.<name>.<start of sha256>.part` in the same folder. An interrupted download is continued, now or in
+    Until then it is `.<name>.<start of sha256>.part` in the same folder. An interrupted download continues, now or in
     the next call, if the server can send a part of a file (RFC 9110, section 14); if not, it starts again.
 
     Args:
