@@ -52,8 +52,8 @@ class PairedImages:
         color: "rgb", or "y" for gray images and the luma of RGB ones (BT.601 studio range, rounded).
         scale: gt is this many times larger than lq in height and width.
         tables: give samples the quantization tables with which lq was compressed as JPEG, for QCN and QGCN: "file"
-            reads them out of the JPEG files of lq; "estimate" takes libjpeg's tables of the quality factor that the
-            pixels tell, where lq is a store or was saved in another format. Networks lay the tables over a sample
+            reads them out of the JPEG files of lq; "estimate" takes libjpeg's tables of the quality factor estimated
+            from the pixels, where lq is a store or was saved in another format. Networks lay the tables over a sample
             from its top left pixel, so patches begin at multiples of 8, where blocks do, and are not turned.
 
     Raises:
@@ -196,7 +196,7 @@ def check_paired(
 
 
 def read_setting(name: str) -> tuple[str, int]:
-    """What the name of a folder says of the compression: "bpg_QP37" -> ("qp37", 37); ("", -1) if nothing."""
+    """Setting of the compression in the name of a folder: "bpg_QP37" -> ("qp37", 37); ("", -1) if nothing."""
     setting = SETTING.search(name)
     return (setting[0].lower(), int(setting[2])) if setting else ("", -1)
 

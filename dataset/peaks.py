@@ -54,7 +54,7 @@ class Labels:
         self, source: PeakSource | None, path: str | None, pattern: str, period: Sequence[int] | None, role: Role
     ) -> None:
         if source is None and role != "all":
-            raise UserError(f"role: {role} needs a source that tells the peaks: qp, psnr, file or period")
+            raise UserError(f"role: {role} needs a source of the peaks: qp, psnr, file or period")
         if (source == "period") != (period is not None):
             raise UserError("source: period and period: [1, 0, ...] go together; one of them is missing")
         if period is not None and not (set(period) <= {0, 1} and 1 in period):

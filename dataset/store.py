@@ -248,7 +248,7 @@ class ImageStore:
         return index
 
     def _check_places(self, store: bytes) -> None:
-        """Tell a store whose records moved (a compacting copy) from a sound one, by its first and last mark."""
+        """Check by the first and last mark whether the records have moved (a compacting copy)."""
         records = list(self._records.values())
         for record in (min(records), max(records)):
             mark = self._data[max(record.offset - 16, 0) : record.offset]

@@ -1,4 +1,4 @@
-"""RBQE: one network that has several exits, each after more work, and looks for itself where to leave.
+"""RBQE: one network with several exits of increasing cost, which selects the exit of each image itself.
 
 Xing, Xu, Li, Guan, "Early Exit or Not: Resource-Efficient Blind Quality Enhancement for Compressed Images",
 ECCV 2020, in the form that PowerQE gave it: a nested U-Net (Zhou et al., "UNet++", 2018) whose features are
@@ -156,7 +156,7 @@ class RBQE(nn.Module):
 
     @staticmethod
     def options_of(state: State) -> list[dict[str, Any]]:
-        """Those of PowerQE v1; nothing tells the codec."""
+        """Those of PowerQE v1; the codec is unknown."""
         separable = "inconv_lst.0.weight" not in state
         first = state["inconv_lst.2.separable_conv.1.weight" if separable else "inconv_lst.2.weight"]
         outputs = [tensor for name, tensor in state.items() if re.match(r"outconv_lst\.0\..*\.weight", name)]

@@ -65,7 +65,7 @@ class Spandrel(nn.Module):
         return result[..., : height * self.scale, : width * self.scale]
 
     @staticmethod
-    def knows(state: State) -> bool:
+    def recognizes(state: State) -> bool:
         """Whether spandrel recognizes a state dict; raises `UserError` if it is not installed."""
         return _architecture(state) is not None
 

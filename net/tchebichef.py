@@ -2,7 +2,7 @@
 
 Xing, Xu, Li, Guan, "Early Exit or Not: Resource-Efficient Blind Quality Enhancement for Compressed Images",
 ECCV 2020. The patches lie across the borders of the codec's blocks. How much the moments of highest
-order have of a smooth patch tells its block edges; a textured patch is compared with itself after a blur,
+order have of a smooth patch shows its block edges; a textured patch is compared with itself after a blur,
 which changes little what the codec has blurred already. All patches of a batch are computed at once.
 
 Cases that the original leaves to round-off, or in which it stops with an error, are defined here:

@@ -100,7 +100,7 @@ def _opened(request: urllib.request.Request) -> Iterator[Any]:
         response = urllib.request.urlopen(request, timeout=PATIENCE)
     except urllib.error.HTTPError as error:
         error.close()
-        raise UserError(f"{url}: the server says {error.code} {error.reason}; is the address still right?") from None
+        raise UserError(f"{url}: the server answered {error.code} {error.reason}; check the address") from None
     except urllib.error.URLError as error:
         raise _unreachable(url, error.reason) from None
     except (OSError, http.client.HTTPException, ValueError) as error:
@@ -115,7 +115,7 @@ def _unreachable(url: str, reason: Any) -> UserError:
 
 
 def _check_length(response: Any, url: str, size: int) -> None:
-    """Refuse a file of another size, if the server tells it, before all of it is here."""
+    """Raise `UserError` for a file of another size before the download, if the server sends it."""
     announced = response.headers.get("Content-Range" if response.status == 206 else "Content-Length", "")
     length = announced.rpartition("/")[2]
     if length.isdecimal() and int(length) != size:
@@ -147,7 +147,7 @@ def _copy(response: Any, file: FileIO, limit: int, bar: Any) -> None:
 
 @contextmanager
 def _writing(path: Path, size: int) -> Iterator[None]:
-    """Say what could not be written, and apart from what the network does."""
+    """Turn errors of writing into `UserError`, apart from errors of the network."""
     try:
         yield
     except OSError as error:

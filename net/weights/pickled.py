@@ -184,4 +184,4 @@ def _tensor(value: _Inert, content: Content) -> Tensor:
     storage, offset, size, stride = value.arguments[:4]
     data = bytearray(content(storage.key))
     numbers = torch.frombuffer(data, dtype=storage.dtype) if data else torch.empty(0, dtype=storage.dtype)
-    return numbers.as_strided(size, stride, offset)  # which looks whether all of them lie within the numbers
+    return numbers.as_strided(size, stride, offset)  # which checks that all of them lie within the numbers

@@ -1,9 +1,9 @@
 """The variables of a TensorFlow checkpoint, read without TensorFlow; nothing in it is executed.
 
 A checkpoint PREFIX of version 2 ("tensor bundle", TensorFlow's tensor_bundle.proto) is PREFIX.index and one or more of
-PREFIX.data-00000-of-00001. The index is a table as LevelDB writes it (its table_format.md): a footer tells where the
-index block is, the index block where the data blocks are, and those map the name of a variable to a message that says
-type, shape and place. All sums (CRC-32C) are checked.
+PREFIX.data-00000-of-00001. The index is a table as LevelDB writes it (its table_format.md): its footer has the position of
+the index block, which has those of the data blocks; these map the name of a variable to a message with its type, shape
+and place. All sums (CRC-32C) are checked.
 """
 
 import math
@@ -111,7 +111,7 @@ def _block(data: bytes, place: _Place, path: Path) -> bytes:
 
 
 def _entries(block: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Keys and values; a key says how much of the one before it begins with."""
+    """Keys and values; a key shares a prefix with the previous one."""
     (restarts,) = struct.unpack("<I", block[-4:])
     end, position, key = len(block) - 4 * (restarts + 1), 0, b""
     while position < end:

@@ -1,6 +1,6 @@
 """Image files in and out: 8-bit RGB or gray, (H, W, 3) or (H, W, 1), channel order RGB.
 
-The only room, with utils/codecs/, that knows OpenCV and its BGR order.
+The only module, with utils/codecs/, that uses OpenCV's BGR order.
 """
 
 import os
@@ -84,7 +84,7 @@ def read_image(path: str | os.PathLike[str], color: Color = "rgb") -> np.ndarray
 
 
 def decode_image(data: Buffer, color: Color, name: str, *, turned: bool = True) -> np.ndarray:
-    """Decode the bytes of an image file like `read_image`; `name` says in errors where they came from.
+    """Decode the bytes of an image file like `read_image`; `name` is used in error messages.
 
     Args:
         turned: carry out the rotation that a camera noted in a JPEG file.
@@ -122,7 +122,7 @@ def decode_deep(data: Buffer, name: str) -> np.ndarray:
 
 
 def check_whole(data: Buffer, name: str) -> None:
-    """Refuse the bytes of an empty, truncated or damaged file, as far as the format lets that be seen.
+    """Raise `UserError` for an empty, truncated or damaged file, as far as the format allows.
 
     Raises:
         UserError: naming the file.
@@ -146,7 +146,7 @@ def in_color(image: np.ndarray, color: Color, name: str) -> np.ndarray:
     """Turn an image as it was stored, (H, W, 1 or 3) uint8, into the format `color` (see `read_image`).
 
     Raises:
-        UserError: a gray image for "rgb"; `name` says which.
+        UserError: a gray image for "rgb"; the message has `name`.
     """
     gray = image.shape[2] == 1
     if color == "rgb" and gray:
@@ -239,7 +239,7 @@ def jpeg_segments(data: Buffer) -> Iterator[tuple[int, Buffer]]:
     """The marker code and the content of each segment of a JPEG file (ITU-T T.81 annex B), in their order.
 
     Segments are walked by their length, the pixels' code behind a scan header (0xDA) is searched for the next
-    marker. Only of a whole file the last code is the end marker, 0xD9; the last bytes alone do not tell: an
+    marker. Only of a whole file the last code is the end marker, 0xD9; the last bytes alone are not sufficient: an
     embedded preview has an end marker too, and cameras append data.
     """
     position = 2
