@@ -1,9 +1,9 @@
 """The variables of a TensorFlow checkpoint, read without TensorFlow; nothing in it is executed.
 
 A checkpoint PREFIX of version 2 ("tensor bundle", TensorFlow's tensor_bundle.proto) is PREFIX.index and one or more of
-PREFIX.data-00000-of-00001. The index is a table as LevelDB writes it (its table_format.md): its footer has the position of
-the index block, which has those of the data blocks; these map the name of a variable to a message with its type, shape
-and place. All sums (CRC-32C) are checked.
+PREFIX.data-00000-of-00001. The index is a table as LevelDB writes it (its table_format.md): a footer points
+to the index block, this to the data blocks, which map the name of a variable to a message with its type, shape and
+place. All sums (CRC-32C) are checked.
 """
 
 import math
