@@ -99,7 +99,7 @@ def make_files(jobs: Sequence[FileJob], args: argparse.Namespace, unit: str = "i
         kind = PartialFailureError if len(failures) < len(jobs) else UserError
         raise kind(_summary(sorted(failures), len(jobs), unit))
     folders = dict.fromkeys(str(job.target.parent) for job in jobs)
-    report(f"{', '.join(folders)}: {len(todo)} {unit}s made, {len(jobs) - len(todo)} were there", args)
+    report(f"{', '.join(folders)}: {len(todo)} {unit}s written, {len(jobs) - len(todo)} existed already", args)
 
 
 def progress(

@@ -136,7 +136,7 @@ class _Writer:
     def write_index(self, file: Path) -> None:
         """Find where the records are in the file, by their marks, and write the index."""
         if not self.records:
-            raise UserError("there is no image to store")
+            raise UserError("no images to store")
         self._environment.sync(True)
         self._locate(_map(file))
         index = {

@@ -152,7 +152,7 @@ class TchebichefQuality(nn.Module):
 def check_threshold(threshold: float) -> float:
     """Return `threshold`; raises `UserError` when it is outside [0, 1]."""
     if not 0 <= threshold <= 1:
-        raise UserError(f"found threshold {threshold:g}, expected a quality in [0, 1] from which an image may leave")
+        raise UserError(f"found threshold {threshold:g}, expected a quality threshold in [0, 1]")
     return threshold
 
 

@@ -182,7 +182,9 @@ class _DataFiles:
             name = f"{self._index.stem}.data-{number:05d}-of-{self._count:05d}"
             path = self._index.with_name(name)
             if not path.is_file():
-                raise UserError(f"{self._index} is the index of a TensorFlow checkpoint; {name} must lie next to it")
+                raise UserError(
+                    f"{self._index} is the index of a TensorFlow checkpoint; {name} must be in the same folder"
+                )
             self._contents[number] = path.read_bytes()
         return self._contents[number][start : start + size]
 
