@@ -11,7 +11,7 @@ from powerqe.dataset.degradations.groups import Sequence, Steps
 from powerqe.dataset.degrade import GRID
 from powerqe.dataset.images import check_patch, take_slice
 from powerqe.dataset.samples import DATASETS, Draw, Sample
-from powerqe.dataset.sources import Source
+from powerqe.dataset.sources import ImageSource
 from powerqe.utils.image.crop import CropBox
 from powerqe.utils.image.io import oriented
 
@@ -59,7 +59,7 @@ class ChainedImages:
         self._patch, self._flip, self._rotate = patch, flip, rotate
         self._own_grid = grid == "patch"
         self._chain = Sequence(steps=chain)
-        self._gt = Source(gt, color)
+        self._gt = ImageSource(gt, color)
         self._stems = take_slice(self._gt.stems(), slice, gt)
 
     def __len__(self) -> int:

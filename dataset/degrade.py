@@ -9,7 +9,7 @@ from powerqe.dataset.augment import mix, random_between, random_crop, random_sym
 from powerqe.dataset.images import check_patch, take_slice
 from powerqe.dataset.quality import Quality, read_quality
 from powerqe.dataset.samples import DATASETS, Draw, Sample
-from powerqe.dataset.sources import Source
+from powerqe.dataset.sources import ImageSource
 from powerqe.utils.codecs import JPEG, Codec
 from powerqe.utils.codecs.jpeg_tables import quant_tables
 from powerqe.utils.errors import UserError
@@ -67,7 +67,7 @@ class DegradedImages:
         self._patch, self._flip, self._rotate, self._grid = patch, flip, rotate, grid
         self._codec: Codec = create("codec", codec)
         self._range, self._qualities = read_quality(self._codec, quality)
-        self._gt = Source(gt, color)
+        self._gt = ImageSource(gt, color)
         self._stems = take_slice(self._gt.stems(), slice, gt)
 
     def __len__(self) -> int:
