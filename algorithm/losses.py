@@ -101,7 +101,7 @@ class FFT(nn.Module):
 
     Args:
         part: "complex", of real and imaginary parts (Cho et al., MIMO-UNet, ICCV 2021, the frequency reconstruction
-            loss at one scale; their weight beside L1 is 0.1); "amplitude", of absolute values (Fuoli et al., Fourier
+            loss at one scale; weight 0.1 relative to L1); "amplitude", of absolute values (Fuoli et al., Fourier
             space losses, ICCV 2021, without their window).
     """
 

@@ -36,7 +36,7 @@ def combine(source: Path, target: Path, args: argparse.Namespace) -> None:
     with resumable():
         for link in driver.progress(todo, args):
             _link(links[link], link)
-    driver.report(f"{target}: {len(todo)} images linked, {len(links) - len(todo)} were there", args)
+    driver.report(f"{target}: {len(todo)} images linked, {len(links) - len(todo)} existed already", args)
 
 
 def _is_done(link: Path, image: Path) -> bool:

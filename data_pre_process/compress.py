@@ -20,7 +20,7 @@ from powerqe.utils.image.io import list_images
 _QUALITY = re.compile(r"([a-z]+)(\d+)")
 
 SIZES = "sizes.jsonl"
-"""The file beside the decoded images that has the size of each bit stream, one JSON object per line."""
+"""The file of bit stream sizes in the folder of the decoded images, one JSON object per line."""
 
 
 def compress(codec: Codec, qualities: Sequence[int], args: argparse.Namespace) -> None:

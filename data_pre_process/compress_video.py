@@ -1,4 +1,4 @@
-"""Compressing a folder of raw sequences: SOURCE/*.yuv -> TARGET/qp<QP>/, the same names, with descriptions beside."""
+"""Compressing a folder of raw sequences: SOURCE/*.yuv -> TARGET/qp<QP>/, the same names, with descriptions."""
 
 import os
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class SequenceCompression:
     """What to do with every sequence of a folder.
 
     max_frames: how many frames of each are coded. chroma, depth: of the sequences, as their names do not contain them.
-    keep_stream: whether the bit stream is kept beside the decoded sequence.
+    keep_stream: whether the bit stream is kept next to the decoded sequence.
     """
 
     codec: SequenceCodec

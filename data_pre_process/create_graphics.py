@@ -42,7 +42,7 @@ def parse_weights(text: str) -> dict[str, float]:
     for part in text.split(","):
         name, _, weight = part.partition(":")
         if name not in KINDS:
-            raise UserError(f"--kinds: unknown kind {name!r}; there are {', '.join(KINDS)}")
+            raise UserError(f"--kinds: unknown kind {name!r}; known: {', '.join(KINDS)}")
         try:
             weights[name] = float(weight or 1)
         except ValueError:

@@ -17,7 +17,7 @@ METHODS = {"area": (area_downsample, "raw_ds"), "bicubic": (bicubic_downsample, 
 
 
 def down_sample(folder: Path, ratio: int, method: str, args: argparse.Namespace) -> None:
-    """Down-sample the images of folder/raw into a folder beside it.
+    """Down-sample the images of folder/raw into a folder next to it.
 
     Args:
         ratio: how many times height and width are reduced.

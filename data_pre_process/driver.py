@@ -99,7 +99,7 @@ def make_files(jobs: Sequence[FileJob], args: argparse.Namespace, unit: str = "i
         kind = PartialFailureError if len(failures) < len(jobs) else UserError
         raise kind(_summary(sorted(failures), len(jobs), unit))
     folders = dict.fromkeys(str(job.target.parent) for job in jobs)
-    report(f"{', '.join(folders)}: {len(todo)} {unit}s made, {len(jobs) - len(todo)} were there", args)
+    report(f"{', '.join(folders)}: {len(todo)} {unit}s written, {len(jobs) - len(todo)} existed already", args)
 
 
 def progress(
@@ -142,7 +142,7 @@ _working = threading.Lock()  # held in a worker while it has a file in the makin
 _stop = RawValue("b", 0)  # in a worker: shared with the main process, which sets one of these
 _INTERRUPTED, _BROKEN = 1, 2  # finish, and the main process ends all; leave, for it waits until all have left
 _MOST_ON_WINDOWS = 61  # worker processes that a pool can wait for there
-_PATIENCE = 0.2  # seconds between two looks at it
+_PATIENCE = 0.2  # seconds between two checks
 
 
 class _GivenUp(BaseException):
@@ -154,7 +154,7 @@ def _pool(nworker: int) -> Iterator[ProcessPoolExecutor]:
     """A pool that drops the waiting jobs, and waits for the running ones, when the block is left early.
 
     Raises:
-        UserError: a worker is gone, which both asking for work and for its result tell.
+        UserError: a worker process has ended, noticed when it is given work or its result is read.
     """
     stop = RawValue("b", 0)
     nworker = min(nworker, _MOST_ON_WINDOWS) if sys.platform == "win32" else nworker

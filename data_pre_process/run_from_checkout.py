@@ -1,6 +1,6 @@
 """Lets a script of this folder run without an installed PowerQE: `python main_x.py`, from any folder.
 
-Python then looks for modules beside the script only; importing this one adds the repository itself.
+Python then looks for modules next to the script only; importing this one adds the repository itself.
 """
 
 import sys

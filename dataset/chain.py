@@ -1,4 +1,4 @@
-"""Images that were damaged step by step, as those that people have."""
+"""Images degraded by a chain of steps (real-world degradations)."""
 
 from typing import Literal
 
@@ -11,14 +11,14 @@ from powerqe.dataset.degradations.groups import Sequence, Steps
 from powerqe.dataset.degrade import GRID
 from powerqe.dataset.images import check_patch, take_slice
 from powerqe.dataset.samples import DATASETS, Draw, Sample
-from powerqe.dataset.sources import Source
+from powerqe.dataset.sources import ImageSource
 from powerqe.utils.image.crop import CropBox
 from powerqe.utils.image.io import oriented
 
 
 @DATASETS.register()
 class ChainedImages:
-    """Clean images `gt`, and `lq` made from them by a chain of degradations when a sample is asked for.
+    """Clean images `gt`, and `lq` made from them by a chain of degradations when a sample is loaded.
 
     Each step happens, in the order of the list, to its share of the samples. What moves pixels (Resize, the crop of
     JPEG) happens to gt, too; everything else to lq only. So gt has the size of lq and is the same image without
@@ -59,7 +59,7 @@ class ChainedImages:
         self._patch, self._flip, self._rotate = patch, flip, rotate
         self._own_grid = grid == "patch"
         self._chain = Sequence(steps=chain)
-        self._gt = Source(gt, color)
+        self._gt = ImageSource(gt, color)
         self._stems = take_slice(self._gt.stems(), slice, gt)
 
     def __len__(self) -> int:

@@ -115,7 +115,7 @@ class VideoClips:
         weighting: what is equally likely in training: all "frames", so that long videos dominate, or all "sequences".
         chroma: of raw files, "420" or "444".
         depth: bits of raw files; samples are of 8 bits, rounded.
-        size: [width, height] of raw files whose names do not say it.
+        size: [width, height] of raw files without a size in their names.
 
     Raises:
         UserError: nothing to read, videos without partner or of other length, a slice outside of the set, an unknown
@@ -307,7 +307,7 @@ class VideoClips:
 
 
 def read_list(path: str) -> list[str]:
-    """The sequences that a text file names: the first word of each line; a line that begins with # says nothing.
+    """The sequences listed in a text file: the first word of each line; lines that begin with # are comments.
 
     Raises:
         UserError: the file cannot be read or names nothing.

@@ -9,7 +9,7 @@ from powerqe.dataset.augment import mix, random_between, random_crop, random_sym
 from powerqe.dataset.images import check_patch, take_slice
 from powerqe.dataset.quality import Quality, read_quality
 from powerqe.dataset.samples import DATASETS, Draw, Sample
-from powerqe.dataset.sources import Source
+from powerqe.dataset.sources import ImageSource
 from powerqe.utils.codecs import JPEG, Codec
 from powerqe.utils.codecs.jpeg_tables import quant_tables
 from powerqe.utils.errors import UserError
@@ -22,13 +22,13 @@ GRID = 16  # pixels; a JPEG unit with 4:2:0 chroma, and a multiple of all smalle
 
 @DATASETS.register()
 class DegradedImages:
-    """Clean images `gt`, and `lq` made from them by a codec when a sample is asked for.
+    """Clean images `gt`, and `lq` made from them by a codec when a sample is loaded.
 
     A whole image is compressed as it is. For training with `grid: image`, the blocks of the codec's grid (16 x
     16) that the patch touches are compressed and the patch is cut out of the result, so it lies on the grid as it
     does in the compressed whole image, and has its pixels (but for the chroma at the edges of the blocks). That
-    is JPEG; the other codecs predict a block from its neighbors, and code those of a patch anew: the pixels are
-    other ones, of the same quality. Compress the data set beforehand to train on exactly the pixels of whole
+    is JPEG; the other codecs predict a block from its neighbors, and code those of a patch again: the pixels
+    differ, with the same quality. Compress the data set beforehand to train on exactly the pixels of whole
     images. With `grid: patch` the patch is flipped and rotated first and compressed by itself, so the grid
     begins at its corner. `grid: mixed` is each with equal probability.
 
@@ -38,7 +38,7 @@ class DegradedImages:
     Args:
         gt: folder or store of clean images.
         quality: one quality; or a list, then each image comes at each of them; or {min, max}, then
-            training draws one for each sample, and whole images cannot be asked for. {min, max, often: [...],
+            training draws one for each sample, and whole images cannot be loaded. {min, max, often: [...],
             share: p} draws one of `often` with probability p (0.75), and {min, max, power: p}
             low numbers more often if p > 1, min + (max - min) u^p of a uniform u.
         codec: {type: NAME, ...}, by default JPEG as OpenCV writes it.
@@ -67,7 +67,7 @@ class DegradedImages:
         self._patch, self._flip, self._rotate, self._grid = patch, flip, rotate, grid
         self._codec: Codec = create("codec", codec)
         self._range, self._qualities = read_quality(self._codec, quality)
-        self._gt = Source(gt, color)
+        self._gt = ImageSource(gt, color)
         self._stems = take_slice(self._gt.stems(), slice, gt)
 
     def __len__(self) -> int:

@@ -10,7 +10,7 @@ from powerqe.dataset.degrade import on_grid
 from powerqe.dataset.images import check_patch, take_slice
 from powerqe.dataset.quality import Quality, read_quality
 from powerqe.dataset.samples import DATASETS, Draw, Sample
-from powerqe.dataset.sources import Source
+from powerqe.dataset.sources import ImageSource
 from powerqe.utils.codecs import JPEG, Codec
 from powerqe.utils.codecs.jpeg_tables import quant_tables
 from powerqe.utils.errors import UserError
@@ -31,7 +31,7 @@ class _Recipe(NamedTuple):
 
 @DATASETS.register()
 class DoubleJPEGImages:
-    """Clean images `gt`, and `lq` = JPEG(shift(JPEG(gt, QF1)), QF2) made from them when a sample is asked for.
+    """Clean images `gt`, and `lq` = JPEG(shift(JPEG(gt, QF1)), QF2) made from them when a sample is loaded.
 
     The shift drops rows and columns at the top and at the left of JPEG(gt, QF1) and of gt, so that the second
     grid of blocks lies elsewhere. The group of a sample is "qf30-10", first-second, and its quality -1: no single
@@ -77,7 +77,7 @@ class DoubleJPEGImages:
         self._codec: Codec = create("codec", codec)
         self._recipes = _recipes(self._codec, qualities or [], shift)
         self._quality = None if quality is None else read_quality(self._codec, quality)
-        self._gt = Source(gt, color)
+        self._gt = ImageSource(gt, color)
         self._stems = take_slice(self._gt.stems(), slice, gt)
 
     def __len__(self) -> int:

@@ -11,7 +11,7 @@ from powerqe.dataset.augment import random_between, random_crop, random_symmetry
 from powerqe.dataset.degrade import on_grid
 from powerqe.dataset.images import take_slice
 from powerqe.dataset.samples import DATASETS, Draw, Sample
-from powerqe.dataset.sources import Source
+from powerqe.dataset.sources import ImageSource
 from powerqe.utils.codecs import Codec, check_quality
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.crop import CropBox
@@ -42,7 +42,7 @@ class _Setting(NamedTuple):
 
 @DATASETS.register()
 class DownSampledImages:
-    """Clean images `gt`, and `lq` made from them by MATLAB's bicubic interpolation when a sample is asked for.
+    """Clean images `gt`, and `lq` made from them by MATLAB's bicubic interpolation when a sample is loaded.
 
     gt loses the last rows and columns that the scale does not divide. A training patch has exactly the pixels that
     the down-sampled whole image has there.
@@ -83,7 +83,7 @@ class DownSampledImages:
         if not self._scales or len(set(self._scales)) < len(self._scales):
             raise UserError(f"scale: found {self._scales}, expected one or more different numbers")
         self._settings = [_Setting(None, -1, "")] if codecs is None else _read_codecs(codecs)
-        self._gt = Source(gt, color)
+        self._gt = ImageSource(gt, color)
         self._stems = take_slice(self._gt.stems(), slice, gt)
 
     def __len__(self) -> int:

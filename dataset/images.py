@@ -9,7 +9,7 @@ from pydantic import PositiveInt
 
 from powerqe.dataset.augment import random_crop, random_symmetry
 from powerqe.dataset.samples import DATASETS, Draw, Sample
-from powerqe.dataset.sources import Source
+from powerqe.dataset.sources import ImageSource
 from powerqe.dataset.table_source import Tables
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.io import oriented
@@ -21,7 +21,7 @@ _COMBINED = re.compile(r"(.+)-(q[fp]\d+)", re.IGNORECASE)
 class _Item(NamedTuple):
     """One damaged image and its partner."""
 
-    lq: Source
+    lq: ImageSource
     lq_stem: str
     image: str  # stem of the clean image
     name: str
@@ -52,8 +52,8 @@ class PairedImages:
         color: "rgb", or "y" for gray images and the luma of RGB ones (BT.601 studio range, rounded).
         scale: gt is this many times larger than lq in height and width.
         tables: give samples the quantization tables with which lq was compressed as JPEG, for QCN and QGCN: "file"
-            reads them out of the JPEG files of lq; "estimate" takes libjpeg's tables of the quality factor that the
-            pixels tell, where lq is a store or was saved in another format. Networks lay the tables over a sample
+            reads them out of the JPEG files of lq; "estimate" takes libjpeg's tables of the quality factor estimated
+            from the pixels, where lq is a store or was saved in another format. Networks lay the tables over a sample
             from its top left pixel, so patches begin at multiples of 8, where blocks do, and are not turned.
 
     Raises:
@@ -81,8 +81,8 @@ class PairedImages:
                 "false, or make lq on the fly: DegradedImages with grid: patch"
             )
         self._patch, self._flip, self._rotate, self._scale = patch, flip, rotate, scale
-        self._gt = None if gt is None else Source(gt, color)
-        sources = [Source(path, color) for path in ([lq] if isinstance(lq, str) else lq)]
+        self._gt = None if gt is None else ImageSource(gt, color)
+        sources = [ImageSource(path, color) for path in ([lq] if isinstance(lq, str) else lq)]
         images = pair_up(self._gt, sources)
         used = take_slice(list(images), slice, str(gt or lq))
         self._items = [item for image in used for item in images[image]]
@@ -137,7 +137,7 @@ class PairedImages:
             )
 
 
-def check_patch(image: np.ndarray, patch: int, source: Source, stem: str, margin: int = 0) -> None:
+def check_patch(image: np.ndarray, patch: int, source: ImageSource, stem: str, margin: int = 0) -> None:
     """Raise `UserError` when a patch and a margin do not fit into an image."""
     height, width, _ = image.shape
     if min(height, width) < patch + margin:
@@ -155,7 +155,7 @@ def take_slice(images: list[str], limits: tuple[int, int] | None, where: str, wh
     return images[start:stop]
 
 
-def pair_up(gt: Source | None, sources: list[Source]) -> dict[str, list[_Item]]:
+def pair_up(gt: ImageSource | None, sources: list[ImageSource]) -> dict[str, list[_Item]]:
     """The damaged images of each clean image (without gt: of each name), in order.
 
     Raises:
@@ -196,12 +196,12 @@ def check_paired(
 
 
 def read_setting(name: str) -> tuple[str, int]:
-    """What the name of a folder says of the compression: "bpg_QP37" -> ("qp37", 37); ("", -1) if nothing."""
+    """Setting of the compression in the name of a folder: "bpg_QP37" -> ("qp37", 37); ("", -1) if nothing."""
     setting = SETTING.search(name)
     return (setting[0].lower(), int(setting[2])) if setting else ("", -1)
 
 
-def _group_of(source: Source, several: bool) -> str:
+def _group_of(source: ImageSource, several: bool) -> str:
     name = source.path.name
     return read_setting(name)[0] or (name if several else "")
 

@@ -1,7 +1,7 @@
 """Which frames of a compressed video are of peak quality (PQFs), better than the frames before and after them.
 
 Source: Guan et al., "MFQE 2.0: A New Approach for Multi-Frame Quality Enhancement on Compressed Video", IEEE TPAMI,
-2021. Their detector, trained on PSNR, is replaced by what the encoder says or by PSNR itself.
+2021. Their detector, trained on PSNR, is replaced by the QPs of the encoder or by PSNR itself.
 """
 
 import json
@@ -40,8 +40,8 @@ class Labels:
 
     Args:
         source: "qp", "psnr": the peaks of the coded frames' quality; "file": a file has 0 or 1 for each frame;
-            "period": a pattern has. None: the peaks are not known.
-        path: folder of the files that say it; None: beside the videos.
+            "period": by a pattern. None: the peaks are unknown.
+        path: folder of the files; None: that of the videos.
         pattern: name of a label file, in which {stem} and {name} stand for the video's.
         period: the pattern.
         role: which frames are samples: all, the peaks, or the others.
@@ -54,14 +54,14 @@ class Labels:
         self, source: PeakSource | None, path: str | None, pattern: str, period: Sequence[int] | None, role: Role
     ) -> None:
         if source is None and role != "all":
-            raise UserError(f"role: {role} needs a source that tells the peaks: qp, psnr, file or period")
+            raise UserError(f"role: {role} needs a source of the peaks: qp, psnr, file or period")
         if (source == "period") != (period is not None):
             raise UserError("source: period and period: [1, 0, ...] go together; one of them is missing")
         if period is not None and not (set(period) <= {0, 1} and 1 in period):
             raise UserError(f"period: found {list(period)}, expected a pattern of 0 and 1 with at least one 1")
         self._source, self._folder, self._role = source, None if path is None else Path(path), role
         self._pattern, self._period = pattern, period
-        self._label_file("name", "stem", Path("name"))  # a pattern that cannot be is said at once
+        self._label_file("name", "stem", Path("name"))  # report an invalid pattern early
 
     def peaks(self, track: Track) -> np.ndarray | None:
         """The numbers of the peak frames, ascending; None if they are not known.

@@ -38,7 +38,7 @@ Quality = int | list[int] | Range
 
 
 class QualityChoices(NamedTuple):
-    """What an option `quality` says. listed: the qualities of whole images; one stands for all of a range."""
+    """A parsed option `quality`. listed: the qualities of whole images; for a range, one of them."""
 
     range: Range | None
     listed: list[int]

@@ -52,7 +52,7 @@ class Sample(_Sample, total=False):
 
 
 class ImageDataset(Protocol):
-    """What the loader needs: an `int` asks for a whole image as it is, a `Draw` for a random patch."""
+    """A data set for the loader: an `int` gives a whole image, a `Draw` a random patch."""
 
     def __len__(self) -> int: ...
 

@@ -51,7 +51,7 @@ class ImageFolder:
         return read_image(self._paths[stem], "any")
 
 
-class Source:
+class ImageSource:
     """The images of one folder or store in one color format.
 
     Args:

@@ -76,7 +76,7 @@ def write_groups(
 ) -> None:
     """Write a store, which appears when it is complete. A run that was interrupted is taken up where it stopped.
 
-    Until then the frames are in the folder `.<name>.part` beside it. A few frames are in memory at once.
+    Until then the frames are in the folder `.<name>.part` next to it. A few frames are in memory at once.
 
     Args:
         path: the folder; an older store there is replaced.

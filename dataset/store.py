@@ -2,7 +2,7 @@
 
 LMDB's Python binding has two habits that a training must not suffer from: it reads a value from its
 first to its last page whenever it is looked up, and once a process has an environment open, its forked
-children can neither use nor open it. Hence the reader asks LMDB for the index only, closes it, and maps
+children can neither use nor open it. Hence the reader takes only the index from LMDB, closes it, and maps
 the file itself: an image is a view of that map, and a crop touches the rows it takes and no others.
 """
 
@@ -136,7 +136,7 @@ class _Writer:
     def write_index(self, file: Path) -> None:
         """Find where the records are in the file, by their marks, and write the index."""
         if not self.records:
-            raise UserError("there is no image to store")
+            raise UserError("no images to store")
         self._environment.sync(True)
         self._locate(_map(file))
         index = {
@@ -162,7 +162,7 @@ class _Writer:
 
 
 def put(environment: lmdb.Environment, values: Callable[[], Iterable[tuple[bytes, bytes]]]) -> None:
-    """Put keys and values in one transaction, for which the map grows as it must; then they are made anew."""
+    """Put keys and values in one transaction, growing the map and repeating it if necessary."""
     while True:
         try:
             with environment.begin(write=True) as transaction:
@@ -248,7 +248,7 @@ class ImageStore:
         return index
 
     def _check_places(self, store: bytes) -> None:
-        """Tell a store whose records moved (a compacting copy) from a sound one, by its first and last mark."""
+        """Check by the first and last mark whether the records have moved (a compacting copy)."""
         records = list(self._records.values())
         for record in (min(records), max(records)):
             mark = self._data[max(record.offset - 16, 0) : record.offset]

@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from powerqe.dataset.sources import Source
+from powerqe.dataset.sources import ImageSource
 from powerqe.utils.codecs.jpeg_estimate import QUALITIES, estimate_quality
 from powerqe.utils.codecs.jpeg_tables import quant_tables, read_tables
 from powerqe.utils.codecs.pillow import orientation
@@ -24,7 +24,7 @@ class Tables:
         UserError: a store and "file".
     """
 
-    def __init__(self, how: Literal["file", "estimate"], sources: Sequence[Source], channels: int) -> None:
+    def __init__(self, how: Literal["file", "estimate"], sources: Sequence[ImageSource], channels: int) -> None:
         self._how, self._channels = how, channels
         self._found: dict[str, np.ndarray] = {}
         for source in sources:
@@ -34,7 +34,7 @@ class Tables:
                     "JPEG files, or tables: estimate"
                 )
 
-    def of(self, source: Source, stem: str, stored: np.ndarray) -> np.ndarray:
+    def of(self, source: ImageSource, stem: str, stored: np.ndarray) -> np.ndarray:
         """The tables of an image.
 
         Args:
@@ -49,7 +49,7 @@ class Tables:
         return self._found[where][: 1 if self._channels == 1 else 2]
 
 
-def _of_file(source: Source, stem: str) -> np.ndarray:
+def _of_file(source: ImageSource, stem: str) -> np.ndarray:
     data, name = source.content(stem), source.where(stem)
     if not is_jpeg(data):
         raise UserError(f"{name} is no JPEG file, so it names no tables; tables: estimate guesses them from the pixels")

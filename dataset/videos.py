@@ -25,7 +25,7 @@ OPEN = 8
 """Files and folders of one source that a process has open at once."""
 
 _RAW_NAME = re.compile(r"(.+_[1-9]\d*x[1-9]\d*)_\d+")
-_CHROMA_REACH = 2  # pixels of luma: one sample of 4:2:0 chroma, as far as its interpolation looks
+_CHROMA_REACH = 2  # pixels of luma: one sample of 4:2:0 chroma, the reach of its interpolation
 
 
 class Videos(Protocol):
@@ -71,7 +71,7 @@ class Videos(Protocol):
 
 
 class RawFormat(NamedTuple):
-    """What raw files have in common: 4:2:0 or 4:4:4, bits, and (width, height) where their names do not say it."""
+    """Format of raw files: chroma subsampling, bit depth, and (width, height) if not in their names."""
 
     chroma: Chroma = "420"
     depth: Depth = 8

@@ -64,7 +64,7 @@ class Sliding:
     Args:
         radius: frames on each side; 0 is the frame alone, without a dimension for time.
         inside: leave out the frames whose window would reach beyond an end, for training.
-        source: what tells the frames of peak quality, if they are wanted, see PeakFrames; null: nothing.
+        source: how frames of peak quality are found, see PeakFrames; null: not at all.
         path, pattern, period, role: see PeakFrames.
     """
 
@@ -119,12 +119,12 @@ class PeakFrames:
     Guan et al., MFQE 2.0, IEEE TPAMI 2021.
 
     Args:
-        source: what tells the peaks: "qp": frames with a lower QP than their neighbors, from the file
+        source: how the peaks are found: "qp": frames with a lower QP than their neighbors, from the file
             `<stem>.frames.json` that `powerqe data compress-video` writes; "psnr": frames with a higher luma PSNR, from
             that file or else computed with gt, for which all videos are read at the start; "file": 0 or 1 for each
             frame in a .npy, .txt or .json file; "period": a pattern that is repeated. Of frames that are equally good
             the first is the peak; at an end one neighbor is enough.
-        path: folder of the files that tell it; null: beside the videos of lq.
+        path: folder of the files with the labels or QPs; null: the folder of the videos of lq.
         pattern: name of the file of a video for source: file; {stem} stands for the name of its file, {name} for that
             without the number of frames.
         period: labels that are repeated over each video, such as [1, 0, 0, 0].

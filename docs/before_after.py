@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def draw(before: np.ndarray, after: np.ndarray, titles: tuple[str, str]) -> Image.Image:
-    """The whole, its left half as before and its right half as after; beside it crops in pairs."""
+    """The whole, its left half as before and its right half as after; next to it pairs of crops."""
     height, width = (round(SCALE * side) for side in before.shape[:2])
     side = round((height - GAP * (len(CROPS) - 1)) / len(CROPS))
     canvas = Image.new("RGB", (width + 2 * (side + GAP), height), "white")

@@ -168,7 +168,7 @@ def _check(video: VideoFile, model: Model, peaks: np.ndarray | None) -> None:
         raise UserError(f"{model.name} needs the tables of a JPEG file, which a video has not; choose other weights")
     if model.needs_peaks and peaks is None:
         raise UserError(
-            f"{model.name} needs to know the frames of peak quality: from {frames_path(video.path).name} beside the "
+            f"{model.name} needs to know the frames of peak quality: from {frames_path(video.path).name} next to the "
             "video, as `powerqe data compress-video` writes it with a pattern of QPs, or by --pqf-period N, if it is "
             "every N-th frame from the first on"
         )

@@ -7,7 +7,7 @@ import torch
 
 from powerqe.utils.errors import UserError
 
-Tile = int | Literal["auto", "off"]
+TileOption = int | Literal["auto", "off"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 _TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -30,7 +30,7 @@ class InferenceOptions:
 
     device: str | torch.device = "auto"
     memory: int | None = None
-    tile: Tile = "auto"
+    tile: TileOption = "auto"
     qf: float | None = None
     self_ensemble: bool = False
     precision: Precision = "auto"

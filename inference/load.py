@@ -24,7 +24,7 @@ from powerqe.utils.errors import UserError
 from powerqe.utils.options.components import Component, validate_component
 from powerqe.utils.options.registry import nearest
 
-Source = str | os.PathLike[str] | Mapping[str, Any]
+NetworkReference = str | os.PathLike[str] | Mapping[str, Any]
 """Name of published weights, path of a file, or a network `{"type": NAME, ...}`."""
 
 
@@ -61,13 +61,12 @@ class NetworkSource:
         return network.to(device).eval()
 
 
-def find_network(source: Source, network: Mapping[str, Any] | Component | None = None) -> NetworkSource:
-    """Which network a user means.
+def find_network(source: NetworkReference, network: Mapping[str, Any] | Component | None = None) -> NetworkSource:
+    """Find the network of a reference, without building it.
 
     Args:
         source: a name of published weights; a path, or hf://owner/repo/file, of weights, of one of our training
-            checkpoints, or of a method's official checkpoint; or a network `{"type": NAME, ...}`, which has learnt
-            nothing.
+            checkpoints, or of a method's official checkpoint; or a network `{"type": NAME, ...}`, untrained.
         network: the network of the weights; None: as recorded in or recognized from the file.
 
     Raises:
@@ -82,7 +81,7 @@ def find_network(source: Source, network: Mapping[str, Any] | Component | None =
 
 
 def published_networks() -> list[NetworkSource]:
-    """All published weights whose files are here.
+    """All published weights whose files are on this machine.
 
     Raises:
         UserError: there are none.
@@ -90,12 +89,12 @@ def published_networks() -> list[NetworkSource]:
     here = (known for known in known_weights().values() if known.path.is_file())
     found = [find_network(known.path) for known in here if known.entry.task != BACKBONE]
     if not found:
-        raise UserError("no published weights are here; powerqe weights list shows all, and fetch gets them")
+        raise UserError("no published weights on this machine; see powerqe weights list and powerqe weights fetch")
     return found
 
 
-def parse_source(text: str) -> Source:
-    """What a command line names: a type of network, weights by name, path or hf://, or `{type: NAME, ...}` in YAML.
+def parse_source(text: str) -> NetworkReference:
+    """Parse a command-line argument: a network type, weights by name, path or hf://, or `{type: NAME, ...}` in YAML.
 
     Raises:
         UserError: none of these, with the nearest name.

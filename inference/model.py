@@ -12,7 +12,7 @@ from powerqe.dataset.windows import FrameWindow, PeakFrames, Sliding
 from powerqe.inference.choose import PEAKS, arguments_of, window_of
 from powerqe.inference.forward import Forward
 from powerqe.inference.inference_options import InferenceOptions
-from powerqe.inference.load import NetworkSource, Source, find_network
+from powerqe.inference.load import NetworkReference, NetworkSource, find_network
 from powerqe.inference.self_ensemble import SelfEnsemble
 from powerqe.inference.tiled import WholeImage, tiling_of
 from powerqe.inference.within_memory import WithinMemory, default_bound
@@ -41,7 +41,10 @@ class Model:
     """
 
     def __init__(
-        self, source: Source, options: InferenceOptions | None = None, network: Mapping[str, Any] | None = None
+        self,
+        source: NetworkReference,
+        options: InferenceOptions | None = None,
+        network: Mapping[str, Any] | None = None,
     ) -> None:
         self._options = options = options or InferenceOptions()
         self._device = options.torch_device

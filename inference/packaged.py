@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def write(folder: Path) -> None:
-    """Write the names, a line each, beside the index of a folder; raises as `entries`."""
+    """Write the names, a line each, next to the index of a folder; raises as `entries`."""
     with atomic_path(folder / FILE) as path:
         path.write_text("".join(f"{name}\n" for name in in_wheel(entries(folder))), encoding="utf-8")
 

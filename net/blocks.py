@@ -174,7 +174,7 @@ class ResidualGroup(nn.Module):
 
 
 def check_skip(network: str, in_channels: int, out_channels: int) -> None:
-    """Refuse channel counts with which the input cannot be added to the output (it would broadcast)."""
+    """Raise `UserError` for channel counts with which the input cannot be added to the output (it would broadcast)."""
     if in_channels != out_channels:
         raise UserError(
             f"{network} adds its input to its output: found in_channels {in_channels} and out_channels "
@@ -183,7 +183,7 @@ def check_skip(network: str, in_channels: int, out_channels: int) -> None:
 
 
 def check_clip(network: nn.Module, clip: Tensor, frames: int, channels: int) -> None:
-    """Refuse what is not (N, frames, channels, H, W)."""
+    """Raise `UserError` for a shape other than (N, frames, channels, H, W)."""
     if clip.ndim != 5 or clip.shape[1:3] != (frames, channels):
         raise UserError(
             f"{type(network).__name__}: found an input of shape {tuple(clip.shape)}, expected clips "

@@ -70,7 +70,7 @@ class DnCNN(nn.Module):
 
     @staticmethod
     def options_of(state: State) -> list[dict[str, Any]]:
-        """Those of KAIR and PowerQE v1, which tell neither DCAD nor IRCNN, KAIR's network of 7 layers, from it."""
+        """Those of KAIR and PowerQE v1, which do not distinguish it from DCAD and IRCNN (KAIR, 7 layers)."""
         prefix = _KAIR if f"{_KAIR}.0.weight" in state else "blk_lst"
         layers = layers_of(state, prefix)
         batch_norm = any(name.endswith(".running_mean") for name in state)

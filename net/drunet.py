@@ -83,7 +83,7 @@ class DRUNet(nn.Module):
         Args:
             x: (N, in_channels, H, W) in [0, 1].
             qf: the quality factor, 0 ... 100, to restore for: one for each image, (N,) or (N, 1), or one for all. A
-                lower one removes more. None, or -1 or NaN for one of the images: it is not known, and the map says 0.5,
+                lower one removes more. None, or -1 or NaN for one of the images: it is unknown, and the map is 0.5,
                 as for 50.
 
         Returns:

@@ -49,7 +49,7 @@ class MFQE(nn.Module):
     window: ClassVar[str] = "peaks"
     """Which frames it takes: the frames of peak quality before and after, see `forward`."""
     in_channels: ClassVar[int] = 1
-    free_options = ("batch_norm",)  # null means what the tensors tell
+    free_options = ("batch_norm",)  # null: determined by the tensors
 
     def __init__(
         self,

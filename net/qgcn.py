@@ -78,7 +78,7 @@ class QCN(nn.Module):
 
 @NETWORKS.register()
 class QGCN(nn.Module):
-    """QCN with a global branch, which sees the whole image at 112 x 112 and tells every pixel one vector.
+    """QCN with a global branch, which processes the whole image at 112 x 112 and gives one vector to all pixels.
 
     Args:
         in_channels: 3 for RGB, 1 for gray.
@@ -169,13 +169,13 @@ class QGCN(nn.Module):
 
 
 def _sizes(state: State) -> dict[str, Any]:
-    """What the last layer of an official checkpoint tells of its network."""
+    """Options of the network of an official checkpoint, from its last layer."""
     in_channels, num_features = state["conv_output.weight"].shape[:2]
     return {"in_channels": in_channels, "num_features": num_features}
 
 
 def _check_tables(network: str, x: Tensor, tables: Tensor, num_maps: int) -> None:
-    """Refuse tables that do not belong to the images x; those of a color image do not fit a gray one."""
+    """Raise `UserError` for tables that do not fit the images x, such as tables of color for gray."""
     expected = (x.shape[0], num_maps, _BLOCK, _BLOCK)
     if tables.shape != expected:
         raise UserError(

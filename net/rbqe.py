@@ -1,4 +1,4 @@
-"""RBQE: one network that has several exits, each after more work, and looks for itself where to leave.
+"""RBQE: one network with several exits of increasing cost, which selects the exit of each image itself.
 
 Xing, Xu, Li, Guan, "Early Exit or Not: Resource-Efficient Blind Quality Enhancement for Compressed Images",
 ECCV 2020, in the form that PowerQE gave it: a nested U-Net (Zhou et al., "UNet++", 2018) whose features are
@@ -37,7 +37,7 @@ class RBQE(nn.Module):
         separable: 3x3 convolutions of stride 1 as a depth-wise and a 1x1 convolution.
         channel_attention: weigh the channels wherever features are read.
         residual: add the input to the output of every exit.
-        codec: what has compressed the images; only the quality module asks.
+        codec: what has compressed the images; only used by the quality module.
         threshold: quality in [0, 1] from which an image may leave. None: that of the codec and the rule, 0.855
             (jpeg) and 0.9 (hevc) for rule "python", 0.79 and 0.89 for rule "matlab".
         quality_rule: "python" judges as PowerQE v1 does, "matlab" as the authors of the paper (see
@@ -45,7 +45,7 @@ class RBQE(nn.Module):
     """
 
     applied: ClassVar[dict[str, Any]] = {"exit": "auto"}
-    """Arguments of the forward with which images of people are enhanced."""
+    """Arguments of the forward for inference."""
     free_options = ("codec", "threshold", "quality_rule")
 
     def __init__(
@@ -156,7 +156,7 @@ class RBQE(nn.Module):
 
     @staticmethod
     def options_of(state: State) -> list[dict[str, Any]]:
-        """Those of PowerQE v1; nothing tells the codec."""
+        """Those of PowerQE v1; the codec is unknown."""
         separable = "inconv_lst.0.weight" not in state
         first = state["inconv_lst.2.separable_conv.1.weight" if separable else "inconv_lst.2.weight"]
         outputs = [tensor for name, tensor in state.items() if re.match(r"outconv_lst\.0\..*\.weight", name)]
@@ -258,7 +258,7 @@ def _read(before: int, after: int, style: _Style, *, gain: float = 1.0, inplace:
     """How every feature is read: ReLU, channel attention, 3x3 convolution.
 
     Args:
-        inplace: overwrite the features, which nobody else may read.
+        inplace: overwrite the features, which must not be used elsewhere.
     """
     if not style.channel_attention:
         return [nn.ReLU(inplace), _conv(before, after, style.separable, gain)]

@@ -6,7 +6,7 @@ from torch import Tensor
 from powerqe.utils.errors import UserError
 
 UNKNOWN = -1
-"""The quality of a sample of which nobody knows it, see `powerqe.dataset.samples.Sample`."""
+"""The quality of a sample if it is unknown, see `powerqe.dataset.samples.Sample`."""
 
 
 def severities(network: str, qf: Tensor | float | None, unknown: Tensor) -> Tensor:
@@ -34,7 +34,7 @@ def severities(network: str, qf: Tensor | float | None, unknown: Tensor) -> Tens
     if count not in (1, images):
         raise UserError(f"{network}: found {count} values of qf for {images} images, expected one or one for each")
     is_unknown = factors.isnan() | (factors == UNKNOWN)
-    # Who exports or compiles the network knows no values yet.
+    # There are no values yet during export or compilation.
     if not torch.compiler.is_compiling() and (((factors < 0) | (factors > 100)) & ~is_unknown).any():
         raise UserError(f"{network}: found qf {factors.flatten().tolist()}, expected quality factors of 0 to 100")
     return torch.where(is_unknown, unknown, 1 - factors / 100)

@@ -65,7 +65,7 @@ class Spandrel(nn.Module):
         return result[..., : height * self.scale, : width * self.scale]
 
     @staticmethod
-    def knows(state: State) -> bool:
+    def recognizes(state: State) -> bool:
         """Whether spandrel recognizes a state dict; raises `UserError` if it is not installed."""
         return _architecture(state) is not None
 
@@ -103,7 +103,7 @@ def _load(path: Path) -> Any:
         found = architecture.load(library.canonicalize_state_dict(dict(state)))
     except Exception as error:  # a state dict that only looks like this architecture fails in any way
         reason = str(error).strip().partition("\n")[0]
-        raise UserError(f"{path}: spandrel takes it for {architecture.name}, but it does not fit ({reason})") from None
+        raise UserError(f"{path}: spandrel recognizes {architecture.name}, but loading failed ({reason})") from None
     if not isinstance(found, library.ImageModelDescriptor):
         raise UserError(f"{path}: {architecture.name} is an inpainting network and needs a mask; take another one")
     if found.input_channels != found.output_channels or found.input_channels not in (1, 3):

@@ -23,7 +23,7 @@ TAPS = 9
 
 @NETWORKS.register()
 class STDF(nn.Module):
-    """A U-Net sees all frames and says where in each of them to sample; plain convolutions enhance what is fused there.
+    """A U-Net predicts sampling offsets for each frame from all of them; plain convolutions enhance the fused maps.
 
     What they make is added to the center frame. With the defaults it is the paper's R3; R3L has num_features 64,
     enhance_features 64 and enhance_layers 16, R1 has radius 1. It starts as the identity, with offsets near zero, see

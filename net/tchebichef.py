@@ -2,7 +2,7 @@
 
 Xing, Xu, Li, Guan, "Early Exit or Not: Resource-Efficient Blind Quality Enhancement for Compressed Images",
 ECCV 2020. The patches lie across the borders of the codec's blocks. How much the moments of highest
-order have of a smooth patch tells its block edges; a textured patch is compared with itself after a blur,
+order have of a smooth patch shows its block edges; a textured patch is compared with itself after a blur,
 which changes little what the codec has blurred already. All patches of a batch are computed at once.
 
 Cases that the original leaves to round-off, or in which it stops with an error, are defined here:
@@ -152,7 +152,7 @@ class TchebichefQuality(nn.Module):
 def check_threshold(threshold: float) -> float:
     """Return `threshold`; raises `UserError` when it is outside [0, 1]."""
     if not 0 <= threshold <= 1:
-        raise UserError(f"found threshold {threshold:g}, expected a quality in [0, 1] from which an image may leave")
+        raise UserError(f"found threshold {threshold:g}, expected a quality threshold in [0, 1]")
     return threshold
 
 

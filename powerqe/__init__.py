@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "5.0.0.dev0"
 
 _HERE = Path(__file__).resolve().parent
-if not (_HERE / "net").is_dir():  # a clone, where the subpackages are beside this folder, not inside
+if not (_HERE / "net").is_dir():  # a clone, where the subpackages are next to this folder, not inside
     __path__.append(str(_HERE.parent))
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from powerqe.inference.choose import choose, description_of
 from powerqe.inference.image_model import ImageModel
 from powerqe.inference.image_types import apply_to, array_of, first_of, photo_of
-from powerqe.inference.inference_options import InferenceOptions, Precision, Tile
+from powerqe.inference.inference_options import InferenceOptions, Precision, TileOption
 from powerqe.inference.input_files import EnhanceJob, check_not_source
 from powerqe.inference.model import Model
 from powerqe.net import build_network
@@ -45,7 +45,7 @@ def load(
     network: Mapping[str, Any] | None = None,
     device: str | torch.device = "auto",
     precision: Precision = "auto",
-    tile: Tile = "auto",
+    tile: TileOption = "auto",
     memory: int | None = None,
     qf: float | None = None,
     self_ensemble: bool = False,

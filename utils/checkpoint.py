@@ -26,7 +26,7 @@ def save_checkpoint(state: dict[str, Any], path: str | Path) -> None:
     try:
         with atomic_path(path) as temporary:
             torch.save({"format": FORMAT, **state}, temporary)
-    except (OSError, RuntimeError) as error:  # torch's own zip writer says RuntimeError
+    except (OSError, RuntimeError) as error:  # torch's own zip writer raises RuntimeError
         reason = str(error).splitlines()[0]
         raise UserError(f"cannot save {path}: {reason}; is the disk full? earlier checkpoints are kept") from None
 

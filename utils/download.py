@@ -29,9 +29,9 @@ _BROKEN = (http.client.HTTPException, OSError)
 def download(url: str, path: str | os.PathLike[str], *, sha256: str = "", size: int | None = None) -> str:
     """Fetch a file, which has its name only when its content is right, as far as that is known; returns its SHA-256.
 
-    Until then it is `.<name>.<start of sha256>.part` beside it. An interrupted download goes on there, now or in the
-    next call, if the server can send a part of a file (RFC 9110, section 14); if not, it starts again. So does the next
-    call if `size` is not known.
+    Until then it is `.<name>.<start of sha256>.part` in the same folder. An interrupted download continues, now or in
+    the next call, if the server can send a part of a file (RFC 9110, section 14); if not, it starts again. So does the
+    next call if `size` is not known.
 
     Args:
         url: http, https or file.
@@ -118,7 +118,7 @@ def _opened(request: urllib.request.Request) -> Iterator[Any]:
         response = urllib.request.urlopen(request, timeout=PATIENCE)
     except urllib.error.HTTPError as error:
         error.close()
-        raise UserError(f"{url}: the server says {error.code} {error.reason}; is the address still right?") from None
+        raise UserError(f"{url}: the server answered {error.code} {error.reason}; check the address") from None
     except urllib.error.URLError as error:
         raise _unreachable(url, error.reason) from None
     except (OSError, http.client.HTTPException, ValueError) as error:
@@ -154,7 +154,7 @@ def _is_rest(response: Any, url: str, have: int) -> bool:
     if response.status != 206:
         return False
     if not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-        raise UserError(f"{url}: the server sends another part of the file than it was asked for; fetch it by hand")
+        raise UserError(f"{url}: the server sends another part of the file than requested; download it manually")
     return True
 
 
@@ -170,7 +170,7 @@ def _copy(response: Any, file: FileIO, limit: int | None, bar: Any) -> None:
 
 @contextmanager
 def _writing(path: Path, size: int | None) -> Iterator[None]:
-    """Say what could not be written, and apart from what the network does."""
+    """Turn errors of writing into `UserError`, apart from errors of the network."""
     try:
         yield
     except OSError as error:

@@ -36,7 +36,7 @@ class Interrupted(KeyboardInterrupt):
 
     Attributes:
         number: of the signal.
-        advice: what to do next, for the user; may be set by whoever lets it pass.
+        advice: what to do next, for the user; may be set by callers.
     """
 
     def __init__(self, number: int) -> None:

@@ -13,7 +13,7 @@ from powerqe.utils.errors import UserError
 def only_process(path: Path, busy: str) -> Iterator[None]:
     """Inside the block no other process is in such a block of the same path, unless the file system has no locks.
 
-    The lock is a hidden file beside `path`, which is gone afterwards.
+    The lock is a hidden file next to `path`, which is gone afterwards.
 
     Raises:
         UserError: `busy`, if another process is in it.
@@ -28,7 +28,7 @@ def only_process(path: Path, busy: str) -> Iterator[None]:
         yield
         return
     try:
-        if not lock_path.exists():  # whoever had it removed it between our opening and our locking
+        if not lock_path.exists():  # another process removed it between our opening and our locking
             raise UserError(busy)
         yield
     finally:

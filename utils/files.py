@@ -33,7 +33,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary folder beside `path` that takes its name when the block succeeds.
+    """Yield a temporary folder next to `path` that takes its name when the block succeeds.
 
     An existing `path` is replaced only then. When the block raises, the temporary folder is removed.
     """

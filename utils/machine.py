@@ -7,7 +7,7 @@ import torch
 
 
 def processor() -> str:
-    """The name of the CPU, as Linux tells it; elsewhere what Python knows."""
+    """The name of the CPU, from Linux or else from Python."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

@@ -13,7 +13,7 @@ def keep_freed_memory() -> bool:
     """Let the process keep memory that it frees instead of handing it back to the kernel.
 
     A training step on the CPU frees and allocates the same large tensors repeatedly; mapping their
-    pages anew took a quarter of the step (AR-CNN, 16 patches of 48 x 48). Returns whether the C library
+    pages again took a quarter of the step (AR-CNN, 16 patches of 48 x 48). Returns whether the C library
     supports it: glibc does.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None

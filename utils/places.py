@@ -1,7 +1,7 @@
 """Where PowerQE's own files are, and where it puts what it downloads.
 
-In a checkout opts/ and weights/ stand beside this folder, in an installed package they are inside `powerqe`, and so
-beside this folder, too.
+In a checkout opts/ and weights/ stand next to this folder, in an installed package they are inside `powerqe`, and so
+next to this folder, too.
 """
 
 import os

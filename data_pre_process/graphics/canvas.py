@@ -95,10 +95,10 @@ def blob(scene: Scene, center: Point, radius: float, roughness: float = 0.3, poi
     return list(zip(x.tolist(), y.tolist(), strict=True))
 
 
-def curve(points: Sequence[Point], steps: int = 12) -> list[Point]:
+def curve(points: Sequence[Point]) -> list[Point]:
     """A smooth curve through the points (a Catmull-Rom spline)."""
     given = np.array([points[0], *points, points[-1]], dtype=float)
-    t = np.linspace(0, 1, steps, endpoint=False)[:, None]
+    t = np.linspace(0, 1, 12, endpoint=False)[:, None]
     parts = []
     for a, b, c, d in zip(given, given[1:], given[2:], given[3:], strict=False):
         parts.append(0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3))

@@ -78,10 +78,10 @@ def ink_and_paper(scene: Scene) -> tuple[Color, Color]:
     return contrasting(scene, paper := any_color(scene)), paper
 
 
-def contrasting(scene: Scene, paper: Color, least: float = 90) -> Color:
-    """A color that stands out from `paper` by at least `least` levels of brightness."""
+def contrasting(scene: Scene, paper: Color) -> Color:
+    """A color whose brightness differs from that of `paper` by at least 90 levels."""
     for _ in range(20):
         color = any_color(scene)
-        if abs(brightness(color) - brightness(paper)) >= least:
+        if abs(brightness(color) - brightness(paper)) >= 90:
             return color
     return BLACK if brightness(paper) > 127 else WHITE

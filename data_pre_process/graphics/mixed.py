@@ -1,4 +1,4 @@
-"""Text and graphics beside photographs: magazines, slides, collages, captions and watermarks."""
+"""Text and graphics next to photographs: magazines, slides, collages, captions and watermarks."""
 
 from PIL import Image
 

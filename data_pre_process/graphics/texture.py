@@ -1,4 +1,4 @@
-"""Images like photographs to stand beside text and graphics: real ones if there are any, or textures."""
+"""Images like photographs to stand next to text and graphics: real ones if there are any, or textures."""
 
 import numpy as np
 from PIL import Image

@@ -26,7 +26,7 @@ class Theme:
     """How a user interface looks.
 
     scale: pixels of the image for one of the design. pen, writer: its font in the usual size, and its language. face,
-    side, field: colors of windows, of bars beside, of what is written into. ink: of text on them. accent: of what is
+    side, field: colors of windows, of sidebars, of input fields. ink: of text on them. accent: of what is
     chosen. radius: of corners, in pixels of the image. shaded: title bars and buttons with gradients.
     """
 

@@ -26,9 +26,7 @@ class _Box(NamedTuple):
         return (self.right - self.left) * (self.top - self.bottom)
 
 
-def place_labels(
-    figure: Any, axes: Any, points: Sequence[tuple[float, float, str]], color: str, line: str, size: float = 8
-) -> None:
+def place_labels(figure: Any, axes: Any, points: Sequence[tuple[float, float, str]], color: str, line: str) -> None:
     """Write the names of points into a plot.
 
     Args:
@@ -36,7 +34,6 @@ def place_labels(
         points: x, y and name.
         color: of the names.
         line: color of the lines to names further from their points.
-        size: of the letters, in points.
     """
     figure.canvas.draw()
     figure.set_layout_engine("none")
@@ -46,7 +43,7 @@ def place_labels(
     taken += [_Box(*text.get_window_extent().extents) for text in axes.texts]
     for (x, y, name), (across, up) in zip(points, places, strict=True):
         text = axes.annotate(
-            name, (x, y), xytext=(0, 0), textcoords="offset points", fontsize=size, color=color, annotation_clip=False
+            name, (x, y), xytext=(0, 0), textcoords="offset points", fontsize=8, color=color, annotation_clip=False
         )
         extent = text.get_window_extent()
         width, height = extent.width, extent.height

@@ -48,7 +48,7 @@ def to_html(title: str, images: Comparison | None, videos: VideoTable | None) ->
         loader=FileSystemLoader(_HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
     )
     html = templates.get_template("page.html").render(
-        {"summary": [], "looks": {}} | known,
+        {"summary": [], "method_styles": {}} | known,
         title=title,
         style=style,
         script=script,
@@ -75,7 +75,7 @@ def _of_images(images: Comparison) -> tuple[dict[str, Any], list[str]]:
         "blocks": [(name, [block for block in tables if block.set == name]) for name in images.sets],
         "plots": [(name, found) for name, found in drawn if found],
         "strips": [(name, found) for name, (found, _) in crops.items() if found],
-        "looks": plots.looks(images.methods),
+        "method_styles": plots.method_styles(images.methods),
         "compressed": COMPRESSED,
     }, all_notes(images) + [note for _, lost in crops.values() for note in lost]
 

@@ -32,7 +32,7 @@ class Plot(NamedTuple):
     svg: str
 
 
-class Look(NamedTuple):
+class MethodStyle(NamedTuple):
     """Color and marker of a method in all plots."""
 
     number: int
@@ -40,10 +40,10 @@ class Look(NamedTuple):
     marker: str
 
 
-def looks(methods: Sequence[str]) -> dict[str, Look]:
+def method_styles(methods: Sequence[str]) -> dict[str, MethodStyle]:
     """Color and marker of each method, by its position."""
     return {
-        method: Look(place % len(COLORS), COLORS[place % len(COLORS)], MARKERS[place % len(MARKERS)])
+        method: MethodStyle(place % len(COLORS), COLORS[place % len(COLORS)], MARKERS[place % len(MARKERS)])
         for place, method in enumerate(methods)
     }
 
@@ -105,7 +105,7 @@ class _Artist:
         assert comparison.main is not None
         self._comparison, self._set, self._metric = comparison, set_name, comparison.main
         self.groups = comparison.groups(set_name)
-        self._looks = looks(comparison.methods)
+        self._method_styles = method_styles(comparison.methods)
         self._common = comparison.at(set_name, comparison.common(set_name))
         self._what = " ".join(part for part in (set_name, comparison.common(set_name)) if part)
 
@@ -138,13 +138,13 @@ class _Artist:
         axes.axhline(0, color=_INK, linestyle="--", linewidth=1.3)
         total = sum(len(test.items) for test in self._comparison.tests if test.set == self._set)
         drawn = 0
-        for method, look in self._looks.items():
+        for method, style in self._method_styles.items():
             images = [image for test in self._comparison.of(method, self._set) for image in test.items.values()]
             points = [(image.baseline.get(name, math.nan), image.result.get(name, math.nan)) for image in images]
             points = [(before, after - before) for before, after in points if math.isfinite(after - before)]
             drawn += len(points)
             xs, ys = zip(*points, strict=True) if points else ((), ())
-            axes.plot(xs, ys, look.marker, color=look.color, markersize=4, markeredgewidth=0, alpha=0.7,
+            axes.plot(xs, ys, style.marker, color=style.color, markersize=4, markeredgewidth=0, alpha=0.7,
                       rasterized=total > MANY)  # fmt: skip
         if drawn:
             caption = f"One point per image of {self._set} and quality: gain against {name} before enhancement."
@@ -185,8 +185,8 @@ class _Artist:
             if math.isfinite(x) and x > 0 and math.isfinite(test.average.result.get(name, math.nan))
         ]
         for x, y, method in points:
-            look = self._looks[method]
-            axes.plot(x, y, look.marker, color=look.color, markersize=7)
+            style = self._method_styles[method]
+            axes.plot(x, y, style.marker, color=style.color, markersize=7)
         before = self._common[0].average.baseline.get(name, math.nan)
         if math.isfinite(before):
             axes.axhline(before, color=_INK, linestyle="--", linewidth=1.3)
@@ -203,10 +203,10 @@ class _Artist:
 
     def _lines(self, axes: Any, value: Callable[[ImageTest], float]) -> None:
         places = dict(zip(self.groups, self._positions()[0], strict=True))
-        for method, look in self._looks.items():
+        for method, style in self._method_styles.items():
             tests = self._comparison.of(method, self._set)
             xs = [places[test.group] for test in tests]
-            axes.plot(xs, _drawable([value(test) for test in tests]), look.marker + "-", color=look.color)
+            axes.plot(xs, _drawable([value(test) for test in tests]), style.marker + "-", color=style.color)
 
     def _positions(self) -> tuple[list[float], list[str]]:
         """Positions of the qualities on the axis, and their tick labels."""

@@ -25,7 +25,7 @@ from powerqe.utils.files import atomic_path
 
 OPSET = 20
 SIZE_LIMIT = 2**31
-"""Bytes of a file of Google's protocol buffers, which ONNX is; weights beside it would be easily lost."""
+"""Bytes of a file of Google's protocol buffers, which ONNX is; weights next to it would be easily lost."""
 TOLERANCE = 1e-4
 _RANGE = "float32, NCHW (a clip NTCHW), in [0, 1]; the output is not clamped"
 

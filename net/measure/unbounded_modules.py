@@ -19,7 +19,7 @@ Forward = Callable[..., Any]
 
 
 def global_modules(network: nn.Module) -> list[nn.Module]:
-    """The modules that look at the whole image; what is inside of one is its own business."""
+    """The modules that depend on the whole image, without the modules inside of them."""
     if isinstance(network, GlobalMean) or getattr(network, "sees_whole_image", False):
         return [network]
     found = {id(module): module for child in network.children() for module in global_modules(child)}

@@ -122,7 +122,7 @@ def find(name_or_path: str | os.PathLike[str], folder: str | os.PathLike[str] | 
         raise UserError(f"the weights {name} are not here yet: powerqe weights {what}")
     if not known.is_intact:
         raise UserError(f"{path} is not the file of the index (SHA-256 differs): it is damaged, or the index is old; "
-                        f"fetch {name} anew, or name the file by its path")  # fmt: skip
+                        f"fetch {name} again, or give the path of the file")  # fmt: skip
     return path
 
 
@@ -137,7 +137,7 @@ def publish(entry: Entry, folder: str | os.PathLike[str]) -> None:
 
 
 def write_cards(folder: str | os.PathLike[str]) -> list[Path]:
-    """Write the cards of a folder anew, `NAME.md` for each entry of its index; returns their paths.
+    """Write the cards of a folder, `NAME.md` for each entry of its index; returns their paths.
 
     Raises:
         UserError: the index is damaged, or a file is not the one of its entry.

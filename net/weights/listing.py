@@ -21,7 +21,7 @@ def listing(known: list[Known]) -> str:
         UserError: there is nothing to list.
     """
     if not known:
-        raise UserError(f"no weights/{FILE} here and beside PowerQE; run this where weights/ is, or name it: --folder")
+        raise UserError(f"no weights/{FILE} here or in PowerQE; run this where weights/ is, or give it by --folder")
     return "\n".join(aligned([_HEADER, *map(_row, known)], 5))
 
 

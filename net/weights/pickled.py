@@ -117,7 +117,7 @@ class _Reader(pickle.Unpickler):
 
 
 def _read_zip(data: bytes) -> tuple[Any, Content]:
-    """A zip file with one pickle, data.pkl, and the storages beside it."""
+    """A zip file with one pickle, data.pkl, and the storages next to it."""
     archive = zipfile.ZipFile(io.BytesIO(data))
     names = archive.namelist()
     pickles = [name for name in names if name.rpartition("/")[2] == "data.pkl"]
@@ -184,4 +184,4 @@ def _tensor(value: _Inert, content: Content) -> Tensor:
     storage, offset, size, stride = value.arguments[:4]
     data = bytearray(content(storage.key))
     numbers = torch.frombuffer(data, dtype=storage.dtype) if data else torch.empty(0, dtype=storage.dtype)
-    return numbers.as_strided(size, stride, offset)  # which looks whether all of them lie within the numbers
+    return numbers.as_strided(size, stride, offset)  # which checks that all of them lie within the numbers

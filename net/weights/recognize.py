@@ -47,7 +47,7 @@ def recognize(content: Content, path: Path) -> Spec:
             return first
     advice = "specify the network, or give a file written by powerqe publish"
     try:
-        if any(map(NETWORKS[LIBRARY].knows, content.states)):  # pyright: ignore[reportFunctionMemberAccess]
+        if any(map(NETWORKS[LIBRARY].recognizes, content.states)):  # pyright: ignore[reportFunctionMemberAccess]
             return {"type": LIBRARY, "path": str(path)}
     except UserError as error:
         advice += f" ({error})"

@@ -74,7 +74,7 @@ def save_weights(network: nn.Module, path: str | os.PathLike[str], metadata: dic
         OSError: the file cannot be written; an older one of the name is then still there.
     """
     if Path(path).suffix != ".safetensors":
-        raise UserError(f"{path}: weights are written as .safetensors, give a name that ends so")
+        raise UserError(f"{path}: weights are saved as .safetensors; use this suffix")
     state = network.state_dict(keep_vars=True)
     once = {name: state[name] for name in dict.fromkeys(first_names(state).values())}
     tensors: dict[str, Tensor] = {

@@ -1,9 +1,9 @@
 """The variables of a TensorFlow checkpoint, read without TensorFlow; nothing in it is executed.
 
 A checkpoint PREFIX of version 2 ("tensor bundle", TensorFlow's tensor_bundle.proto) is PREFIX.index and one or more of
-PREFIX.data-00000-of-00001. The index is a table as LevelDB writes it (its table_format.md): a footer tells where the
-index block is, the index block where the data blocks are, and those map the name of a variable to a message that says
-type, shape and place. All sums (CRC-32C) are checked.
+PREFIX.data-00000-of-00001. The index is a table as LevelDB writes it (its table_format.md): a footer points
+to the index block, this to the data blocks, which map the name of a variable to a message with its type, shape and
+place. All sums (CRC-32C) are checked.
 """
 
 import math
@@ -53,7 +53,7 @@ def read_variables(index: Path) -> dict[str, Tensor]:
     """All variables that are numbers, name -> tensor as TensorFlow lays it out.
 
     Args:
-        index: the file that ends in .index; the others are beside it.
+        index: the file that ends in .index; the others are next to it.
 
     Raises:
         UserError: a file is not there, or the checkpoint is of a kind that TensorFlow's Saver does not write by itself.
@@ -80,7 +80,7 @@ def _table(data: bytes, path: Path) -> Iterator[tuple[bytes, bytes]]:
     footer = data[-_FOOTER:]
     if len(footer) < _FOOTER or struct.unpack("<Q", footer[-8:]) != (_MAGIC,):
         raise ValueError("no table")
-    _, position = _handle(footer, 0)  # of a block that nobody needs
+    _, position = _handle(footer, 0)  # of an unused block
     place, _ = _handle(footer, position)
     for _, handle in _entries(_block(data, place, path)):
         yield from _entries(_block(data, _handle(handle, 0)[0], path))
@@ -111,7 +111,7 @@ def _block(data: bytes, place: _Place, path: Path) -> bytes:
 
 
 def _entries(block: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Keys and values; a key says how much of the one before it begins with."""
+    """Keys and values; a key shares a prefix with the previous one."""
     (restarts,) = struct.unpack("<I", block[-4:])
     end, position, key = len(block) - 4 * (restarts + 1), 0, b""
     while position < end:
@@ -171,7 +171,7 @@ def _varint(data: bytes, position: int) -> tuple[int, int]:
 
 
 class _DataFiles:
-    """The files beside the index, each read once."""
+    """The files next to the index, each read once."""
 
     def __init__(self, index: Path, count: int) -> None:
         self._index, self._count = index, count
@@ -182,7 +182,9 @@ class _DataFiles:
             name = f"{self._index.stem}.data-{number:05d}-of-{self._count:05d}"
             path = self._index.with_name(name)
             if not path.is_file():
-                raise UserError(f"{self._index} is the index of a TensorFlow checkpoint; {name} must lie beside it")
+                raise UserError(
+                    f"{self._index} is the index of a TensorFlow checkpoint; {name} must be in the same folder"
+                )
             self._contents[number] = path.read_bytes()
         return self._contents[number][start : start + size]
 

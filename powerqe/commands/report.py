@@ -32,4 +32,4 @@ def run(args: argparse.Namespace) -> None:
         print(f"note: {note}")
     page: Path = args.output
     print(f"{page} ({page.stat().st_size / 1e6:.1f} MB), {page.with_suffix('.md').name} and "
-          f"{page.with_suffix('.tex').name} beside it")  # fmt: skip
+          f"{page.with_suffix('.tex').name} next to it")  # fmt: skip

@@ -32,13 +32,13 @@ def test_only_missing_and_outdated_files_are_made(data, capsys):
     small = data / "div2k/raw_ds_2"
     assert down_sample(data) == 0
     before = times(small)
-    assert "3 images made, 0 were there" in capsys.readouterr().out
+    assert "3 images written, 0 existed already" in capsys.readouterr().out
 
     (small / "0002.png").unlink()
     renewed = data / "div2k/raw/0003.png"
     os.utime(renewed, ns=(0, before["0003.png"] + 10**9))
     assert down_sample(data) == 0
-    assert "2 images made, 1 were there" in capsys.readouterr().out
+    assert "2 images written, 1 existed already" in capsys.readouterr().out
     after = times(small)
     assert after["0001.png"] == before["0001.png"]
     assert set(after) == set(before)

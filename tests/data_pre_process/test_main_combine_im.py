@@ -36,9 +36,9 @@ EXPECTED = {"0001-qf10": 11, "0001-qf20": 21, "0002-qf10": 12, "0002-qf20": 22}
 def test_links_are_relative_and_a_second_run_is_fine(div2k, tmp_path, capsys):
     assert combine(div2k) == 0
     assert values(div2k) == EXPECTED
-    assert "4 images linked, 0 were there" in capsys.readouterr().out
+    assert "4 images linked, 0 existed already" in capsys.readouterr().out
     assert combine(div2k) == 0
-    assert "0 images linked, 4 were there" in capsys.readouterr().out
+    assert "0 images linked, 4 existed already" in capsys.readouterr().out
     moved = div2k.rename(tmp_path / "elsewhere")
     assert values(moved) == EXPECTED
 
@@ -65,7 +65,7 @@ def test_without_symbolic_links(div2k, monkeypatch, capsys, refused):
     links = {path.stat().st_nlink for path in (div2k / "jpeg_ds_2_combined").iterdir()}
     assert links == ({1} if "hardlink_to" in refused else {2})
     assert combine(div2k) == 0
-    assert "0 images linked, 4 were there" in capsys.readouterr().out
+    assert "0 images linked, 4 existed already" in capsys.readouterr().out
 
 
 def test_other_names(div2k):

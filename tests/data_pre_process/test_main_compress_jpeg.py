@@ -27,7 +27,7 @@ def test_a_new_quality_leaves_the_others_as_they_are(data, capsys):
     before = (folder / "qf10/0001.png").stat().st_mtime_ns
     capsys.readouterr()
     assert main(["div2k/raw", "10,90,90", "div2k/jpeg", "--data-root", str(data)]) == 0
-    assert "3 images made, 3 were there" in capsys.readouterr().out
+    assert "3 images written, 3 existed already" in capsys.readouterr().out
     assert (folder / "qf10/0001.png").stat().st_mtime_ns == before
     worse, better = (np.abs(_error(data, f"qf{quality}")).mean() for quality in (10, 90))
     assert better < worse

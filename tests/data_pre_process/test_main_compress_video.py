@@ -33,7 +33,7 @@ def sha256(path: Path) -> str:
 def test_sequences_and_their_descriptions(sequence, tmp_path, capsys):
     first, second = sequence("one"), sequence("two", width=128, height=64, count=5)
     assert compress(tmp_path, "hevc", "37,22", "hevc") == 0
-    assert "4 sequences made, 0 were there" in capsys.readouterr().out
+    assert "4 sequences written, 0 existed already" in capsys.readouterr().out
     for qp, qps in ((37, [36, 45, 44]), (22, [21, 27, 26])):
         folder = tmp_path / f"hevc/qp{qp}"
         assert set(contents(folder)) == {
@@ -107,7 +107,7 @@ def test_only_what_is_missing_is_made(sequence, tmp_path, capsys):
     os.utime(tmp_path / "raw" / names[4], ns=(0, max(before.values()) + 10**9))  # there is a new original
     capsys.readouterr()
     assert compress(tmp_path, "hevc", "37", "made") == 0
-    assert "5 sequences made, 1 were there" in capsys.readouterr().out
+    assert "5 sequences written, 1 existed already" in capsys.readouterr().out
     assert contents(folder) == whole
     assert times(folder)[names[5]] == before[names[5]]
 
@@ -118,7 +118,7 @@ def test_what_was_made_otherwise_is_made_again(sequence, tmp_path, capsys):
         assert compress(tmp_path, "hevc", "37", "made", *options) == 0
         assert "1 sequences made" in capsys.readouterr().out
         assert compress(tmp_path, "hevc", "37", "made", *options) == 0
-        assert "0 sequences made, 1 were there" in capsys.readouterr().out
+        assert "0 sequences written, 1 existed already" in capsys.readouterr().out
     assert {frame.qp for frame in read_frames(frames_path(tmp_path / "made/qp37" / path.name))} == {37}
 
 
@@ -192,7 +192,7 @@ def test_hm(sequence, tmp_path, capsys):
     assert [frame.qp for frame in frames] == list(range(37, 47))
     assert target.read_bytes() == path.read_bytes()
     assert compress(tmp_path, "hm", "37", "hm_ldp", *options) == 0
-    assert "0 sequences made, 1 were there" in capsys.readouterr().out
+    assert "0 sequences written, 1 existed already" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])

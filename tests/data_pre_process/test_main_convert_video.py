@@ -33,7 +33,7 @@ def names(folder: Path) -> list[str]:
 
 def test_a_folder_becomes_sequences_and_again_videos(videos, frames, capsys):
     assert convert(videos, "video", "raw") == 0
-    assert capsys.readouterr().out == f"{videos / 'raw'}: 2 videos made, 0 were there\n"
+    assert capsys.readouterr().out == f"{videos / 'raw'}: 2 videos written, 0 existed already\n"
     assert names(videos / "raw") == ["one_64x48_10.yuv", "two_48x34_6.yuv"]
     (videos / "raw/two_48x34_6.yuv").rename(videos / "two_48x34_6.yuv")
     assert convert(videos, "two_48x34_6.yuv", "again", "--to", "mkv", "--chroma", "444", "--depth", "10") == 0
@@ -67,7 +67,7 @@ def test_part_size_and_frames(videos, frames, source):
 
 
 def test_the_last_frames_may_be_fewer(videos, capsys):
-    for done in ("1 videos made, 0 were there", "0 videos made, 1 were there"):
+    for done in ("1 videos written, 0 existed already", "0 videos written, 1 existed already"):
         assert convert(videos, "video/one.mkv", "raw", "--start", "8", "--max-frames", "5") == 0
         assert done in capsys.readouterr().out
     assert names(videos / "raw") == ["one_64x48_2.yuv"]
@@ -87,7 +87,7 @@ def test_only_missing_and_outdated_files_are_made(videos, capsys):
     before = made.stat().st_mtime_ns
     (videos / "raw/two_48x34_4.yuv").unlink()
     assert convert(videos, "video", "raw", "--max-frames", "4") == 0
-    assert "1 videos made, 1 were there" in capsys.readouterr().out
+    assert "1 videos written, 1 existed already" in capsys.readouterr().out
     assert made.stat().st_mtime_ns == before
     os.utime(videos / "video/one.mkv", ns=(0, before + 10**9))
     assert convert(videos, "video", "raw", "--max-frames", "4") == 0

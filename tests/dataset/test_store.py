@@ -168,7 +168,7 @@ def test_an_error_while_building_leaves_nothing(tmp_path):
 
 def test_an_error_while_rebuilding_keeps_the_old_store(tmp_path):
     write_store(tmp_path / "s", make_images().items())
-    with pytest.raises(UserError, match="no image to store"):
+    with pytest.raises(UserError, match="no images to store"):
         write_store(tmp_path / "s", [])
     assert len(open_store(tmp_path / "s").stems()) == 5
 

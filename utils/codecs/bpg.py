@@ -39,7 +39,7 @@ class BPG:
         """See `Codec.compress`; `quality` is the QP, 0 (best) to 51.
 
         Raises:
-            UserError: also when a program fails; the message has its name and what it said.
+            UserError: also when a program fails; the message has its name and output.
         """
         level = str(check_quality(self, quality))
         with TemporaryDirectory(prefix="powerqe-bpg-") as folder:

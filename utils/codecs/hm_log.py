@@ -43,7 +43,7 @@ def parse_log(text: str, count: int, where: object) -> list[FrameInfo]:
 
 
 def parse_version(text: str) -> str:
-    """What a log says of its encoder; "HM" if nothing."""
+    """Name and version of the encoder in a log; "HM" if there is none."""
     match = _VERSION.search(text)
     return f"HM {match[1]}" if match else "HM"
 

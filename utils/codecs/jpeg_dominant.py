@@ -24,7 +24,7 @@ DISTINCT = 8.0
 least. LIVE1 has at most 7 where there was none."""
 
 LEAST_DETAIL = 1.0
-"""Mean square of what is not the mean of a block; an image with less says nothing of its compression."""
+"""Mean AC energy of a block below which no quality is estimated."""
 
 _BLOCK = 8
 _BINS = 4  # of the histogram of coefficients, per unit
@@ -115,7 +115,7 @@ def _most_distinct(gray: np.ndarray, limit: int) -> _Earlier | None:
 
 
 def _quantization(gray: np.ndarray) -> dict[int, float]:
-    """Mean squared change of an image (H, W) by each quality factor, as the quantization of its coefficients tells.
+    """Mean squared change of an image (H, W) by each quality factor, from the quantization of its coefficients.
 
     What rounds to uint8 and clips afterwards is left out; it matters only where hardly anything changes. One
     histogram for each of the 64 frequencies and a table of what each step does to each value give all at once.

@@ -2,7 +2,7 @@
 
 A decoded JPEG that is compressed again, its blocks in the same places, changes least at the quality factor that it
 had: there the coefficients already are multiples of the steps. Against the quality factor, the logarithm of the mean
-squared change has a sharp dip. Its depth tells more than the smallest change, which falls towards quality 100.
+squared change has a sharp dip. Its depth is more reliable than the smallest change, which falls towards quality 100.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ DIP = 0.3
 """The smallest dip that counts. Photographs that never were JPEG have at most 0.15."""
 
 _SMALLEST = 0.01  # mean squared change; less, one pixel in a hundred by 1, is chance
-_LARGEST_SIDE = 512  # of the part that is judged; more pixels tell no more
+_LARGEST_SIDE = 512  # of the analyzed part; more pixels do not help
 
 
 class Dip(NamedTuple):

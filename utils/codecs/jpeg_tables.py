@@ -1,4 +1,4 @@
-"""Quantization tables of JPEG: those of libjpeg's quality factors, and those that a file says it was made with.
+"""Quantization tables of JPEG: those of libjpeg's quality factors, and those stored in a file.
 
 A table holds the 8x8 steps by which the DCT coefficients of a block were divided before they were rounded, here in
 natural order: row by row, the mean's step first, horizontal frequencies along a row.

@@ -34,7 +34,7 @@ def _hm18_extra(qp: int) -> int:
 PATTERNS: dict[str, Pattern] = {
     "flat": Pattern(),
     # The table that low-delay P configurations of the HM had for most of its life. Of HM 16.5 another one (5, 4, 5, 1)
-    # is described, too; the log of a real run says which it was.
+    # is described, too; the log of a real run has the actual ones.
     "ldp-hm16": Pattern(0, (3, 2, 3, 1)),
     # encoder_lowdelay_P_main.cfg of HM 18: QPOffset, QPOffsetModelOff and QPOffsetModelScale, IntraQPOffset.
     "ldp-hm18": Pattern(-1, (5, 4, 5, 4, 5, 4, 5, 1), _hm18_extra),

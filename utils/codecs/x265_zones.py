@@ -24,11 +24,11 @@ def zones(qps: Iterable[int], shift: int) -> str:
 def zone_shift() -> int:
     """By how much x265's count of frames in zones is ahead of the order of display; 1 in x265 4.2.
 
-    Found by experiment, for x265 does not say it and reports the QP of no zone: of a dozen unlike frames one zone
+    Found by experiment, as x265 does not report it: of a dozen unlike frames one zone
     gets a much lower QP, and the frame that is much better for it is looked for.
 
     Raises:
-        UserError: none is, or more than one: frames would not have the QP asked for.
+        UserError: none is, or more than one: frames would not have the given QP.
     """
     zone = zones([_LOW_QP], _ZONE)
     better = np.flatnonzero(_psnr({"zones": zone}) > _psnr({}) + _RISE)

@@ -88,7 +88,7 @@ class _Kernel(NamedTuple):
     rows: np.ndarray
 
 
-@lru_cache(maxsize=64)  # training asks for a handful of sizes again and again
+@lru_cache(maxsize=64)  # training uses the same few sizes repeatedly
 def _kernel(length: int, factor: Fraction, depth: int) -> _Kernel:
     """Output row i lies at (i + 1/2) q / p - 1/2. In units of 1 / 2p (1 / 2q when shrinking, stretched), row j is
     |q (2i + 1) - p (2j + 1)| away from it and the kernel's unit is 2 max(p, q), so that all weights are whole."""

@@ -1,6 +1,6 @@
 """Image files in and out: 8-bit RGB or gray, (H, W, 3) or (H, W, 1), channel order RGB.
 
-The only room, with utils/codecs/, that knows OpenCV and its BGR order.
+The only module, with utils/codecs/, that uses OpenCV's BGR order.
 """
 
 import os
@@ -84,7 +84,7 @@ def read_image(path: str | os.PathLike[str], color: Color = "rgb") -> np.ndarray
 
 
 def decode_image(data: Buffer, color: Color, name: str, *, turned: bool = True) -> np.ndarray:
-    """Decode the bytes of an image file like `read_image`; `name` says in errors where they came from.
+    """Decode the bytes of an image file like `read_image`; `name` is used in error messages.
 
     Args:
         turned: carry out the rotation that a camera noted in a JPEG file.
@@ -122,7 +122,7 @@ def decode_deep(data: Buffer, name: str) -> np.ndarray:
 
 
 def check_whole(data: Buffer, name: str) -> None:
-    """Refuse the bytes of an empty, truncated or damaged file, as far as the format lets that be seen.
+    """Raise `UserError` for an empty, truncated or damaged file, as far as the format allows.
 
     Raises:
         UserError: naming the file.
@@ -143,10 +143,10 @@ def _decoded(data: Buffer, flags: int, name: str) -> np.ndarray:
 
 
 def in_color(image: np.ndarray, color: Color, name: str) -> np.ndarray:
-    """Turn an image as it was stored, (H, W, 1 or 3) uint8, into what `color` asks for (see `read_image`).
+    """Turn an image as it was stored, (H, W, 1 or 3) uint8, into the format `color` (see `read_image`).
 
     Raises:
-        UserError: a gray image for "rgb"; `name` says which.
+        UserError: a gray image for "rgb"; the message has `name`.
     """
     gray = image.shape[2] == 1
     if color == "rgb" and gray:
@@ -184,8 +184,8 @@ def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
         temporary.write_bytes(data)
 
 
-def encode_image(image: np.ndarray, suffix: str = ".png", *, effort: int | None = None) -> bytes:
-    """The bytes of an image file (see `write_image`); `effort` 0 ... 9 is the compression level of a PNG file."""
+def encode_image(image: np.ndarray, suffix: str = ".png") -> bytes:
+    """The bytes of an image file (see `write_image`)."""
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (1, 3) or image.size == 0:
         raise ValueError(f"an image is uint8 (H, W, 1 or 3), not {image.dtype} {image.shape}")
     if suffix.lower() not in SUFFIXES:
@@ -193,9 +193,8 @@ def encode_image(image: np.ndarray, suffix: str = ".png", *, effort: int | None 
     if image.shape[2] == 3:
         image = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2BGR)
     try:
-        options = [] if effort is None else [cv2.IMWRITE_PNG_COMPRESSION, effort]
         with silent_opencv:
-            done, data = cv2.imencode(suffix, np.ascontiguousarray(image), options)
+            done, data = cv2.imencode(suffix, np.ascontiguousarray(image))
     except cv2.error:
         done, data = False, np.empty(0)
     if not done:  # for example larger than the format allows
@@ -239,7 +238,7 @@ def jpeg_segments(data: Buffer) -> Iterator[tuple[int, Buffer]]:
     """The marker code and the content of each segment of a JPEG file (ITU-T T.81 annex B), in their order.
 
     Segments are walked by their length, the pixels' code behind a scan header (0xDA) is searched for the next
-    marker. Only of a whole file the last code is the end marker, 0xD9; the last bytes alone do not tell: an
+    marker. Only of a whole file the last code is the end marker, 0xD9; the last bytes alone are not sufficient: an
     embedded preview has an end marker too, and cameras append data.
     """
     position = 2

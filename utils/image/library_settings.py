@@ -61,7 +61,7 @@ def _silent() -> Iterator[None]:
 
 
 pillow_without_limits = _Shared(_any_size)
-"""Pillow opens images of any size, where it would refuse 180 million pixels, and does not warn of damaged metadata."""
+"""Pillow opens images of any size, instead of at most 180 million pixels, and does not warn of damaged metadata."""
 
 silent_opencv = _Shared(_silent)
-"""OpenCV does not write on the terminal what is wrong with an image: a `UserError` says it."""
+"""OpenCV does not print errors of images to the terminal: a `UserError` has them."""

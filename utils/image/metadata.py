@@ -1,6 +1,6 @@
-"""What an image file says besides its pixels: camera data (EXIF), color profile (ICC), XMP, resolution, PNG's texts.
+"""The metadata of an image file: camera data (EXIF), color profile (ICC), XMP, resolution, PNG's texts.
 
-Read from Pillow's image, handed on as bytes and not taken apart, so that nothing in them is lost or made anew. Two
+Read from Pillow's image, handed on as bytes and not taken apart, so that nothing in them is lost or changed. Two
 things in EXIF are about the pixels and are changed in place: the orientation, and the way to the thumbnail.
 """
 
@@ -19,12 +19,12 @@ _ORIENTATION = ExifTags.Base.Orientation
 _XMP = b"XML:com.adobe.xmp"
 _METRE = 39.37007874  # inches
 
-# Chunks of a PNG file that tell nothing about how its samples are stored (PNG specification 11.3), so they fit any.
+# Chunks of a PNG file that do not concern how its samples are stored (PNG specification 11.3), so they fit any.
 _PNG_SIGNATURE_AND_HEADER = 8 + 25
 _KEPT_CHUNKS = (b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"cICP", b"mDCV", b"cLLI", b"pHYs", b"tEXt", b"zTXt", b"iTXt",
                 b"tIME", b"eXIf")  # fmt: skip
 
-# Tags of a TIFF file that tell about the image and not about how it lies in the file; nor the orientation, which both
+# Tags of a TIFF file that concern the image and not its storage in the file; nor the orientation, which both
 # OpenCV and Pillow carry out when they read such a file.
 _TIFF_TAGS = (ExifTags.Base.ImageDescription, ExifTags.Base.Make, ExifTags.Base.Model, ExifTags.Base.Software,
               ExifTags.Base.DateTime, ExifTags.Base.Artist, ExifTags.Base.Copyright)  # fmt: skip
@@ -48,13 +48,13 @@ class Metadata:
     chunks: tuple[tuple[bytes, bytes], ...] = ()
 
     def upright(self) -> "Metadata":
-        """Of the image after it was turned as the orientation said, and enhanced: the thumbnail is forgotten."""
+        """The metadata after rotation by the orientation and enhancement: without thumbnail."""
         chunks = ((kind, _upright(content) if kind == b"eXIf" else content) for kind, content in self.chunks)
         return replace(self, exif=_upright(self.exif), chunks=tuple(chunks))
 
 
 def read_metadata(image: Image.Image, data: Buffer) -> Metadata:
-    """What an opened image file says, and its bytes."""
+    """The metadata of an opened image file, as bytes."""
     info = image.info
     exif = _tiff_exif(image) if image.format == "TIFF" else _bytes(info.get("exif")).removeprefix(_EXIF_PREFIX)
     xmp = _bytes(info.get("xmp"))

@@ -41,10 +41,10 @@ class Photo:
     Attributes:
         pixels: (H, W, 1) gray or (H, W, 3) RGB, uint8 or uint16, as stored: not turned upright yet.
         alpha: (H, W, 1) of the same type; None if the file has none.
-        orientation: as EXIF says it, 1 to 8.
-        metadata: what the file says besides them.
+        orientation: EXIF orientation, 1 to 8.
+        metadata: EXIF, ICC profile, XMP and texts of the file.
         format: Pillow's name of it, such as JPEG.
-        tables: the quantization tables of a JPEG file, see `read_tables`; None of others, and where they say nothing.
+        tables: the quantization tables of a JPEG file, see `read_tables`; None for other formats and invalid tables.
         notes: what had to be changed to get this, for the user.
     """
 
@@ -70,7 +70,7 @@ class Photo:
         return replace(self, pixels=pixels, tables=None)
 
     def upright(self) -> "Photo":
-        """Turned as its orientation says; the tables are no longer those of its pixels then."""
+        """The image rotated by its orientation; the tables no longer fit its pixels then."""
         if self.orientation == 1:
             return replace(self, metadata=self.metadata.upright())
         symmetry = _SYMMETRY[self.orientation]
@@ -98,7 +98,7 @@ def read_photo(path: str | os.PathLike[str], name: str | None = None, largest: i
 
 
 def decode_photo(data: bytes, name: str, largest: int = LARGEST) -> Photo:
-    """Decode the bytes of an image file like `read_photo`; `name` says in errors where they came from."""
+    """Decode the bytes of an image file like `read_photo`; `name` is used in error messages."""
     check_whole(data, name)
     try:
         photo = _decoded(data, name, largest)
@@ -111,7 +111,7 @@ def decode_photo(data: bytes, name: str, largest: int = LARGEST) -> Photo:
     try:
         return replace(photo, tables=read_tables(data, name))
     except UserError as error:
-        note = f"its JPEG tables say nothing ({str(error).removeprefix(f'{name}: ')})"
+        note = f"its JPEG tables are not usable ({str(error).removeprefix(f'{name}: ')})"
         return replace(photo, notes=(*photo.notes, note))
 
 
@@ -147,7 +147,7 @@ def _check(image: Image.Image, data: bytes, name: str, largest: int) -> None:
 
 
 def _is_deep(image: Image.Image, data: bytes) -> bool:
-    """Whether the file has 16 bits, of which Pillow's mode tells for gray only."""
+    """Whether the file has 16 bits, which Pillow's mode shows for gray only."""
     if image.format == "TIFF":
         tags = image.getexif()
         bits, kind = tags.get(ExifTags.Base.BitsPerSample, 1), tags.get(339, 1)  # 339: SampleFormat, 1 is unsigned

@@ -19,7 +19,7 @@ from powerqe.utils.image.metadata import png_chunk, with_png_chunks
 from powerqe.utils.image.photo import Photo
 
 JPEG_QUALITY = 95
-"""At which the damage done anew is far below what was taken away."""
+"""Quality of lossy results, with artifacts far below those removed."""
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF",
            ".bmp": "BMP"}  # fmt: skip

@@ -2,11 +2,11 @@
 
 A metric is called with `result` and `target`, both (N, C, H, W) float in nominal [0, 1], and gives one
 float64 value for each image, (N,), on their device. Its attributes are `unit` ("dB" or "") and
-`higher_is_better`; `describe(channels)` says the convention behind a value, for the header of a table.
+`higher_is_better`; `describe(channels)` gives the convention of a value, for the header of a table.
 
-Two kinds of metrics say that they differ. One that judges the result alone has `needs_target = False`; `target` may
+Two kinds of metrics differ. One that judges the result alone has `needs_target = False`; `target` may
 be None. One that judges a whole set has a method `pool`, which makes the value of a set from what the call gave for
-each of its images, (N, ...), and `caveat`, which says what to know of a value of so many images.
+each of its images, (N, ...), and `caveat`, a remark on a value of so many images.
 """
 
 from powerqe.utils.options.registry import Registry
@@ -14,5 +14,5 @@ from powerqe.utils.options.registry import Registry
 METRICS = Registry("metric", package="powerqe.utils.metrics")
 
 
-class MetricUnavailable(Exception):  # noqa: N818 -- not a mistake but a state: the table's cell says why
+class MetricUnavailable(Exception):  # noqa: N818 -- not an error but a state, shown in the table
     """This metric cannot be computed here; the message is the reason, in one line."""

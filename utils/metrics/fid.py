@@ -41,7 +41,7 @@ class FID:
     def __init__(self, *, border: Border = 0, rounding: Rounding = "uint8") -> None:
         self._prepare = Preparation("all", border, rounding)
         metric = create("fid")
-        with foreign(f"the fid of {version()} is not the one that PowerQE knows"):
+        with foreign(f"the fid of {version()} is not supported by PowerQE"):
             self._inception = metric.net.model
 
     @torch.no_grad()
@@ -53,7 +53,7 @@ class FID:
             target: the same shape.
 
         Raises:
-            UserError: neither gray nor RGB, or as `Preparation` says.
+            UserError: neither gray nor RGB, or as `Preparation`.
             MetricUnavailable: the network cannot be applied.
         """
         return torch.stack([self._features(pixels) for pixels in self._prepare.pixels(result, target)], dim=1)

@@ -1,7 +1,7 @@
 """How much the quality of a video goes up and down: deviation, peaks and valleys of PSNR over the frames.
 
 SD, PVD and PS are those of MFQE: Yang et al., "Multi-Frame Quality Enhancement for Compressed Video", CVPR 2018;
-Guan et al., "MFQE 2.0", TPAMI 2019, section 3.1. The papers say little of frames without neighbors, equal neighbors
+Guan et al., "MFQE 2.0", TPAMI 2019, section 3.1. The papers do not specify frames without neighbors, equal neighbors
 and equally near valleys; the rules here are ours. A value that is not finite (a frame that equals its ground truth) is
 a frame of the curve, but no difference is taken from it.
 """

@@ -25,7 +25,7 @@ def foreign(what: str) -> Iterator[None]:
         what: how the reason of a failure begins: "LPIPS: no alex backbone".
 
     Raises:
-        MetricUnavailable: for any exception; it says which file belongs where if a download was what failed.
+        MetricUnavailable: for any exception; if a download failed, it names the file and its path.
     """
     state, output = rng_state(), io.StringIO()
     try:

@@ -71,7 +71,7 @@ class Preparation:
             (N, C', H', W') each, float32, 0 ... 255 (and beyond, unclamped).
 
         Raises:
-            UserError: the sizes differ, the border leaves nothing, or luma is asked of neither RGB nor gray.
+            UserError: the sizes differ, the border leaves nothing, or luma of an image that is neither RGB nor gray.
         """
         result, target = self.pixels(result, target)
         return self.select(result), self.select(target)

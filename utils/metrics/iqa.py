@@ -64,12 +64,12 @@ def create(name: str, **options: Any) -> Any:
 
 
 def version() -> str:
-    """What a table says of pyiqa: "pyiqa 0.1.16"."""
+    """Name and version of pyiqa for tables: "pyiqa 0.1.16"."""
     return f"pyiqa {package().__version__}"
 
 
 class PyIQA:
-    """Base of the metrics below, each of which says which metric of pyiqa it is.
+    """Base of the metrics below, each of which names its metric of pyiqa.
 
     Judges RGB; gray images enter as three equal channels.
 
@@ -99,7 +99,7 @@ class PyIQA:
         """Score of each image, (N,) float64, of one or two (N, C, H, W) in [0, 1], C = 1 or 3.
 
         Raises:
-            UserError: neither gray nor RGB, or as `Preparation` says.
+            UserError: neither gray nor RGB, or as `Preparation`.
             MetricUnavailable: pyiqa cannot judge this image; mostly it is too small.
         """
         if self.needs_target and target is not None:
@@ -192,7 +192,7 @@ class MUSIQ(PyIQA):
 class IQA(PyIQA):
     """Any metric of pyiqa that judges single images, by its name there; extra iqa.
 
-    pyiqa says whether it needs a ground truth and which values are better. Its license is non-commercial.
+    Ground truth and direction are as declared by pyiqa. Its license is non-commercial.
 
     Args:
         metric: its name.

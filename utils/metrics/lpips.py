@@ -65,7 +65,7 @@ class LPIPS:
         """LPIPS of each image, (N,) float64, of two (N, C, H, W) in [0, 1], C = 1 or 3.
 
         Raises:
-            UserError: neither gray nor RGB, too small for the backbone, or as `Preparation` says.
+            UserError: neither gray nor RGB, too small for the backbone, or as `Preparation`.
         """
         result, target = map(rgb_pixels, self._prepare(result, target))
         height, width = result.shape[-2:]

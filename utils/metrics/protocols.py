@@ -1,7 +1,7 @@
 """Test protocols: the metrics that a family of papers reports, with their conventions, under one name.
 
-A protocol says how images are judged. Which images, in which color and by which encoder, is the data set's
-business; the docstrings say what the papers took.
+A protocol defines how images are evaluated. Which images, in which color and by which encoder, is up to the data
+set; the docstrings list those of the papers.
 """
 
 from typing import Annotated, Any, Literal
@@ -96,7 +96,7 @@ def mfqe_y() -> Criterion:
 def stdf_y() -> Criterion:
     """PSNR of luma as STDF's code computes it (PSNR-float, neither rounded nor clamped), and that of the written video.
 
-    Data: as of mfqe_y. The code computes no SSIM and the paper does not say which it reports: here it is the
+    Data: as of mfqe_y. The code computes no SSIM and the paper does not specify the one it reports: here it is the
     original's (11x11 Gaussian window), of the 8-bit video; `SSIM: {window: uniform7}` is MFQE's.
     """
     return {

@@ -10,8 +10,7 @@ from powerqe.utils.metrics.image_metric import Border, Channel, Preparation, Rou
 class PSNR:
     """10 log10(255^2 / MSE), the MSE in float64 over all pixels and channels of one image.
 
-    Equal images give infinity. Nothing is added to the MSE to avoid that; how infinite values enter
-    a mean is for whoever makes the table to decide and to say.
+    Equal images give infinity. Nothing is added to the MSE to avoid that; means of infinite values are up to callers.
 
     Args:
         channel: "all" or "y".

@@ -75,7 +75,7 @@ class PSNRB:
         """PSNR-B of each image, (N,) float64, of two (N, C, H, W) in [0, 1].
 
         Raises:
-            UserError: neither gray nor RGB in the "fbcnn" form, or as `Preparation` says.
+            UserError: neither gray nor RGB in the "fbcnn" form, or as `Preparation`.
         """
         result, target = self._prepare.pixels(result, target)
         mse = mean_square(self._prepare.select(result) - self._prepare.select(target))

@@ -79,7 +79,7 @@ class SSIM:
         """SSIM of each image, (N,) float64, of two (N, C, H, W) in [0, 1].
 
         Raises:
-            UserError: the image is smaller than the window, or as `Preparation` says.
+            UserError: the image is smaller than the window, or as `Preparation`.
         """
         result, target = self._prepare(result, target)
         margin = _size(self._window, *result.shape[-2:]) - 1

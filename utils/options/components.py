@@ -1,7 +1,7 @@
 """Typed sections of options, and components: registry entries with arguments checked by their signature.
 
 A component is written `{type: NAME, **arguments}`. Its pydantic model is made from the signature of the
-constructor that the registry knows under that name, so an option file is checked, with the key path in
+constructor that is registered under that name, so an option file is checked, with the key path in
 the message, before anything is built.
 """
 
@@ -116,7 +116,7 @@ class Section(BaseModel):
     @field_validator("*", mode="wrap")
     @classmethod
     def _by_declared_type(cls, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
-        """Cast numbers, refuse true and false as numbers, and say a wrong type in plain words."""
+        """Cast numbers, reject true and false as numbers, and describe a wrong type in plain words."""
         field = cls.model_fields[info.field_name or ""]
         numeric = _is_numeric(field.annotation)
         if not (numeric and _has_bool(value)):
@@ -175,7 +175,7 @@ def create(kind: str, spec: Any, *runtime: Any) -> Any:
     """Build a component that is validated already or still as it is written, `{type: NAME, **arguments}`.
 
     Constructors take their own components through it, so that their defaults, and mappings from Python, do as well
-    as what an option file says.
+    as the contents of an option file.
 
     Raises:
         UserError: see `validate_component`.
@@ -214,7 +214,7 @@ class Slot:
     """Marks a type as what an option file fills with components of a registry.
 
     `Annotated[Component, Slot("codec")]` is one component; `Annotated[dict[str, LossOptions], Slot("loss",
-    LossOptions, named=True)]` is a mapping of named ones. There the name is the type unless `type:` says
+    LossOptions, named=True)]` is a mapping of named ones. There the name is the type unless `type:` gives
     otherwise, so that one type can stand twice, and `NAME: null` removes what the defaults brought in.
     """
 

@@ -14,7 +14,7 @@ from powerqe.utils.places import OPTS
 
 
 class StrictLoader(yaml.SafeLoader):
-    """SafeLoader that refuses a key written twice and knows true / false only under these names."""
+    """SafeLoader that rejects duplicate keys and accepts only true / false as booleans."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)

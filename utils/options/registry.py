@@ -27,9 +27,9 @@ class Registry:
     """The entries of one kind.
 
     Args:
-        kind: what an entry is, as said to the user ("network").
-        package: the package whose modules hold the entries. They are imported when a name is first
-            asked for, so that adding a file there is enough to add an entry.
+        kind: what an entry is, for messages ("network").
+        package: the package whose modules hold the entries. They are imported at first use, so adding a file there is
+            enough to add an entry.
         refused: names that a user may expect -> why there is no such entry.
     """
 

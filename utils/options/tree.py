@@ -1,7 +1,7 @@
 """Option files: YAML -> case merged over defaults -> `--set` overrides -> validated, frozen options.
 
-An option file has two keys: `defaults`, a whole option tree, and `cases`, each of which says only what
-it changes (against another case where it says `like: NAME`). Everything is validated (see
+An option file has two keys: `defaults`, a whole option tree, and `cases`, each of which has only what
+it changes (relative to another case with `like: NAME`). Everything is validated (see
 utils/options/components.py) before anything is built.
 """
 
@@ -95,7 +95,7 @@ class WarmStart(Section):
     if_same_network: Annotated[
         bool,
         Field(
-            description="refuse weights that were trained with other options of the network, unless parts are skipped"
+            description="raise an error for weights trained with other options of the network, unless parts are skipped"
         ),
     ] = True
 

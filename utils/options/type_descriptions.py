@@ -23,7 +23,7 @@ _LISTS = (list, tuple)
 
 
 class Limits(NamedTuple):
-    """Bounds of a number or a length, and a pattern of a text, as pydantic's metadata say them."""
+    """Bounds of a number or a length, and a pattern of a text, from pydantic's metadata."""
 
     low: str = ""
     high: str = ""
@@ -42,8 +42,8 @@ def describe_type(annotation: Any, metadata: tuple[Any, ...] = ()) -> str:
 
     Args:
         annotation: any type that an option can have.
-        metadata: constraints and markers that stand beside it, as in `typing.Annotated`. A marker with a
-            text `words` (see utils/options/components.py) says it all.
+        metadata: constraints and markers that stand next to it, as in `typing.Annotated`. A marker with a
+            text `words` (see utils/options/components.py) is the whole description.
     """
     markers = [mark.words for mark in metadata if isinstance(getattr(mark, "words", None), str)]
     if markers:

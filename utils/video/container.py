@@ -1,4 +1,4 @@
-"""Video files (mp4, mkv and whatever else FFmpeg knows) to planes and back, through PyAV."""
+"""Video files (mp4, mkv and other formats of FFmpeg) to planes and back, through PyAV."""
 
 import math
 import os
@@ -26,7 +26,7 @@ SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".3gp", ".ts", ".mt
 
 
 class Color(NamedTuple):
-    """What a stream says of its colors, in the numbers of ITU-T H.273 (range: of FFmpeg, 1 studio, 2 full)."""
+    """The color description of a stream, in the numbers of ITU-T H.273 (range: of FFmpeg, 1 studio, 2 full)."""
 
     range: int = 0
     space: int = 2
@@ -44,7 +44,7 @@ class VideoReader:
     """The frames of a video file from the first to the last, one in memory at a time: use it in a `with` block.
 
     Samples are those of the file if it has 4:2:0 or 4:4:4 chroma and 8 or 10 bit. All else is converted by FFmpeg's
-    swscale: to 4:4:4 if it is RGB, else to 4:2:0, with 10 bit if it has more than 8; `converted` says from what.
+    swscale: to 4:4:4 if it is RGB, else to 4:2:0, with 10 bit if it has more than 8; `converted` is the original.
     Damage is an error where the decoder sees it; of a few bytes inside a frame, most codecs do not.
 
     Args:
@@ -54,7 +54,7 @@ class VideoReader:
         odd: convert 4:2:0 chroma of odd sides, which has no place in a `Frame`, to 4:4:4; else it is an error.
 
     Attributes:
-        geometry: of the frames. rate: frames per second. color: of the file. metadata: what else the file says, of
+        geometry: of the frames. rate: frames per second. color: of the file. metadata: further metadata of the file, of
             which the rotation is known when the first frame is. converted: what the file has, as FFmpeg calls it, or
             None if nothing is converted.
 
@@ -95,7 +95,7 @@ class VideoReader:
         return (frame for frame, _ in self.timed())
 
     def timed(self) -> Iterator[tuple[Frame, int | None]]:
-        """The frames, and when each is shown in steps of `metadata.time_base`; None where the file does not say it."""
+        """The frames, and when each is shown in steps of `metadata.time_base`; None if unknown."""
         for av_frame in self._av_frames():
             if (av_frame.width, av_frame.height, av_frame.format.name) != self._kind:
                 raise UserError(f"{self.path}: the size or the format of the frames changes; split the video there")

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 _KINDS = {"audio": "sound", "subtitle": "subtitles"}
 _OF_THE_FORMAT = ("major_brand", "minor_version", "compatible_brands", "encoder")
-"""Tags that say how the file was written, not what it is."""
+"""Tags on the writing of the file, not on its content."""
 
 
 class ContainerMetadata(NamedTuple):

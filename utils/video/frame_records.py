@@ -1,4 +1,4 @@
-"""Type, QP, bits and PSNR of every frame of a coded sequence: `<stem>.frames.json` beside `<stem>.yuv`.
+"""Type, QP, bits and PSNR of every frame of a coded sequence: `<stem>.frames.json` next to `<stem>.yuv`.
 
 The file holds one JSON object: how the sequence was coded ("codec", "encoder", "parameters", "pattern", ...), SHA-256
 sums, and "frames", one object for each frame in the order of display.

@@ -15,7 +15,7 @@ FORMATS: dict[str, tuple[Chroma, Depth]] = {
     "yuv444p": ("444", 8),
     "yuv420p10le": ("420", 10),
     "yuv444p10le": ("444", 10),
-    "yuvj420p": ("420", 8),  # the same samples, said to have the full range
+    "yuvj420p": ("420", 8),  # the same samples, in full range
     "yuvj444p": ("444", 8),
 }
 """FFmpeg's pixel formats whose planes are those of `powerqe.utils.video.yuv.Frame`."""

@@ -31,9 +31,9 @@ class VideoFile:
         path: of the file.
         geometry: of its frames.
         count: how many they are; of odd streams (fields, hidden frames) about that many.
-        rate: frames per second; None: a raw file does not say it.
+        rate: frames per second; None for raw files.
         color: as noted in the file; None of a raw one.
-        metadata: what else the file says.
+        metadata: further metadata of the file.
         notes: what had to be changed to get these frames, for the user.
     """
 
@@ -51,7 +51,7 @@ class VideoFile:
         return self.color is not None and self.color.range == _FULL_RANGE
 
     def frames(self) -> Iterator[tuple[Frame, int | None]]:
-        """The frames, and when each is shown in steps of `metadata.time_base`, None if the file does not say it.
+        """The frames, and when each is shown in steps of `metadata.time_base`, None if unknown.
 
         Raises:
             UserError: the file is damaged.
@@ -78,7 +78,7 @@ def open_video_file(path: str | os.PathLike[str]) -> VideoFile:
     """What there is to know of a video; its first frame is decoded for that.
 
     Raises:
-        UserError: no such file, no video, a damaged one, or a raw one whose name and size do not tell its geometry.
+        UserError: no such file, no video, a damaged one, or a raw one of unknown geometry.
     """
     path = Path(path)
     if is_raw(path):
@@ -115,7 +115,7 @@ def video_file_writer(
         crf: see `VideoWriter`; not for raw files.
 
     Raises:
-        UserError: frames that the format cannot hold, or a raw file whose name says another size.
+        UserError: frames that the format cannot hold, or a raw file with another size in its name.
     """
     if is_raw(path):
         _check_name(path, geometry)
@@ -129,7 +129,7 @@ def video_file_writer(
 
 
 def rename_raw(raw: Path, path: Path, geometry: Geometry) -> None:
-    """Give a raw video its final name, in the format that the name's suffix says; the raw file is gone then.
+    """Give a raw video its final name, in the format of its suffix; the raw file is removed.
 
     Args:
         path: see `video_file_writer`; video files are without loss.
@@ -153,9 +153,9 @@ def _check_name(path: str | os.PathLike[str], geometry: Geometry) -> None:
     try:
         name = parse_name(path)
     except UserError:
-        return  # a name that says nothing
+        return  # a name without geometry
     if (name.width, name.height) != (geometry.width, geometry.height):
         raise UserError(
-            f"{path}: the frames have {geometry.width}x{geometry.height} pixels now, which this name does not say; "
+            f"{path}: the frames have {geometry.width}x{geometry.height} pixels now, not those of this name; "
             "give the result another one with -o"
         )

@@ -1,6 +1,6 @@
 """Raw planar video (.yuv): frames back to back, of each Y, then U (Cb), then V (Cr), rows from the top, no header.
 
-What the file does not say, its name does: `<Name>_<W>x<H>_<Frames>.yuv`, read from the right. The number of frames
+The geometry is in the name of the file: `<Name>_<W>x<H>_<Frames>.yuv`, read from the right. The number of frames
 comes from the size of the file; a name may promise more, for coded sequences are often cut short.
 """
 
@@ -91,7 +91,7 @@ class Geometry(NamedTuple):
 
 
 class YUVName(NamedTuple):
-    """What a file name `<Name>_<W>x<H>_<Frames>.yuv` says."""
+    """The parts of a file name `<Name>_<W>x<H>_<Frames>.yuv`."""
 
     name: str
     width: int
@@ -103,10 +103,10 @@ class YUVName(NamedTuple):
 
 
 def parse_name(path: str | os.PathLike[str]) -> YUVName:
-    """What the name of a file says; raises `UserError` when it does not follow the convention."""
+    """Parse the name of a file; raises `UserError` when it does not follow the convention."""
     match = _NAME.fullmatch(Path(path).stem)
     if match is None:
-        raise UserError(f"{path}: the name does not say the geometry; rename it to <Name>_<W>x<H>_<Frames>.yuv")
+        raise UserError(f"{path}: the name has no geometry; rename it to <Name>_<W>x<H>_<Frames>.yuv")
     return YUVName(match["name"], int(match["width"]), int(match["height"]), int(match["frames"]))
 
 
@@ -115,7 +115,7 @@ class YUVReader:
 
     Args:
         path: of the file.
-        geometry: of its frames; None: 8 bit, 4:2:0, of the size that the file's name says.
+        geometry: of its frames; None: 8 bit, 4:2:0, of the size in the file's name.
 
     Raises:
         UserError: no such file, nothing in it, a geometry that cannot be, or a size of the file that is not a

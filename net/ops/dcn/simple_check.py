@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-if __package__ in (None, ""):  # run as a script: Python looks for modules beside it only
+if __package__ in (None, ""):  # run as a script: Python looks for modules next to it only
     sys.path[0] = str(Path(__file__).resolve().parents[3])
 
 import torch

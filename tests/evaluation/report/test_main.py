@@ -19,7 +19,7 @@ def test_from_two_tests_to_page_and_tables(tested, capsys):
     folders = [tested("a"), tested("b", 1)]
     assert main([*map(str, folders), "-o", "out/page.html", "--title", "Two of them"]) == 0
     size = Path("out/page.html").stat().st_size / 1e6
-    assert capsys.readouterr().out == f"out/page.html ({size:.1f} MB), page.md and page.tex beside it\n"
+    assert capsys.readouterr().out == f"out/page.html ({size:.1f} MB), page.md and page.tex next to it\n"
     html, md, tex = (Path("out/page").with_suffix(suffix).read_text() for suffix in (".html", ".md", ".tex"))
     assert md.startswith("# Two of them\n")
     for folder, name in zip(folders, "ab", strict=True):

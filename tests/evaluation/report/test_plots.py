@@ -66,8 +66,8 @@ def test_colors_stand_in_the_style_of_the_page_for_light_dark_and_paper(root):
     css = Path(root / "evaluation/report/style.css").read_text()
     for number in range(len(plots.COLORS)):
         assert len(re.findall(rf"--m{number}: #", css)) == 3
-    looks = plots.looks([str(number) for number in range(10)])
-    assert len({(look.number, look.marker) for look in looks.values()}) == 10
+    method_styles = plots.method_styles([str(number) for number in range(10)])
+    assert len({(style.number, style.marker) for style in method_styles.values()}) == 10
 
 
 def test_markers_are_polygons():
