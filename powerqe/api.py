@@ -5,6 +5,7 @@ Images are arrays, PIL images or tensors, and results are of the same kind; see 
 
 import os
 from collections.abc import Mapping
+from dataclasses import fields
 from fnmatch import fnmatch
 from functools import lru_cache
 from pathlib import Path
@@ -28,6 +29,7 @@ from powerqe.utils.errors import UserError
 from powerqe.utils.image.photo import Photo
 from powerqe.utils.image.tensors import to_image, to_tensor
 from powerqe.utils.image.write import write_photo
+from powerqe.utils.metrics import MetricUnavailable
 from powerqe.utils.metrics.image_metric import ImageMetric
 from powerqe.utils.options.components import create
 
@@ -93,8 +95,12 @@ def enhance(image: Any, *, weights: ImagePath | None = None, output: ImagePath |
         The enhanced image, of the same kind; for a path, an array.
 
     Raises:
-        UserError: no such image or weights, or an image that the format of `output` does not support.
+        UserError: no such image, weights or option, or an image that the format of `output` does not support.
     """
+    known = [field.name for field in fields(InferenceOptions)]
+    for name in options:
+        if name not in known:
+            raise UserError(f"enhance: unknown argument {name!r}; known are {', '.join(known)}")
     chosen = InferenceOptions(**options)
     if isinstance(image, str | os.PathLike):
         if output is not None:
@@ -139,9 +145,12 @@ def create_metric(name: str, **arguments: Any) -> ImageMetric:
         arguments: of its constructor, such as channel="y" and border=4.
 
     Raises:
-        UserError: no such metric or argument.
+        UserError: no such metric or argument, or what the metric needs is missing, such as the weights of LPIPS.
     """
-    return create("metric", {"type": name, **arguments})
+    try:
+        return create("metric", {"type": name, **arguments})
+    except MetricUnavailable as missing:
+        raise UserError(f"metric {name}: {missing}") from None
 
 
 @overload
@@ -181,6 +190,8 @@ def degrade(image: Any, codec: str = "JPEG", quality: int = 10, **arguments: Any
 def _model_for(photo: Photo, weights: ImagePath | None, options: InferenceOptions) -> ImageModel:
     if weights is None:
         weights = choose(description_of(photo, takes_qf=options.qf is not None))[0].name
+    if not isinstance(weights, str | os.PathLike):
+        raise UserError("enhance: weights: expected a name or a path; `load` takes a network {type: NAME, ...}, too")
     path = Path(weights)
     changed = path.stat().st_mtime_ns if path.is_file() else None
     return _loaded(os.fspath(weights), changed, options)

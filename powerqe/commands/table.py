@@ -17,7 +17,7 @@ _SMALLEST, _LARGEST = 8, 16384
 EXAMPLES = (
     "%(prog)s                                 all networks with their default options",
     "%(prog)s --weights --sort macs           all published weights, sorted by operations",
-    "%(prog)s FBCNN dncnn-bsds500-qf10        network types, and weights by name or path",
+    "%(prog)s FBCNN dcad-bsds500-qf10        network types, and weights by name or path",
     "%(prog)s '{type: EDSR, num_features: 256, num_blocks: 32}'    a network as in an option file",
     "%(prog)s --size 3840x2160 --no-time      a 4K frame; computes no images",
 )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     "%(prog)s list",
-    "%(prog)s show dncnn-bsds500-qf10",
+    "%(prog)s show dcad-bsds500-qf10",
     "%(prog)s fetch fbcnn-gray",
     "%(prog)s add Downloads/qcn.pth --name qcn-color",
     "%(prog)s verify dncnn3 --set dataset.test.live1=null",

@@ -15,6 +15,7 @@ from PIL import Image
 import powerqe
 from powerqe.net import build_network, save_weights
 from powerqe.utils.image.photo import read_photo
+from powerqe.utils.metrics import MetricUnavailable
 
 ARCNN: dict[str, Any] = {"type": "ARCNN", "hidden_channels": [4, 4], "kernel_sizes": [3, 1, 3], "residual": True}
 LUMA = {"type": "DnCNN", "in_channels": 1, "out_channels": 1, "num_features": 4, "depth": 3}
@@ -283,6 +284,8 @@ def test_mistakes(weights: Any, tmp_path: Path) -> None:
         "2 images": lambda: powerqe.enhance(torch.rand(2, 3, 8, 8), weights=path, output=tmp_path / "a.png"),
         "PSNR": lambda: powerqe.create_metric("PSRN"),
         "depth": lambda: powerqe.create_network("DnCNN", dept=3),
+        "self_ensemble": lambda: powerqe.enhance(smooth(), weights=path, til="off"),
+        "load": lambda: powerqe.enhance(smooth(), weights={"type": "ARCNN"}),  # pyright: ignore[reportArgumentType, reportCallIssue]
     }.items():
         with pytest.raises(powerqe.UserError) as caught:
             call()
@@ -295,3 +298,12 @@ def test_a_file_is_not_written_over_itself(files: list[str]) -> None:
     with pytest.raises(powerqe.UserError, match=r"deep\.png"):
         powerqe.enhance("deep.png", output="deep.png")
     assert Path("deep.png").read_bytes() == before
+
+
+def test_a_metric_that_cannot_be_computed_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(kind: str, spec: dict[str, str]) -> None:
+        raise MetricUnavailable(f"no weights for {spec['type']}")
+
+    monkeypatch.setattr("powerqe.api.create", fail)
+    with pytest.raises(powerqe.UserError, match="no weights for LPIPS"):
+        powerqe.create_metric("LPIPS")

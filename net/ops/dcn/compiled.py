@@ -6,6 +6,7 @@ mixed precision are added here.
 """
 
 import functools
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from powerqe.utils.errors import UserError
 FORWARD, BACKWARD = "powerqe::deform_conv2d", "powerqe::deform_conv2d_backward"
 CPU_VARIABLE = "POWERQE_DCN_CPU"
 """Takes the choice of the CPU kernels away from the program, for tests."""
-_HINT = "build it with: sh net/ops/dcn/build.sh"
+_HINT = f"build it with: sh {Path(__file__).with_name('build.sh')}"
 
 
 def missing(device: str) -> str | None:
