@@ -1,4 +1,4 @@
-"""Published figures of weights beside those that are measured here, by the tester and with the published protocol."""
+"""Published figures of weights next to those measured here, by the tester and with the published protocol."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

@@ -35,7 +35,7 @@ class NetworkSource:
     Attributes:
         name: of its weights, or its type where there are none.
         spec: as `powerqe.net.build_network` takes it.
-        path: of its weights; None: it has learnt nothing.
+        path: of its weights; None: untrained.
         card: what is known of published weights.
     """
 

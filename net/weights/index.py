@@ -4,7 +4,7 @@ those of other authors, of `weights/official.json`.
 Ours are searched in weights/ of PowerQE (a wheel has those that enhance.py selects automatically), in the folder of
 downloads (`powerqe.utils.places.weights_store`), and in weights/ of the working folder, where `powerqe publish`
 writes. Official ones are downloaded to `powerqe.utils.places.user_weights`. If their SHA-256 was unknown, or another
-file was registered, it is recorded beside the file, in `FILE.sha256`.
+file was registered, it is recorded in `FILE.sha256`.
 """
 
 import json

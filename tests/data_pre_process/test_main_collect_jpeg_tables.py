@@ -57,7 +57,7 @@ def test_invalid_files_are_skipped_and_reported(photos, capsys):
 
 def test_mistakes(photos, capsys):
     assert collect(photos, "--least", "4") == 2
-    assert "0 taken" in capsys.readouterr().err
+    assert "0 selected" in capsys.readouterr().err
     assert not (photos / "tables.json").exists()
     assert main(["nothing", "tables.json", "--data-root", str(photos)]) == 2
     assert "no JPEG file in" in capsys.readouterr().err

@@ -264,7 +264,7 @@ def test_file_without_readable_tables(jpegs):
     exif = Image.Exif()
     exif[0x0112] = 6
     image.save(path, exif=exif)
-    with pytest.raises(UserError, match=r"001\.jpg.*camera's.*EXIF"):
+    with pytest.raises(UserError, match=r"001\.jpg.*EXIF"):
         pairs(jpegs, "jpeg_qf30", None, tables="file")[0]
     exif[0x0112] = 1
     image.save(path, exif=exif)

@@ -153,7 +153,7 @@ def test_tables_of_a_file_that_was_a_jpeg():
     gray = Fixed(identity, channels=1, needs_tables=True)
     enhance_photo(Photo(pixels), gray, "x")
     assert gray.seen[0]["tables"].shape == (1, 1, 8, 8)
-    with pytest.raises(UserError, match=r"x.*JPEG.*none"):
+    with pytest.raises(UserError, match=r"x.*JPEG.*use other weights"):
         enhance_photo(Photo(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)), model, "x")
 
 
@@ -187,7 +187,7 @@ def test_a_network_gets_the_quality_of_the_file_or_of_its_pixels(weights, infere
     assert "quality 20 estimated" in decoded.notes[0]
     noise = Photo(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
     assert np.array_equal(told(noise).photo.pixels, told(noise, 50.0).photo.pixels)
-    assert "not known" in told(noise).notes[0]
+    assert "unknown" in told(noise).notes[0]
     assert not told(noise, 50.0).notes
 
 

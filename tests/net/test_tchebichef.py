@@ -216,7 +216,7 @@ def test_threshold_belongs_to_it() -> None:
 
 @pytest.mark.parametrize("threshold", [-0.1, 1.01, float("nan")])
 def test_threshold_outside(threshold: float) -> None:
-    with pytest.raises(UserError, match=r"found threshold .*expected a quality in \[0, 1\]"):
+    with pytest.raises(UserError, match=r"found threshold .*expected a quality threshold in \[0, 1\]"):
         TchebichefQuality(threshold=threshold)
 
 

@@ -184,8 +184,8 @@ def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
         temporary.write_bytes(data)
 
 
-def encode_image(image: np.ndarray, suffix: str = ".png") -> bytes:
-    """The bytes of an image file (see `write_image`)."""
+def encode_image(image: np.ndarray, suffix: str = ".png", *, effort: int | None = None) -> bytes:
+    """The bytes of an image file (see `write_image`); `effort` 0 ... 9 is the compression level of a PNG file."""
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (1, 3) or image.size == 0:
         raise ValueError(f"an image is uint8 (H, W, 1 or 3), not {image.dtype} {image.shape}")
     if suffix.lower() not in SUFFIXES:
@@ -193,8 +193,9 @@ def encode_image(image: np.ndarray, suffix: str = ".png") -> bytes:
     if image.shape[2] == 3:
         image = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2BGR)
     try:
+        options = [] if effort is None else [cv2.IMWRITE_PNG_COMPRESSION, effort]
         with silent_opencv:
-            done, data = cv2.imencode(suffix, np.ascontiguousarray(image))
+            done, data = cv2.imencode(suffix, np.ascontiguousarray(image), options)
     except cv2.error:
         done, data = False, np.empty(0)
     if not done:  # for example larger than the format allows
