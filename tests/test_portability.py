@@ -69,7 +69,7 @@ def test_without_posix(opt, tmp_path, root):
     image = cv2.resize(np.random.default_rng(0).integers(0, 256, (5, 6, 3), dtype=np.uint8), (48, 40))
     cv2.imwrite(str(tmp_path / "photo.jpg"), image, [cv2.IMWRITE_JPEG_QUALITY, 10])
     command = [sys.executable, "-X", "warn_default_encoding", "-c", SCRIPT, str(opt)]
-    environment = {"PYTHONPATH": str(root), "PATH": ""}
+    environment = {"PYTHONPATH": str(root), "PATH": "", "HOME": str(tmp_path)}
     done = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
     )

@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             each.add_argument("--from", dest="source", type=Path, metavar="FOLDER", help="copy the file from this "
                               "folder instead of downloading it")  # fmt: skip
         if name == "add":
-            each.add_argument("file", metavar="FILE", help="path, or hf://owner/repo/file[@revision]")
+            each.add_argument("file", metavar="FILE", help="path of the file, or hf://owner/repo/file[@revision]")
             each.add_argument("--name", required=True, metavar="NAME", help="name of the weights in the list")
             each.add_argument("--any-file", action="store_true", help="also a file of another SHA-256 than that of "
                               "the release, if it is of the same network")  # fmt: skip
