@@ -116,7 +116,7 @@ def test_what_was_made_otherwise_is_made_again(sequence, tmp_path, capsys):
     path = sequence()
     for options in ([], ["--preset", "fast"], ["--max-frames", "4"], ["--pattern", "flat"]):
         assert compress(tmp_path, "hevc", "37", "made", *options) == 0
-        assert "1 sequences made" in capsys.readouterr().out
+        assert "1 sequences written" in capsys.readouterr().out
         assert compress(tmp_path, "hevc", "37", "made", *options) == 0
         assert "0 sequences written, 1 existed already" in capsys.readouterr().out
     assert {frame.qp for frame in read_frames(frames_path(tmp_path / "made/qp37" / path.name))} == {37}
