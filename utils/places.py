@@ -26,7 +26,7 @@ def data_root() -> Path:
 
 def weights_store() -> Path:
     """Where our weights are downloaded to: `POWERQE_WEIGHTS`, else weights/ of the checkout, else the user's cache."""
-    return WEIGHTS if IS_CHECKOUT and WEIGHTS_VARIABLE not in os.environ else user_weights()
+    return WEIGHTS if IS_CHECKOUT and not os.environ.get(WEIGHTS_VARIABLE) else user_weights()
 
 
 def user_weights() -> Path:
