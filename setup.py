@@ -4,6 +4,7 @@ PyTorch has to be there already, and visible to the build: pip install --no-buil
 """
 
 import importlib.util
+import os
 from pathlib import Path
 from types import ModuleType
 
@@ -37,6 +38,9 @@ def _load_build() -> ModuleType:
 
 BUILD = _load_build()
 
+LIBRARIES = () if os.environ.get(BUILD.VARIABLE) == "none" else BUILD.LIBRARIES
+"""Compiled operators of the wheel; without any it fits all systems."""
+
 
 class BuildOperators(build_ext):
     """Leaves out what cannot be built, with a line that gives the reason: everything works without it, but slower."""
@@ -61,6 +65,6 @@ setup(
     ],
     package_dir={"powerqe": "powerqe"} | {f"powerqe.{folder}": folder for folder in (*ROOMS, "opts", "weights")},
     package_data=DATA,
-    ext_modules=[Extension(f"{OPERATORS}.{library.name}", sources=[], optional=True) for library in BUILD.LIBRARIES],
+    ext_modules=[Extension(f"{OPERATORS}.{library.name}", sources=[], optional=True) for library in LIBRARIES],
     cmdclass={"build_ext": BuildOperators},
 )

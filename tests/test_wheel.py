@@ -88,6 +88,7 @@ def run(installed, tmp_path_factory):
 
 def test_a_wheel_is_small_and_has_what_it_should(wheel, root):
     assert wheel.stat().st_size < 30_000_000
+    assert wheel.name.endswith("-py3-none-any.whl")  # nothing is compiled
     with zipfile.ZipFile(wheel) as file:
         names = set(file.namelist())
     assert {name.split("/")[0] for name in names} == {"powerqe", f"powerqe-{__version__}.dist-info"}
