@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 import powerqe.algorithm  # noqa: F401  # whose registries option files need
+from powerqe.utils.log import logger, stop_log
 from powerqe.utils.places import WEIGHTS_VARIABLE
 from powerqe.utils.video.yuv import Frame, Geometry, YUVName, YUVWriter
 
@@ -47,6 +48,15 @@ def no_downloads(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(WEIGHTS_VARIABLE, str(tmp_path_factory.mktemp("downloads")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def fresh_log() -> Iterator[None]:
+    """A command started by another test in this process leaves no handlers, and `caplog` gets every line once."""
+    stop_log()
+    logger.propagate = True
+    yield
+    stop_log()
 
 
 @pytest.fixture
