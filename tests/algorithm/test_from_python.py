@@ -42,6 +42,7 @@ def _few_features(_: str | None) -> nn.Sequential:
     return nn.Sequential(*(nn.Conv2d(3, 3, 1) for _ in range(40)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALGORITHMS.names())
 def test_every_algorithm_has_defaults_that_train(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(perceptual, "_vgg19", _few_features)  # whose weights would be downloaded

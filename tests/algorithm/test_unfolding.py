@@ -177,6 +177,7 @@ def test_mistakes(tmp_path: Path) -> None:
 # --------------------------------------------------------------------------- in the trainer
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_in_folder")
 @pytest.mark.parametrize("sets", [(), ("algorithm.original=true", "train.real_bs_pg=4", "train.niter=4")], ids=str)
 def test_resume_is_exact(opt: Path, sets: tuple[str, ...]) -> None:

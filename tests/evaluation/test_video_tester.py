@@ -29,6 +29,8 @@ from powerqe.utils.video.container import VideoReader
 from powerqe.utils.video.frame_records import frames_path, read_record, write_record
 from powerqe.utils.video.yuv import Geometry, YUVReader, from_rgb, to_rgb
 
+pytestmark = pytest.mark.slow
+
 ALONE = Ranks(0, 0, 1, torch.device("cpu"))
 ALPHA, BETA = "Alpha_48x32_9", "Beta_32x24_6"
 FRAMES = {ALPHA: 9, BETA: 6}

@@ -25,6 +25,8 @@ from powerqe.utils.video.pixels import eight_bits
 from powerqe.utils.video.video_file import open_video_file
 from powerqe.utils.video.yuv import Frame, Geometry, YUVReader
 
+pytestmark = pytest.mark.slow
+
 ALPHA, BETA = "Alpha_48x32_9", "Beta_32x24_6"
 FOURTH = {"type": "PeakFrames", "source": "period", "period": [1, 0, 0, 0]}
 ALONE = Ranks(0, 0, 1, torch.device("cpu"))

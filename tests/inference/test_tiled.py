@@ -18,7 +18,7 @@ from powerqe.net.blocks import GlobalMean, PixelShuffleUp, ResidualGroup, conv, 
 from powerqe.utils.errors import UserError
 from powerqe.utils.options.tree import TestOptions as Options
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = [pytest.mark.filterwarnings("error"), pytest.mark.slow]
 
 
 def close(tiled: Tensor, whole: Tensor) -> None:

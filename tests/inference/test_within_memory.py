@@ -10,6 +10,8 @@ from powerqe.net.blocks import conv
 from powerqe.net.measure.live_memory import LiveMemory
 from powerqe.net.weights import spec
 
+pytestmark = pytest.mark.slow
+
 
 class Wide(nn.Module):
     """A wide layer between two narrow ones; it remembers the largest image that it saw."""

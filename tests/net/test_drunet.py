@@ -193,6 +193,7 @@ def test_a_blind_network_takes_no_quality() -> None:
         network(images(), 10)
 
 
+@pytest.mark.slow
 def test_onnx_file_takes_a_quality_if_the_network_does(tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     network = build()

@@ -206,6 +206,7 @@ def test_any_size(name: str, size: tuple[int, int]) -> None:
     assert output.isfinite().all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in ANY_SIZE if CASES.get(name, Case({})).tiles])
 @pytest.mark.parametrize("stands", [False, True])
 @torch.no_grad()

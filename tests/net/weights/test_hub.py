@@ -49,6 +49,7 @@ def cache(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_files_of_the_local_cache(cache, root):
     environment = os.environ | {"HF_HOME": str(cache), "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(root)}
     for variable in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
