@@ -59,7 +59,7 @@ def choose(image: ImageDescription, entries: Iterable[Entry] | None = None) -> t
     Raises:
         UserError: no weights suit such an image.
     """
-    entries = _known() if entries is None else entries
+    entries = installed_weights() if entries is None else entries
     usable = [entry for entry in entries if _is_usable(entry, image)]
     task = TASKS.get(image.format, "")
     remark = ""
@@ -90,7 +90,7 @@ def choose_for_video(
     Raises:
         UserError: none are there for such a video.
     """
-    entries = _known() if entries is None else entries
+    entries = installed_weights() if entries is None else entries
     suited = [entry for entry in entries if entry.task == _VIDEO and entry.scale == 1 and _takes(entry, set(), takes_qf)
               and (has_peaks or window_of(entry.method) != PEAKS)]  # fmt: skip
     if not suited:
@@ -131,7 +131,7 @@ def has_library() -> bool:
     return importlib.util.find_spec(LIBRARY.lower()) is not None
 
 
-def _known() -> list[Entry]:
+def installed_weights() -> list[Entry]:
     """The entries of all weights on this machine that can be applied here."""
     here = (known.entry for known in known_weights().values() if known.path.is_file())
     return [entry for entry in here if entry.task != BACKBONE and (entry.method in NETWORKS or has_library())]

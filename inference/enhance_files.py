@@ -13,7 +13,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from powerqe.inference.choose import choose, choose_for_video, description_of
+from powerqe.inference.choose import choose, choose_for_video, description_of, installed_weights
 from powerqe.inference.comparison import compare_path, draw_comparison
 from powerqe.inference.enhance_image import enhance_photo
 from powerqe.inference.enhance_video import CompressionInfo, compression_info, enhance_video
@@ -62,6 +62,7 @@ class Models:
     def __init__(self, weights: str | None, options: InferenceOptions, period: int | None = None) -> None:
         self._weights, self._options, self._period = weights, options, period
         self._load = cache(lambda name: Model(name, options))
+        self._installed = cache(installed_weights)  # reads the indexes once, not for every image
         if weights is not None:
             self._load(weights)
 
@@ -69,7 +70,7 @@ class Models:
         """The network for an image, and a remark on the choice."""
         if self._weights is not None:
             return self._load(self._weights), ""
-        entry, remark = choose(description_of(photo, takes_qf=self._options.qf is not None))
+        entry, remark = choose(description_of(photo, takes_qf=self._options.qf is not None), self._installed())
         return self._load(entry.name), remark
 
     def for_video(self, video: VideoFile) -> tuple[Model, CompressionInfo, str]:
@@ -79,7 +80,9 @@ class Models:
             return model, compression_info(video, self._period) if model.needs_peaks else CompressionInfo(), ""
         coding = compression_info(video, self._period)
         # QPs give more peaks than the published MFQE weights were trained for: other networks do better.
-        entry, remark = choose_for_video(coding.qp, self._period is not None, self._options.qf is not None)
+        entry, remark = choose_for_video(
+            coding.qp, self._period is not None, self._options.qf is not None, self._installed()
+        )
         return self._load(entry.name), coding, remark
 
     def check(self, jobs: Sequence[EnhanceJob]) -> None:
