@@ -1,11 +1,14 @@
 """What tests of several rooms need: small images, an option file for them, commands run as a user would."""
 
+import functools
+import http.server
 import importlib.util
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Thread
 from types import ModuleType
 from typing import Any
 
@@ -57,6 +60,22 @@ def fresh_log() -> Iterator[None]:
     logger.propagate = True
     yield
     stop_log()
+
+
+@pytest.fixture
+def url(tmp_path, monkeypatch) -> Iterator[str]:
+    """A server's address with the files of the folder `there`."""
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr(http.server.SimpleHTTPRequestHandler, "log_message", lambda *_: None)
+    (tmp_path / "there").mkdir()
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path / "there"))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join(60)
 
 
 @pytest.fixture

@@ -1,12 +1,9 @@
 """Weights of other authors: the entries that are shipped, and how their files get here."""
 
-import functools
-import http.server
 import shlex
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
@@ -56,20 +53,10 @@ def listed(store, monkeypatch) -> Callable[..., Entry]:
 
 
 @pytest.fixture
-def url(tmp_path, monkeypatch) -> Iterator[str]:
-    """A server's address with the files of the folder `there`."""
-    monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr(http.server.SimpleHTTPRequestHandler, "log_message", lambda *_: None)
-    (tmp_path / "there").mkdir()
+def url(url, tmp_path) -> str:
+    """A server's address with the file some.pth."""
     (tmp_path / "there/some.pth").write_bytes(RIGHT)
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path / "there"))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-    thread.join(60)
+    return url
 
 
 @pytest.fixture

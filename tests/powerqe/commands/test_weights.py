@@ -1,14 +1,11 @@
 """powerqe weights as a user runs it."""
 
-import functools
-import http.server
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
@@ -65,22 +62,6 @@ def command(capsys) -> Command:
         return (cli.main(["weights", *arguments]), *capsys.readouterr())
 
     return command
-
-
-@pytest.fixture
-def url(tmp_path, monkeypatch) -> Iterator[str]:
-    """A server's address with the files of the folder `there`."""
-    monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr(http.server.SimpleHTTPRequestHandler, "log_message", lambda *_: None)
-    (tmp_path / "there").mkdir()
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path / "there"))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-    thread.join(60)
 
 
 def published_at(url: str, folder: Path) -> Path:
