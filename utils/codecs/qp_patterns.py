@@ -10,7 +10,7 @@ class Pattern(NamedTuple):
     """What is added to the base QP.
 
     first: for the intra frame at the start. offsets: for those after it, again and again. extra: for the same but
-    the last of each round, as a function of the base QP.
+    the last of each round, as a function of the QP with its offset.
     """
 
     first: int = 0
@@ -21,9 +21,9 @@ class Pattern(NamedTuple):
         """The QP of each of the frames."""
         found = [qp + self.first]
         for index in range(count - 1):
-            offset = self.offsets[index % len(self.offsets)]
+            shifted = qp + self.offsets[index % len(self.offsets)]
             last = (index + 1) % len(self.offsets) == 0
-            found.append(qp + offset + (0 if last else self.extra(qp)))
+            found.append(shifted + (0 if last else self.extra(shifted)))
         return found[:count]
 
 
@@ -36,7 +36,7 @@ PATTERNS: dict[str, Pattern] = {
     # The table that low-delay P configurations of the HM had for most of its life. Of HM 16.5 another one (5, 4, 5, 1)
     # is described, too; the log of a real run has the actual ones.
     "ldp-hm16": Pattern(0, (3, 2, 3, 1)),
-    # encoder_lowdelay_P_main.cfg of HM 18: QPOffset, QPOffsetModelOff and QPOffsetModelScale, IntraQPOffset.
+    # encoder_lowdelay_P_main.cfg of HM 16.25 to 18: QPOffset, QPOffsetModelOff and QPOffsetModelScale, IntraQPOffset.
     "ldp-hm18": Pattern(-1, (5, 4, 5, 4, 5, 4, 5, 1), _hm18_extra),
 }
 """By name; the hierarchies of the reference encoder (HM), whose frame types are I P P P ..."""

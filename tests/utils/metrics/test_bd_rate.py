@@ -17,6 +17,37 @@ def test_a_known_example():
     assert bd_rate(ANCHOR, TEST) == pytest.approx(31.397374, abs=1e-6)
 
 
+FIVE = [
+    RatePoint(8450, 29.96),
+    RatePoint(15877, 32.87),
+    RatePoint(30412, 35.94),
+    RatePoint(61250.5, 39.18),
+    RatePoint(120000, 42.61),
+]
+FIVE_OTHERS = [
+    RatePoint(7600, 30.21),
+    RatePoint(14100, 32.9),
+    RatePoint(27000, 35.81),
+    RatePoint(52000, 38.97),
+    RatePoint(101000, 42.18),
+]
+
+
+@pytest.mark.parametrize(
+    ("anchor", "test", "expected"),
+    [
+        (ANCHOR, TEST, 31.3973740549095),
+        (TEST, ANCHOR, -23.894978328706085),
+        (FIVE, FIVE_OTHERS, -10.714343565350893),
+        (FIVE_OTHERS, FIVE, 12.000072568423171),
+        (FIVE, FIVE_OTHERS[:-1], -10.893654579961066),
+    ],
+)
+def test_as_the_package_bjontegaard(anchor, test, expected):
+    """The figures: bd_rate(..., method="cubic") of bjontegaard 1.3.0."""
+    assert bd_rate(anchor, test) == pytest.approx(expected, abs=1e-7)
+
+
 def test_the_order_of_the_points_does_not_matter():
     assert bd_rate(ANCHOR[::-1], TEST) == pytest.approx(bd_rate(ANCHOR, TEST))
 
