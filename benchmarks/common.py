@@ -30,6 +30,7 @@ from powerqe.utils.errors import UserError
 from powerqe.utils.image.io import list_images, read_image, write_image
 from powerqe.utils.machine import processor
 from powerqe.utils.parser import Parser
+from powerqe.utils.programs import ending
 from powerqe.utils.text_table import markdown
 
 PEER = Path(__file__).with_name("peer_basicsr.py")
@@ -223,7 +224,8 @@ class Peer:
             return json.loads(line)
         log = self._log.read_text(encoding="utf-8", errors="replace").split("\n")
         reason = next((line.strip() for line in reversed(log) if line.strip()), "no output")
-        raise UserError(f"BasicSR ended early: {reason}; is it installed for --peer-python?")
+        status = ending(self._process.wait())
+        raise UserError(f"BasicSR ended early ({status}): {reason}; is it installed for --peer-python?")
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """BPG, through the programs of libbpg (https://bellard.org/bpg)."""
 
 import shutil
-import subprocess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import ClassVar
@@ -11,8 +10,10 @@ import numpy as np
 from powerqe.utils.codecs.codec import CODECS, check_quality
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.io import read_image, write_image
+from powerqe.utils.programs import failure, run_program
 
 _SETTINGS = ("-m", "1", "-b", "8", "-f", "420", "-c", "ycbcr")
+_NARROWEST = 25  # pixels; bpgenc 0.9.8 crashes for smaller widths
 
 
 @CODECS.register()
@@ -20,7 +21,9 @@ class BPG:
     """BPG: an HEVC intra frame in a small container, 8 bit, 4:2:0, full-range BT.601 YCbCr, fastest level.
 
     That is `bpgenc -m 1 -b 8 -f 420 -c ycbcr -q QP` and `bpgdec -b 8`, as PowerQE's data have always been made.
-    A gray image is coded as RGB with equal channels: bpgdec writes RGB only. The size counts the whole file.
+    libbpg 0.9.6 to 0.9.8 codes the slices with QP - 3, 0.9 to 0.9.5 with QP + 1; `-m 1` is x265's preset superfast
+    since 0.9.2, which has no SAO. A gray image is coded as RGB with equal channels: bpgdec writes RGB only. Images
+    narrower than 25 pixels are padded by repeating the last pixels, and cut again. The size counts the whole file.
 
     Args:
         folder: of the programs bpgenc and bpgdec; null: where the system finds programs (PATH).
@@ -44,14 +47,16 @@ class BPG:
         level = str(check_quality(self, quality))
         with TemporaryDirectory(prefix="powerqe-bpg-") as folder:
             original, stream, decoded = (Path(folder, name) for name in ("in.png", "coded.bpg", "out.png"))
-            write_image(original, np.broadcast_to(image, (*image.shape[:2], 3)))
+            missing = max(_NARROWEST - image.shape[1], 0)
+            wide = np.pad(image, ((0, 0), (0, missing), (0, 0)), mode="edge")
+            write_image(original, np.broadcast_to(wide, (*wide.shape[:2], 3)))
             _run([self._encoder, *_SETTINGS, "-q", level, "-o", str(stream), str(original)], stream)
             _run([self._decoder, "-b", "8", "-o", str(decoded), str(stream)], decoded)
             result, size = read_image(decoded), stream.stat().st_size
-        if result.shape[:2] != image.shape[:2]:
-            found, expected = (f"{shape[1]}x{shape[0]}" for shape in (result.shape, image.shape))
+        if result.shape[:2] != wide.shape[:2]:
+            found, expected = (f"{shape[1]}x{shape[0]}" for shape in (result.shape, wide.shape))
             raise UserError(f"{self._decoder} gave {found} pixels for an image of {expected}")
-        return np.ascontiguousarray(result[..., : image.shape[2]]), size
+        return np.ascontiguousarray(result[:, : image.shape[1], : image.shape[2]]), size
 
 
 def _program(name: str, folder: str | None) -> str:
@@ -67,10 +72,6 @@ def _program(name: str, folder: str | None) -> str:
 
 def _run(command: list[str], output: Path) -> None:
     """Run a program that writes a file; raises `UserError` when it fails or writes none."""
-    try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    except OSError as error:
-        raise UserError(f"{command[0]} cannot be run: {error.strerror}; is it built for this machine?") from None
-    if done.returncode != 0 or not output.is_file():
-        printed = " ".join((done.stderr or done.stdout).decode(errors="replace").split())[-300:]
-        raise UserError(f"{command[0]} failed (status {done.returncode}): {printed or 'no output'}")
+    done = run_program(command)
+    if done.returncode or not output.is_file():
+        raise UserError(failure(done, done.stderr, done.stdout))

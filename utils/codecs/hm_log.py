@@ -5,9 +5,10 @@ A line for each, in the order of coding, in all versions like
     POC    4 TId: 0 ( P-SLICE, nQP 40 QP 40 )       9064 bits [Y 31.3642 dB    U 37.9 dB    V 38.6 dB] [ET     2 ] ...
 
 Builds without adaptive QP selection have no nQP. A lower-case letter is a frame that no other one refers to. Equal
-planes have the PSNR inf. After the decibels there may be more: times, reference lists, MD5 sums, hexadecimal MSEs.
+planes have the PSNR 999.99 or inf. After the decibels there may be more: times, reference lists, MD5 sums, MSEs.
 """
 
+import math
 import re
 
 from powerqe.utils.errors import UserError
@@ -17,6 +18,7 @@ _FRAME = re.compile(
     r"POC\s+(?P<poc>\d+)\s[^(]*\(\s*(?P<type>[IPBipb])-SLICE,(?:\s*nQP\s+-?\d+)?\s*QP\s+(?P<qp>-?\d+)\s*\)"
     r"\s*(?P<bits>\d+)\s+bits\s*\[Y\s+(?P<psnr_y>inf|\d+(?:\.\d+)?)\s+dB"
 )
+_EQUAL = 999.99
 _VERSION = re.compile(r"HM software:\s*(.*\S)")
 
 
@@ -31,8 +33,7 @@ def parse_log(text: str, count: int, where: object) -> list[FrameInfo]:
     Raises:
         UserError: a line of a frame that has another form, or frames that are not 0 to count - 1, each once.
     """
-    lines = [line.strip() for line in text.splitlines()]
-    frames = sorted(_frame_info(line, where) for line in lines if line.startswith("POC "))
+    frames = sorted(_frame_info(line, where) for line in _frame_lines(text))
     found = [frame.poc for frame in frames]
     if found != list(range(count)):
         raise UserError(
@@ -48,9 +49,20 @@ def parse_version(text: str) -> str:
     return f"HM {match[1]}" if match else "HM"
 
 
+def has_frames(text: str) -> bool:
+    """Whether a log got as far as the first frame."""
+    return bool(_frame_lines(text))
+
+
+def _frame_lines(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if line.strip().startswith("POC ")]
+
+
 def _frame_info(line: str, where: object) -> FrameInfo:
     match = _FRAME.match(line)
     if match is None:
         raise UserError(f"{where}: cannot read this line of the encoder's log: {line[:150]}")
     number = {name: int(match[name]) for name in ("poc", "qp", "bits")}
-    return FrameInfo(number["poc"], match["type"].upper(), number["qp"], number["bits"], float(match["psnr_y"]))
+    psnr = float(match["psnr_y"])
+    psnr = math.inf if psnr == _EQUAL else psnr
+    return FrameInfo(number["poc"], match["type"].upper(), number["qp"], number["bits"], psnr)

@@ -1,6 +1,5 @@
 """FFmpeg's encoders for sequences: their parameters, and the way of a sequence through encoder and decoder."""
 
-import math
 import os
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
@@ -9,6 +8,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from powerqe.utils.errors import UserError
+from powerqe.utils.video.frame_records import luma_psnr
 from powerqe.utils.video.pyav import from_av_frame, pixel_format, pyav, to_av_frame
 from powerqe.utils.video.yuv import Frame, Geometry
 
@@ -172,7 +172,7 @@ def code(
 
     for av_frame in av_frames():
         frame = from_av_frame(av_frame)
-        psnr = _psnr(frame.y, originals.pop(av_frame.pts), (1 << geometry.depth) - 1)
+        psnr = luma_psnr(frame.y, originals.pop(av_frame.pts), geometry.depth)
         yield DecodedFrame(frame, av.video.frame.PictureType(av_frame.pict_type).name, bits.pop(av_frame.pts), psnr)
 
 
@@ -187,8 +187,3 @@ def _set_up(encoder: Any, geometry: Geometry) -> None:
         raise UserError(f"{encoder.name.removeprefix('lib')} cannot code {name}; give it 4:2:0 with 8 bit")
     encoder.width, encoder.height, encoder.pix_fmt = geometry.width, geometry.height, name
     encoder.framerate, encoder.time_base, encoder.thread_count = RATE, 1 / RATE, 1
-
-
-def _psnr(result: np.ndarray, target: np.ndarray, peak: int) -> float:
-    error = np.mean(np.square(result.astype(np.float64) - target))
-    return 10 * math.log10(peak**2 / error) if error else math.inf

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from powerqe.utils.errors import UserError
 from powerqe.utils.files import atomic_path
 
@@ -30,6 +32,12 @@ class FrameInfo(NamedTuple):
     qp: int
     bits: int
     psnr_y: float
+
+
+def luma_psnr(result: np.ndarray, target: np.ndarray, depth: int = 8) -> float:
+    """PSNR in dB of a plane of integers with `depth` bits; `math.inf` of equal ones."""
+    error = np.mean(np.square(result.astype(np.float64) - target))
+    return 10 * math.log10(((1 << depth) - 1) ** 2 / error) if error else math.inf
 
 
 def frames_path(sequence: str | os.PathLike[str]) -> Path:

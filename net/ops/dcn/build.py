@@ -19,6 +19,7 @@ import platform
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -317,7 +318,9 @@ def _call(command: Sequence[str]) -> None:
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode:
         print(shlex.join(command), result.stdout, result.stderr, sep="\n", file=sys.stderr)
-        raise CompilerError(f"{Path(command[0]).name} failed, see its messages above")
+        status = result.returncode
+        ending = f"signal {-status}, {signal.Signals(-status).name}" if status < 0 else f"status {status}"
+        raise CompilerError(f"{Path(command[0]).name} failed ({ending}), see its messages above")
 
 
 def _jobs() -> int:

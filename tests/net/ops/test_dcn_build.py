@@ -108,7 +108,7 @@ def test_a_compiler_that_fails_leaves_nothing(
 ) -> None:
     (tmp_path / "out.so").write_text("of other sources")
     monkeypatch.setenv("CXX", str(script(tmp_path / "bad++", "echo no >&2; exit 1")))
-    assert "bad++ failed, see its messages above" in words(build.CPU, tmp_path, "failed")
+    assert "bad++ failed (status 1), see its messages above" in words(build.CPU, tmp_path, "failed")
     assert not (tmp_path / "out.so").exists()
     assert "cpu_kernels.cpp" in capsys.readouterr().err
 

@@ -2,6 +2,7 @@
 
 import pickle
 import shutil
+import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -85,13 +86,27 @@ def test_a_program_that_is_missing_or_cannot_be_executed(folder, name, monkeypat
         ("echo usage; exit 1", r"failed \(status 1\): usage$"),
         ("exit 127", r"failed \(status 127\): no output$"),
         ("exit 0", r"failed \(status 0\): no output$"),
-        ("kill -9 $$", r"failed \(status -9\): no output$"),
+        ("kill -11 $$", r"failed \(signal 11, SIGSEGV\): no output$"),
+        ("exit 137", r"failed \(signal 9, SIGKILL\): no output$"),
+        ("echo banner >&2; echo 'Error: a\nb'; exit 255", r"failed \(status 255\): Error: a b$"),
     ],
 )
 def test_a_program_that_fails(folder, name, body, message, make_image):
     write_program(folder / name, body)
     with pytest.raises(UserError, match=f"^{folder / name} {message}"):
         BPG(folder=str(folder)).compress(make_image(), 30)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_narrow_image_is_padded(folder, channels, make_image):
+    """bpgenc 0.9.8 crashes for widths of 24 or less."""
+    body = (folder / "bpgenc").read_text().split("\n", 2)[2]
+    read = "import struct, sys; print(struct.unpack('>I', open(sys.argv[1], 'rb').read(20)[16:])[0])"
+    crash = f"""test $({sys.executable} -c "{read}" "${{13}}") -gt 24 || kill -11 $$\n"""
+    write_program(folder / "bpgenc", crash + body)
+    for height, width in ((5, 1), (40, 24), (24, 25)):
+        image = make_image(height, width, channels)
+        np.testing.assert_array_equal(BPG(folder=str(folder)).compress(image, 30)[0], image)
 
 
 def test_a_program_for_another_machine(folder, make_image):

@@ -19,7 +19,7 @@ Non-environment-variable-controlled macros set as follows:
 
 POC    0 TId: 0 ( I-SLICE, nQP 37 QP 37 )      15168 bits [Y 33.0218 dB    U 39.1501 dB    V 40.2417 dB] [ET     1 ] \
 [L0 ] [L1 ] [MD5:0123456789abcdef0123456789abcdef,(unk),(unk)]
-POC    2 TId: 0 ( P-SLICE, QP 39 )        504 bits [Y inf dB    U inf dB    V inf dB] [ET     1 ] [L0 0 1c ] [L1 ]
+POC    2 TId: 0 ( P-SLICE, QP 39 )        504 bits [Y 999.9900 dB    U 40.0 dB    V inf dB] [ET     1 ] [L0 0 1c ] [L1 ]
 POC    1 TId: 1 ( p-SLICE, QP 40 )       1024 bits [Y 31.5 dB    U 38.0 dB    V 39.0 dB] [xY 403f ] [ET   0.4 ]
 
 SUMMARY --------------------------------------------------------
@@ -54,7 +54,8 @@ def test_numbers_that_start_again():
 
 
 @pytest.mark.parametrize(
-    ("old", "new"), [("P-SLICE", "X-SLICE"), ("39 )", "? )"), (" 504 bits", ""), ("[Y inf dB", "[Y dB"), ("inf", "nan")]
+    ("old", "new"),
+    [("P-SLICE", "X-SLICE"), ("39 )", "? )"), (" 504 bits", ""), ("[Y 999.9900 dB", "[Y dB"), ("999.9900", "nan")],
 )
 def test_a_line_of_another_form_is_shown(old, new):
     with pytest.raises(UserError, match=r"raw/a.*POC +2 TId: 0"):
