@@ -77,7 +77,7 @@ class Trainer:
         self._progress = Progress(self._train.niter)
         self._signals = StopSignals()
         self._stop = False
-        self.step, self._samples = 0, 0
+        self.step, self._samples = 0, 0  # samples: seen by all ranks, whatever their number and batch were
         self.best: dict[str, Any] = {"iters": [], "value": None}
 
     # ------------------------------------------------------------------ the loop
@@ -135,6 +135,7 @@ class Trainer:
         if self.ema:
             self.ema.update_parameters(self._network)
         self.step += 1
+        self._samples += len(micro) * self._batch_of_all
 
     def _backward(self, phase: Phase, micro: list[Batch]) -> torch.Tensor:
         """Accumulate the gradient of the mean loss over the batches; ranks synchronize at the last one."""
@@ -233,7 +234,7 @@ class Trainer:
         """The state for exact resuming. Every rank must call this."""
         return {
             "iter": self.step,
-            "samples": self.step * self._options.accumulation * self._batch_of_all,
+            "samples": self._samples,
             "networks": {name: network.state_dict() for name, network in self.algorithm.networks.items()},
             "ema": {"net": self.ema.state_dict()} if self.ema else None,
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.algorithm.optimizers.items()},

@@ -1,6 +1,5 @@
 """The training loop in one process; tests/test_train.py has the command line and several ranks."""
 
-import copy
 import logging
 import shutil
 from pathlib import Path
@@ -17,7 +16,7 @@ from powerqe.inference.tiled import Tiled
 from powerqe.net import build_network, save_weights
 from powerqe.net.ops import dcn
 from powerqe.net.weights import Entry
-from powerqe.utils.checkpoint import load_checkpoint
+from powerqe.utils.checkpoint import load_checkpoint, save_checkpoint
 from powerqe.utils.errors import UserError
 from powerqe.utils.files import sha256_of
 from powerqe.utils.options.tree import Options, load_options
@@ -313,15 +312,39 @@ def test_checkpoint_of_another_network(opt, tree):
         find_resume(load_options(opt, overrides=other), "auto")
 
 
-def test_more_or_fewer_ranks_go_on_from_the_same_samples(opt):
-    train(load_options(opt), until=4)
-    state = load_checkpoint("exp/tiny-c/ckp-last.pt")
-    state = copy.deepcopy(state)
-    state["rng"] = state["rng"] * 2  # as two ranks would have written
-    trainer = Trainer(load_options(opt), ALONE)
-    trainer.load_state(state)
-    trainer.run(None)
-    assert trainer.step == 8
+def of_two_ranks(path: str) -> None:
+    """Make a checkpoint of one rank one that two would have written."""
+    state = load_checkpoint(path)
+    save_checkpoint(
+        state | {"rng": state["rng"] * 2, "progress": state["progress"] * 2, "samples": state["samples"] * 2},
+        path,
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "samples"),
+    [
+        ("dataset.train.bs_pg=3", (8, 8 + 4 * 3)),
+        ("train.real_bs_pg=4", (8, 8 + 4 * 4)),
+        ("ranks", (16, 16 + 4 * 2)),
+    ],
+)
+def test_after_a_change_of_batch_or_ranks_samples_are_counted_and_resuming_is_exact(opt, change, samples):
+    allow = "train.load_state.if_allow_change=true"
+    changed = [allow] if change == "ranks" else [allow, change]
+    ends = []
+    for name, stops in (("whole", ()), ("parts", (5, 7))):
+        train(load_options(opt, overrides=[f"name={name}"]), until=4)
+        if change == "ranks":
+            of_two_ranks(f"exp/{name}/ckp-last.pt")
+        assert load_checkpoint(f"exp/{name}/ckp-last.pt")["samples"] == samples[0]
+        for until in (*stops, None):
+            torch.manual_seed(12345)  # a new process has other generators
+            train(load_options(opt, overrides=[*changed, f"name={name}"]), until=until, resume="auto")
+        ends.append(load_checkpoint(f"exp/{name}/ckp-last.pt"))
+        assert (ends[-1]["iter"], ends[-1]["samples"]) == (8, samples[1])
+    assert_equal(ends[0]["networks"], ends[1]["networks"])
+    assert_equal(ends[0]["rng"], ends[1]["rng"])
 
 
 def test_tensorboard_curves_and_images(opt):
