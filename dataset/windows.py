@@ -120,10 +120,11 @@ class PeakFrames:
 
     Args:
         source: how the peaks are found: "qp": frames with a lower QP than their neighbors, from the file
-            `<stem>.frames.json` that `powerqe data compress-video` writes; "psnr": frames with a higher luma PSNR, from
-            that file or else computed with gt, for which all videos are read at the start; "file": 0 or 1 for each
-            frame in a .npy, .txt or .json file; "period": a pattern that is repeated. Of frames that are equally good
-            the first is the peak; at an end one neighbor is enough.
+            `<stem>.frames.json` that `powerqe data compress-video` writes; "psnr": frames with a higher luma PSNR (the
+            paper's; HM 16 lowers the QP of every second frame), from that file or else computed with gt, for which
+            all videos are read at the start; "file": 0 or 1 for each frame in a .npy, .txt or .json file; "period": a
+            pattern that is repeated. Of frames that are equally good the first is the peak; at an end one neighbor is
+            enough.
         path: folder of the files with the labels or QPs; null: the folder of the videos of lq.
         pattern: name of the file of a video for source: file; {stem} stands for the name of its file, {name} for that
             without the number of frames.
