@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import ExifTags, Image
 
-from powerqe.utils.image.io import Buffer
+from powerqe.utils.image.jpeg_stream import Buffer
 
 _EXIF_PREFIX = b"Exif\0\0"
 _ORIENTATION = ExifTags.Base.Orientation

@@ -14,7 +14,9 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from powerqe.utils.codecs.jpeg_tables import read_tables
 from powerqe.utils.errors import UserError
-from powerqe.utils.image.io import SUFFIXES, check_whole, decode_deep, decode_image, is_jpeg, oriented
+from powerqe.utils.image.io import SUFFIXES, check_whole, decode_deep, decode_image, oriented
+from powerqe.utils.image.jpeg_damage import Severity, jpeg_damage
+from powerqe.utils.image.jpeg_stream import is_jpeg
 from powerqe.utils.image.library_settings import pillow_without_limits
 from powerqe.utils.image.metadata import Metadata, orientation_of, read_metadata
 from powerqe.utils.video.container import SUFFIXES as VIDEO_SUFFIXES
@@ -108,6 +110,10 @@ def decode_photo(data: bytes, name: str, largest: int = LARGEST) -> Photo:
         raise UserError(f"{name}: not a readable image ({' '.join(str(error).split())}); replace the file") from None
     if not is_jpeg(data):
         return photo
+    if damage := jpeg_damage(data):
+        if damage.severity is Severity.CUT:
+            raise UserError(f"{name}: damaged JPEG file ({damage.what}); replace the file")
+        photo = replace(photo, notes=(*photo.notes, f"damaged JPEG file: {damage.what}"))
     try:
         return replace(photo, tables=read_tables(data, name))
     except UserError as error:
