@@ -102,7 +102,7 @@ def test_an_image_of_a_data_set_is_refused_and_one_to_enhance_says_it(tmp_path):
     with pytest.raises(UserError, match=r"wrong\.jpg: damaged.*restart"):
         read_image(tmp_path / "wrong.jpg")
     assert any("damaged" in note for note in decode_photo(wrong, "wrong.jpg").notes)
-    assert not decode_photo(data + b"trailing", "whole.jpg").notes
+    assert "damaged" not in str(decode_photo(data + b"trailing", "whole.jpg").notes)
     for cut in (data[:at], data[:at] + b"\xff\xd9"):
         with pytest.raises(UserError, match=r"cut\.jpg: (truncated|damaged)"):
             decode_photo(cut, "cut.jpg")
