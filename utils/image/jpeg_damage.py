@@ -14,10 +14,11 @@ from enum import IntEnum
 from functools import lru_cache
 from typing import NamedTuple
 
-import av
 import numpy as np
 
+from powerqe.utils.errors import UserError
 from powerqe.utils.image.jpeg_stream import Buffer, jpeg_parts
+from powerqe.utils.video.pyav import pyav
 
 _DHT, _SOS, _EOI, _DRI = 0xC4, 0xDA, 0xD9, 0xDD
 _BASELINE, _EXTENDED, _PROGRESSIVE = 0xC0, 0xC1, 0xC2
@@ -168,7 +169,7 @@ def _walked(data: bytes, blocks: "Sequence[_Codes]", mcus: int) -> int | None:
     """The bits that so many MCUs have, or a number beyond the data if these end first; None: no Huffman code."""
     size = 8 * len(data)
     padded = np.frombuffer(data + bytes(512), np.uint8).astype(np.uint32)  # a block has at most 64 * 27 bits
-    words = memoryview(padded[:-2] << 16 | padded[1:-1] << 8 | padded[2:])
+    words = memoryview((padded[:-2] << 16 | padded[1:-1] << 8 | padded[2:]).tobytes()).cast("I")
     position = 0
     for _ in range(mcus):
         for dc, one, many in blocks:
@@ -256,12 +257,14 @@ def _of_ffmpeg(data: Buffer) -> str:
         if not 0xE0 <= code <= 0xEF:
             stream += bytes([0xFF, code]) + (b"" if code == _EOI else struct.pack(">H", len(content) + 2))
             stream += bytes(content) + (b"" if code == _EOI else bytes(coded))
+    try:
+        av = pyav("looking into progressive JPEG files", "mjpeg")
+    except UserError:
+        return ""  # they can be read without it
     decoder = av.CodecContext.create("mjpeg", "r")
     decoder.options = {"err_detect": "explode"}
     try:
         decoder.decode(av.Packet(bytes(stream)))
-    except av.InvalidDataError:
-        return "its data do not decode"
-    except av.FFmpegError:  # of a kind that it does not know
-        return ""
+    except av.FFmpegError as error:  # others say that it does not know the kind of file
+        return "its data do not decode" if isinstance(error, av.InvalidDataError) else ""
     return ""
