@@ -10,7 +10,7 @@ from powerqe.utils.codecs.jpeg_estimate import QUALITIES, estimate_quality
 from powerqe.utils.codecs.jpeg_tables import quant_tables, read_tables
 from powerqe.utils.codecs.pillow import orientation
 from powerqe.utils.errors import UserError
-from powerqe.utils.image.io import is_jpeg
+from powerqe.utils.image.jpeg_stream import is_jpeg
 
 
 class Tables:

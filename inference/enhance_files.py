@@ -23,7 +23,7 @@ from powerqe.inference.model import Model
 from powerqe.utils.codecs.jpeg_tables import nearest_quality
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.photo import Photo, read_photo
-from powerqe.utils.image.write import misfit, write_photo
+from powerqe.utils.image.write import losses, misfit, write_photo
 from powerqe.utils.log import progress_bar
 from powerqe.utils.video.video_file import VideoFile, open_video_file
 
@@ -227,7 +227,7 @@ def _write(job: EnhanceJob, done: _Enhanced, settings: _Settings) -> Result:
     target, notes = job.target, done.notes
     if not job.is_video:
         target, reason = _fitting(job, done.after, settings.force)
-        notes = [*notes, reason]
+        notes = [*notes, reason, losses(done.after, target.suffix)]
         write_photo(target, done.after)
     if settings.compare:
         draw_comparison(compare_path(target), done.before, done.after, done.titles)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from powerqe.utils.errors import UserError
-from powerqe.utils.image.io import Buffer, is_jpeg, jpeg_segments
+from powerqe.utils.image.jpeg_stream import Buffer, is_jpeg, jpeg_segments
 
 # ITU-T T.81 annex K, tables K.1 and K.2: the steps of quality factor 50.
 _LUMA = (

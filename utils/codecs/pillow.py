@@ -7,7 +7,7 @@ from PIL import Image, features
 
 from powerqe.utils.codecs.codec import too_large
 from powerqe.utils.errors import UserError
-from powerqe.utils.image.io import Buffer
+from powerqe.utils.image.jpeg_stream import Buffer
 from powerqe.utils.image.library_settings import pillow_without_limits
 
 

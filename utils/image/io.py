@@ -4,10 +4,8 @@ The only module, with utils/codecs/, that uses OpenCV's BGR order.
 """
 
 import os
-import re
 import struct
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -17,17 +15,15 @@ import numpy as np
 from powerqe.utils.errors import UserError
 from powerqe.utils.files import atomic_path
 from powerqe.utils.image.color import luma_uint8
+from powerqe.utils.image.jpeg_damage import Severity, jpeg_damage
+from powerqe.utils.image.jpeg_stream import Buffer, is_jpeg, jpeg_segments
 from powerqe.utils.image.library_settings import silent_opencv
 
 Color = Literal["rgb", "y", "any"]
-Buffer = bytes | bytearray | memoryview
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_JPEG_SIGNATURE = b"\xff\xd8\xff"
-# A marker inside the entropy-coded data: 0xFF not followed by a stuffed 0 or a restart marker.
-_JPEG_MARKER = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]")
 
 
 def use_one_thread() -> None:
@@ -80,6 +76,8 @@ def read_image(path: str | os.PathLike[str], color: Color = "rgb") -> np.ndarray
         data = Path(path).read_bytes()
     except OSError as error:
         raise UserError(f"cannot read the image {path}: {error.strerror}") from None
+    if is_jpeg(data) and (damage := jpeg_damage(data)) and damage.severity > Severity.NONE:
+        raise UserError(f"{path}: damaged JPEG file ({damage.what}); replace the file")
     return decode_image(data, color, str(path))
 
 
@@ -228,29 +226,3 @@ def _png_damage(data: Buffer) -> str:
             return ""
         position = end
     return "truncated PNG file"
-
-
-def is_jpeg(data: Buffer) -> bool:
-    """Whether these bytes begin as a JPEG file does."""
-    return data[:3] == _JPEG_SIGNATURE
-
-
-def jpeg_segments(data: Buffer) -> Iterator[tuple[int, Buffer]]:
-    """The marker code and the content of each segment of a JPEG file (ITU-T T.81 annex B), in their order.
-
-    Segments are walked by their length, the pixels' code behind a scan header (0xDA) is searched for the next
-    marker. Only of a whole file the last code is the end marker, 0xD9; the last bytes alone are not sufficient: an
-    embedded preview has an end marker too, and cameras append data.
-    """
-    position = 2
-    while marker := _JPEG_MARKER.search(data, position):
-        code, position = data[marker.end() - 1], marker.end()
-        if code == 0xD9:
-            yield code, b""
-            return
-        if code != 0x01:  # all others that can occur here carry a length
-            if position + 2 > len(data):
-                return
-            end = position + struct.unpack_from(">H", data, position)[0]
-            yield code, data[position + 2 : end]
-            position = end

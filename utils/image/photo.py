@@ -14,9 +14,11 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from powerqe.utils.codecs.jpeg_tables import read_tables
 from powerqe.utils.errors import UserError
-from powerqe.utils.image.io import SUFFIXES, check_whole, decode_deep, decode_image, is_jpeg, oriented
+from powerqe.utils.image.io import SUFFIXES, check_whole, decode_deep, decode_image, oriented
+from powerqe.utils.image.jpeg_damage import Severity, jpeg_damage
+from powerqe.utils.image.jpeg_stream import is_jpeg
 from powerqe.utils.image.library_settings import pillow_without_limits
-from powerqe.utils.image.metadata import Metadata, orientation_of, read_metadata
+from powerqe.utils.image.metadata import Metadata, read_metadata
 from powerqe.utils.video.container import SUFFIXES as VIDEO_SUFFIXES
 
 PHOTO_SUFFIXES = (*SUFFIXES, ".gif", ".avif")
@@ -71,12 +73,13 @@ class Photo:
 
     def upright(self) -> "Photo":
         """The image rotated by its orientation; the tables no longer fit its pixels then."""
-        if self.orientation == 1:
-            return replace(self, metadata=self.metadata.upright())
-        symmetry = _SYMMETRY[self.orientation]
-        alpha = None if self.alpha is None else oriented(self.alpha, symmetry)
-        return replace(self, pixels=oriented(self.pixels, symmetry), alpha=alpha, orientation=1, tables=None,
-                       metadata=self.metadata.upright())  # fmt: skip
+        pixels, alpha, tables = self.pixels, self.alpha, self.tables
+        if symmetry := _SYMMETRY[self.orientation]:
+            pixels, tables = oriented(pixels, symmetry), None
+            alpha = None if alpha is None else oriented(alpha, symmetry)
+        height, width = pixels.shape[:2]
+        metadata = self.metadata.upright(width, height)
+        return replace(self, pixels=pixels, alpha=alpha, orientation=1, tables=tables, metadata=metadata)
 
 
 def read_photo(path: str | os.PathLike[str], name: str | None = None, largest: int = LARGEST) -> Photo:
@@ -108,6 +111,10 @@ def decode_photo(data: bytes, name: str, largest: int = LARGEST) -> Photo:
         raise UserError(f"{name}: not a readable image ({' '.join(str(error).split())}); replace the file") from None
     if not is_jpeg(data):
         return photo
+    if damage := jpeg_damage(data):
+        if damage.severity is Severity.CUT:
+            raise UserError(f"{name}: damaged JPEG file ({damage.what}); replace the file")
+        photo = replace(photo, notes=(*photo.notes, f"damaged JPEG file: {damage.what}"))
     try:
         return replace(photo, tables=read_tables(data, name))
     except UserError as error:
@@ -120,9 +127,11 @@ def _decoded(data: bytes, name: str, largest: int) -> Photo:
     with pillow_without_limits, _opened(data, name) as image:  # `LARGEST` is looked at before anything is unpacked
         _check(image, data, name, largest)
         metadata = read_metadata(image, data)
-        notes = ("its palette became RGB",) if image.mode in ("P", "PA") else ()
+        notes = ["its palette became RGB"] if image.mode in ("P", "PA") else []
+        if metadata.left_out:
+            notes.append(f"left out: {', '.join(metadata.left_out)}")
         pixels, alpha = _pixels(image, data, name)
-        return Photo(pixels, alpha, orientation_of(metadata.exif), metadata, str(image.format), notes=notes)
+        return Photo(pixels, alpha, metadata.orientation, metadata, str(image.format), notes=tuple(notes))
 
 
 def _opened(data: bytes, name: str) -> Image.Image:

@@ -13,10 +13,13 @@ from PIL import Image
 
 from powerqe.utils.errors import UserError
 from powerqe.utils.files import atomic_path
+from powerqe.utils.image.exif import PREFIX
 from powerqe.utils.image.io import encode_image
 from powerqe.utils.image.library_settings import silent_opencv
-from powerqe.utils.image.metadata import png_chunk, with_png_chunks
+from powerqe.utils.image.metadata import Metadata
 from powerqe.utils.image.photo import Photo
+from powerqe.utils.image.png_metadata import png_chunk
+from powerqe.utils.image.write_metadata import fitted, jpeg_segments_of, with_png_chunks
 
 JPEG_QUALITY = 95
 """Quality of lossy results, with artifacts far below those removed."""
@@ -35,6 +38,18 @@ def misfit(photo: Photo, suffix: str) -> str:
     if photo.alpha is not None and file_format not in _ALPHA:
         return f"{file_format} has no transparency"
     return ""
+
+
+def losses(photo: Photo, suffix: str) -> str:
+    """What of its metadata a file will not hold, in words; empty if it holds them all."""
+    file_format = FORMATS[suffix.lower()]
+    _, lost = fitted(photo.metadata, file_format, _colors(photo, file_format))
+    return f"{file_format} does not hold its {', '.join(lost)}" if lost else ""
+
+
+def _colors(photo: Photo, file_format: str) -> int:
+    """1 if the pixels of the file are gray, else 3."""
+    return 1 if photo.is_gray and file_format != "WEBP" else 3
 
 
 def write_photo(path: str | os.PathLike[str], photo: Photo) -> None:
@@ -59,10 +74,11 @@ def write_photo(path: str | os.PathLike[str], photo: Photo) -> None:
 
 def encode_photo(photo: Photo, suffix: str = ".png") -> bytes:
     """The bytes of a file, see `write_photo`."""
-    photo = photo.upright()
-    if FORMATS[suffix.lower()] == "PNG":
-        return with_png_chunks(_png(photo), photo.metadata)
-    return _by_pillow(photo, FORMATS[suffix.lower()])
+    photo, file_format = photo.upright(), FORMATS[suffix.lower()]
+    metadata, _ = fitted(photo.metadata, file_format, _colors(photo, file_format))
+    if file_format == "PNG":
+        return with_png_chunks(_png(photo), metadata)
+    return _by_pillow(photo, file_format, metadata)
 
 
 def _png(photo: Photo) -> bytes:
@@ -92,26 +108,34 @@ def _gray_alpha_png(pixels: np.ndarray) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*chunk) for chunk in chunks)
 
 
-def _by_pillow(photo: Photo, file_format: str) -> bytes:
-    metadata, options = photo.metadata, _options(file_format)
-    if metadata.icc:
-        options["icc_profile"] = metadata.icc
-    if metadata.exif:
-        options["exif"] = b"Exif\0\0" + metadata.exif
-    if metadata.xmp and file_format in ("JPEG", "WEBP"):
-        options["xmp"] = metadata.xmp
-    if metadata.dpi:
-        options["dpi"] = metadata.dpi
+def _by_pillow(photo: Photo, file_format: str, metadata: Metadata) -> bytes:
     pixels = joined(photo)
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-    return _saved(image, file_format, photo, **options)
+    found = {"icc_profile": metadata.icc, "dpi": metadata.dpi, "exif": metadata.exif and PREFIX + metadata.exif}
+    if file_format == "TIFF":
+        found["exif"] = _tiff_tags(metadata)
+    else:
+        found["xmp"] = metadata.xmp
+    options = {name: value for name, value in found.items() if value}
+    return _saved(image, file_format, photo, **_options(file_format, metadata), **options)
 
 
-def _options(file_format: str) -> dict[str, Any]:
+def _options(file_format: str, metadata: Metadata) -> dict[str, Any]:
     return {
-        "JPEG": {"quality": JPEG_QUALITY, "subsampling": 0},
+        "JPEG": {"quality": JPEG_QUALITY, "subsampling": 0, "extra": jpeg_segments_of(metadata)},
         "WEBP": {"lossless": True, "exact": True},  # exact: colors under full transparency stay
     }.get(file_format, {})
+
+
+def _tiff_tags(metadata: Metadata) -> Image.Exif | None:
+    """Camera data, XMP (tag 700) and IPTC (33723) in the one directory of a TIFF file."""
+    tags = Image.Exif()
+    if metadata.exif:
+        tags.load(PREFIX + metadata.exif)
+    for tag, content in ((700, metadata.xmp), (33723, metadata.iptc)):
+        if content:
+            tags[tag] = content
+    return tags if len(tags) else None
 
 
 def joined(photo: Photo) -> np.ndarray:
