@@ -93,7 +93,7 @@ def test_what_a_format_cannot_hold_becomes_png(go, photos, image):
     (result,) = go("photos/deep.png", file_format="jpeg")
     assert "out/deep.png" in result.error
     (result,) = go("photos/deep.png", output="photos", file_format="jpeg", force=True)
-    assert "photos/deep.png" in result.error
+    assert "-> photos/deep.jpg.png " in result.summary
     assert (photos / "deep.png").read_bytes() == deep
 
 
