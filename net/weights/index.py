@@ -19,6 +19,7 @@ from powerqe.net.weights.entry import Entry
 from powerqe.net.weights.hub import SCHEME, hub_file
 from powerqe.net.weights.tensorflow_checkpoint import index_file
 from powerqe.utils.errors import UserError
+from powerqe.utils.file_names import file_name
 from powerqe.utils.files import sha256_of, write_text
 from powerqe.utils.options.components import explain
 from powerqe.utils.options.registry import nearest
@@ -143,7 +144,7 @@ def write_cards(folder: str | os.PathLike[str]) -> list[Path]:
     """
     folder = Path(folder)
     found = [_checked(entry, folder) for entry in _read(folder / FILE)]
-    paths = [folder / f"{entry.name}.md" for entry in found]
+    paths = [folder / file_name(entry.name, ".md") for entry in found]
     for entry, name in zip(found, paths, strict=True):
         write_text(name, card(entry))
     return paths
