@@ -14,7 +14,7 @@ from powerqe.evaluation.evaluate import Record, enlarged, enlargement
 from powerqe.inference.forward import middle
 from powerqe.utils.checkpoint import copy_checkpoint, load_checkpoint, newest_sound, prune, save_checkpoint
 from powerqe.utils.errors import UserError
-from powerqe.utils.files import atomic_path
+from powerqe.utils.files import write_text
 from powerqe.utils.log import logger
 from powerqe.utils.options.tree import Options
 
@@ -34,8 +34,7 @@ class Experiment:
         self._writer = None
         if is_main:
             folder.mkdir(parents=True, exist_ok=True)
-            with atomic_path(folder / "options.yml") as path:
-                path.write_text(options.to_yaml(), encoding="utf-8")
+            write_text(folder / "options.yml", options.to_yaml())
             self._writer = SummaryWriter(str(folder), purge_step=start + 1 if start else None)
 
     def save(self, state: dict[str, Any], is_best: bool, keep: int | None) -> Path:

@@ -15,8 +15,8 @@ from powerqe.data_pre_process import driver
 from powerqe.utils.codecs.jpeg_tables import nearest_quality, quant_tables, read_tables
 from powerqe.utils.codecs.table_file import write_table_file
 from powerqe.utils.errors import UserError, resumable
+from powerqe.utils.image.io import JPEG_SUFFIXES
 
-SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif")
 _BASELINE = 255  # the largest step of a baseline file
 
 
@@ -26,9 +26,9 @@ def collect(folder: Path, target: Path, args: argparse.Namespace) -> None:
     Raises:
         UserError: no such folder, no JPEG file in it, or none with suitable tables.
     """
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in JPEG_SUFFIXES and path.is_file())
     if not paths:
-        raise UserError(f"no JPEG file in {folder}; they are called *{' *'.join(SUFFIXES)}")
+        raise UserError(f"no JPEG file in {folder}; they are called *{' *'.join(JPEG_SUFFIXES)}")
     counts, failures = Counter[bytes](), []
     with resumable(), ThreadPoolExecutor(args.nworker) as pool:
         for found in driver.progress(pool.map(_tables_of, paths), args, len(paths)):

@@ -71,7 +71,7 @@ class SequenceCompression:
     def _make(self, source: Path, target: Path, quality: int) -> None:
         reader = self._open(source)
         target.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=f".{target.stem}.", dir=target.parent) as scratch:
+        with TemporaryDirectory(prefix=f".{target.stem[:40]}.", dir=target.parent) as scratch:
             decoded, stream = Path(scratch, target.name), Path(scratch, "stream")
             frames, version = self.codec.compress(reader, self._count(reader), quality, decoded, stream)
             record = {

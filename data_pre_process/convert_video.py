@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from powerqe.data_pre_process.driver import FileJob, is_up_to_date
+from powerqe.data_pre_process.driver import FileJob, check_names, is_up_to_date
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.crop import CropBox
 from powerqe.utils.video.container import SUFFIXES, Color, VideoReader, VideoWriter, count_packets
@@ -51,15 +51,12 @@ class Conversion:
         Raises:
             UserError: nothing there, or two videos that would get the same name.
         """
-        jobs: dict[Path, FileJob] = {}
+        jobs = []
         for path in _videos(source):
             made, done = self._plan(path, target)
-            if made in jobs:
-                raise UserError(f"{jobs[made].source} and {path} would both become {made}; rename one of them")
-            if made == path:
-                raise UserError(f"{path} would replace itself; name another target folder")
-            jobs[made] = FileJob(path, made, partial(self._make, path, made), done, True)
-        return list(jobs.values())
+            jobs.append(FileJob(path, made, partial(self._make, path, made), done, True))
+        check_names(jobs)
+        return jobs
 
     def remarks(self, jobs: Iterable[FileJob]) -> list[str]:
         """Remarks for the user: which videos are converted to another chroma subsampling or bit depth."""

@@ -28,7 +28,7 @@ def create(args: argparse.Namespace) -> None:
         kind = kind_of(index, weights)
         target = folder / f"s{args.seed}-{index:05}-{kind}.png"
         make = partial(_make, target, kind, args.seed, index, args.size, faces, photos)
-        jobs.append(driver.FileJob(target, target, make, done=target.exists()))
+        jobs.append(driver.FileJob(Path(kind, f"{index:05}"), target, make, done=target.exists()))
     driver.make_files(jobs, args)
 
 

@@ -18,7 +18,8 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from tqdm import tqdm
 
-from powerqe.utils.errors import PartialFailureError, UserError, resumable
+from powerqe.utils.errors import PartialFailureError, UserError, failure, resumable
+from powerqe.utils.file_names import place_finder
 from powerqe.utils.image.io import list_images, read_image, write_image
 
 T = TypeVar("T")
@@ -86,8 +87,9 @@ def make_files(jobs: Sequence[FileJob], args: argparse.Namespace, unit: str = "i
 
     Raises:
         PartialFailureError: some files could not be made; they are named, and all others were made.
-        UserError: none could be made.
+        UserError: none could be made, or two have one name, or one has the name of a source; then nothing is made.
     """
+    check_names(jobs)
     todo = [job for job in jobs if args.force or not job.done]
     failures = []
     with resumable(), _pool(args.nworker) as pool:
@@ -100,6 +102,19 @@ def make_files(jobs: Sequence[FileJob], args: argparse.Namespace, unit: str = "i
         raise kind(_summary(sorted(failures), len(jobs), unit))
     folders = dict.fromkeys(str(job.target.parent) for job in jobs)
     report(f"{', '.join(folders)}: {len(todo)} {unit}s written, {len(jobs) - len(todo)} existed already", args)
+
+
+def check_names(jobs: Iterable[FileJob | ImageJob]) -> None:
+    """Raise `UserError` if two files to be made have one name, or one the name of a source."""
+    place = place_finder()
+    sources = {place(job.source): job.source for job in jobs}
+    made: dict[str, Path] = {}
+    for job in jobs:
+        name = place(job.target)
+        if name in sources:
+            raise UserError(f"{sources[name]} would be replaced by what is made of {job.source}; name another folder")
+        if (other := made.setdefault(name, job.source)) is not job.source:
+            raise UserError(f"{other} and {job.source} would both become {job.target}; rename one of them")
 
 
 def progress(
@@ -125,8 +140,8 @@ def _do(job: FileJob) -> str | None:
         try:
             with _can_be_given_up() if job.long else nullcontext():
                 job.make()
-        except UserError as error:
-            return str(error) if str(job.source) in str(error) else f"{job.source}: {error}"
+        except Exception as error:
+            return failure(error, job.source, job.target)
     return None
 
 

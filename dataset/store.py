@@ -107,7 +107,7 @@ class _Writer:
         self._batch_bytes = 0
 
     def add(self, key: str, image: np.ndarray) -> None:
-        if not 0 < len(key.encode()) <= _LONGEST_KEY or key.encode() == _INDEX_KEY:
+        if not 0 < len(_bytes(key)) <= _LONGEST_KEY or _bytes(key) == _INDEX_KEY:
             raise UserError(f"image name {key!r} cannot be a key of an LMDB store; rename the file")
         if key in self.records:
             raise UserError(f"two images are called {key}; the names in a store must differ")
@@ -130,7 +130,7 @@ class _Writer:
         for key, content in self._batch:
             self.records[key] = self.records[key]._replace(serial=self._serial)
             mark = _mark(self._id, self._serial)
-            yield key.encode(), (mark + content).ljust(self._smallest, b"\0")
+            yield _bytes(key), (mark + content).ljust(self._smallest, b"\0")
             self._serial += 1
 
     def write_index(self, file: Path) -> None:
@@ -269,7 +269,7 @@ class BasicSRStore:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        lines = (self.path / BASICSR_INDEX).read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = (self.path / BASICSR_INDEX).read_text(encoding="utf-8", errors="surrogateescape").splitlines()
         names = [line.rsplit(" (", 1)[0] for line in lines if line.strip()]
         if not names or not all(name.lower().endswith(".png") for name in names):
             raise UserError(f"{self.path / BASICSR_INDEX}: expected lines `name.png (h,w,c) level`; build it again")
@@ -286,7 +286,7 @@ class BasicSRStore:
     def __getitem__(self, key: str) -> np.ndarray:
         """The image, uint8 (H, W, C); raises `UserError` when it is missing or damaged."""
         with _transaction(self.path) as transaction:
-            content = transaction.get(key.encode()) or transaction.get(f"{key}.png".encode())
+            content = transaction.get(_bytes(key)) or transaction.get(_bytes(f"{key}.png"))
         if content is None:
             raise _missing(key, self.path, self._keys)
         return decode_image(bytes(content), "any", self.where(key))
@@ -322,6 +322,11 @@ def _map(file: Path) -> mmap.mmap:
     """A read-only map of the file; it lives as long as an array refers to it."""
     with open(file, "rb") as stream:
         return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _bytes(key: str) -> bytes:
+    """A key, which may be the name of a file that is no UTF-8."""
+    return key.encode("utf-8", "surrogateescape")
 
 
 def _missing(key: str, path: Path, known: Iterable[str]) -> UserError:

@@ -9,13 +9,15 @@ from torch import Tensor
 from powerqe.dataset.loader import Batch
 from powerqe.evaluation.evaluate import Metrics, Record, Scores, enlarged
 from powerqe.inference.forward import middle
-from powerqe.utils.files import atomic_path
+from powerqe.utils.figures import drawable, plain_texts, save_figure
 from powerqe.utils.image.tensors import to_image
 
 SIDE = 128
 """Largest side of a crop, in pixels."""
 ROWS = 4
 """Number of images shown."""
+_LABEL = 40
+"""Characters of a name beside its crops."""
 
 
 class Crops:
@@ -42,6 +44,7 @@ class Crops:
         top, left = most_damaged(images[0], images[2])
         self._rows.append((record, [image[top : top + SIDE, left : left + SIDE] for image in images]))
 
+    @plain_texts()
     def save(self, path: Path) -> None:
         """Write the figure; nothing is written if there are no crops."""
         if not self._rows:
@@ -58,9 +61,8 @@ class Crops:
                 axis.set_title(title, fontsize=9)
                 axis.set_xticks([])
                 axis.set_yticks([])
-            row[0].set_ylabel(record.label, fontsize=8)
-        with atomic_path(path) as temporary:
-            figure.savefig(temporary, dpi=150)
+            row[0].set_ylabel(drawable(record.label, _LABEL), fontsize=8)
+        save_figure(figure, path)
 
     def _title(self, what: str, scores: Scores) -> str:
         score = self._metrics.pool(self._criterion, [scores.get(self._criterion)])

@@ -6,7 +6,6 @@ exit threshold (exp/trade_off.png and .csv). The network runs once per image; th
 follows from the estimated qualities of all exits.
 """
 
-import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,12 +20,13 @@ from powerqe.evaluation.evaluate import Metrics, Scores, mean
 from powerqe.evaluation.tester import trained_network
 from powerqe.net.rbqe import RBQE
 from powerqe.utils.errors import UserError
-from powerqe.utils.files import atomic_path
+from powerqe.utils.figures import plain_texts, save_figure
+from powerqe.utils.files import write_text
 from powerqe.utils.log import progress_bar
 from powerqe.utils.options.components import validate_component
 from powerqe.utils.options.tree import Options
 from powerqe.utils.ranks import start_ranks
-from powerqe.utils.text_table import markdown
+from powerqe.utils.text_table import csv_text, markdown
 
 PSNR = "PSNR"
 THRESHOLDS = [step / 200 for step in range(201)]
@@ -147,8 +147,7 @@ def compare_exits(experiments: Sequence[Options]) -> Iterator[str]:
     for options in experiments:
         reports.append(evaluate_exits(options))
         text = reports[-1].to_markdown()
-        with atomic_path(options.folder / "exits.md") as path:
-            path.write_text(text, encoding="utf-8")
+        write_text(options.folder / "exits.md", text)
         yield text
     figure = experiments[0].folder.parent / "trade_off.png"
     draw(reports, figure)
@@ -179,6 +178,7 @@ def evaluate_exits(options: Options) -> ExitReport:
     return ExitReport(options.name, images, metrics, network.quality.threshold, direct, judged)
 
 
+@plain_texts()
 def draw(reports: Sequence[ExitReport], path: Path) -> None:
     """Gain above, work below, one column per experiment; the network's own threshold is marked."""
     from matplotlib.figure import Figure
@@ -193,18 +193,18 @@ def draw(reports: Sequence[ExitReport], path: Path) -> None:
         below.set_xlabel("quality threshold")
     axes[0][0].set_ylabel("mean PSNR gain [dB]")
     axes[1][0].set_ylabel("mean work [kMACs/pixel]")
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=150)
+    save_figure(figure, path)
 
 
 def write_points(reports: Sequence[ExitReport], path: Path) -> None:
     """The values of the figure, as CSV."""
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["experiment", "threshold", "mean PSNR gain [dB]", "mean work [thousand MACs per pixel]"])
-        for report in reports:
-            for point in report.points:
-                writer.writerow([report.title, f"{point.threshold:.3f}", f"{point.gain:.4f}", f"{point.work:.1f}"])
+    header = ["experiment", "threshold", "mean PSNR gain [dB]", "mean work [thousand MACs per pixel]"]
+    rows = [
+        [report.title, f"{point.threshold:.3f}", f"{point.gain:.4f}", f"{point.work:.1f}"]
+        for report in reports
+        for point in report.points
+    ]
+    write_text(path, csv_text([header, *rows]))
 
 
 def _exit_scores(network: RBQE, metrics: Metrics, batch: Batch, name: str) -> ExitScores:

@@ -17,6 +17,7 @@ from powerqe.inference.forward import image_of, middle
 from powerqe.utils.image.imresize import imresize
 from powerqe.utils.image.tensors import to_image, to_tensor
 from powerqe.utils.log import logger, progress_bar
+from powerqe.utils.memory import is_out_of_memory
 from powerqe.utils.metrics import METRICS, MetricUnavailable
 from powerqe.utils.options.components import Component, build
 from powerqe.utils.ranks import Ranks
@@ -56,6 +57,8 @@ class Record:
     """Time of the network alone."""
     enhanced: str | None = None
     """Path of the saved image, relative to the experiment's folder."""
+    not_available: dict[str, str] = field(default_factory=dict)
+    """Metric -> why it cannot be computed of this image."""
 
     @property
     def label(self) -> str:
@@ -120,8 +123,15 @@ class Metrics:
 
     def __call__(self, result: Tensor, target: Tensor | None) -> Scores:
         """Scores of one image, both (1, C, H, W); without a target only of the metrics that need none."""
-        return {name: self._score(name, result, target) for name in self.names
-                if target is not None or not self._needs_target(name)}  # fmt: skip
+        return self.scored(result, target)[0]
+
+    def scored(self, result: Tensor, target: Tensor | None) -> tuple[Scores, dict[str, str]]:
+        """Scores as above, and why there are none: metric -> reason, of those that cannot be computed of this image."""
+        names = [name for name in self.names if target is not None or not self._needs_target(name)]
+        reasons: dict[str, str] = {}
+        scores = {name: self._score(name, result, target, reasons) for name in names}
+        self.unavailable |= reasons
+        return scores, reasons
 
     def pool(self, name: str, scores: Iterable[Score | None]) -> float:
         """One value for several images: the mean of their scores, or what a metric of sets makes of them.
@@ -150,13 +160,18 @@ class Metrics:
     def _needs_target(self, name: str) -> bool:
         return getattr(self.metrics.get(name), "needs_target", True)
 
-    def _score(self, name: str, result: Tensor, target: Tensor | None) -> Score:
+    def _score(self, name: str, result: Tensor, target: Tensor | None, reasons: dict[str, str]) -> Score:
         if name not in self.metrics:
             return float("nan")
         try:
             score = self.metrics[name](result, target)[0]
         except MetricUnavailable as reason:
-            self.unavailable[name] = str(reason)
+            reasons[name] = str(reason)
+            return float("nan")
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            reasons[name] = f"an image of {result.shape[-1]}x{result.shape[-2]} does not fit into memory"
             return float("nan")
         return score.cpu() if score.ndim else float(score)
 
@@ -230,12 +245,14 @@ def judge(
     record = Record(batch["name"][0], batch["group"][0], height, width, channels, scale)
     if with_baseline:
         before = enlarged(lq, scale)
-        record.baseline = metrics(before, gt if gt is not None and gt.shape == before.shape else None)
+        target = gt if gt is not None and gt.shape == before.shape else None
+        record.baseline, record.not_available = metrics.scored(before, target)
     if enhance is None:
         return record, None
     output, record.seconds = _timed(enhance, batch, device)
     result = image_of(output).float()
-    record.result = metrics(result, gt)  # which clamp, if their options say so
+    record.result, reasons = metrics.scored(result, gt)  # metrics clamp, if their options say so
+    record.not_available |= reasons
     record.estimates = _estimates(getattr(enhance, "estimates", {}), output, batch)
     return record, result.clamp(0, 1)
 

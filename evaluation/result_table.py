@@ -10,7 +10,8 @@ from typing import Any
 from powerqe.evaluation import results
 from powerqe.evaluation.evaluate import Metrics, Record, mean
 from powerqe.evaluation.results import Average, Image, Results, metric_records, to_json
-from powerqe.utils.files import atomic_path
+from powerqe.utils.file_names import printable
+from powerqe.utils.files import write_text
 from powerqe.utils.text_table import NOT_AVAILABLE, aligned, csv_text, digits_of, markdown, number, tex_row
 
 SPEED = "images/s"
@@ -70,7 +71,17 @@ class Table:
             scores = [[record.baseline.get(name) for record in group] for _, group in self._groups()]
             scores += [[record.result.get(name) for record in group] for _, group in self._groups()]
             notes += self.metrics.remarks(name, scores)
-        return notes
+        return [*notes, *self._not_available()]
+
+    def _not_available(self) -> Iterator[str]:
+        """Notes on the metrics that cannot be computed of some images, which are named."""
+        images: dict[tuple[str, str], list[str]] = {}
+        for set_name, records in self.records.items():
+            for record in records:
+                for metric, reason in record.not_available.items():
+                    images.setdefault((metric, reason), []).append(printable(f"{set_name}/{record.label}"))
+        for (metric, reason), names in images.items():
+            yield f"{metric} is not available for {', '.join(names)}: {reason}"
 
     def to_terminal(self) -> str:
         """The means as aligned columns, the convention of each metric below."""
@@ -161,5 +172,4 @@ def write_tables(table: Table, folder: Path) -> None:
     """Write results.csv, .json, .md and .tex, each whole or not at all."""
     writers = {"csv": table.to_csv, "json": table.to_json, "md": table.to_markdown, "tex": table.to_latex}
     for suffix, text in writers.items():
-        with atomic_path(folder / f"results.{suffix}") as path:
-            path.write_text(text(), encoding="utf-8")
+        write_text(folder / f"results.{suffix}", text())

@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, Va
 from powerqe.evaluation.evaluate import Metrics, labeled
 from powerqe.evaluation.old_results import OLD_VIDEO_FILE, converted
 from powerqe.utils.errors import UserError
-from powerqe.utils.files import atomic_path
+from powerqe.utils.files import write_text
 from powerqe.utils.options.components import explain
 
 FILE = "results.json"
@@ -112,6 +112,7 @@ class Image(Scored):
         height, width: of the compressed image.
         scale: how many times it was enlarged for `baseline`.
         enhanced: path of the saved image, relative to the experiment's folder.
+        not_available: metric -> why it cannot be computed of this image.
     """
 
     name: str
@@ -121,6 +122,7 @@ class Image(Scored):
     scale: int = 1
     estimates: dict[str, Estimate] = {}
     enhanced: str | None = None
+    not_available: dict[str, str] = {}
 
     @property
     def label(self) -> str:
@@ -260,8 +262,7 @@ def metric_records(metrics: Metrics, channels: Iterable[int]) -> dict[str, Metri
 
 def write_results(results: Results, folder: Path) -> None:
     """Write results.json, whole or not at all."""
-    with atomic_path(folder / FILE) as path:
-        path.write_text(to_json(results), encoding="utf-8")
+    write_text(folder / FILE, to_json(results))
 
 
 def to_json(results: Results) -> str:

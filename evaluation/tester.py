@@ -22,6 +22,7 @@ from powerqe.net.networks import full_spec
 from powerqe.net.ops.dcn import force_backend
 from powerqe.net.weights import find, spec
 from powerqe.utils.errors import UserError
+from powerqe.utils.file_names import file_name
 from powerqe.utils.image.io import write_image
 from powerqe.utils.image.tensors import to_image
 from powerqe.utils.log import logger
@@ -130,11 +131,28 @@ def _test_videos(options: Options, ranks: Ranks, sets: dict[str, Any]) -> VideoR
     return test_videos(options, ranks, sets, enhance, facts_of(options, ranks.device, network, weights))
 
 
+class _Names:
+    """Names of the images that were saved."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+
+    def free(self, folder: str, label: str) -> str:
+        """The path of an image; of two with one label (a and a-qf10 at QF 10) the second one is numbered."""
+        suffixes = (".png", *(f"-{number}.png" for number in range(2, len(self._taken) + 3)))
+        paths = (f"{folder}/{file_name(label, suffix)}" for suffix in suffixes)
+        path = next(path for path in paths if path.casefold() not in self._taken)
+        self._taken.add(path.casefold())
+        return path
+
+
 def _saver(options: Options, set_name: str, crops: Crops) -> Callable[[Record, Batch, Tensor], None]:
+    names = _Names()
+
     def save(record: Record, batch: Batch, result: Tensor) -> None:
         crops.add(record, batch, result)
         if options.test.if_save_im:
-            record.enhanced = f"test_im_enhanced/{set_name}/{record.label}.png"
+            record.enhanced = names.free(f"test_im_enhanced/{file_name(set_name)}", record.label)
             write_image(options.folder / record.enhanced, to_image(result[0]))
 
     return save

@@ -8,10 +8,13 @@ from typing import Any
 from powerqe.evaluation.results import Video
 from powerqe.evaluation.video_results import VideoReport
 from powerqe.evaluation.video_scores import VideoScores
-from powerqe.utils.files import atomic_path
+from powerqe.utils.figures import drawable, plain_texts, save_figure
+from powerqe.utils.file_names import file_name
 
 SHOWN = 120
 """From this number of frames on, single frames have no markers."""
+_TITLE = 80
+"""Characters of a name."""
 
 
 def draw_curves(report: VideoReport, folder: Path) -> None:
@@ -21,9 +24,10 @@ def draw_curves(report: VideoReport, folder: Path) -> None:
         return
     for video, judged in zip(report.videos, report.results.videos, strict=True):
         if not math.isnan(judged.result[main]):
-            _draw(video, judged, main, folder / video.set / f"{video.label}.png")
+            _draw(video, judged, main, folder / file_name(video.set) / file_name(video.label, ".png"))
 
 
+@plain_texts()
 def _draw(video: VideoScores, judged: Video, metric: str, path: Path) -> None:
     """The metric of each frame above, what enhancement adds to it below; PQFs in red."""
     from matplotlib.figure import Figure
@@ -48,9 +52,8 @@ def _draw(video: VideoScores, judged: Video, metric: str, path: Path) -> None:
     colors = ["C3" if frame.peak == 1 else "C0" for frame in video.frames]
     below.bar(frames, gains, width=0.8, color=colors)
     _label(above, below, metric)
-    above.set_title(f"{video.label}   Δ {judged.gain(metric):+.3f} dB", fontsize=10)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=150)
+    above.set_title(f"{drawable(video.label, _TITLE)}   Δ {judged.gain(metric):+.3f} dB", fontsize=10)
+    save_figure(figure, path)
 
 
 def _label(above: Any, below: Any, metric: str) -> None:

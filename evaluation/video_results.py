@@ -10,7 +10,8 @@ from typing import Any
 from powerqe.evaluation.evaluate import Metrics
 from powerqe.evaluation.results import Average, Results, Video, metric_records, write_results
 from powerqe.evaluation.video_scores import FLUCTUATIONS, VideoScores, averages, judged, key_of, main_metric
-from powerqe.utils.files import atomic_path
+from powerqe.utils.file_names import printable
+from powerqe.utils.files import write_text
 from powerqe.utils.text_table import Grid, aligned, csv_text, markdown, number
 
 SPEED = "frames/s"
@@ -71,6 +72,12 @@ class VideoReport:
                     f"{count} of {frames} frames are left out of the means of {name}, before and after: they equal "
                     "their ground truth (infinite PSNR), or have no value"
                 )
+            why = self.metrics.unavailable.get(name)
+            if why and name in self.metrics.metrics:
+                without = [
+                    printable(f"{video.set}/{video.label}") for video in videos if math.isnan(video.result[name])
+                ]
+                notes.append(f"{name} is not available for {', '.join(without) or 'some frames'}: {why}")
         return notes
 
     def definitions(self) -> list[str]:
@@ -188,8 +195,7 @@ def write_report(report: VideoReport, folder: Path) -> None:
     write_results(report.results, folder)
     files = {"frames.csv": report.frames_csv(), "sequences.csv": report.sequences_csv()}
     for name, content in {**files, "summary.md": report.to_markdown()}.items():
-        with atomic_path(folder / name) as path:
-            path.write_text(content, encoding="utf-8")
+        write_text(folder / name, content)
 
 
 def _exact(value: float) -> str:

@@ -23,6 +23,7 @@ from powerqe.evaluation.video_results import VideoReport, write_report
 from powerqe.evaluation.video_scores import VideoScores
 from powerqe.inference.tiled import enhancer
 from powerqe.utils.errors import UserError
+from powerqe.utils.file_names import file_name
 from powerqe.utils.log import logger, progress_bar
 from powerqe.utils.options.tree import Options
 from powerqe.utils.ranks import Ranks
@@ -171,9 +172,10 @@ class _Test:
         test, video = self._options.test, job.video
         saved = None
         if test.if_save_im:
-            folder = self._options.folder / "test_video_enhanced" / job.set
-            saved = Saved(folder / f"{video.enhanced_stem}.{test.video_format}", video.enhanced_geometry)
-        path = self._options.folder / ".video_test" / job.set / video.name
+            folder = self._options.folder / "test_video_enhanced" / file_name(job.set)
+            name = file_name(video.enhanced_stem, f".{test.video_format}")
+            saved = Saved(folder / name, video.enhanced_geometry)
+        path = self._options.folder / ".video_test" / file_name(job.set) / file_name(video.name)
         frames = [int(frame) for frame in video.frames]
         return VideoWork(path, frames, self._fingerprint(job), saved, anew=not test.if_continue)
 

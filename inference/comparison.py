@@ -5,9 +5,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from powerqe.utils.files import atomic_path
+from powerqe.utils.figures import plain_texts, save_figure
 from powerqe.utils.image.photo import Photo
-from powerqe.utils.video.video_file import is_video
 
 CROPS = 3
 """Maximum number of crops."""
@@ -18,11 +17,7 @@ _LONGEST = 1400
 """Longer side of the whole image in the figure, in pixels."""
 
 
-def compare_path(target: Path) -> Path:
-    """The path of the comparison of a result; for videos with their suffix, to differ from images of the same stem."""
-    return target.with_name(f"{target.name if is_video(target) else target.stem}.compare.png")
-
-
+@plain_texts()
 def draw_comparison(path: Path, before: Photo, after: Photo, titles: tuple[str, str]) -> None:
     """Draw the image.
 
@@ -56,8 +51,7 @@ def draw_comparison(path: Path, before: Photo, after: Photo, titles: tuple[str, 
         _show(axis, crop, (0, crop.shape[1], crop.shape[0], 0), "nearest")
         for edge in axis.spines.values():
             edge.set(color=_COLORS[number % count], linewidth=2.5)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=150)
+    save_figure(figure, path)
 
 
 def most_changed(before: np.ndarray, after: np.ndarray) -> tuple[list[tuple[int, int]], int]:

@@ -14,20 +14,24 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from powerqe.inference.choose import choose, choose_for_video, description_of, installed_weights
-from powerqe.inference.comparison import compare_path, draw_comparison
+from powerqe.inference.comparison import draw_comparison
 from powerqe.inference.enhance_image import enhance_photo
 from powerqe.inference.enhance_video import CompressionInfo, compression_info, enhance_video
 from powerqe.inference.inference_options import InferenceOptions
-from powerqe.inference.input_files import EnhanceJob, check_not_source
 from powerqe.inference.model import Model
+from powerqe.inference.result_names import EnhanceJob, check_sources
 from powerqe.utils.codecs.jpeg_tables import nearest_quality
-from powerqe.utils.errors import UserError
+from powerqe.utils.errors import UserError, failure
+from powerqe.utils.figures import drawable
 from powerqe.utils.image.photo import Photo, read_photo
 from powerqe.utils.image.write import losses, misfit, write_photo
 from powerqe.utils.log import progress_bar
+from powerqe.utils.memory import check_memory
 from powerqe.utils.video.video_file import VideoFile, open_video_file
 
 T = TypeVar("T")
+BYTES_PER_SAMPLE = 10
+"""Memory that the enhancement of an image takes besides its pixels and the maps of the network."""
 _TITLE = 28
 """Characters of a name above an image."""
 
@@ -155,17 +159,12 @@ def _guarded(job: EnhanceJob, do: Callable[[], T]) -> T | Result:
     """What `do` gives, or its failure as a result."""
     try:
         return do()
-    except UserError as error:
-        message = " ".join(str(error).split())
-        return Result(job, message if str(job.source) in message else f"{job.source}: {message}")
-    except OSError as error:
-        return Result(job, f"{job.source}: cannot write {error.filename or job.target}: {error.strerror or error}")
-    except MemoryError:
-        return Result(job, f"{job.source}: the image itself does not fit into memory; cut it into parts")
+    except Exception as error:
+        return Result(job, failure(error, job.source, job.target))
 
 
 def _read(job: EnhanceJob, settings: _Settings) -> Photo | VideoFile:
-    for target in (job.target, *([compare_path(job.target)] if settings.compare else [])):
+    for target in job.results(settings.compare):
         _check_free(target, settings.force)
     return open_video_file(job.source) if job.is_video else read_photo(job.source)
 
@@ -180,6 +179,7 @@ def _enhance(job: EnhanceJob, found: Photo | VideoFile, settings: _Settings) -> 
 
 def _enhance_photo(job: EnhanceJob, photo: Photo, models: Models) -> _Enhanced:
     model, remark = models.of(photo)
+    check_memory(BYTES_PER_SAMPLE * photo.pixels.size)
     start = time.perf_counter()  # without the loading of weights, which only the first image waits for
     enhanced = enhance_photo(photo, model, str(job.source))
     seconds = time.perf_counter() - start
@@ -192,9 +192,10 @@ def _enhance_photo(job: EnhanceJob, photo: Photo, models: Models) -> _Enhanced:
 
 def _enhance_video(job: EnhanceJob, video: VideoFile, settings: _Settings) -> _Enhanced:
     """With all frames written."""
+    _check_free(job.target, settings.force)
     model, coding, remark = settings.models.for_video(video)
     start = time.perf_counter()
-    with progress_bar(None, _shortened(job.source.name, _TITLE), video.count, True, leave=False, unit="frame") as bar:
+    with progress_bar(None, drawable(job.source.name, _TITLE), video.count, True, leave=False, unit="frame") as bar:
         enhanced = enhance_video(video, model, job.target, coding.peaks, crf=settings.crf, on_frame=bar.update)
     seconds = time.perf_counter() - start
     rate = [] if video.rate is None else [f"{float(video.rate):.4g} frames/s"]
@@ -212,14 +213,8 @@ def _tiles(model: Model) -> str:
 
 
 def _titles(job: EnhanceJob, model: Model, facts: list[str]) -> tuple[str, str]:
-    before = ", ".join([f"before: {_shortened(job.source.name, _TITLE)}", *facts])
-    return before, f"after: {_shortened(model.name, _TITLE)}"
-
-
-def _shortened(name: str, length: int) -> str:
-    """A name of at most so many characters, without its middle if need be."""
-    half = (length - 1) // 2
-    return name if len(name) <= length else f"{name[:half]}…{name[-half:]}"
+    before = ", ".join([f"before: {drawable(job.source.name, _TITLE)}", *facts])
+    return before, f"after: {drawable(model.name, _TITLE)}"
 
 
 def _write(job: EnhanceJob, done: _Enhanced, settings: _Settings) -> Result:
@@ -230,7 +225,7 @@ def _write(job: EnhanceJob, done: _Enhanced, settings: _Settings) -> Result:
         notes = [*notes, reason, losses(done.after, target.suffix)]
         write_photo(target, done.after)
     if settings.compare:
-        draw_comparison(compare_path(target), done.before, done.after, done.titles)
+        draw_comparison(job.comparison, done.before, done.after, done.titles)
     notes = [note for note in notes if note]
     remarks = f" ({'; '.join(notes)})" if notes else ""
     return Result(job, summary=f"{job.source}: {done.facts} -> {target}{remarks}")
@@ -239,12 +234,10 @@ def _write(job: EnhanceJob, done: _Enhanced, settings: _Settings) -> Result:
 def _fitting(job: EnhanceJob, photo: Photo, force: bool) -> tuple[Path, str]:
     """The name of the result, or one of a format that can hold it, and why it is that."""
     reason = misfit(photo, job.target.suffix)
-    if not reason:
-        return job.target, ""
-    target = job.target.with_suffix(".png")
+    target = job.target if not reason else job.spare or job.target.with_suffix(".png")
     _check_free(target, force)
-    check_not_source(job._replace(target=target))
-    return target, f"{reason}: saved as PNG"
+    check_sources([job._replace(target=target)])
+    return target, f"{reason}: saved as PNG" if reason else ""
 
 
 def _check_free(target: Path, force: bool) -> None:

@@ -5,11 +5,13 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
+from powerqe.inference.folder_search import describe_skipped, known_suffixes, wanted_files
+from powerqe.inference.result_names import EnhanceJob, Wanted, check_sources, named_apart
 from powerqe.utils.errors import UserError
-from powerqe.utils.image.photo import PHOTO_SUFFIXES
 from powerqe.utils.image.write import FORMATS
+from powerqe.utils.log import logger
 from powerqe.utils.video.video_file import RAW, VIDEO_SUFFIXES, VIDEO_TARGETS, is_raw, is_video
 
 Format = Literal["png", "jpeg", "webp", "tiff", "same"]
@@ -18,20 +20,10 @@ FOLDER = Path("enhanced")
 _SUFFIX = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "tiff": ".tiff"}
 
 
-class EnhanceJob(NamedTuple):
-    """A file, an image or a video, and the name of its result."""
-
-    source: Path
-    target: Path
-
-    @property
-    def is_video(self) -> bool:
-        """Whether it is a video."""
-        return is_video(self.source)
-
-
-def find_jobs(inputs: Sequence[str], output: Path | None, file_format: Format | None = None) -> list[EnhanceJob]:
-    """The input files, each once, in the given order and by name within a folder.
+def find_jobs(
+    inputs: Sequence[str], output: Path | None, file_format: Format | None = None, *, compare: bool = False
+) -> list[EnhanceJob]:
+    """The input files, each once, in the given order and by name within a folder; what is left out is logged.
 
     Args:
         inputs: files, folders (searched to the bottom for known suffixes; hidden ones do not count), or patterns
@@ -39,37 +31,36 @@ def find_jobs(inputs: Sequence[str], output: Path | None, file_format: Format | 
         output: a folder; if one file is named, it may be the name of the result. None: `FOLDER`.
         file_format: of images; None: png, or by the suffix of the result. Raw videos stay raw, mp4 stays mp4, others
             become mkv.
+        compare: whether comparisons are drawn.
 
     Raises:
-        UserError: no such file, a folder without images and videos, a result of another kind, or one that would
-            overwrite its source.
+        UserError: no such file, a folder without images and videos, a result of another kind, one that would
+            overwrite a source, or two of one name that cannot be told apart (see `named_apart`).
     """
-    found: dict[Path, Path] = {}
+    found: dict[Path, tuple[Path, Path]] = {}
+    skipped: Counter[str] = Counter()
     as_file = output is not None and _is_file_name(output)
     folder = FOLDER if output is None else output
     for name in inputs:
-        for source, place in _expanded(name, folder):
-            found.setdefault(source, place)
+        for source, place in _expanded(name, folder, skipped):
+            found.setdefault(Path(os.path.realpath(source.parent), source.name), (source, place))
+    if skipped:
+        logger.info(f"{skipped.total()} files and folders are left out: {describe_skipped(skipped)}")
     if as_file:
-        return [_to_file(list(found), folder, file_format)]
-    places = {source: _with_suffix(place, source, file_format or "png") for source, place in found.items()}
-    shared = Counter(places.values())
-    jobs = [
-        EnhanceJob(source, _apart(place, source) if shared[place] > 1 else place) for source, place in places.items()
-    ]
-    for job in jobs:
-        check_not_source(job)
-    return jobs
+        return [_to_file([source for source, _ in found.values()], folder, file_format, compare)]
+    wanted = [Wanted(source, place, _suffix(source, file_format or "png")) for source, place in found.values()]
+    return named_apart(wanted, folder, compare=compare)
 
 
-def _expanded(name: str, output: Path) -> list[tuple[Path, Path]]:
-    """The files that a name means, each with its place below the output folder."""
+def _expanded(name: str, output: Path, skipped: Counter[str]) -> list[tuple[Path, Path]]:
+    """The files that a name means, each with its place below the output folder; counts what is left out."""
     path = Path(name)
     if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if _is_wanted(file, path, output))
+        files = wanted_files(path, output, skipped)
         if not files:
-            known = " *".join((*PHOTO_SUFFIXES, *VIDEO_SUFFIXES))
-            raise UserError(f"no image or video in the folder {path}; it needs files *{known}")
+            known = " *".join(known_suffixes())
+            what = f" (left out: {describe_skipped(skipped)})" if skipped else ""
+            raise UserError(f"no image or video in the folder {path}{what}; it needs files *{known}")
         return [(file, output / file.relative_to(path)) for file in files]
     if path.exists():
         return [(path, output / path.name)]
@@ -89,28 +80,17 @@ def _plain_parts(path: Path) -> list[str]:
     return parts[: next(number for number, part in enumerate(parts) if glob.has_magic(part))]
 
 
-def _is_wanted(file: Path, folder: Path, output: Path) -> bool:
-    """Results of before are none, where they lie inside of the folder that is searched."""
-    hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-    own = output.resolve() != folder.resolve() and file.resolve().is_relative_to(output.resolve())
-    return file.suffix.lower() in (*PHOTO_SUFFIXES, *VIDEO_SUFFIXES) and not hidden and not own and file.is_file()
-
-
-def _with_suffix(place: Path, source: Path, file_format: Format) -> Path:
+def _suffix(source: Path, file_format: Format) -> str:
+    """Of the result."""
+    suffix = source.suffix.lower()
     if is_video(source):
-        suffix = source.suffix.lower()
-        return place.with_suffix(suffix if suffix in VIDEO_TARGETS else ".mkv")
+        return suffix if suffix in VIDEO_TARGETS else ".mkv"
     if file_format == "same":
-        return place if source.suffix.lower() in FORMATS else place.with_suffix(".png")
-    return place.with_suffix(_SUFFIX[file_format])
+        return source.suffix if suffix in FORMATS else ".png"
+    return _SUFFIX[file_format]
 
 
-def _apart(place: Path, source: Path) -> Path:
-    """a.jpg and a.png of one folder become a.jpg.png and a.png.png."""
-    return place.with_name(f"{source.name}{place.suffix}")
-
-
-def _to_file(sources: list[Path], output: Path, file_format: Format | None) -> EnhanceJob:
+def _to_file(sources: list[Path], output: Path, file_format: Format | None, compare: bool) -> EnhanceJob:
     if len(sources) != 1:
         raise UserError(f"-o {output} is the name of one file, and {len(sources)} are to be enhanced; name a folder")
     if is_video(sources[0]) != is_video(output):
@@ -122,7 +102,7 @@ def _to_file(sources: list[Path], output: Path, file_format: Format | None) -> E
     if file_format and FORMATS[wanted] != FORMATS[output.suffix.lower()]:
         raise UserError(f"-o {output} and --format {file_format} contradict each other; leave one out")
     job = EnhanceJob(sources[0], output)
-    check_not_source(job)
+    check_sources([job], compare=compare)
     return job
 
 
@@ -158,9 +138,3 @@ def check_crf(jobs: Sequence[EnhanceJob], crf: float | None) -> None:
     if crf is not None and (raw := next((job for job in jobs if is_raw(job.target)), None)):
         raise UserError(f"--crf: {raw.target} would be raw, {RAW} is never compressed; name a result with -o x.mp4, or "
                         "leave --crf out")  # fmt: skip
-
-
-def check_not_source(job: EnhanceJob) -> None:
-    """Raises `UserError` if the result would take the place of the file itself."""
-    if job.target.exists() and job.target.samefile(job.source):
-        raise UserError(f"{job.source} would be written over by its own result; choose another folder with -o")

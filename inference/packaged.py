@@ -14,7 +14,7 @@ from pathlib import Path
 from powerqe.inference.choose import TASKS, ImageDescription, choose, choose_for_video
 from powerqe.net.weights import Entry, entries
 from powerqe.utils.errors import UserError, command
-from powerqe.utils.files import atomic_path
+from powerqe.utils.files import write_text
 from powerqe.utils.places import WEIGHTS
 
 FILE = "in_wheel.txt"
@@ -46,8 +46,7 @@ def main() -> None:
 
 def write(folder: Path) -> None:
     """Write the names, a line each, next to the index of a folder; raises as `entries`."""
-    with atomic_path(folder / FILE) as path:
-        path.write_text("".join(f"{name}\n" for name in in_wheel(entries(folder))), encoding="utf-8")
+    write_text(folder / FILE, "".join(f"{name}\n" for name in in_wheel(entries(folder))))
 
 
 if __name__ == "__main__":

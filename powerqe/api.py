@@ -20,8 +20,8 @@ from powerqe.inference.choose import choose, description_of
 from powerqe.inference.image_model import ImageModel
 from powerqe.inference.image_types import apply_to, array_of, first_of, photo_of
 from powerqe.inference.inference_options import InferenceOptions, Precision, TileOption
-from powerqe.inference.input_files import EnhanceJob, check_not_source
 from powerqe.inference.model import Model
+from powerqe.inference.result_names import EnhanceJob, check_sources
 from powerqe.net import build_network
 from powerqe.net.weights.index import known_weights
 from powerqe.utils.codecs import Codec
@@ -104,7 +104,7 @@ def enhance(image: Any, *, weights: ImagePath | None = None, output: ImagePath |
     chosen = InferenceOptions(**options)
     if isinstance(image, str | os.PathLike):
         if output is not None:
-            check_not_source(EnhanceJob(Path(image), Path(output)))
+            check_sources([EnhanceJob(Path(image), Path(output))])
         photo = photo_of(image)
         enhanced = _model_for(photo, weights, chosen).enhanced(photo, str(image))
         if output is not None:
@@ -145,7 +145,8 @@ def create_metric(name: str, **arguments: Any) -> ImageMetric:
         arguments: of its constructor, such as channel="y" and border=4.
 
     Raises:
-        UserError: no such metric or argument, or what the metric needs is missing, such as the weights of LPIPS.
+        UserError: no such metric or argument, or what the metric needs is missing, such as the weights of LPIPS; so
+            does the metric of an image that it cannot judge, such as one smaller than its window.
     """
     try:
         return create("metric", {"type": name, **arguments})

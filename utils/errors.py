@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import io
 import os
 import signal
 import sys
@@ -11,6 +12,8 @@ import traceback
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any, ParamSpec
+
+from powerqe.utils.memory import is_out_of_memory
 
 P = ParamSpec("P")
 PATIENCE = 10.0
@@ -50,13 +53,15 @@ def command(main: Callable[P, Any]) -> Callable[P, int]:
 
     Returns 0 on success, and 2 on a `UserError` (1 if only some of many files failed), which is printed as one line
     `error: ...` without a traceback. A full disk or a missing permission is the user's to mend too, so an `OSError`
-    that got this far is reported the same way. SIGINT and SIGTERM, even if the process was started with them ignored,
-    end it by an exception, so that everything is cleaned up; the status is then 128 + number of the signal. Every other
-    exception is a defect and keeps its traceback, which errors have, too, if the environment variable `DEBUG` is 1.
+    that got this far is reported the same way, and so is a lack of memory. SIGINT and SIGTERM, even if the process was
+    started with them ignored, end it by an exception, so that everything is cleaned up; the status is then 128 + number
+    of the signal. Every other exception is a defect and keeps its traceback, which errors have, too, if the environment
+    variable `DEBUG` is 1.
     """
 
     @functools.wraps(main)
     def run(*args: P.args, **kwargs: P.kwargs) -> int:
+        _show_any_name()
         try:
             with _interruptible():
                 main(*args, **kwargs)
@@ -69,6 +74,10 @@ def command(main: Callable[P, Any]) -> Callable[P, int]:
             return _report(error, _describe(error))
         except KeyboardInterrupt as error:
             return _interrupted(error)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return _report(error, f"not enough memory: {' '.join(str(error).split())[:200]}")
         return 0
 
     return run
@@ -84,6 +93,24 @@ def resumable(advice: str = "run the same command again to go on") -> Iterator[N
         raise
 
 
+def failure(error: Exception, source: object, target: object = None) -> str:
+    """Why one of many files failed, in one line that names it. A defect, too, is no reason to stop the others.
+
+    Args:
+        source: the file.
+        target: what was to be written.
+    """
+    show_traceback(error)
+    message = " ".join(str(error).split())
+    if is_out_of_memory(error):
+        message = "it does not fit into memory; cut it into parts"
+    elif isinstance(error, OSError):
+        message = f"cannot write {error.filename or target}: {error.strerror or error}"
+    elif not isinstance(error, UserError):
+        message = f"{type(error).__name__}: {message or 'no reason'} (a defect of PowerQE; --debug shows where)"
+    return message if str(source) in message else f"{source}: {message}"
+
+
 def show_traceback(error: BaseException) -> None:
     """Print the traceback of an error and of what it came from, if the user wants to see it."""
     if os.environ.get(DEBUG, "0") in ("", "0"):
@@ -93,6 +120,13 @@ def show_traceback(error: BaseException) -> None:
         cause.__suppress_context__ = False  # `raise UserError from None` hides what it came from
         cause = cause.__cause__ or cause.__context__
     traceback.print_exception(error)
+
+
+def _show_any_name() -> None:
+    """Print what the terminal's encoding lacks, and bytes of names that are no UTF-8, as `\\u4e2d` and `\\udcff`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 @contextlib.contextmanager

@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from powerqe.utils.errors import UserError
+from powerqe.utils.file_names import within
+
+_LONGEST_SUFFIX = 16
 
 
 @contextmanager
@@ -21,7 +24,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    stem, suffix = (path.stem, path.suffix) if len(path.suffix) <= _LONGEST_SUFFIX else (path.name, "")
+    temporary = path.with_name(within(f".{stem}", f".{os.getpid()}.tmp{suffix}"))
     try:
         yield temporary
         _sync(temporary)
@@ -39,8 +43,7 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    old = path.with_name(f".{path.name}.{os.getpid()}.old")
+    temporary, old = (path.with_name(within(f".{path.name}", f".{os.getpid()}.{kind}")) for kind in ("tmp", "old"))
     shutil.rmtree(temporary, ignore_errors=True)  # of a killed process that had our number
     temporary.mkdir()
     try:
@@ -59,6 +62,15 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
 
 
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write a text as UTF-8, whole or not at all; line ends stay. In a name, bytes that are no UTF-8 become `\\udcff`.
+
+    That is how JSON writes them, too, so there they are read back as they were.
+    """
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
+
+
 def write_between(path: str | os.PathLike[str], start: str, end: str, text: str) -> None:
     """Put a text between two lines of a file, in place of what is there.
 
@@ -72,8 +84,7 @@ def write_between(path: str | os.PathLike[str], start: str, end: str, text: str)
     _, found_too, after = rest.partition(end)
     if not (found and found_too):
         raise UserError(f"{path} lacks the lines {start} and {end}, between which the text goes")
-    with atomic_path(path) as temporary:
-        temporary.write_text(f"{before}{start}\n{text}\n{end}{after}", encoding="utf-8")
+    write_text(path, f"{before}{start}\n{text}\n{end}{after}")
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:

@@ -34,7 +34,7 @@ def start_log(file: Path | None, is_main: bool = True, *, timed: bool = True) ->
     handlers: list[logging.Handler] = [_TerminalHandler()]
     if file:
         file.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(file, encoding="utf-8"))
+        handlers.append(logging.FileHandler(file, encoding="utf-8", errors="backslashreplace"))
     for handler in handlers:
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s" if timed else None, "%Y-%m-%d %H:%M:%S"))
         logger.addHandler(handler)

@@ -4,8 +4,6 @@ import ctypes
 import sys
 from pathlib import Path
 
-import torch
-
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
 
 
@@ -28,10 +26,16 @@ def available_memory() -> int:
     return min(found, default=4 << 30)
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether the device's memory, or the computer's, did not suffice."""
-    messages = ("out of memory", "DefaultCPUAllocator")
-    return isinstance(error, torch.OutOfMemoryError) or any(message in str(error) for message in messages)
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether the device's memory, or the computer's, did not suffice: by NumPy and Pillow, CUDA, PyTorch, OpenCV."""
+    messages = ("out of memory", "DefaultCPUAllocator", "Insufficient memory")
+    return isinstance(error, MemoryError) or any(message in str(error) for message in messages)
+
+
+def check_memory(needed: int) -> None:
+    """Raise `MemoryError` if so many bytes are not free, where that is known (Linux): there, the kernel would kill."""
+    if sys.platform == "linux" and needed > available_memory():
+        raise MemoryError(f"{needed} bytes are needed")
 
 
 def _of_machine(file: Path) -> int:

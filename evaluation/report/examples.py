@@ -166,6 +166,8 @@ def _enhanced(test: ImageTest, image: Image, shape: tuple[int, ...]) -> np.ndarr
     if image.enhanced is None:
         raise UserError("`powerqe test` did not save it (test.if_save_im)")
     path = test.folder / image.enhanced
+    if not path.resolve().is_relative_to(test.folder.resolve()):
+        raise UserError(f"{image.enhanced} is outside of {test.folder}; test again")
     found = read_image(path, "any")
     if found.shape != shape:
         raise UserError(f"{path} has another size than the original")

@@ -12,6 +12,7 @@ import numpy as np
 from powerqe.evaluation.report.labels import place_labels
 from powerqe.evaluation.report.reader import Comparison, ImageTest, speed
 from powerqe.evaluation.report.summary import COMPRESSED
+from powerqe.utils.figures import plain_texts
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5195", "#8c6d31")
 """Colors of Okabe and Ito, safe for color-blind readers, and two more; --m0 ... --m7 in the page. The ninth method has
@@ -77,23 +78,25 @@ def _style() -> Iterator[None]:
     import matplotlib
 
     colors = ("text.color", "axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor", "axes.titlecolor")
-    with matplotlib.rc_context(
-        {
-            **dict.fromkeys(colors, _INK),
-            **dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color"), _SOFT),
-            "grid.color": _GRID,
-            "axes.grid": True,
-            "axes.axisbelow": True,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.facecolor": "none",
-            "font.size": 9,
-            "lines.linewidth": 1.6,
-            "lines.markersize": 5,
-            "text.parse_math": False,  # names may contain $ and _
-            "svg.fonttype": "none",
-            "svg.hashsalt": "powerqe",
-        }
+    with (
+        plain_texts(),
+        matplotlib.rc_context(
+            {
+                **dict.fromkeys(colors, _INK),
+                **dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color"), _SOFT),
+                "grid.color": _GRID,
+                "axes.grid": True,
+                "axes.axisbelow": True,
+                "axes.spines.top": False,
+                "axes.spines.right": False,
+                "axes.facecolor": "none",
+                "font.size": 9,
+                "lines.linewidth": 1.6,
+                "lines.markersize": 5,
+                "svg.fonttype": "none",
+                "svg.hashsalt": "powerqe",
+            }
+        ),
     ):
         yield
 

@@ -10,7 +10,7 @@ from powerqe.evaluation.report.summary import grid_to_latex, to_latex, to_markdo
 from powerqe.evaluation.results import read_results
 from powerqe.evaluation.video_comparison import VideoTable
 from powerqe.utils.errors import UserError
-from powerqe.utils.files import atomic_path
+from powerqe.utils.files import write_text
 
 
 def build_report(experiments: Sequence[Path], page: Path, title: str, metrics: Sequence[str] = ()) -> list[str]:
@@ -34,8 +34,7 @@ def build_report(experiments: Sequence[Path], page: Path, title: str, metrics: S
     texts = {page: html, page.with_suffix(".md"): _markdown(title, images, videos, notes)}
     texts[page.with_suffix(".tex")] = _latex(images, videos, notes)
     for path, text in texts.items():
-        with atomic_path(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_text(path, text)
     return notes
 
 

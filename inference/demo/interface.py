@@ -11,6 +11,7 @@ from typing import Any
 from powerqe.inference.choose import can_be_conditioned
 from powerqe.inference.demo.processing import Choice, DemoProcessor, Outcome, available_weights, codecs, describe_photo
 from powerqe.utils.errors import UserError
+from powerqe.utils.file_names import file_name
 from powerqe.utils.image.write import write_photo
 from powerqe.utils.text_table import digits_of, markdown, number
 
@@ -198,7 +199,7 @@ class _Actions:
 
     def _write(self, stem: str, outcome: Outcome) -> tuple[str, str]:
         folder = self._folder / uuid.uuid4().hex
-        paths = folder / f"{stem}-before.png", folder / f"{stem}-enhanced.png"
+        paths = folder / file_name(stem, "-before.png"), folder / file_name(stem, "-enhanced.png")
         try:
             for path, photo in zip(paths, (outcome.before, outcome.after), strict=True):
                 write_photo(path, photo)

@@ -23,6 +23,7 @@ from powerqe.utils.codecs.jpeg_tables import nearest_quality, quant_tables
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.photo import Photo, read_photo
 from powerqe.utils.image.tensors import to_tensor
+from powerqe.utils.metrics import MetricUnavailable
 from powerqe.utils.metrics.psnr import PSNR
 from powerqe.utils.metrics.ssim import SSIM
 
@@ -237,7 +238,7 @@ def _scores(clean: Photo, before: Photo, after: Photo) -> tuple[Score, ...]:
         target, *others = (to_tensor(each.pixels)[None] for each in (clean, before, after))
         try:
             values = [float(metric(other, target)) for other in others]
-        except UserError:  # smaller than the window of SSIM
+        except MetricUnavailable:  # smaller than the window of SSIM
             continue
         found.append(Score(type(metric).__name__, metric.unit, metric.describe(target.shape[1]), *values))
     return tuple(found)

@@ -75,7 +75,7 @@ def measured(configuration: NetworkConfiguration, conditions: Conditions) -> Net
     except UserError as error:
         row.problem = str(error)
     except (RuntimeError, MemoryError) as error:
-        if not (isinstance(error, MemoryError) or is_out_of_memory(error)):
+        if not is_out_of_memory(error):
             raise
         row.problem = "out of memory"
     return row

@@ -19,7 +19,8 @@ from powerqe.net.weights.entry import Entry
 from powerqe.net.weights.hub import SCHEME, hub_file
 from powerqe.net.weights.tensorflow_checkpoint import index_file
 from powerqe.utils.errors import UserError
-from powerqe.utils.files import atomic_path, sha256_of
+from powerqe.utils.file_names import file_name
+from powerqe.utils.files import sha256_of, write_text
 from powerqe.utils.options.components import explain
 from powerqe.utils.options.registry import nearest
 from powerqe.utils.places import OFFICIAL, WEIGHTS, user_weights, weights_store
@@ -131,8 +132,7 @@ def publish(entry: Entry, folder: str | os.PathLike[str]) -> None:
     folder = Path(folder)
     entries = {each.name: each for each in _read(folder / FILE)} | {entry.name: entry}
     found = [each.model_dump(mode="json", exclude_defaults=True) for _, each in sorted(entries.items())]
-    with atomic_path(folder / FILE) as path:
-        path.write_text(_text([{"name": each["name"]} | each for each in found]), encoding="utf-8")
+    write_text(folder / FILE, _text([{"name": each["name"]} | each for each in found]))
     write_cards(folder)
 
 
@@ -144,10 +144,9 @@ def write_cards(folder: str | os.PathLike[str]) -> list[Path]:
     """
     folder = Path(folder)
     found = [_checked(entry, folder) for entry in _read(folder / FILE)]
-    paths = [folder / f"{entry.name}.md" for entry in found]
+    paths = [folder / file_name(entry.name, ".md") for entry in found]
     for entry, name in zip(found, paths, strict=True):
-        with atomic_path(name) as path:
-            path.write_text(card(entry), encoding="utf-8")
+        write_text(name, card(entry))
     return paths
 
 

@@ -22,10 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Print the tables."""
     from powerqe.evaluation.video_comparison import collect
-    from powerqe.utils.files import atomic_path
+    from powerqe.utils.files import write_text
 
     table = collect(args.experiments)
     if args.markdown:
-        with atomic_path(args.markdown) as path:
-            path.write_text(table.to_markdown(), encoding="utf-8")
+        write_text(args.markdown, table.to_markdown())
     print(table.to_terminal())

@@ -67,20 +67,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Enhance all files and report the result of each."""
     from powerqe.inference.input_files import check_crf, find_jobs, make_folder
+    from powerqe.utils.log import progress_bar, start_log
 
-    jobs = find_jobs(args.inputs, args.output, args.format)
+    start_log(None, timed=False)
+    jobs = find_jobs(args.inputs, args.output, args.format, compare=args.compare)
     check_crf(jobs, args.crf)
 
     from tqdm import tqdm
 
     from powerqe.inference.enhance_files import Models, enhance_files
-    from powerqe.utils.log import progress_bar, start_log
+    from powerqe.utils.file_names import printable
     from powerqe.utils.memory import keep_freed_memory
 
     models = Models(args.weights, inference_options(args), args.pqf_period)
     models.check(jobs)
     make_folder(args.output)
-    start_log(None, timed=False)
     keep_freed_memory()
     failures = 0
     with resumable("files that were written are complete"), progress_bar(
@@ -90,8 +91,8 @@ def run(args: argparse.Namespace) -> None:
         def report(result: "Result") -> None:
             nonlocal failures
             failures += bool(result.error)
-            tqdm.write(f"failed: {result.error}" if result.error else result.summary,
-                       sys.stderr if result.error else sys.stdout)  # fmt: skip
+            line = printable(f"failed: {result.error}" if result.error else result.summary)
+            tqdm.write(line, sys.stderr if result.error else sys.stdout)
             bar.update()
 
         enhance_files(jobs, models, report, force=args.force, compare=args.compare, crf=args.crf)

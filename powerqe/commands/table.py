@@ -79,8 +79,7 @@ def _networks(names: Sequence[str], all_weights: bool) -> "list[NetworkConfigura
 
 
 def _write(path: Path | None, text: str) -> None:
-    from powerqe.utils.files import atomic_path
+    from powerqe.utils.files import write_text
 
     if path is not None:
-        with atomic_path(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_text(path, text)

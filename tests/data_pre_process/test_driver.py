@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from powerqe.data_pre_process import driver
+from powerqe.data_pre_process.main_compress_jpeg import main as compress
 from powerqe.data_pre_process.main_down_sample import main
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.io import read_image, write_image
@@ -179,3 +180,51 @@ def test_a_killed_worker_ends_the_command_with_a_reason(slow):
     _, error = process.communicate(timeout=60)
     assert process.returncode == 2
     assert re.fullmatch(r"error: .*--nworker\n", error)
+
+
+def test_names_are_looked_at_before_any_work(tmp_path):
+    """Two of one name, and one of a source's name, also through links."""
+    (tmp_path / "b").symlink_to(".")
+    a, b = tmp_path / "a.png", tmp_path / "b.png"
+
+    def job(source: Path, target: Path) -> driver.ImageJob:
+        return driver.ImageJob(source, target, np.copy)
+
+    driver.check_names([job(a, tmp_path / "x.png"), job(b, tmp_path / "y.png")])
+    for jobs in (
+        [job(a, tmp_path / "x.png"), job(b, tmp_path / "b/x.png")],
+        [job(a, b), job(b, tmp_path / "x.png")],
+        [job(a, tmp_path / "b/a.png")],
+    ):
+        with pytest.raises(UserError, match=r"a\.png"):
+            driver.check_names(jobs)
+
+
+def test_no_source_is_replaced_by_its_result(data, capsys):
+    folder = data / "div2k/c/qf10"
+    write_image(folder / "a.png", np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8))
+    before = (folder / "a.png").read_bytes()
+    assert compress(["div2k/c/qf10", "10", "div2k/c", "--data-root", str(data), "--force"]) == 2
+    assert "a.png" in capsys.readouterr().err
+    assert (folder / "a.png").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MemoryError(), "memory"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "memory"),
+        (OSError(36, "File name too long", "x"), "File name too long"),
+        (ZeroDivisionError("by\nzero"), "ZeroDivisionError: by zero"),
+    ],
+)
+def test_whatever_one_file_does_hinders_no_other(data, error, said):
+    def make() -> None:
+        raise error
+
+    source = data / "div2k/raw/0001.png"
+    message = driver._do(driver.FileJob(source, data / "out.png", make, done=False))
+    assert message is not None
+    assert message.startswith(str(source))
+    assert said in message
+    assert "\n" not in message

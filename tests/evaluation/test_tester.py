@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from powerqe.dataset import DATASETS
+from powerqe.dataset.store import write_store
 from powerqe.evaluation import tester
 from powerqe.evaluation.evaluate import Metrics, evaluate, mean
+from powerqe.evaluation.results import read_results
 from powerqe.inference.forward import Forward
 from powerqe.net import build_network, save_weights
 from powerqe.net.arcnn import ARCNN
@@ -339,3 +341,70 @@ def test_tiles_and_self_ensemble(options, pairs, monkeypatch, applied):
         assert scores[1] == pytest.approx(scores[0], abs=1e-3)
     else:
         assert scores[1] != pytest.approx(scores[0], abs=1e-3)
+
+
+ODD = ["cash$$", "b$\\frac$", "caf\udce9", "中文", "x" * 240, "new\nline"]
+
+
+def test_images_of_any_name(options, pairs):
+    """Their names are in every table, and nothing in them is taken for mathematics."""
+    for kind in ("gt", "lq"):
+        paths = sorted((pairs / kind).iterdir())
+        for path, name in zip(paths, ODD, strict=False):
+            path.rename(path.with_name(f"{name}.png"))
+        for path in paths[len(ODD) :]:
+            path.unlink()
+    tree = options.to_dict()
+    tree["dataset"]["test"]["test"]["slice"] = None
+    tester.test(Options.model_validate(tree), ALONE)
+    (results,) = read_results(pairs / "exp/tiny-c")
+    assert sorted(image.name for image in results.images) == sorted(ODD)
+    saved = {pairs / "exp/tiny-c" / (image.enhanced or "") for image in results.images}
+    assert saved == set((pairs / "exp/tiny-c/test_im_enhanced/test").iterdir())
+    assert len(saved) == len(ODD)
+    assert cv2.imread(str(pairs / "exp/tiny-c/crops.png")) is not None
+    for suffix in ("csv", "md", "tex"):
+        assert "cash" in (pairs / f"exp/tiny-c/results.{suffix}").read_text(encoding="utf-8")
+
+
+def test_names_of_sets_and_of_records_in_stores_are_no_paths(options, pairs):
+    images = [(f"../../../../{key}", np.full((16, 16, 3), number, np.uint8)) for number, key in enumerate("ab")]
+    write_store(pairs / "set.lmdb", images)
+    store = {"type": "PairedImages", "gt": str(pairs / "set.lmdb"), "lq": str(pairs / "set.lmdb")}
+    before = {path for path in pairs.parent.rglob("*") if "exp" not in path.parts}
+    tree = options.to_dict()
+    tree["dataset"]["test"] = {"../../../x": store}
+    tester.test(Options.model_validate(tree), ALONE)
+    assert {path for path in pairs.parent.rglob("*") if "exp" not in path.parts} == before
+    assert len(list((pairs / "exp/tiny-c/test_im_enhanced/..%2F..%2F..%2Fx").iterdir())) == 2
+
+
+def test_images_of_one_label_are_both_saved(options, pairs):
+    """At QF 10, the images a and a-qf10."""
+    for kind in ("gt", "qf10"):
+        (pairs / "s" / kind).mkdir(parents=True)
+        for name in ("a", "a-qf10"):
+            cv2.imwrite(str(pairs / f"s/{kind}/{name}.png"), np.full((16, 16, 3), len(name), np.uint8))
+    tree = options.to_dict()
+    tree["dataset"]["test"] = {"s": {"type": "PairedImages", "gt": str(pairs / "s/gt"), "lq": str(pairs / "s/qf10")}}
+    tester.test(Options.model_validate(tree), ALONE)
+    values = {int(cv2.imread(str(path)).mean()) for path in (pairs / "exp/tiny-c/test_im_enhanced/s").iterdir()}
+    assert values == {1, 6}
+
+
+@pytest.mark.parametrize("metric", [{"type": "SSIM"}, {"type": "PSNR", "border": 4}, {"type": "PSNRB", "border": 8}])
+def test_an_image_too_small_for_a_metric(options, pairs, metric):
+    """It has no score, which the table says with its name; all others have theirs."""
+    for kind in ("gt", "lq"):
+        cv2.imwrite(str(pairs / f"{kind}/tiny.png"), np.full((7, 7, 3), 50, np.uint8))
+    tree = options.to_dict()
+    tree["dataset"]["test"]["test"]["slice"] = [6, 9]
+    table = tester.test(with_criterion(Options.model_validate(tree), {"M": metric, "P": {"type": "PSNR"}}), ALONE)
+    (results,) = read_results(pairs / "exp/tiny-c")
+    assert [bool(np.isfinite(image.result["M"])) for image in results.images] == [True, True, False]
+    assert [list(image.not_available) for image in results.images] == [[], [], ["M"]]
+    assert np.isfinite(results.averages[0].result["M"])
+    assert any("M is not available for test/tiny: " in note and "7x7" in note for note in results.notes)
+    assert all(np.isfinite(image.result["P"]) or image.name == "tiny" for image in results.images)
+    assert "n/a" in table.image_rows()[2]
+    assert (pairs / "exp/tiny-c/test_im_enhanced/test/tiny.png").is_file()

@@ -106,9 +106,10 @@ def go(monkeypatch, photos, weights, inference_options):
     monkeypatch.chdir(photos.parent)
     models = Models(weights("arcnn"), inference_options())
 
-    def go(*inputs, output="out", file_format=None, **options):
+    def go(*inputs, output="out", file_format=None, compare=False, **options):
         results = []
-        enhance_files(find_jobs(inputs, Path(output), file_format), models, results.append, **options)
+        jobs = find_jobs(inputs, Path(output), file_format, compare=compare)
+        enhance_files(jobs, models, results.append, compare=compare, **options)
         return results
 
     return go

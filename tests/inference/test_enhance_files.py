@@ -13,6 +13,7 @@ from powerqe.inference import enhance_files as run_module
 from powerqe.inference.comparison import draw_comparison, most_changed
 from powerqe.inference.enhance_files import Models, enhance_files
 from powerqe.inference.input_files import EnhanceJob, find_jobs
+from powerqe.utils import memory
 from powerqe.utils.image.photo import Photo, read_photo
 
 
@@ -93,7 +94,7 @@ def test_what_a_format_cannot_hold_becomes_png(go, photos, image):
     (result,) = go("photos/deep.png", file_format="jpeg")
     assert "out/deep.png" in result.error
     (result,) = go("photos/deep.png", output="photos", file_format="jpeg", force=True)
-    assert "photos/deep.png" in result.error
+    assert "-> photos/deep.jpg.png " in result.summary
     assert (photos / "deep.png").read_bytes() == deep
 
 
@@ -170,3 +171,47 @@ def test_the_script(run, pairs, weights, jpeg):
     wrong = run("enhance.py", "lq/0.png", "--weights", "nothing-like-it")
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert wrong.stderr.startswith("error: no weights")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"),
+        cv2.error("OpenCV error: (-4:Insufficient memory) Failed to allocate 2700000000 bytes"),
+        ZeroDivisionError("a defect"),
+    ],
+)
+@pytest.mark.parametrize("step", ["read_photo", "enhance_photo", "write_photo"])
+def test_whatever_one_file_does_stops_no_other(go, monkeypatch, error, step):
+    do = getattr(run_module, step)
+
+    def failing(*arguments):
+        if any("b.png" in str(each) for each in arguments):
+            raise error
+        return do(*arguments)
+
+    monkeypatch.setattr(run_module, step, failing)
+    results = go("photos")
+    assert [bool(result.error) for result in results] == [False, True, False]
+    assert results[1].error.startswith("photos/b.png: ")
+    assert "\n" not in results[1].error
+    assert ("memory" in results[1].error) is not isinstance(error, ZeroDivisionError)
+    assert not Path("out/b.png").exists()
+
+
+def test_an_image_too_large_for_the_memory_is_not_tried(go, monkeypatch):
+    monkeypatch.setattr(memory, "available_memory", lambda: 60_000)  # 56 x 40 x 3 x 10 bytes are more
+    results = go("photos")
+    assert [bool(result.error) for result in results] == [True, True, False]
+    assert "memory" in results[0].error
+
+
+@pytest.mark.parametrize("name", ["cash$$", "b$\\frac$", "caf\udce9", "中文", "x" * 245, "new\nline"])
+def test_names_of_any_kind(go, photos, name, recwarn):
+    (photos / "a.jpg").rename(photos / f"{name}.jpg")
+    results = go("photos", compare=True)
+    assert not any(result.error for result in results)
+    assert Path(f"out/{name}.png").is_file()
+    assert len(list(Path("out").rglob("*.compare.png"))) == 3
+    assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]

@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import Field, PositiveInt, ValidationError
 
 from powerqe.utils.errors import UserError
-from powerqe.utils.files import atomic_path
+from powerqe.utils.files import write_text
 from powerqe.utils.options.components import Section, explain
 
 Steps = Annotated[list[Annotated[int, Field(ge=1, le=255)]], Field(min_length=64, max_length=64)]
@@ -63,8 +63,7 @@ def write_table_file(path: str | os.PathLike[str], counts: Mapping[bytes, int]) 
     """
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     lines = ",\n".join(json.dumps(_entry(steps, count)) for steps, count in ordered)
-    with atomic_path(path) as temporary:
-        temporary.write_text(f'{{"tables": [\n{lines}\n]}}\n', encoding="utf-8")
+    write_text(path, f'{{"tables": [\n{lines}\n]}}\n')
 
 
 def _entry(steps: bytes, count: int) -> dict[str, Any]:

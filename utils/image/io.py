@@ -18,10 +18,12 @@ from powerqe.utils.image.color import luma_uint8
 from powerqe.utils.image.jpeg_damage import Severity, jpeg_damage
 from powerqe.utils.image.jpeg_stream import Buffer, is_jpeg, jpeg_segments
 from powerqe.utils.image.library_settings import silent_opencv
+from powerqe.utils.memory import is_out_of_memory
 
 Color = Literal["rgb", "y", "any"]
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif")
+SUFFIXES = (".png", *JPEG_SUFFIXES, ".bmp", ".tif", ".tiff", ".webp")
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -133,7 +135,9 @@ def _decoded(data: Buffer, flags: int, name: str) -> np.ndarray:
     try:
         with silent_opencv:
             image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error:
+    except cv2.error as error:
+        if is_out_of_memory(error):
+            raise MemoryError(f"{name} does not fit into memory") from None
         image = None
     if image is None:
         raise UserError(f"{name}: not a readable image (truncated, damaged or no image at all); replace the file")
@@ -193,6 +197,7 @@ def encode_image(image: np.ndarray, suffix: str = ".png", *, effort: int | None 
     try:
         options = [] if effort is None else [cv2.IMWRITE_PNG_COMPRESSION, effort]
         with silent_opencv:
+            suffix = ".jpg" if suffix.lower() in JPEG_SUFFIXES else suffix  # OpenCV knows fewer
             done, data = cv2.imencode(suffix, np.ascontiguousarray(image), options)
     except cv2.error:
         done, data = False, np.empty(0)

@@ -14,7 +14,7 @@ from PIL import Image
 from powerqe.utils.errors import UserError
 from powerqe.utils.files import atomic_path
 from powerqe.utils.image.exif import PREFIX
-from powerqe.utils.image.io import encode_image
+from powerqe.utils.image.io import JPEG_SUFFIXES, encode_image
 from powerqe.utils.image.library_settings import silent_opencv
 from powerqe.utils.image.metadata import Metadata
 from powerqe.utils.image.photo import Photo
@@ -24,7 +24,7 @@ from powerqe.utils.image.write_metadata import fitted, jpeg_segments_of, with_pn
 JPEG_QUALITY = 95
 """Quality of lossy results, with artifacts far below those removed."""
 
-FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF",
+FORMATS = {".png": "PNG", **dict.fromkeys(JPEG_SUFFIXES, "JPEG"), ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF",
            ".bmp": "BMP"}  # fmt: skip
 """What can be written: suffix -> Pillow's name of the format."""
 _DEEP, _ALPHA = ("PNG",), ("PNG", "WEBP", "TIFF")

@@ -9,10 +9,11 @@ be None. One that judges a whole set has a method `pool`, which makes the value 
 each of its images, (N, ...), and `caveat`, a remark on a value of so many images.
 """
 
+from powerqe.utils.errors import UserError
 from powerqe.utils.options.registry import Registry
 
 METRICS = Registry("metric", package="powerqe.utils.metrics")
 
 
-class MetricUnavailable(Exception):  # noqa: N818 -- not an error but a state, shown in the table
-    """This metric cannot be computed here; the message is the reason, in one line."""
+class MetricUnavailable(UserError):  # noqa: N818 -- mostly not an error but a state, shown in the table
+    """This metric cannot be computed here, or not of this image; the message is the reason, in one line."""

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.color import luma
+from powerqe.utils.metrics import MetricUnavailable
 
 Channel = Annotated[
     Literal["all", "y"],
@@ -71,7 +72,8 @@ class Preparation:
             (N, C', H', W') each, float32, 0 ... 255 (and beyond, unclamped).
 
         Raises:
-            UserError: the sizes differ, the border leaves nothing, or luma of an image that is neither RGB nor gray.
+            UserError: the sizes differ.
+            MetricUnavailable: the border leaves nothing, or luma of an image that is neither RGB nor gray.
         """
         result, target = self.pixels(result, target)
         return self.select(result), self.select(target)
@@ -88,7 +90,7 @@ class Preparation:
         """One image as it is judged alone, with all its channels: (N, C, H, W) -> (N, C, H', W'), 0 ... 255."""
         height, width = image.shape[-2:]
         if 2 * self.border >= min(height, width):
-            raise UserError(f"metric: a border of {self.border} leaves nothing of an image of {_size(image)}")
+            raise MetricUnavailable(f"metric: a border of {self.border} leaves nothing of an image of {_size(image)}")
         inner = image[..., self.border : height - self.border, self.border : width - self.border]
         if self.rounding == "unclamped":
             return inner.float() * PEAK
@@ -115,12 +117,12 @@ def luma_pixels(pixels: torch.Tensor) -> torch.Tensor:
     """Unrounded luma, (N, C, H, W) -> (N, 1, H, W), both 0 ... 255; one channel is luma already.
 
     Raises:
-        UserError: neither one nor three channels.
+        MetricUnavailable: neither one nor three channels.
     """
     if pixels.shape[1] == 1:
         return pixels
     if pixels.shape[1] != 3:
-        raise UserError(f"metric: found {pixels.shape[1]} channels, expected RGB or gray to take the luma of")
+        raise MetricUnavailable(f"metric: found {pixels.shape[1]} channels, expected RGB or gray to take the luma of")
     return luma(pixels / PEAK) * PEAK
 
 
@@ -128,10 +130,10 @@ def rgb_pixels(pixels: torch.Tensor) -> torch.Tensor:
     """RGB, (N, C, H, W) -> (N, 3, H, W); gray gives three equal channels.
 
     Raises:
-        UserError: neither one nor three channels.
+        MetricUnavailable: neither one nor three channels.
     """
     if pixels.shape[1] not in (1, 3):
-        raise UserError(f"metric: found {pixels.shape[1]} channels, expected RGB or gray")
+        raise MetricUnavailable(f"metric: found {pixels.shape[1]} channels, expected RGB or gray")
     return pixels.expand(-1, 3, -1, -1)
 
 

@@ -10,8 +10,7 @@ from typing import Annotated, Literal, NamedTuple
 import torch
 from pydantic import Field
 
-from powerqe.utils.errors import UserError
-from powerqe.utils.metrics import METRICS
+from powerqe.utils.metrics import METRICS, MetricUnavailable
 from powerqe.utils.metrics.image_metric import PEAK, Border, Channel, Preparation, Rounding
 
 _C1 = (0.01 * PEAK) ** 2
@@ -79,7 +78,7 @@ class SSIM:
         """SSIM of each image, (N,) float64, of two (N, C, H, W) in [0, 1].
 
         Raises:
-            UserError: the image is smaller than the window, or as `Preparation`.
+            MetricUnavailable: the image is smaller than the window, or as `Preparation`.
         """
         result, target = self._prepare(result, target)
         margin = _size(self._window, *result.shape[-2:]) - 1
@@ -112,7 +111,7 @@ def similarity(x: torch.Tensor, y: torch.Tensor, window: Window = "gaussian11") 
         Two maps (..., H', W').
 
     Raises:
-        UserError: the images are smaller than the window.
+        MetricUnavailable: the images are smaller than the window.
     """
     weights, factor, _ = _WINDOWS[window]
     _size(window, *x.shape[-2:])
@@ -129,10 +128,10 @@ def similarity(x: torch.Tensor, y: torch.Tensor, window: Window = "gaussian11") 
 
 
 def _size(window: Window, height: int, width: int) -> int:
-    """Pixels of the window's side; raises `UserError` if an image is smaller."""
+    """Pixels of the window's side; raises `MetricUnavailable` if an image is smaller."""
     size = len(_WINDOWS[window].weights)
     if min(height, width) < size:
-        raise UserError(f"SSIM: an image of {height}x{width} is smaller than its window of {size}x{size}")
+        raise MetricUnavailable(f"SSIM: an image of {height}x{width} is smaller than its window of {size}x{size}")
     return size
 
 

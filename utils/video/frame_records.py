@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from powerqe.utils.errors import UserError
-from powerqe.utils.files import atomic_path
+from powerqe.utils.files import write_text
 
 SUFFIX = ".frames.json"
 
@@ -73,8 +73,7 @@ def write_record(path: str | os.PathLike[str], record: dict[str, Any], frames: S
     """The inverse of `read_record`, one line for each frame."""
     head = json.dumps({**record, "frames": []}, indent=1).removesuffix("]\n}")
     lines = ",\n".join(f"  {json.dumps(_plain(frame))}" for frame in frames)
-    with atomic_path(path) as temporary:
-        temporary.write_text(f"{head}\n{lines}\n ]\n}}\n", encoding="utf-8")
+    write_text(path, f"{head}\n{lines}\n ]\n}}\n")
 
 
 def _info(frame: dict[str, Any]) -> FrameInfo:
