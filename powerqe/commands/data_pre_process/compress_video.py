@@ -55,12 +55,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--chroma",
-        choices=("420", "444"),
-        default="420",
-        help="chroma subsampling of the sequences (default: %(default)s)",
+        choices=("400", "420", "422", "444"),
+        help="chroma subsampling of the sequences whose names do not say it (default: 420)",
     )
     parser.add_argument(
-        "--depth", type=int, choices=(8, 10), default=8, help="bit depth of the sequences (default: %(default)s)"
+        "--depth", type=int, choices=(8, 10), help="bit depth of the sequences whose names do not say it (default: 8)"
     )
     parser.add_argument(
         "--hm-encoder", metavar="PROGRAM", help="HM encoder (default: $HM_ENCODER, or TAppEncoderStatic)"
