@@ -416,8 +416,9 @@ class Unchanged:
         self.channels = channels
 
     def __call__(self, batch):
-        assert batch["lq"].shape[1] == self.channels
-        return batch["lq"].clone(), None
+        self.seen = batch["lq"].clone()
+        assert self.seen.shape[1] == self.channels
+        return batch["lq"], None
 
 
 @pytest.mark.parametrize("pixels", ["gray", "gray10le", "yuv420p", "yuv420p10le", "yuv422p", "yuv422p10le", "yuv444p",
@@ -484,3 +485,18 @@ def test_rgb_becomes_a_raw_video_of_the_studio_range(tmp_path):
     enhance_video(open_video_file(tmp_path / "a.mkv"), Unchanged(1), tmp_path / "a_8x6_1_444.yuv")
     (frame,) = decoded(tmp_path / "a_8x6_1_444.yuv")
     assert [int(plane[0, 0]) for plane in frame] == [235, 128, 128]
+
+
+@pytest.mark.parametrize(
+    ("color", "red"), [(Color(1, 1), (63, 102, 240)), (Color(1, 6), (81, 90, 240)), (Color(2, 9), (67, 92, 255))]
+)
+def test_networks_and_comparisons_get_the_colors_of_the_file(tmp_path, color, red):
+    geometry = Geometry(64, 48)
+    with VideoWriter(tmp_path / "a.mkv", geometry, color=color) as writer:
+        writer.write(
+            Frame(*(np.full(shape, value, np.uint8) for shape, value in zip(geometry.shapes, red, strict=True)))
+        )
+    model = Unchanged(3)
+    done = enhance_video(open_video_file(tmp_path / "a.mkv"), model, tmp_path / "b.mkv")
+    for rgb in (model.seen[0, :, 9, 9].numpy() * 255, done.before.pixels[9, 9], done.after.pixels[9, 9]):
+        assert np.abs(rgb.astype(float) - (255, 0, 0)).max() <= 3

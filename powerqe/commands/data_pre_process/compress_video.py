@@ -1,5 +1,7 @@
 """Compress the raw sequences of a folder; the decoded sequences are saved under the same names, with QPs of all frames.
 
+The number of frames in a name is that of the frames that were coded.
+
 HEVC (x265), H.264 (x264) and AV1 (SVT-AV1) are encoded by PyAV; hm runs your build of the HEVC reference encoder HM,
 which papers use. The patterns of --pattern imitate the QP hierarchy of HM, in which every fourth or eighth frame has a
 much higher quality; the results differ from those of HM.
