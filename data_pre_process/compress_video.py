@@ -1,4 +1,7 @@
-"""Compressing a folder of raw sequences: SOURCE/*.yuv -> TARGET/qp<QP>/, the same names, with descriptions."""
+"""Compressing a folder of raw sequences: SOURCE/*.yuv -> TARGET/qp<QP>/, the same names, with descriptions.
+
+The number of frames and the samples in the names are those of the results.
+"""
 
 import os
 from dataclasses import dataclass
@@ -11,21 +14,22 @@ from powerqe.utils.codecs.video import SequenceCodec
 from powerqe.utils.errors import UserError
 from powerqe.utils.files import atomic_path, sha256_of
 from powerqe.utils.video.frame_records import frames_path, read_record, write_record
-from powerqe.utils.video.yuv import Chroma, Depth, Geometry, YUVReader, parse_name
+from powerqe.utils.video.yuv import Chroma, Depth, YUVReader, parse_name, sequence_stem
 
 
 @dataclass(frozen=True)
 class SequenceCompression:
     """What to do with every sequence of a folder.
 
-    max_frames: how many frames of each are coded. chroma, depth: of the sequences, as their names do not contain them.
+    max_frames: how many frames of each are coded. chroma, depth: of the sequences whose names do not say it; None: see
+    `powerqe.utils.video.yuv`.
     keep_stream: whether the bit stream is kept next to the decoded sequence.
     """
 
     codec: SequenceCodec
     max_frames: int = 300
-    chroma: Chroma = "420"
-    depth: Depth = 8
+    chroma: Chroma | None = None
+    depth: Depth | None = None
     keep_stream: bool = False
 
     def jobs(self, source: Path, target: Path, quality: int) -> list[FileJob]:
@@ -39,14 +43,21 @@ class SequenceCompression:
             raise UserError(f"{name}{quality}: {self.codec.name} has {name} {low} to {high}")
         folder = target / f"{name}{quality}"
         return [
-            FileJob(path, folder / path.name, partial(self._make, path, folder / path.name, quality), done, True)
+            FileJob(path, made, partial(self._make, path, made, quality), self._is_done(path, made, quality), True)
             for path in list_sequences(source)
-            for done in [self._is_done(path, folder / path.name, quality)]
+            for made in [folder / self._made_name(path)]
         ]
 
     def _open(self, path: Path) -> YUVReader:
-        name = parse_name(path)
-        return YUVReader(path, Geometry(name.width, name.height, self.chroma, self.depth))
+        return YUVReader(path, chroma=self.chroma, depth=self.depth)
+
+    def _made_name(self, path: Path) -> str:
+        try:
+            reader = self._open(path)
+            name = parse_name(path)._replace(frames=self._count(reader), **reader.geometry._asdict())
+        except UserError:  # reported when the video is compressed
+            return path.name
+        return str(name)
 
     def _count(self, reader: YUVReader) -> int:
         return min(len(reader), self.max_frames)
@@ -60,7 +71,7 @@ class SequenceCompression:
             if not is_up_to_date(target, source):
                 return False
             record, frames = read_record(frames_path(target))
-            reader, made = self._open(source), self._open(target)
+            reader, made = self._open(source), YUVReader(target)
             count = self._count(reader)
             return (len(made), len(frames)) == (count, count) and record.get("parameters") == self._parameters(
                 reader, quality
@@ -85,13 +96,23 @@ class SequenceCompression:
                 "sha256": sha256_of(decoded),
                 "stream_sha256": sha256_of(stream),
             }
-            frames_path(target).unlink(missing_ok=True)  # of an older sequence; the new one comes last
+            for older in _results(target):  # the new description comes last
+                frames_path(older).unlink()
+                if older != target:
+                    older.unlink(missing_ok=True)
             kept = target.with_suffix(self.codec.suffix)
             kept.unlink(missing_ok=True)
             if self.keep_stream:
                 _move(stream, kept)
             _move(decoded, target)
         write_record(frames_path(target), record, frames)
+
+
+def _results(target: Path) -> list[Path]:
+    """What was made of the same sequence before, perhaps with another number of frames."""
+    stem = sequence_stem(target.stem)
+    found = (path for path in target.parent.glob("*.yuv") if frames_path(path).is_file())
+    return [path for path in found if sequence_stem(path.stem) == stem]
 
 
 def list_sequences(folder: Path) -> list[Path]:

@@ -14,7 +14,8 @@ from typing import NamedTuple
 from powerqe.data_pre_process.driver import FileJob, check_names, is_up_to_date
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.crop import CropBox
-from powerqe.utils.video.container import SUFFIXES, Color, VideoReader, VideoWriter, count_packets
+from powerqe.utils.video.colors import Color, marked, named_color
+from powerqe.utils.video.container import SUFFIXES, VideoReader, VideoWriter, count_packets
 from powerqe.utils.video.planes import Method, check_crop, crop, shrink, shrunk_geometry
 from powerqe.utils.video.yuv import Chroma, Depth, Frame, Geometry, YUVName, YUVReader, YUVWriter, parse_name
 
@@ -23,7 +24,7 @@ class _Opened(NamedTuple):
     frames: Iterable[Frame]
     geometry: Geometry
     rate: Fraction
-    color: Color | None
+    color: Color
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,9 @@ class Conversion:
     """How every video is converted.
 
     suffix: of the result. crop: part of the frames that is kept, before scaling. down, method: see
-    `powerqe.utils.video.planes.shrink`. start, max_frames: which frames. chroma, depth: of .yuv files, and what videos
-    are converted to; None: 4:2:0 with 8 bit, and what the videos have. fps: of .yuv files.
+    `powerqe.utils.video.planes.shrink`. start, max_frames: which frames. chroma, depth: of .yuv files whose names do
+    not say it, and what videos are converted to; None: see `powerqe.utils.video.yuv`, and what the videos have. fps:
+    of .yuv files.
     """
 
     suffix: str = ".yuv"
@@ -67,7 +69,7 @@ class Conversion:
             return []
         try:
             with VideoReader(path, self.chroma, self.depth, self.crop) as video:
-                to = f"4:{video.geometry.chroma[1]}:{video.geometry.chroma[2]} with {video.geometry.depth} bit"
+                to = f"{video.geometry.subsampling} with {video.geometry.depth} bit"
                 return [f"{path}: {video.converted} is converted to {to}"] if video.converted else []
         except UserError:
             return []  # reported when the video is converted
@@ -76,20 +78,24 @@ class Conversion:
         """The result of a video, and whether it exists already."""
         try:
             with self._open(path) as opened:
-                geometry = self._geometry(opened.geometry, path)
+                pass
             count = count_packets(path) if path.suffix != ".yuv" else len(self._raw(path))
         except UserError:  # reported when the video is converted
             return folder / path.with_suffix(self.suffix).name, False
         stop = count if self.max_frames is None else min(count, self.start + self.max_frames)
-        target = self._target(path, folder, geometry, max(stop - self.start, 0))
+        target = self._target(path, folder, opened, max(stop - self.start, 0))
         return target, is_up_to_date(target, path)
 
-    def _target(self, path: Path, folder: Path, geometry: Geometry, count: int) -> Path:
+    def _target(self, path: Path, folder: Path, opened: _Opened, count: int) -> Path:
         try:
             name = parse_name(path).name
         except UserError:
             name = path.stem
-        return folder / Path(str(YUVName(name, geometry.width, geometry.height, count))).with_suffix(self.suffix)
+        geometry = self._geometry(opened.geometry, path)
+        made = YUVName(name, geometry.width, geometry.height, count)
+        if self.suffix == ".yuv":  # other files have it inside
+            made = marked(made._replace(**geometry._asdict()), opened.color, opened.geometry)
+        return folder / Path(str(made)).with_suffix(self.suffix)
 
     def _geometry(self, geometry: Geometry, path: Path) -> Geometry:
         return geometry if self.down == 1 else shrunk_geometry(geometry, self.down, path)
@@ -102,7 +108,7 @@ class Conversion:
             writer = (
                 YUVWriter(target, geometry)
                 if self.suffix == ".yuv"
-                else VideoWriter(target, geometry, opened.rate, opened.color)
+                else VideoWriter(target, geometry, opened.rate, opened.color.resized(opened.geometry, geometry))
             )
             with writer:
                 for frame in islice(opened.frames, self.start, stop):
@@ -110,7 +116,7 @@ class Conversion:
                     count += 1
                 if not count:
                     raise UserError(f"{path} has no frame {self.start}; use a smaller --start")
-        counted = self._target(path, target.parent, geometry, count)
+        counted = self._target(path, target.parent, opened, count)
         if counted != target:  # packets are no frames in rare streams
             os.replace(target, counted)
 
@@ -121,18 +127,18 @@ class Conversion:
                 yield _Opened(video, video.geometry, video.rate, video.color)
             return
         reader = self._raw(path)
-        geometry, box = reader.geometry, self.crop
+        geometry, color, box = reader.geometry, named_color(path), self.crop
         frames: Iterable[Frame] = (reader[index] for index in range(len(reader)))
         if box is not None:
             whole = geometry
             check_crop(box, whole, path)
             frames = (crop(frame, box, whole.chroma) for frame in frames)
             geometry = whole._replace(width=box.width, height=box.height)
-        yield _Opened(frames, geometry, Fraction(self.fps), None)
+            color = color.resized(whole, geometry)
+        yield _Opened(frames, geometry, Fraction(self.fps), color)
 
     def _raw(self, path: Path) -> YUVReader:
-        name = parse_name(path)
-        return YUVReader(path, Geometry(name.width, name.height, self.chroma or "420", self.depth or 8))
+        return YUVReader(path, chroma=self.chroma, depth=self.depth)
 
 
 def _videos(source: Path) -> list[Path]:

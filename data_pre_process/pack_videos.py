@@ -32,14 +32,19 @@ def pack(args: argparse.Namespace) -> None:
         raise UserError(f"{source} is a store; give the folder of videos that it was made of")
     store = args.data_root / args.store if args.store else source.with_name(f"{source.name}.lmdb")
     listed = None if args.list is None else read_list(args.list)
-    videos = open_videos(source, args.color, RawFormat(args.chroma, args.depth, args.size), only=listed)
+    videos = open_videos(source, args.color, RawFormat(args.chroma, args.depth, args.size, _needed(args)), only=listed)
     names = videos.names() if listed is None else listed_videos(listed, videos, args.list)
     (pack_groups if args.layout == "stdf" else pack_frames)(videos, names, store, args)
 
 
+def _needed(args: argparse.Namespace) -> int | None:
+    """How many frames of each video are packed at most."""
+    return args.max_frames or (STDF_FRAMES if args.layout == "stdf" else None)
+
+
 def pack_groups(videos: Videos, names: list[str], store: Path, args: argparse.Namespace) -> None:
     """Write a store in the layout of STDF-PyTorch, unless it is there and newer than the videos."""
-    frames = group_frames(videos, names, max_frames=args.max_frames or STDF_FRAMES, targets=args.gt)
+    frames = group_frames(videos, names, max_frames=_needed(args), targets=args.gt)
     keys = sorted(frame.key.removesuffix(".png") for frame in frames)
     if not args.force and _is_current(store, keys, 1, videos, names):
         driver.report(f"{store}: exists already; use --force to make it again", args)

@@ -21,7 +21,8 @@ from powerqe.utils.errors import UserError
 from powerqe.utils.image.crop import CropBox
 from powerqe.utils.image.io import oriented
 from powerqe.utils.options.components import Slot, create
-from powerqe.utils.video.yuv import Chroma, Depth, Geometry, YUVName
+from powerqe.utils.video.pixels import FramePixels
+from powerqe.utils.video.yuv import Chroma, Depth, Frame, Geometry, YUVName, with_depth
 
 _SIZE = re.compile(r"_[1-9]\d*x[1-9]\d*$")
 _REVERSE, _FRAME = 8, 9  # numbers that make a sample's hashes differ, see dataset/augment.py
@@ -71,19 +72,18 @@ class VideoSequence:
         """The clean one; None without ground truth."""
         return None if self._gt is None else self._gt.file(self.name)
 
-    @property
-    def enhanced_geometry(self) -> Geometry:
+    def enhanced_pixels(self, channels: int) -> FramePixels:
         """Of the enhanced video, 8 bits: the chroma is as in the damaged one; 4:2:0 if that has none and even sides."""
         width, height = self.width, self.height
         if isinstance(self._lq, RawVideos):
-            return self._lq.geometry(self.name)._replace(depth=8)
-        return Geometry(width, height, "444" if width % 2 or height % 2 else "420")
+            return self._lq.pixels(self.name, channels)
+        return FramePixels(channels, Geometry(width, height, "444" if width % 2 or height % 2 else "420"))
 
     @property
     def enhanced_stem(self) -> str:
         """The name of the enhanced video's file: that of a damaged raw file, or what it would be as a raw file."""
         if isinstance(self._lq, RawVideos):
-            return self.lq.stem
+            return with_depth(self.lq, 8).stem
         return Path(str(YUVName(self.name, self.width, self.height, len(self.indices)))).stem
 
 
@@ -107,14 +107,14 @@ class VideoClips:
         flip: random mirrors, left-right and up-down.
         rotate: random transposition; with flip all 8 flips and rotations, equally often.
         reverse: let time run backwards in every other training sample.
-        color: "y" for luma, as raw files have it, "rgb" for color (BT.601 studio range).
+        color: "y" for luma, as raw files have it, "rgb" for color, of raw files by the matrix of their size or name.
         slice: [start, stop): which of the videos to use, in order of their names or of the list.
         list: text file with the name of a video in each line, such as sep_trainlist.txt of Vimeo-90K; null: all.
         max_frames: use the first frames of each video only, which gt and lq must both have; null: all, of which both
             must have the same number. Papers use 300.
         weighting: what is equally likely in training: all "frames", so that long videos dominate, or all "sequences".
-        chroma: of raw files, "420" or "444".
-        depth: bits of raw files; samples are of 8 bits, rounded.
+        chroma: of raw files whose names do not say it, "400" (gray), "420", "422" or "444"; null: "420".
+        depth: bits of raw files whose names do not say it; null: 8. Samples are of 8 bits, rounded.
         size: [width, height] of raw files without a size in their names.
 
     Raises:
@@ -138,15 +138,15 @@ class VideoClips:
         list: str | None = None,
         max_frames: PositiveInt | None = None,
         weighting: Literal["frames", "sequences"] = "frames",
-        chroma: Chroma = "420",
-        depth: Depth = 8,
+        chroma: Chroma | None = None,
+        depth: Depth | None = None,
         size: tuple[PositiveInt, PositiveInt] | None = None,
     ) -> None:
         self._patch, self._flip, self._rotate, self._reverse = patch, flip, rotate, reverse
         self._color, self._weighting = color, weighting
         self._window: FrameWindow = create("window", window)
         listed = None if list is None else read_list(list)
-        raw = RawFormat(chroma, depth, size)
+        raw = RawFormat(chroma, depth, size, max_frames)
         self._lq = open_videos(lq, color, raw, kept=self._window.size + 1, only=listed)
         self._gt = None if gt is None else open_videos(gt, color, raw, only=listed)
         self._reopen = partial(open_videos, raw=raw, only=listed)
@@ -164,11 +164,11 @@ class VideoClips:
         sequence, place = self._locate(request)
         return self._clip(sequence, int(sequence.frames[place]))
 
-    def chroma(self, index: int) -> tuple[np.ndarray, np.ndarray] | None:
-        """U and V of the damaged frame of a sample, as its raw file has them; None where there is no raw file."""
+    def planes(self, index: int) -> Frame | None:
+        """The damaged frame of a sample, as its raw file has it; None where there is no raw file."""
         sequence, place = self._locate(index)
         frame = int(sequence.frames[place])
-        return self._lq.chroma(sequence.name, frame) if isinstance(self._lq, RawVideos) else None
+        return self._lq.frame(sequence.name, frame) if isinstance(self._lq, RawVideos) else None
 
     def _locate(self, index: int) -> tuple[VideoSequence, int]:
         """The video of a sample, and how many of the video's samples come before."""

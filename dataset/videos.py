@@ -14,9 +14,20 @@ from powerqe.dataset.store import DATA_FILE, open_store
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.crop import CropBox
 from powerqe.utils.image.io import SUFFIXES, in_color, list_images, read_image
+from powerqe.utils.video.colors import named_color
 from powerqe.utils.video.pixels import FramePixels
 from powerqe.utils.video.planes import crop
-from powerqe.utils.video.yuv import Chroma, Depth, Geometry, YUVReader, count_frames, parse_name
+from powerqe.utils.video.yuv import (
+    Chroma,
+    Depth,
+    Frame,
+    Geometry,
+    YUVReader,
+    count_frames,
+    count_named_frames,
+    named_geometry,
+    sequence_stem,
+)
 
 Color = Literal["rgb", "y"]
 V = TypeVar("V")
@@ -24,7 +35,6 @@ V = TypeVar("V")
 OPEN = 8
 """Files and folders of one source that a process has open at once."""
 
-_RAW_NAME = re.compile(r"(.+_[1-9]\d*x[1-9]\d*)_\d+")
 _CHROMA_REACH = 2  # pixels of luma: one sample of 4:2:0 chroma, the reach of its interpolation
 
 
@@ -71,11 +81,16 @@ class Videos(Protocol):
 
 
 class RawFormat(NamedTuple):
-    """Format of raw files: chroma subsampling, bit depth, and (width, height) if not in their names."""
+    """Format of raw files, where their names do not say it.
 
-    chroma: Chroma = "420"
-    depth: Depth = 8
+    chroma: subsampling; None: 4:2:0. depth: bits; None: 8. size: (width, height) of files without geometry in their
+    names. frames: how many from the start are enough, where a file has fewer than its name promises; None: all.
+    """
+
+    chroma: Chroma | None = None
+    depth: Depth | None = None
     size: tuple[int, int] | None = None
+    frames: int | None = None
 
 
 def open_videos(
@@ -92,7 +107,7 @@ def open_videos(
         path: of the folder or store. Its images are called `<sequence>/<frame>`; frames are ordered by name, numbers
             in it by their value.
         color: "y" is the luma as the raw file has it, or the one of RGB images (BT.601 studio range, rounded); "rgb"
-            of a raw file see `powerqe.utils.video.yuv.to_rgb`.
+            of a raw file see `powerqe.utils.video.colors`.
         raw: of `*.yuv` files. 10 bits are rounded to 8.
         kept: decoded frames to keep, so that each is decoded once when windows slide over a sequence.
         only: sequences that are wanted; spares listing all folders where there are many.
@@ -117,8 +132,7 @@ def _raw_files(path: str | os.PathLike[str]) -> list[str]:
 
 def sequence_name(stem: str) -> str:
     """The name of a video (see `Videos`) from that of its file or folder."""
-    match = _RAW_NAME.fullmatch(stem)
-    return (match[1] if match else stem).replace("/", "_")
+    return sequence_stem(stem).replace("/", "_")
 
 
 # --------------------------------------------------------------------------- raw files
@@ -129,10 +143,11 @@ class RawVideos:
 
     def __init__(self, path: str | os.PathLike[str], color: Color, raw: RawFormat, kept: int) -> None:
         self.path = Path(path)
-        self._raw, self._pixels = raw, FramePixels(1 if color == "y" else 3, chroma=raw.chroma)
+        self._raw, self._channels = raw, 1 if color == "y" else 3
         self._files = _by_name({file[:-4]: file for file in _raw_files(path)}, path)
         self._geometries = {name: self._geometry(name) for name in self._files}
-        self._counts = {name: count_frames(self.file(name), self._geometries[name]) for name in self._files}
+        self._pixels = {name: self.pixels(name, self._channels) for name in self._files}
+        self._counts = {name: self._count(name) for name in self._files}
         self._readers = Recent(self._reader, OPEN)
         self._rgb = Recent(self._converted, kept)
 
@@ -153,18 +168,22 @@ class RawVideos:
         """Of the frames of a file."""
         return self._geometries[name]
 
+    def pixels(self, name: str, channels: int) -> FramePixels:
+        """Of the frames of a file, with 8 bits."""
+        return FramePixels(channels, self._geometries[name]._replace(depth=8), named_color(self.file(name)))
+
     def read(self, name: str, frame: int, box: CropBox | None = None) -> np.ndarray:
-        if self._pixels.channels == 1:
+        if self._channels == 1:
             planes = self._readers(name)[frame]
-            return self._pixels.seen(planes if box is None else planes._replace(y=box.cut(planes.y)))
+            return self._pixels[name].seen(planes if box is None else planes._replace(y=box.cut(planes.y)))
         if box is None:
             return self._rgb(name, frame)
         region = self._region(box, *self.size(name, frame))
         return box.within(region).cut(self._converted(name, frame, region))
 
-    def chroma(self, name: str, frame: int) -> tuple[np.ndarray, np.ndarray]:
-        """U and V of a frame, as the file has them."""
-        return self._readers(name)[frame][1:]
+    def frame(self, name: str, frame: int) -> Frame:
+        """A frame, as the file has it."""
+        return self._readers(name)[frame]
 
     def stem(self, name: str) -> str:
         return self._files[name][:-4]
@@ -177,8 +196,16 @@ class RawVideos:
 
     def _geometry(self, name: str) -> Geometry:
         """From the file's name or the one size of all; raises `UserError` if there can be no such frames."""
-        width, height = self._raw.size or parse_name(self.where(name))[1:3]
-        return Geometry(width, height, self._raw.chroma, self._raw.depth).check(self.where(name))
+        chroma, depth, size, _ = self._raw
+        if size is None:
+            return named_geometry(self.where(name), chroma, depth)
+        return Geometry(*size, chroma or "420", depth or 8).check(self.where(name))
+
+    def _count(self, name: str) -> int:
+        file, geometry = self.file(name), self._geometries[name]
+        if self._raw.size is not None:
+            return count_frames(file, geometry)
+        return count_named_frames(file, geometry, self._raw.frames)
 
     def _reader(self, name: str) -> YUVReader:
         return YUVReader(self.file(name), self._geometries[name])
@@ -193,8 +220,8 @@ class RawVideos:
     def _converted(self, name: str, frame: int, region: CropBox | None = None) -> np.ndarray:
         planes = self._readers(name)[frame]
         if region is not None:
-            planes = crop(planes, region, self._raw.chroma)
-        return self._pixels.seen(planes)
+            planes = crop(planes, region, self._geometries[name].chroma)
+        return self._pixels[name].seen(planes)
 
 
 # --------------------------------------------------------------------------- frames

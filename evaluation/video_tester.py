@@ -29,7 +29,7 @@ from powerqe.utils.options.tree import Options
 from powerqe.utils.ranks import Ranks
 from powerqe.utils.video.frame_records import FrameInfo, frames_path, read_record
 from powerqe.utils.video.pixels import FramePixels
-from powerqe.utils.video.yuv import Frame, neutral_chroma
+from powerqe.utils.video.yuv import Frame
 
 _COMPUTING = tuple(each.__module__ for each in (judge, enhancer, FramePixels, FrameScores))
 """Modules that determine the scores and frames of every test, in addition to those of its components."""
@@ -174,7 +174,7 @@ class _Test:
         if test.if_save_im:
             folder = self._options.folder / "test_video_enhanced" / file_name(job.set)
             name = file_name(video.enhanced_stem, f".{test.video_format}")
-            saved = Saved(folder / name, video.enhanced_geometry)
+            saved = Saved(folder / name, video.enhanced_pixels(1).geometry)
         path = self._options.folder / ".video_test" / file_name(job.set) / file_name(video.name)
         frames = [int(frame) for frame in video.frames]
         return VideoWork(path, frames, self._fingerprint(job), saved, anew=not test.if_continue)
@@ -219,14 +219,14 @@ def _frame_of(result: Tensor, job: _Job, index: int) -> Frame:
         UserError: an image of another size than the video, or neither gray nor RGB.
     """
     channels, height, width = result.shape[1:]
-    geometry = job.video.enhanced_geometry
+    pixels = job.video.enhanced_pixels(channels)
+    geometry = pixels.geometry
     if (width, height) != (geometry.width, geometry.height) or channels not in (1, 3):
         raise UserError(
             f"the network makes {width}x{height} pixels with {channels} channels of a video of "
             f"{geometry.width}x{geometry.height}, which cannot be saved; set test.if_save_im=false"
         )
-    chroma = job.dataset.chroma(index) or neutral_chroma(geometry)
-    return FramePixels(channels, chroma=geometry.chroma).restored(result, chroma)
+    return pixels.restored(result, job.dataset.planes(index))
 
 
 def _check(metrics: Metrics) -> None:

@@ -18,9 +18,17 @@ from powerqe.inference.video_frames import WriteQueue, prefetch, windows
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.photo import Photo
 from powerqe.utils.video.frame_records import frames_path, read_record
-from powerqe.utils.video.pixels import FramePixels, eight_bits
-from powerqe.utils.video.video_file import RAW_RATE, VideoFile, VideoFileWriter, is_raw, video_file_writer
-from powerqe.utils.video.yuv import Frame, to_rgb
+from powerqe.utils.video.pixels import FramePixels
+from powerqe.utils.video.video_file import (
+    RAW_RATE,
+    VideoFile,
+    VideoFileWriter,
+    is_raw,
+    named_depth,
+    open_video_file,
+    video_file_writer,
+)
+from powerqe.utils.video.yuv import Frame
 
 _WAITING = 2
 """Frames, or windows of frames, that wait before the network and behind it."""
@@ -99,9 +107,10 @@ def enhance_video(
         UserError: a damaged video, or a model or a target that does not suit it.
     """
     _check(video, model, peaks)
-    keeps_depth = model.channels == 1 and not is_raw(target)
-    geometry = video.geometry if keeps_depth else video.geometry._replace(depth=8)
-    pixels = FramePixels(model.channels, geometry.depth, geometry.chroma, video.is_full_range)
+    if is_raw(target) and video.color.is_rgb:
+        video = open_video_file(video.path, rgb=False)
+    depth = min(video.geometry.depth, named_depth(target)) if is_raw(target) else video.geometry.depth
+    pixels = FramePixels(model.channels, video.geometry._replace(depth=depth), video.color)
     work = _Work(video, model, pixels, target)
     with ExitStack() as stack:
         source = stack.enter_context(closing(prefetch(_seen(video, model, pixels, peaks), _WAITING)))
@@ -109,7 +118,7 @@ def enhance_video(
         for lq, frame, time in source:
             result = work.enhanced(lq)
             if writing is None:
-                writer = stack.enter_context(video_file_writer(target, pixels.geometry(result), video, crf))
+                writer = stack.enter_context(video_file_writer(target, pixels.made(result), video, crf))
                 writing = stack.enter_context(WriteQueue(_WAITING))
             writing.do(work.write, writer, result, frame, time)
             on_frame()
@@ -135,7 +144,7 @@ class _Work:
         return result
 
     def write(self, writer: VideoFileWriter, result: torch.Tensor, frame: Frame, time: int | None) -> None:
-        made = self._pixels.restored(result, frame[1:])
+        made = self._pixels.restored(result, frame)
         writer.write(made, time)
         if self._shown is None or self._count == self._video.count // 2:
             self._shown = self._count, frame, made
@@ -144,12 +153,13 @@ class _Work:
     def summary(self, writer: VideoFileWriter) -> EnhancedVideo:
         assert self._shown is not None
         number, before, after = self._shown
-        return EnhancedVideo(self._count, self._photo(before), self._photo(after), number, tuple(self._notes(writer)))
+        photos = (self._photo(frame) for frame in (before, after))
+        return EnhancedVideo(self._count, *photos, number, tuple(self._notes(writer)))
 
     def _notes(self, writer: VideoFileWriter) -> Iterator[str]:
         yield from self._video.notes
-        if self._pixels.depth < self._video.geometry.depth:
-            yield f"{self._video.geometry.depth} bits were rounded to {self._pixels.depth}"
+        if self._pixels.geometry.depth < self._video.geometry.depth:
+            yield f"{self._video.geometry.depth} bits were rounded to {self._pixels.geometry.depth}"
         if self._model.channels == 1:
             yield "weights for luma: the chroma stays as it was"
         if self._video.rate is None and not is_raw(self._target):
@@ -159,8 +169,7 @@ class _Work:
 
     def _photo(self, frame: Frame) -> Photo:
         """As players show it."""
-        rgb = to_rgb(Frame(*map(eight_bits, frame)), full=self._pixels.full)
-        return Photo(rgb, orientation=_orientation(self._video.metadata.matrix))
+        return Photo(self._pixels.shown(frame), orientation=_orientation(self._video.metadata.matrix))
 
 
 def _check(video: VideoFile, model: Model, peaks: np.ndarray | None) -> None:

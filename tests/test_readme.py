@@ -14,8 +14,9 @@ import pytest
 from docs import before_after
 from powerqe.net.weights.index import known_weights
 from powerqe.net.weights.listing import table
+from powerqe.utils.video.colors import color_space
 from powerqe.utils.video.container import VideoWriter
-from powerqe.utils.video.yuv import Geometry, from_rgb
+from powerqe.utils.video.yuv import Geometry
 
 pytestmark = pytest.mark.slow
 
@@ -58,9 +59,10 @@ def copy(tmp_path_factory) -> Path:
     (copy / "holidays").mkdir()
     for name in ("photo.jpg", "holidays/beach.jpg"):
         (copy / name).write_bytes(jpeg)
+    space = color_space(Geometry(72, 64))
     with VideoWriter(copy / "clip.mp4", Geometry(72, 64)) as video:
         for number in range(3):
-            video.write(from_rgb(np.roll(cv2.resize(coarse, (72, 64)), number, 1)))
+            video.write(space.from_rgb(np.roll(cv2.resize(coarse, (72, 64)), number, 1) / 255))
     (copy / "weights").symlink_to(root / "weights")
     return copy
 

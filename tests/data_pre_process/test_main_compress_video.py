@@ -83,8 +83,12 @@ def test_frames_samples_preset_and_pattern(sequence, tmp_path):
     path = sequence(width=64, height=48, chroma="444", depth=10)
     options = ["--chroma", "444", "--depth", "10", "--max-frames", "6", "--preset", "fast", "--pattern", "ldp-hm16"]
     assert compress(tmp_path, "hevc", "32", "made", *options) == 0
-    target = tmp_path / "made/qp32" / path.name
-    assert len(YUVReader(target, Geometry(64, 48, "444", 10))) == 6
+    target = tmp_path / "made/qp32/clip_64x48_6_444_10bit.yuv"
+    reader = YUVReader(target)
+    assert (reader.geometry, len(reader)) == (Geometry(64, 48, "444", 10), 6)
+    path.rename(path.with_name("clip_64x48_10_444_10bit.yuv"))  # then its name says it
+    assert compress(tmp_path, "hevc", "32", "made", *options[4:]) == 0
+    assert sorted(contents(target.parent)) == sorted([target.name, frames_path(target).name])
     record, frames = read_record(frames_path(target))
     assert [frame.qp for frame in frames] == [32, 35, 34, 35, 33, 35]
     assert "-pix_fmt yuv444p10le -r 30 -preset fast " in record["parameters"]

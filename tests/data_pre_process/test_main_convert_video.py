@@ -8,9 +8,15 @@ import pytest
 
 from powerqe.data_pre_process import convert_video
 from powerqe.data_pre_process.main_convert_video import main
+from powerqe.data_pre_process.main_create_video_lmdb import main as create_lmdb
+from powerqe.dataset.clips import VideoClips
+from powerqe.dataset.store import open_store
+from powerqe.utils.video.colors import Color
 from powerqe.utils.video.container import VideoReader, VideoWriter
 from powerqe.utils.video.planes import shrink
-from powerqe.utils.video.yuv import Geometry, YUVReader
+from powerqe.utils.video.yuv import Frame, Geometry, YUVReader
+
+RAW = ["one_64x48_10.yuv", "two_48x34_6_444_10bit.yuv"]
 
 
 @pytest.fixture
@@ -34,20 +40,18 @@ def names(folder: Path) -> list[str]:
 def test_a_folder_becomes_sequences_and_again_videos(videos, frames, capsys):
     assert convert(videos, "video", "raw") == 0
     assert capsys.readouterr().out == f"{videos / 'raw'}: 2 videos written, 0 existed already\n"
-    assert names(videos / "raw") == ["one_64x48_10.yuv", "two_48x34_6.yuv"]
-    (videos / "raw/two_48x34_6.yuv").rename(videos / "two_48x34_6.yuv")
-    assert convert(videos, "two_48x34_6.yuv", "again", "--to", "mkv", "--chroma", "444", "--depth", "10") == 0
-    assert convert(videos, "raw", "again", "--to", "mp4", "--fps", "50") == 0
-    assert names(videos / "again") == ["one_64x48_10.mp4", "two_48x34_6.mkv"]
-    for name, geometry in (("one_64x48_10.mp4", Geometry(64, 48)), ("two_48x34_6.mkv", Geometry(48, 34, "444", 10))):
+    assert names(videos / "raw") == RAW
+    assert convert(videos, "raw", "again", "--to", "mkv", "--fps", "50") == 0
+    assert names(videos / "again") == ["one_64x48_10.mkv", "two_48x34_6.mkv"]
+    for name, geometry in (("one_64x48_10.mkv", Geometry(64, 48)), ("two_48x34_6.mkv", Geometry(48, 34, "444", 10))):
         with VideoReader(videos / "again" / name) as video:
-            assert (video.geometry, video.rate) == (geometry, 50 if name.startswith("one") else 25)
+            assert (video.geometry, video.rate) == (geometry, 50)
             read = list(video)
         given = frames(geometry, len(read))
         pairs = [pair for frames in zip(read, given, strict=True) for pair in zip(*frames, strict=True)]
         assert all(np.array_equal(*pair) for pair in pairs)
     assert convert(videos, "again", "back") == 0  # the name goes there and back
-    assert names(videos / "back") == ["one_64x48_10.yuv", "two_48x34_6.yuv"]
+    assert names(videos / "back") == RAW
 
 
 @pytest.mark.parametrize("source", ["video/one.mkv", "raw/one_64x48_10.yuv"])
@@ -85,7 +89,7 @@ def test_only_missing_and_outdated_files_are_made(videos, capsys):
     assert convert(videos, "video", "raw", "--max-frames", "4") == 0
     made = videos / "raw/one_64x48_4.yuv"
     before = made.stat().st_mtime_ns
-    (videos / "raw/two_48x34_4.yuv").unlink()
+    (videos / "raw/two_48x34_4_444_10bit.yuv").unlink()
     assert convert(videos, "video", "raw", "--max-frames", "4") == 0
     assert "1 videos written, 1 existed already" in capsys.readouterr().out
     assert made.stat().st_mtime_ns == before
@@ -110,7 +114,7 @@ def test_bad_videos_are_named_and_hinder_no_other(videos, capsys):
     assert error.startswith("error: 2 of 4 videos failed: ")
     assert error.count("\n") == 1
     assert "cut.mp4" in error
-    assert names(videos / "raw") == ["one_64x48_10.yuv", "two_48x34_6.yuv"]
+    assert names(videos / "raw") == RAW
 
 
 @pytest.mark.parametrize(
@@ -146,3 +150,53 @@ def test_names_that_collide(videos, capsys):
     assert "one_64x48_10.yuv" in capsys.readouterr().err
     with VideoReader(videos / "video/one.mkv") as video:
         assert len(list(video)) == 10
+
+
+@pytest.mark.parametrize(
+    ("color", "size", "down", "name"),
+    [
+        (Color(), (64, 48), "1", "c_64x48_2.yuv"),
+        (Color(1, 6, 6, 6), (64, 48), "1", "c_64x48_2.yuv"),
+        (Color(2, 6), (64, 48), "1", "c_64x48_2_full.yuv"),
+        (Color(1, 9, 9, 16), (64, 48), "1", "c_64x48_2_bt2020.yuv"),
+        (Color(), (1280, 32), "1", "c_1280x32_2.yuv"),
+        (Color(), (1280, 32), "2", "c_640x16_2_bt709.yuv"),
+    ],
+)
+def test_colors_are_noted_where_they_are_not_usual(tmp_path, color, size, down, name):
+    geometry = Geometry(*size)
+    with VideoWriter(tmp_path / "c.mkv", geometry, color=color) as writer:
+        for _ in range(2):
+            writer.write(Frame(*(np.full(shape, 90, np.uint8) for shape in geometry.shapes)))
+    assert convert(tmp_path, "c.mkv", "raw", "--down", down) == 0
+    assert names(tmp_path / "raw") == [name]
+    assert convert(tmp_path, f"raw/{name}", "again", "--to", "mkv") == 0
+    with VideoReader(next((tmp_path / "again").iterdir())) as video:
+        assert (video.color.range == 2) == (color.range == 2)
+        assert video.color.matrix(*video.geometry[:2]) == color.matrix(*size)
+
+
+def test_rgb_becomes_the_studio_range_that_it_is_said_to_have(tmp_path):
+    """White is 235, not 255 read as 1.15 times white."""
+    geometry = Geometry(64, 48, "444")
+    planes = Frame(*(np.full((48, 64), value, np.uint8) for value in (255, 255, 255)))
+    red = Frame(*(np.full((48, 64), value, np.uint8) for value in (0, 0, 255)))  # green, blue, red
+    for suffix in ("mkv", "mp4"):
+        with VideoWriter(tmp_path / f"c.{suffix}", geometry, color=Color(2, 0)) as writer:
+            writer.write(planes)
+            writer.write(red)
+        assert convert(tmp_path, f"c.{suffix}", suffix) == 0
+        reader = YUVReader(tmp_path / suffix / "c_64x48_2_444.yuv")
+        assert [int(plane[0, 0]) for number in (0, 1) for plane in reader[number]] == [235, 128, 128, 81, 90, 240]
+
+
+def test_ten_bits_are_marked_and_read_as_such(videos):
+    assert convert(videos, "video/two.mp4", "raw", "--chroma", "420") == 0
+    path = videos / "raw/two_48x34_6_10bit.yuv"
+    assert YUVReader(path).geometry == Geometry(48, 34, "420", 10)
+    clips = VideoClips(gt=None, lq=str(path.parent))
+    assert (len(clips), clips.sequences[0].name) == (6, "two_48x34")
+    assert clips.sequences[0].enhanced_stem == "two_48x34_6"
+    assert abs(4 * int(clips[0]["lq"][5, 7, 0]) - int(YUVReader(path)[0].y[5, 7])) <= 2
+    assert create_lmdb(["raw", "--data-root", str(videos), "--nworker", "1"]) == 0
+    assert np.array_equal(open_store(videos / "raw.lmdb")["two_48x34_6_10bit/00000"], clips[0]["lq"])

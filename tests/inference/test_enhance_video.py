@@ -9,6 +9,7 @@ import pytest
 import torch
 from av.video.stream import VideoStream
 
+from powerqe.dataset.windows import Sliding
 from powerqe.evaluation import tester
 from powerqe.inference.enhance_files import Models, enhance_files
 from powerqe.inference.enhance_video import compression_info, enhance_video
@@ -19,11 +20,12 @@ from powerqe.utils.errors import UserError
 from powerqe.utils.image.photo import read_photo
 from powerqe.utils.options.tree import Options, merge
 from powerqe.utils.ranks import Ranks
-from powerqe.utils.video.container import Color, VideoReader, VideoWriter
+from powerqe.utils.video.colors import Color
+from powerqe.utils.video.container import VideoReader, VideoWriter
 from powerqe.utils.video.frame_records import frames_path
 from powerqe.utils.video.pixels import eight_bits
 from powerqe.utils.video.video_file import open_video_file
-from powerqe.utils.video.yuv import Frame, Geometry, YUVReader
+from powerqe.utils.video.yuv import Frame, Geometry, YUVReader, YUVWriter
 
 pytestmark = pytest.mark.slow
 
@@ -55,7 +57,7 @@ def decoded(path) -> list[Frame]:
     if Path(path).suffix == ".yuv":
         reader = YUVReader(path)
         return [reader[number] for number in range(len(reader))]
-    with VideoReader(path, odd=True) as video:
+    with VideoReader(path, odd=True, rgb=True) as video:
         return list(video)
 
 
@@ -200,9 +202,12 @@ def test_containers(here):
     [
         ("yuv444p", (30, 20), ""),
         ("yuv420p", (31, 21), "yuv420p became 4:4:4 with 8 bits"),
-        ("bgr0", (31, 21), "bgr0 became 4:4:4 with 8 bits"),
-        ("yuv422p", (30, 20), "yuv422p became 4:2:0 with 8 bits"),
-        ("gray", (30, 20), "gray became 4:2:0 with 8 bits"),
+        ("yuv444p12le", (30, 20), "yuv444p12le became 4:4:4 with 10 bits"),
+        ("gbrp12le", (30, 20), "gbrp12le became RGB with 10 bits"),
+        ("bgr0", (31, 21), ""),
+        ("gbrp10le", (30, 20), ""),
+        ("yuv422p", (30, 20), ""),
+        ("gray", (30, 20), ""),
         ("yuv420p10le", (30, 20), ""),
     ],
 )
@@ -218,12 +223,13 @@ def test_other_kinds_of_pixels(go, image, pixels, size, said, network):
         file.mux(stream.encode(None))
     (result,) = go("a.mkv", network=network)
     assert said in result.summary
+    assert ("became" in result.summary) == bool(said)
+    assert "rounded" not in result.summary
     before, after = open_video_file("a.mkv"), open_video_file("enhanced/a.mkv")
     is_deep = before.geometry.depth == 10
-    assert ("10 bits were rounded to 8" in result.summary) == (is_deep and network == "rgb")
-    assert after.geometry == before.geometry._replace(depth=10 if is_deep and network == "luma" else 8)
+    assert (after.geometry, after.color.is_rgb) == (before.geometry, before.color.is_rgb)
     one, other = decoded("a.mkv")[1], decoded("enhanced/a.mkv")[1]
-    if network == "luma":
+    if network == "luma" and not after.color.is_rgb:
         assert np.array_equal(one.u, other.u)
         scale = 4 if is_deep else 1
         assert 0 < np.abs(one.y.astype(int) - other.y).max() <= 100 * scale
@@ -399,3 +405,98 @@ def test_colors_of_the_full_range_are_kept(go, frames):
     before, after = decoded("a.mkv")[0].y.astype(int), decoded("enhanced/a.mkv")[0].y.astype(int)
     assert len(np.unique(after[:, :5])) > 3
     assert np.corrcoef(before[:, :5].ravel(), after[:, :5].ravel())[0, 1] > 0.5
+
+
+class Unchanged:
+    """What is used of a model, which changes nothing."""
+
+    name, needs_tables, needs_peaks, takes_clips, window = "unchanged", False, False, False, Sliding(radius=0)
+
+    def __init__(self, channels: int) -> None:
+        self.channels = channels
+
+    def __call__(self, batch):
+        self.seen = batch["lq"].clone()
+        assert self.seen.shape[1] == self.channels
+        return batch["lq"], None
+
+
+@pytest.mark.parametrize("pixels", ["gray", "gray10le", "yuv420p", "yuv420p10le", "yuv422p", "yuv422p10le", "yuv444p",
+                                    "yuv444p10le", "bgr0", "gbrp10le"])  # fmt: skip
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_a_network_that_changes_nothing_changes_no_plane(tmp_path, pixels, channels, suffix):
+    color = Color(0 if pixels == "bgr0" else 1, 0 if pixels == "bgr0" else 9, 9, 16)
+    random = np.random.default_rng(0)
+    with av.open(str(tmp_path / "a.mkv"), "w") as file:
+        stream = file.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 66, 48, pixels
+        context = stream.codec_context
+        context.color_range, context.colorspace, context.color_primaries, context.color_trc = color[:4]
+        for number in range(2):
+            av_frame = av.VideoFrame(66, 48, pixels)
+            for plane in av_frame.planes:
+                type, top = ("<u2", 1024) if "10" in pixels else ("u1", 256)
+                samples = random.integers(0, top, plane.buffer_size // np.dtype(type).itemsize)
+                plane.update(samples.astype(type).tobytes())
+            av_frame.pts = number
+            file.mux(stream.encode(av_frame))
+        file.mux(stream.encode(None))
+    source, target = open_video_file(tmp_path / "a.mkv"), tmp_path / f"out{suffix}"
+    assert source.notes == ()
+    enhance_video(source, Unchanged(channels), target)
+    made = open_video_file(target)
+    assert (made.geometry, made.color) == (source.geometry, source.color)
+    assert same(decoded(source.path), decoded(target))
+
+
+@pytest.mark.parametrize(("name", "size"), [("Ten_32x16_3", 4608), ("Short_32x16_5", 2304)])
+def test_raw_videos_of_other_frames_than_promised(go, name, size):
+    Path(f"{name}.yuv").write_bytes(bytes(size))
+    (result,) = go(f"{name}.yuv")
+    assert f"{name}.yuv" in result.error
+    assert ("Ten_32x16_3_10bit.yuv" if name.startswith("Ten") else "Short_32x16_3.yuv") in result.error
+
+
+@pytest.mark.parametrize("network", ["luma", "rgb"])
+def test_raw_videos_of_ten_bits(go, frames, network):
+    geometry = Geometry(32, 24, "420", 10)
+    with YUVWriter("Ten_32x24_3_10bit.yuv", geometry) as writer:
+        for frame in frames(geometry, 3):
+            writer.write(frame)
+    (result,) = go("Ten_32x24_3_10bit.yuv", network=network)
+    assert not result.error
+    before, after = decoded("Ten_32x24_3_10bit.yuv"), decoded("enhanced/Ten_32x24_3_10bit.yuv")
+    assert len(after) == 3
+    assert np.corrcoef(before[1].y.ravel(), after[1].y.ravel())[0, 1] > 0.8
+    assert (after[1].y % 4).any()
+    (result,) = go("Ten_32x24_3_10bit.yuv", network=network, output="eight_32x24_3.yuv")
+    assert "10 bits were rounded to 8" in result.summary
+    assert len(decoded("eight_32x24_3.yuv")) == 3
+
+
+def test_rgb_becomes_a_raw_video_of_the_studio_range(tmp_path):
+    with av.open(str(tmp_path / "a.mkv"), "w") as file:
+        stream = file.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 8, 6, "bgr0"
+        white = av.VideoFrame.from_ndarray(np.full((6, 8, 3), 255, np.uint8), "rgb24")
+        file.mux(stream.encode(white.reformat(format="bgr0")))
+        file.mux(stream.encode(None))
+    enhance_video(open_video_file(tmp_path / "a.mkv"), Unchanged(1), tmp_path / "a_8x6_1_444.yuv")
+    (frame,) = decoded(tmp_path / "a_8x6_1_444.yuv")
+    assert [int(plane[0, 0]) for plane in frame] == [235, 128, 128]
+
+
+@pytest.mark.parametrize(
+    ("color", "red"), [(Color(1, 1), (63, 102, 240)), (Color(1, 6), (81, 90, 240)), (Color(2, 9), (67, 92, 255))]
+)
+def test_networks_and_comparisons_get_the_colors_of_the_file(tmp_path, color, red):
+    geometry = Geometry(64, 48)
+    with VideoWriter(tmp_path / "a.mkv", geometry, color=color) as writer:
+        writer.write(
+            Frame(*(np.full(shape, value, np.uint8) for shape, value in zip(geometry.shapes, red, strict=True)))
+        )
+    model = Unchanged(3)
+    done = enhance_video(open_video_file(tmp_path / "a.mkv"), model, tmp_path / "b.mkv")
+    for rgb in (model.seen[0, :, 9, 9].numpy() * 255, done.before.pixels[9, 9], done.after.pixels[9, 9]):
+        assert np.abs(rgb.astype(float) - (255, 0, 0)).max() <= 3

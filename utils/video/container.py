@@ -7,15 +7,28 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any
 
 from powerqe.utils.errors import UserError
 from powerqe.utils.files import atomic_path
 from powerqe.utils.image.crop import CropBox
+from powerqe.utils.video.colors import FULL, RGB, Color, converter
 from powerqe.utils.video.container_metadata import ContainerMetadata, StreamCopier, other_streams
 from powerqe.utils.video.planes import check_crop, crop
-from powerqe.utils.video.pyav import FORMATS, from_av_frame, pixel_format, pyav, to_av_frame, x265_tree_size
-from powerqe.utils.video.yuv import Chroma, Depth, Frame, Geometry
+from powerqe.utils.video.pyav import (
+    FORMATS,
+    RGB_FORMATS,
+    chroma_location,
+    from_av_frame,
+    is_held,
+    is_rgb,
+    nearest,
+    pixel_format,
+    pyav,
+    to_av_frame,
+    x265_tree_size,
+)
+from powerqe.utils.video.yuv import SUBSAMPLING, Chroma, Depth, Frame, Geometry
 
 LOSSLESS = {".mp4": "libx265", ".mkv": "ffv1"}
 """By the suffix of the file: FFmpeg's encoder. Many players have HEVC; FFV1 is much faster."""
@@ -25,26 +38,16 @@ SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".3gp", ".ts", ".mt
 """Of the files that are taken for videos when a folder is searched; a file that is named may have any other."""
 
 
-class Color(NamedTuple):
-    """The color description of a stream, in the numbers of ITU-T H.273 (range: of FFmpeg, 1 studio, 2 full)."""
-
-    range: int = 0
-    space: int = 2
-    primaries: int = 2
-    transfer: int = 2
-
-
 _FEW = 2
 """Frames of a video that is too short for x265 4.2 to know when it is to be decoded: it gives a number it never set."""
-
-_BT601 = Color(1, 6, 2, 2)  # what RGB is converted to
 
 
 class VideoReader:
     """The frames of a video file from the first to the last, one in memory at a time: use it in a `with` block.
 
-    Samples are those of the file if it has 4:2:0 or 4:4:4 chroma and 8 or 10 bit. All else is converted by FFmpeg's
-    swscale: to 4:4:4 if it is RGB, else to 4:2:0, with 10 bit if it has more than 8; `converted` is the original.
+    Samples are those of the file if it has gray, 4:2:0, 4:2:2 or 4:4:4 and 8 or 10 bit. All else becomes what loses
+    least, with 10 bit if it has more than 8; `converted` is the original. RGB becomes YCbCr of 4:4:4 in the studio
+    range, with the matrix that players take for the size, unless it is wanted.
     Damage is an error where the decoder sees it; of a few bytes inside a frame, most codecs do not.
 
     Args:
@@ -52,11 +55,12 @@ class VideoReader:
         chroma, depth: to be converted to; None: as above.
         crop: the part of each frame that is wanted.
         odd: convert 4:2:0 chroma of odd sides, which has no place in a `Frame`, to 4:4:4; else it is an error.
+        rgb: leave RGB as it is.
 
     Attributes:
-        geometry: of the frames. rate: frames per second. color: of the file. metadata: further metadata of the file, of
-            which the rotation is known when the first frame is. converted: what the file has, as FFmpeg calls it, or
-            None if nothing is converted.
+        geometry, color: of the frames. rate: frames per second. metadata: further metadata of the file, of which the
+            rotation is known when the first frame is. converted: what the file has, as FFmpeg calls it, or None if
+            nothing is converted.
 
     Raises:
         UserError: no such file, no video in it, a damaged one (also later, while it is read), odd sides with 4:2:0
@@ -71,13 +75,14 @@ class VideoReader:
         crop: CropBox | None = None,
         *,
         odd: bool = False,
+        rgb: bool = False,
     ) -> None:
         self._av = pyav("reading videos")
         self.path = Path(path)
         self._container = self._open()
         try:
             self._stream = self._find_stream()
-            self._set_up(chroma, depth, crop, odd)
+            self._set_up(chroma, depth, crop, odd, rgb)
         except BaseException:
             self._container.close()
             raise
@@ -102,9 +107,11 @@ class VideoReader:
             if self.metadata.matrix is None:
                 self.metadata = self.metadata._replace(matrix=_matrix(av_frame))
             time = av_frame.pts
-            if av_frame.format.name != self._format:
-                av_frame = self._reformatter.reformat(av_frame, format=self._format)
-            frame = from_av_frame(av_frame)
+            if av_frame.format.name not in FORMATS | RGB_FORMATS:
+                av_frame = self._reformatter.reformat(
+                    av_frame, format=self._format, src_color_range=self._range, dst_color_range=self._range
+                )
+            frame = self._convert(from_av_frame(av_frame))
             yield (frame if self._crop is None else crop(frame, self._crop, self._whole.chroma)), time
 
     def _open(self) -> Any:
@@ -124,15 +131,19 @@ class VideoReader:
         stream.codec_context.options = {"err_detect": "crccheck+explode"}  # else damaged frames are made up
         return stream
 
-    def _set_up(self, chroma: Chroma | None, depth: Depth | None, crop: CropBox | None, odd: bool) -> None:
+    def _set_up(self, chroma: Chroma | None, depth: Depth | None, crop: CropBox | None, odd: bool, rgb: bool) -> None:
         context = self._stream.codec_context
         self._kind = (context.width, context.height, context.pix_fmt)
-        natural = FORMATS.get(context.pix_fmt) or _nearest(context.format)
-        if odd and (context.width % 2 or context.height % 2):
-            natural = "444", natural[1]
-        self._whole = Geometry(context.width, context.height, chroma or natural[0], depth or natural[1])
-        keep = FORMATS.get(context.pix_fmt) == (self._whole.chroma, self._whole.depth)
-        self._format = context.pix_fmt if keep else pixel_format(self._whole)
+        found = Geometry(context.width, context.height, *nearest(context.format))
+        is_odd = odd and any(side % step for side, step in zip(found, SUBSAMPLING[found.chroma][::-1], strict=False))
+        natural = "444" if is_odd else found.chroma
+        self._whole = found._replace(chroma=chroma or natural, depth=depth or found.depth)
+        color = _color(self.path, self._stream)
+        keeps_rgb = color.is_rgb and rgb and self._whole.chroma == "444"
+        self.color = color.converted(found) if color.is_rgb and not keeps_rgb else color
+        self._format, self._range = pixel_format(found, rgb=color.is_rgb), color.range or 1
+        self._convert = converter(found, color, self._whole, self.color)
+        is_kept = is_held(context.format, self._whole, rgb=keeps_rgb)
         self._reformatter = self._av.video.reformatter.VideoReformatter()
         self._crop = crop
         if crop is None:
@@ -140,9 +151,9 @@ class VideoReader:
         else:
             self.geometry = self._whole._replace(width=crop.width, height=crop.height)
             check_crop(crop, self._whole, self.path)
-        self.converted = None if keep else context.pix_fmt
+            self.color = self.color.resized(self._whole, self.geometry)
+        self.converted = None if is_kept else context.pix_fmt
         self.rate = Fraction(self._stream.average_rate or self._stream.guessed_rate or 25)
-        self.color = _BT601 if context.format.is_rgb else _color(context)
         aspect = self._stream.sample_aspect_ratio  # unknown: None, of PyAV 19 zero
         base, pixels = Fraction(self._stream.time_base), Fraction(aspect) if aspect else None
         self.metadata = ContainerMetadata(base, pixels, None, self.path, other_streams(self._container))
@@ -217,7 +228,7 @@ class VideoWriter:
         self._av = pyav(f"writing {suffix}", self._encoder)
         self._geometry, self._rate, self._color = geometry.check(path), rate, color or Color()
         self._metadata = metadata or ContainerMetadata()
-        self._options = _options(self._encoder, geometry, crf)
+        self._options = _options(self._encoder, geometry, crf, self._color.location)
         self._whole = atomic_path(path)
         self._base = self._metadata.time_base or 1 / rate
         self._count, self._last = 0, -math.inf
@@ -243,7 +254,9 @@ class VideoWriter:
             time: when it is shown, in steps of `metadata.time_base` and later than the one before; None: by the rate.
         """
         self._geometry.check_frame(frame, self._path)
-        av_frame = to_av_frame(frame, self._geometry)
+        av_frame = to_av_frame(frame, self._geometry, rgb=self._color.is_rgb)
+        if av_frame.format.name != self._stream.pix_fmt:  # the same samples in FFV1's order
+            av_frame = av_frame.reformat(format=self._stream.pix_fmt)
         by_rate = round(self._count / (self._rate * self._base))
         self._last = int(max(by_rate if time is None else time, self._last + 1))
         av_frame.pts, av_frame.time_base = self._last, self._base
@@ -277,6 +290,8 @@ class VideoWriter:
         ):  # Matroska has it elsewhere, beyond PyAV's reach
             aspect = f"{metadata.aspect.numerator}:{metadata.aspect.denominator}"
             self.left_out.append(f"its shape of pixels, {aspect}, which HEVC alone keeps (mp4, or --crf)")
+        if self._color.location and self._encoder == "ffv1" and self._geometry.chroma == "420":
+            self.left_out.append("the place of its chroma, which HEVC alone keeps (mp4, or --crf)")
         if self._encoder == "libx265" and self._path.suffix.lower() == ".mp4":
             context.codec_tag = "hvc1"  # Apple's players know no other
         if metadata.matrix and hasattr(self._stream, "set_display_matrix"):
@@ -309,7 +324,7 @@ class VideoWriter:
         return UserError(f"cannot write the video {self._path} of {size} pixels: {error.strerror}")
 
 
-def _options(encoder: str, geometry: Geometry, crf: float | None) -> dict[str, str]:
+def _options(encoder: str, geometry: Geometry, crf: float | None, location: int | None) -> dict[str, str]:
     if encoder != "libx265":
         return {
             "level": "3",
@@ -317,6 +332,8 @@ def _options(encoder: str, geometry: Geometry, crf: float | None) -> dict[str, s
         }  # FFV1 with checksums: older FFmpeg has none by default
     loss = {"lossless": 1} if crf is None else {"crf": crf}
     settings = {**loss, "log-level": "none", **x265_tree_size(geometry)}
+    if location is not None and geometry.chroma == "420":
+        settings["chromaloc"] = location
     preset = "fast" if crf is None else "medium"
     return {"preset": preset, "x265-params": ":".join(f"{name}={value}" for name, value in settings.items())}
 
@@ -327,19 +344,23 @@ def _matrix(av_frame: Any) -> tuple[int, ...] | None:
     return None if found is None else struct.unpack("=9i", bytes(found))
 
 
-def _nearest(format: Any) -> tuple[Chroma, Depth]:
-    """What frames of another format are converted to."""
-    return "444" if format.is_rgb else "420", 10 if max(part.bits for part in format.components) > 8 else 8
-
-
-def _color(context: Any) -> Color:
-    full = context.pix_fmt.startswith("yuvj")
-    fields = (context.colorspace, context.color_primaries, context.color_trc)
-    return Color(2 if full else int(context.color_range), *(int(field) for field in fields))
+def _color(path: Path, stream: Any) -> Color:
+    """The description of the frames of a stream as FFmpeg takes them: RGB and gray have the full range by default."""
+    context = stream.codec_context
+    noted = Color(*map(int, (context.color_range, context.colorspace, context.color_primaries, context.color_trc)))
+    if is_rgb(context.format):
+        return noted._replace(range=FULL, space=RGB)
+    chroma, _ = nearest(context.format)
+    is_full = context.pix_fmt.startswith("yuvj") or (chroma == "400" and not noted.range)
+    location = chroma_location(path, stream.index) if chroma == "420" else None
+    space = 2 if noted.is_rgb else noted.space
+    return noted._replace(range=FULL if is_full else noted.range, space=space, location=location)
 
 
 def _describe(context: Any, geometry: Geometry, color: Color) -> None:
-    context.width, context.height, context.pix_fmt = geometry.width, geometry.height, pixel_format(geometry)
+    context.width, context.height = geometry.width, geometry.height
+    pixels = pixel_format(geometry, rgb=color.is_rgb)
+    context.pix_fmt = "bgr0" if pixels == "gbrp" and context.name == "ffv1" else pixels
     context.thread_count = 1
     context.color_range, context.colorspace = color.range, color.space
     context.color_primaries, context.color_trc = color.primaries, color.transfer

@@ -5,50 +5,83 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
-from powerqe.utils.image.tensors import to_image
-from powerqe.utils.video.yuv import Chroma, Depth, Frame, Geometry, from_rgb, to_rgb
+from powerqe.utils.video.colors import STUDIO, Color, ColorSpace, color_space
+from powerqe.utils.video.yuv import Frame, Geometry, neutral_chroma
+
+_LUMA, _LUMA_STEPS = Color(STUDIO, 6), 219
+"""The luma of RGB: BT.601, studio range."""
 
 
 class FramePixels(NamedTuple):
     """How the frames of a video become images for a network, and its results frames.
 
-    A network of luma gets that, and the chroma stays as it was. A network of RGB gets colors by BT.601.
+    A network of luma gets that, and the chroma stays as it was; of RGB it is the studio range's of BT.601, as in the
+    data of images, and its change is added to all three colors. A network of RGB gets colors by the video's own
+    description, and its change is added to the planes, so that what it leaves alone stays as it is in the file.
 
     Attributes:
-        channels: 1 or 3, of the network. depth: bits of the frames that are made; of those that come, if they have
-            more, the rest is rounded away. chroma: of the frames. full: they have the full range.
+        channels: 1 or 3, of the network.
+        geometry: of the frames that are made; of those that come, if they have more bits, the rest is rounded away.
+        color: of the frames.
     """
 
     channels: int
-    depth: Depth = 8
-    chroma: Chroma = "420"
-    full: bool = False
+    geometry: Geometry
+    color: Color = Color()
 
     @property
     def peak(self) -> int:
         """The value that is 1 for the network: 255 steps of 8 bits, however many bits there are."""
-        return 255 << (self.depth - 8)
+        return 255 << (self.geometry.depth - 8)
 
     def seen(self, frame: Frame) -> np.ndarray:
         """(H, W, C) in 0 ... `peak`; of luma a read-only view, where the bits stay."""
-        if self.channels == 1:
+        if self.channels == 1 and not self.color.is_rgb:
             return self._plane(frame.y)[..., None]
-        return to_rgb(Frame(*map(self._plane, frame)), full=self.full)
-
-    def restored(self, result: Tensor, chroma: tuple[np.ndarray, np.ndarray]) -> Frame:
-        """The frame of a network's result, (1, C, H, W), and of the chroma (U, V) that its frame had."""
+        rgb = self._space.to_rgb(self._fitting(frame)).clip(0, 1)
         if self.channels == 3:
-            return from_rgb(to_image(result[0]), self.chroma, full=self.full)
-        top = ((1 << self.depth) - 1) / self.peak
-        luma = result[0, 0].clamp(0, top).mul(self.peak).round().cpu().numpy()
-        return Frame(luma.astype(np.uint8 if self.depth == 8 else np.uint16), *map(self._plane, chroma))
+            return np.rint(rgb * self.peak).astype(self.geometry.dtype)
+        gray = color_space(self.geometry._replace(chroma="400"), _LUMA)
+        return gray.from_rgb(rgb).y[..., None]
 
-    def geometry(self, result: Tensor) -> Geometry:
-        """Of the frames that are made."""
-        return Geometry(result.shape[-1], result.shape[-2], self.chroma, self.depth)
+    def shown(self, frame: Frame) -> np.ndarray:
+        """A frame as players show it, uint8 (H, W, 3)."""
+        frame = Frame(*map(eight_bits, frame))
+        return self._replace(channels=3, geometry=self.geometry._replace(depth=8)).seen(frame)
+
+    def restored(self, result: Tensor, frame: Frame | None) -> Frame:
+        """The frame of a network's result, (1, C, H, W); `frame` is what it was made of, None where there is none."""
+        is_same_size = frame is not None and frame.y.shape == result.shape[-2:]
+        if self.channels == 1 and not (self.color.is_rgb and is_same_size):
+            chroma = neutral_chroma(self.made(result)) if frame is None else self._fitting(frame)[1:]
+            return Frame(self._luma(result), *chroma)
+        made = result[0].clamp(0, 1).movedim(0, -1).float().cpu().numpy()
+        if frame is None or not is_same_size:
+            return self._space.from_rgb(made)
+        frame = self._fitting(frame)
+        change = made - self.seen(frame).astype(np.float32) / np.float32(self.peak)
+        if self.channels == 1:
+            change = np.repeat(change * np.float32(255 / _LUMA_STEPS), 3, axis=2)
+        return self._space.changed(frame, change)
+
+    def made(self, result: Tensor) -> Geometry:
+        """The geometry of the frame of a result, which may be larger."""
+        return self.geometry._replace(width=result.shape[-1], height=result.shape[-2])
+
+    def _luma(self, result: Tensor) -> np.ndarray:
+        top = ((1 << self.geometry.depth) - 1) / self.peak
+        return result[0, 0].clamp(0, top).mul(self.peak).round().cpu().numpy().astype(self.geometry.dtype)
+
+    @property
+    def _space(self) -> ColorSpace:
+        return color_space(self.geometry, self.color)
+
+    def _fitting(self, frame: Frame) -> Frame:
+        """A frame with no more bits than those that are made."""
+        return Frame(*map(self._plane, frame))
 
     def _plane(self, plane: np.ndarray) -> np.ndarray:
-        return eight_bits(plane) if self.depth == 8 else plane
+        return eight_bits(plane) if self.geometry.depth == 8 else plane
 
 
 def eight_bits(plane: np.ndarray) -> np.ndarray:

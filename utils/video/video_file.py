@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from powerqe.utils.errors import UserError
-from powerqe.utils.video.container import SUFFIXES, Color, VideoReader, VideoWriter, count_packets
+from powerqe.utils.video.colors import Color, marked, named_color
+from powerqe.utils.video.container import SUFFIXES, VideoReader, VideoWriter, count_packets
 from powerqe.utils.video.container_metadata import ContainerMetadata
-from powerqe.utils.video.yuv import Frame, Geometry, YUVReader, YUVWriter, count_frames, parse_name
+from powerqe.utils.video.yuv import Depth, Frame, Geometry, YUVName, YUVReader, YUVWriter, count_frames, parse_name
 
 RAW = ".yuv"
 VIDEO_SUFFIXES = (*SUFFIXES, RAW)
@@ -20,7 +21,7 @@ VIDEO_TARGETS = (".mp4", ".mkv", RAW)
 """What can be written."""
 RAW_RATE = 25
 """Frames per second of a video file that is made of a raw one."""
-_FULL_RANGE = 2
+_UNKNOWN = Color()
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class VideoFile:
         geometry: of its frames.
         count: how many they are; of odd streams (fields, hidden frames) about that many.
         rate: frames per second; None for raw files.
-        color: as noted in the file; None of a raw one.
+        color: of the frames, as noted in the file or in the name of a raw one.
         metadata: further metadata of the file.
         notes: what had to be changed to get these frames, for the user.
     """
@@ -41,14 +42,9 @@ class VideoFile:
     geometry: Geometry
     count: int
     rate: Fraction | None = None
-    color: Color | None = None
+    color: Color = _UNKNOWN
     metadata: ContainerMetadata = field(default_factory=ContainerMetadata)
     notes: tuple[str, ...] = ()
-
-    @property
-    def is_full_range(self) -> bool:
-        """Whether black is 0 and not, as in the studio range, 16."""
-        return self.color is not None and self.color.range == _FULL_RANGE
 
     def frames(self) -> Iterator[tuple[Frame, int | None]]:
         """The frames, and when each is shown in steps of `metadata.time_base`, None if unknown.
@@ -60,7 +56,7 @@ class VideoFile:
             reader = YUVReader(self.path, self.geometry)
             yield from ((reader[number], None) for number in range(len(reader)))
             return
-        with VideoReader(self.path, odd=True) as video:
+        with VideoReader(self.path, odd=True, rgb=self.color.is_rgb) as video:
             yield from video.timed()
 
 
@@ -74,8 +70,11 @@ def is_raw(path: str | os.PathLike[str]) -> bool:
     return Path(path).suffix.lower() == RAW
 
 
-def open_video_file(path: str | os.PathLike[str]) -> VideoFile:
+def open_video_file(path: str | os.PathLike[str], *, rgb: bool = True) -> VideoFile:
     """What there is to know of a video; its first frame is decoded for that.
+
+    Args:
+        rgb: leave RGB as it is; else it becomes YCbCr.
 
     Raises:
         UserError: no such file, no video, a damaged one, or a raw one of unknown geometry.
@@ -83,14 +82,14 @@ def open_video_file(path: str | os.PathLike[str]) -> VideoFile:
     path = Path(path)
     if is_raw(path):
         reader = YUVReader(path)
-        return VideoFile(path, reader.geometry, len(reader))
-    with VideoReader(path, odd=True) as video:
+        return VideoFile(path, reader.geometry, len(reader), color=named_color(path))
+    with VideoReader(path, odd=True, rgb=rgb) as video:
         if next(iter(video), None) is None:
             raise UserError(f"{path} has no frame")
         notes = []
         if video.converted is not None:
-            name = video.geometry
-            notes.append(f"{video.converted} became 4:{name.chroma[1]}:{name.chroma[2]} with {name.depth} bits")
+            kind = "RGB" if video.color.is_rgb else video.geometry.subsampling
+            notes.append(f"{video.converted} became {kind} with {video.geometry.depth} bits")
         count = count_packets(path)
         return VideoFile(path, video.geometry, count, video.rate, video.color, video.metadata, tuple(notes))
 
@@ -118,14 +117,23 @@ def video_file_writer(
         UserError: frames that the format cannot hold, or a raw file with another size in its name.
     """
     if is_raw(path):
-        _check_name(path, geometry)
         left_out = [*source.metadata.others, *(["rotation"] if source.metadata.matrix else [])]
+        left_out += _check_name(path, geometry, source)
         with YUVWriter(path, geometry) as raw:
             yield VideoFileWriter(lambda frame, _: raw.write(frame), [f"its {name}" for name in left_out])
         return
     rate = source.rate or Fraction(RAW_RATE)
-    with VideoWriter(path, geometry, rate, source.color, crf=crf, metadata=source.metadata) as video:
+    color = source.color.resized(source.geometry, geometry)
+    with VideoWriter(path, geometry, rate, color, crf=crf, metadata=source.metadata) as video:
         yield VideoFileWriter(video.write, video.left_out)
+
+
+def named_depth(path: str | os.PathLike[str]) -> Depth:
+    """The bits of a raw file that is to be written, by its name; without geometry there, 8."""
+    try:
+        return parse_name(path).depth
+    except UserError:
+        return 8
 
 
 def rename_raw(raw: Path, path: Path, geometry: Geometry) -> None:
@@ -142,20 +150,24 @@ def rename_raw(raw: Path, path: Path, geometry: Geometry) -> None:
     if is_raw(path):
         os.replace(raw, path)
         return
-    source = VideoFile(raw, geometry, count_frames(raw, geometry))
+    source = VideoFile(raw, geometry, count_frames(raw, geometry), color=named_color(path))
     with video_file_writer(path, geometry, source) as video:
         for frame, time in source.frames():
             video.write(frame, time)
     raw.unlink()
 
 
-def _check_name(path: str | os.PathLike[str], geometry: Geometry) -> None:
+def _check_name(path: str | os.PathLike[str], geometry: Geometry, source: VideoFile) -> list[str]:
+    """What the name of a raw file does not say of the colors; raises `UserError` if it says other samples."""
     try:
         name = parse_name(path)
-    except UserError:
-        return  # a name without geometry
-    if (name.width, name.height) != (geometry.width, geometry.height):
+    except UserError:  # a name without geometry
+        name = YUVName(Path(path).stem, *geometry[:2], source.count, *geometry[2:])
+    if name.geometry != geometry:
+        right = name._replace(**geometry._asdict())
         raise UserError(
-            f"{path}: the frames have {geometry.width}x{geometry.height} pixels now, not those of this name; "
-            "give the result another one with -o"
+            f"{path}: the frames have {geometry.width}x{geometry.height} pixels in {geometry.subsampling} with "
+            f"{geometry.depth} bit, not those of this name; give the result another one with -o, such as {right}"
         )
+    right = marked(name, source.color, source.geometry)
+    return [] if right == name else [f"colors, which a name such as {right} would tell"]

@@ -1,36 +1,39 @@
 """Raw planar video (.yuv): frames back to back, of each Y, then U (Cb), then V (Cr), rows from the top, no header.
 
-The geometry is in the name of the file: `<Name>_<W>x<H>_<Frames>.yuv`, read from the right. The number of frames
-comes from the size of the file; a name may promise more, for coded sequences are often cut short.
+The geometry is in the name of the file, `<Name>_<W>x<H>_<Frames>.yuv`, read from the right. Other samples than 8 bit,
+4:2:0, studio range with the matrix that players take for the size (see `powerqe.utils.video.colors`) are marked behind
+the number of frames: `Foo_416x240_50_444_10bit_bt709_full.yuv`.
 """
 
 import os
 import re
+from itertools import product
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Literal, NamedTuple
+from typing import BinaryIO, Literal, NamedTuple, get_args
 
-import cv2
 import numpy as np
 
 from powerqe.utils.errors import UserError
 from powerqe.utils.files import atomic_path
-from powerqe.utils.image.color import YCBCR
 
-Chroma = Literal["420", "444"]
+Chroma = Literal["400", "420", "422", "444"]
 Depth = Literal[8, 10]
+Matrix = Literal["bt601", "bt709", "bt2020"]
 
-_NAME = re.compile(r"(?P<name>.+)_(?P<width>[1-9]\d*)x(?P<height>[1-9]\d*)_(?P<frames>\d+)")
+SUBSAMPLING: dict[Chroma, tuple[int, int]] = {"400": (1, 1), "420": (2, 2), "422": (1, 2), "444": (1, 1)}
+"""(rows, columns) of luma for each sample of chroma; 4:0:0, gray, has none."""
 
-_STEPS = {False: (219, 224, 224), True: (255, 255, 255)}
-"""Of Y, Cb and Cr in the studio range (ITU-R BT.601-7, 2.5, 8 bit) and, if that is so, in the full range."""
-_TO_YCBCR = {full: np.array(YCBCR) * (np.array(steps)[:, None] / 255) for full, steps in _STEPS.items()}
-_TO_RGB = {full: np.linalg.inv(matrix).astype(np.float32) for full, matrix in _TO_YCBCR.items()}
-_OFFSET = {full: np.array([0 if full else 16, 128, 128], np.float32) for full in _STEPS}
+_FIELDS = {"chroma": ("422", "444", "400"), "depth": ("10bit",), "matrix": get_args(Matrix), "range": ("full",)}
+_MARKS = "".join(f"(?:_(?P<{field}>{'|'.join(marks)}))?" for field, marks in _FIELDS.items())
+_NAME = re.compile(rf"(?P<name>.+)_(?P<width>[1-9]\d*)x(?P<height>[1-9]\d*)_(?P<frames>\d+){_MARKS}")
 
 
 class Frame(NamedTuple):
-    """One frame: y (H, W), u and v (H, W) or, of 4:2:0, (H / 2, W / 2); uint8, or uint16 with 10 bits used."""
+    """One frame: y (H, W), u and v as `SUBSAMPLING` has it, of gray (0, 0); uint8, or uint16 with 10 bits used.
+
+    Of RGB they are green, blue and red, as in ITU-T H.273, MatrixCoefficients 0.
+    """
 
     y: np.ndarray
     u: np.ndarray
@@ -40,8 +43,8 @@ class Frame(NamedTuple):
 class Geometry(NamedTuple):
     """What every frame of a file has in common.
 
-    width, height: of the luma, in pixels; both even with 4:2:0 chroma. depth: bits; 10 are stored as two bytes each,
-    the low one first.
+    width, height: of the luma, in pixels; both even with 4:2:0 chroma, the width with 4:2:2. depth: bits; 10 are
+    stored as two bytes each, the low one first.
     """
 
     width: int
@@ -52,9 +55,9 @@ class Geometry(NamedTuple):
     @property
     def shapes(self) -> tuple[tuple[int, int], ...]:
         """(rows, columns) of Y, U and V."""
-        step = 2 if self.chroma == "420" else 1
-        luma, chroma = (self.height, self.width), (self.height // step, self.width // step)
-        return luma, chroma, chroma
+        rows, columns = SUBSAMPLING[self.chroma]
+        chroma = (0, 0) if self.chroma == "400" else (self.height // rows, self.width // columns)
+        return (self.height, self.width), chroma, chroma
 
     @property
     def dtype(self) -> np.dtype:
@@ -73,12 +76,19 @@ class Geometry(NamedTuple):
 
     def check(self, where: object) -> "Geometry":
         """Itself; raises `UserError` that names `where` if there can be no such frames."""
-        if self.chroma == "420" and (self.width % 2 or self.height % 2):
+        rows, columns = SUBSAMPLING[self.chroma]
+        if self.width % columns or self.height % rows:
+            sides = "even sides" if rows == columns else "an even width"
             raise UserError(
-                f"{where}: {self.width}x{self.height} pixels cannot have 4:2:0 chroma, which needs even sides; "
-                "crop the video, or store it as 4:4:4 (chroma: '444')"
+                f"{where}: {self.width}x{self.height} pixels cannot have {self.subsampling} chroma, which needs "
+                f"{sides}; crop the video, or store it as 4:4:4 (chroma: '444')"
             )
         return self
+
+    @property
+    def subsampling(self) -> str:
+        """Of the chroma, as people write it: 4:2:0."""
+        return ":".join(self.chroma)
 
     def check_frame(self, frame: Frame, where: object) -> None:
         """Raise `UserError` that names `where` if a frame has planes of another shape or type."""
@@ -91,15 +101,31 @@ class Geometry(NamedTuple):
 
 
 class YUVName(NamedTuple):
-    """The parts of a file name `<Name>_<W>x<H>_<Frames>.yuv`."""
+    """The parts of a file name, see above; matrix None: that of the size."""
 
     name: str
     width: int
     height: int
     frames: int
+    chroma: Chroma = "420"
+    depth: Depth = 8
+    matrix: Matrix | None = None
+    full: bool = False
 
     def __str__(self) -> str:
-        return f"{self.name}_{self.width}x{self.height}_{self.frames}.yuv"
+        marks = [
+            self.chroma if self.chroma != "420" else None,
+            "10bit" if self.depth == 10 else None,
+            self.matrix,
+            "full" if self.full else None,
+        ]
+        size = f"{self.width}x{self.height}"
+        return "_".join([self.name, size, str(self.frames), *filter(None, marks)]) + ".yuv"
+
+    @property
+    def geometry(self) -> Geometry:
+        """Of the frames."""
+        return Geometry(self.width, self.height, self.chroma, self.depth)
 
 
 def parse_name(path: str | os.PathLike[str]) -> YUVName:
@@ -107,7 +133,42 @@ def parse_name(path: str | os.PathLike[str]) -> YUVName:
     match = _NAME.fullmatch(Path(path).stem)
     if match is None:
         raise UserError(f"{path}: the name has no geometry; rename it to <Name>_<W>x<H>_<Frames>.yuv")
-    return YUVName(match["name"], int(match["width"]), int(match["height"]), int(match["frames"]))
+    width, height, frames = (int(match[field]) for field in ("width", "height", "frames"))
+    depth: Depth = 10 if match["depth"] else 8
+    return YUVName(
+        match["name"], width, height, frames, match["chroma"] or "420", depth, match["matrix"], bool(match["range"])
+    )
+
+
+def with_depth(path: Path, depth: Depth) -> Path:
+    """The name of a file with other bits, if it has a geometry."""
+    try:
+        return path.with_name(str(parse_name(path)._replace(depth=depth)))
+    except UserError:
+        return path
+
+
+def sequence_stem(stem: str) -> str:
+    """The stem of a file without the number of frames and what is behind it: `<Name>_<W>x<H>`."""
+    match = _NAME.fullmatch(stem)
+    return f"{match['name']}_{match['width']}x{match['height']}" if match else stem
+
+
+def named_geometry(path: str | os.PathLike[str], chroma: Chroma | None = None, depth: Depth | None = None) -> Geometry:
+    """The geometry in the name of a file.
+
+    Args:
+        chroma, depth: of files whose names say nothing of them; None: 4:2:0, 8 bit.
+
+    Raises:
+        UserError: a name without geometry, one that says something else, or frames that cannot be.
+    """
+    named = parse_name(path).geometry
+    chosen = named._replace(chroma=chroma or named.chroma, depth=depth or named.depth)
+    for said, usual, wanted in zip(named[2:], Geometry(0, 0)[2:], chosen[2:], strict=True):
+        if said not in (usual, wanted):
+            raise UserError(f"{path} holds {said} by its name, not {wanted}; leave the option out")
+    return chosen.check(path)
 
 
 class YUVReader:
@@ -115,20 +176,30 @@ class YUVReader:
 
     Args:
         path: of the file.
-        geometry: of its frames; None: 8 bit, 4:2:0, of the size in the file's name.
+        geometry: of its frames; None: by the file's name, which must have their number too.
+        chroma, depth: see `named_geometry`.
 
     Raises:
         UserError: no such file, nothing in it, a geometry that cannot be, or a size of the file that is not a
-            whole number of such frames.
+            whole number of such frames or not that of its name.
     """
 
-    def __init__(self, path: str | os.PathLike[str], geometry: Geometry | None = None) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        geometry: Geometry | None = None,
+        *,
+        chroma: Chroma | None = None,
+        depth: Depth | None = None,
+    ) -> None:
         self.path = Path(path)
         if geometry is None:
-            name = parse_name(path)
-            geometry = Geometry(name.width, name.height)
-        self.geometry = geometry.check(path)
-        self._count = count_frames(path, geometry)
+            self.geometry = named_geometry(path, chroma, depth)
+            self._count = count_named_frames(path, self.geometry)
+        else:
+            self.geometry = geometry.check(path)
+            self._count = count_frames(path, geometry)
+        geometry = self.geometry
         self._samples = np.memmap(path, geometry.dtype, "r").reshape(self._count, geometry.samples)
 
     def __len__(self) -> int:
@@ -157,10 +228,46 @@ def count_frames(path: str | os.PathLike[str], geometry: Geometry) -> int:
     if rest or not count:
         raise UserError(
             f"{path} has {size:,} bytes, {count} frames of {geometry.frame_bytes:,} and {rest:,} left over: it is cut "
-            f"off, or not {geometry.width}x{geometry.height} in 4:{geometry.chroma[1]}:{geometry.chroma[2]} with "
-            f"{geometry.depth} bit"
+            f"off, or not {geometry.width}x{geometry.height} in {geometry.subsampling} with {geometry.depth} bit;"
+            f"{_guess(path, geometry) or ' get it again, or'} correct its name"
         )
     return count
+
+
+def count_named_frames(path: str | os.PathLike[str], geometry: Geometry, needed: int | None = None) -> int:
+    """How many frames a file has, which its name promises.
+
+    Args:
+        needed: the first frames are enough, so many.
+
+    Raises:
+        UserError: see `count_frames`; or it has others than its name promises, with a guess why.
+    """
+    count, name = count_frames(path, geometry), parse_name(path)
+    if count > name.frames or count < min(name.frames, needed or name.frames):
+        others = _guess(path, geometry) or (" if it is not cut off," if count < name.frames else "")
+        raise UserError(
+            f"{path} has {count} frames in {geometry.subsampling} with {geometry.depth} bit, its name promises "
+            f"{name.frames};{others} rename it to {name._replace(frames=count)}"
+        )
+    return count
+
+
+def _guess(path: str | os.PathLike[str], geometry: Geometry) -> str:
+    """What samples a file may have instead, if it has the frames that its name promises; else nothing."""
+    try:
+        name = parse_name(path)
+    except UserError:
+        return ""
+    size = Path(path).stat().st_size
+    depths: tuple[Depth, ...] = get_args(Depth)
+    chromas: tuple[Chroma, ...] = (geometry.chroma, "420", "444", "422")
+    for chroma, depth in product(chromas, depths):
+        other = geometry._replace(chroma=chroma, depth=depth)
+        if name.frames and name.frames * other.frame_bytes == size:
+            renamed = name._replace(chroma=chroma, depth=depth)
+            return f" is it {other.subsampling} with {depth} bit? Then rename it to {renamed}, else"
+    return ""
 
 
 class YUVWriter:
@@ -204,44 +311,7 @@ def write_frame(file: BinaryIO, frame: Frame) -> None:
         file.write(np.ascontiguousarray(plane).data)
 
 
-def to_rgb(frame: Frame, *, full: bool = False) -> np.ndarray:
-    """An 8-bit frame as uint8 (H, W, 3) RGB: BT.601, chroma interpolated linearly between its pixels.
-
-    Args:
-        full: its samples have the full range, not the studio range.
-    """
-    height, width = frame.y.shape
-    u, v = (_enlarged(plane, width, height) for plane in frame[1:])
-    planes = np.stack([frame.y.astype(np.float32), u, v], axis=2) - _OFFSET[full]
-    return _rounded(planes @ _TO_RGB[full].T)
-
-
-def from_rgb(image: np.ndarray, chroma: Chroma = "420", *, full: bool = False) -> Frame:
-    """The inverse of `to_rgb`: uint8 (H, W, 3) -> a frame; a sample of 4:2:0 chroma is the mean of its four pixels.
-
-    Raises:
-        UserError: an odd side with 4:2:0.
-    """
-    height, width, _ = image.shape
-    shapes = Geometry(width, height, chroma).check("image").shapes
-    planes = image.astype(np.float32) @ _TO_YCBCR[full].astype(np.float32).T + _OFFSET[full]
-    y, u, v = (
-        cv2.resize(planes[..., index], (shape[1], shape[0]), interpolation=cv2.INTER_AREA)
-        for index, shape in enumerate(shapes)
-    )
-    return Frame(_rounded(y), _rounded(u), _rounded(v))
-
-
 def neutral_chroma(geometry: Geometry) -> tuple[np.ndarray, np.ndarray]:
     """U and V of a gray frame."""
     u, v = (np.full(shape, 1 << (geometry.depth - 1), geometry.dtype) for shape in geometry.shapes[1:])
     return u, v
-
-
-def _enlarged(plane: np.ndarray, width: int, height: int) -> np.ndarray:
-    plane = np.ascontiguousarray(plane, dtype=np.float32)
-    return plane if plane.shape == (height, width) else cv2.resize(plane, (width, height))
-
-
-def _rounded(values: np.ndarray) -> np.ndarray:
-    return np.rint(values).clip(0, 255).astype(np.uint8)

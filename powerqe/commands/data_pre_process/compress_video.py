@@ -1,5 +1,7 @@
 """Compress the raw sequences of a folder; the decoded sequences are saved under the same names, with QPs of all frames.
 
+The number of frames in a name is that of the frames that were coded.
+
 HEVC (x265), H.264 (x264) and AV1 (SVT-AV1) are encoded by PyAV; hm runs your build of the HEVC reference encoder HM,
 which papers use. The patterns of --pattern imitate the QP hierarchy of HM, in which every fourth or eighth frame has a
 much higher quality; the results differ from those of HM.
@@ -55,12 +57,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--chroma",
-        choices=("420", "444"),
-        default="420",
-        help="chroma subsampling of the sequences (default: %(default)s)",
+        choices=("400", "420", "422", "444"),
+        help="chroma subsampling of the sequences whose names do not say it (default: 420)",
     )
     parser.add_argument(
-        "--depth", type=int, choices=(8, 10), default=8, help="bit depth of the sequences (default: %(default)s)"
+        "--depth", type=int, choices=(8, 10), help="bit depth of the sequences whose names do not say it (default: 8)"
     )
     parser.add_argument(
         "--hm-encoder", metavar="PROGRAM", help="HM encoder (default: $HM_ENCODER, or TAppEncoderStatic)"

@@ -59,15 +59,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-frames", type=positive, metavar="N", help="convert at most N frames (default: all)")
     parser.add_argument(
         "--chroma",
-        choices=("420", "444"),
-        help="chroma subsampling of .yuv sources (default: 420), or to convert videos to (default: that of the video, "
-        "or 420)",
+        choices=("400", "420", "422", "444"),
+        help="chroma subsampling of .yuv sources whose names do not say it (default: 420), or to convert videos to "
+        "(default: that of the video; 400 is gray)",
     )
     parser.add_argument(
         "--depth",
         type=int,
         choices=(8, 10),
-        help="bit depth of .yuv sources (default: 8), or to convert videos to (default: that of the video, or 8 or 10)",
+        help="bit depth of .yuv sources whose names do not say it (default: 8), or to convert videos to (default: that "
+        "of the video, or 8 or 10)",
     )
     parser.add_argument(
         "--fps", type=positive, metavar="N", default=25, help="frame rate of .yuv sources (default: 25)"

@@ -44,16 +44,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--chroma",
-        choices=("420", "444"),
-        default="420",
-        help="chroma subsampling of .yuv files (default: %(default)s)",
+        choices=("400", "420", "422", "444"),
+        help="chroma subsampling of .yuv files whose names do not say it (default: 420)",
     )
     add(
         "--depth",
         type=int,
         choices=(8, 10),
-        default=8,
-        help="bit depth of .yuv files; 10 bits are rounded to 8 (default: %(default)s)",
+        help="bit depth of .yuv files whose names do not say it; 10 bits are rounded to 8 (default: 8)",
     )
     add("--size", type=width_and_height, metavar="WxH", help="width and height of .yuv files without a size in their "
         "name")  # fmt: skip

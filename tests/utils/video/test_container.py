@@ -11,7 +11,8 @@ import pytest
 
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.crop import CropBox
-from powerqe.utils.video.container import Color, VideoReader, VideoWriter, count_packets
+from powerqe.utils.video.colors import Color
+from powerqe.utils.video.container import VideoReader, VideoWriter, count_packets
 from powerqe.utils.video.pyav import FORMATS, from_av_frame, pixel_format, to_av_frame
 from powerqe.utils.video.yuv import Frame, Geometry
 
@@ -94,13 +95,15 @@ def test_lines_may_be_longer_than_the_image(pixels, frames: Frames):
 @pytest.mark.parametrize(
     ("pixels", "chroma", "depth"),
     [
-        ("yuv422p", "420", 8),
-        ("yuv422p10le", "420", 10),
         ("yuv420p12le", "420", 10),
-        ("yuv444p12le", "420", 10),
+        ("yuv422p12le", "422", 10),
+        ("yuv444p12le", "444", 10),
+        ("yuv411p", "422", 8),
+        ("yuv410p", "420", 8),
+        ("yuva420p", "420", 8),
         ("bgr0", "444", 8),
         ("gbrp10le", "444", 10),
-        ("gray", "420", 8),
+        ("gray12le", "400", 10),
     ],
 )
 def test_other_formats_are_converted_with_a_note(tmp_path, pixels, chroma, depth):
@@ -110,12 +113,12 @@ def test_other_formats_are_converted_with_a_note(tmp_path, pixels, chroma, depth
         assert video.converted == pixels
         read = list(video)
     scale = 1 << (depth - 8)
-    expected = av_frames("gray" if pixels == "gray" else "yuv444p")
+    expected = av_frames("yuvj444p" if chroma == "400" else "yuv444p")
     for frame, av_frame in zip(read, expected, strict=True):
         assert tuple(plane.shape for plane in frame) == video.geometry.shapes
-        y = av_frame.reformat(format="yuv444p").to_ndarray()[0]
+        y = from_av_frame(av_frame).y
         assert np.abs(frame.y / scale - y).mean() < 1.5
-    assert video.color.space == (6 if chroma == "444" else 2)
+    assert video.color.space == (6 if pixels in ("bgr0", "gbrp10le") else 2)
 
 
 def test_the_user_chooses_what_to_convert_to(tmp_path, frames: Frames):
@@ -294,3 +297,67 @@ def test_interrupted_at_the_end_it_leaves_nothing(tmp_path, frames: Frames, monk
     with pytest.raises(KeyboardInterrupt):
         writer.__exit__(None, None, None)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("location", [None, 0, 1, 2])
+def test_the_place_of_the_chroma_is_kept(tmp_path, frames: Frames, location):
+    geometry, color = Geometry(64, 48), Color(1, 1, 1, 1, location)
+    given = frames(geometry, 2)
+    for suffix in (".mp4", ".mkv"):
+        with VideoWriter(tmp_path / f"a{suffix}", geometry, color=color) as writer:
+            for frame in given:
+                writer.write(frame)
+        is_kept = suffix == ".mp4" or not location
+        assert bool(writer.left_out) != is_kept
+        with VideoReader(tmp_path / f"a{suffix}") as video:
+            assert video.color == (color if suffix == ".mp4" else color._replace(location=None))
+
+
+@pytest.mark.parametrize(
+    ("codec", "pixels", "options", "location"),
+    [
+        ("mjpeg", "yuvj420p", {}, 1),
+        ("mpeg1video", "yuv420p", {}, 1),
+        ("mpeg2video", "yuv420p", {}, None),
+        ("libx264", "yuv420p", {"x264-params": "chromaloc=2"}, 2),
+        ("libx264", "yuv420p", {}, None),
+    ],
+)
+def test_codecs_say_where_the_chroma_is(tmp_path, codec, pixels, options, location):
+    path = foreign(tmp_path / "a.mkv", pixels, av_frames(pixels), codec, **options)
+    with VideoReader(path) as video:
+        assert video.color.location == location
+
+
+@pytest.mark.parametrize("pixels", ["bgr0", "gbrp10le"])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_rgb_stays_what_it_is(tmp_path, pixels, suffix):
+    """White is white: the full range is neither read nor noted as the studio range."""
+    path = foreign(tmp_path / "a.mkv", pixels, av_frames(pixels))
+    with VideoReader(path, rgb=True) as video:
+        assert (video.converted, video.color.range, video.color.space) == (None, 2, 0)
+        read, geometry, color = list(video), video.geometry, video.color
+    written = write(tmp_path / f"b{suffix}", geometry, read, Fraction(25), color)
+    with av.open(str(path)) as before, av.open(str(written)) as after:
+        for one, other in zip(before.decode(video=0), after.decode(video=0), strict=True):
+            np.testing.assert_array_equal(one.to_ndarray(format="rgb24"), other.to_ndarray(format="rgb24"))
+
+
+@pytest.mark.parametrize("pixels", ["nv12", "p010le", "yuyv422"])
+def test_the_same_samples_in_another_order_are_no_conversion(tmp_path, pixels):
+    path = foreign(tmp_path / "a.mkv", pixels, av_frames(pixels), "rawvideo")
+    planar = {"nv12": "yuv420p", "p010le": "yuv420p10le", "yuyv422": "yuv422p"}[pixels]
+    with VideoReader(path) as video:
+        assert video.converted is None
+        for frame, av_frame in zip(video, av_frames(pixels), strict=True):
+            assert same(frame, from_av_frame(av_frame.reformat(format=planar)))
+
+
+def test_a_full_range_stays_when_the_chroma_changes(tmp_path, frames: Frames):
+    geometry = Geometry(64, 48)
+    path = write(tmp_path / "a.mkv", geometry, frames(geometry, 1), Fraction(25), Color(2, 1))
+    with VideoReader(path, "444", 10) as video:
+        assert video.color.range == 2
+        (frame,) = video
+    (given,) = frames(geometry, 1)
+    np.testing.assert_array_equal(frame.y, np.floor(given.y * (1023 / 255) + 0.5))

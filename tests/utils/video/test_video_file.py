@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from powerqe.utils.errors import UserError
-from powerqe.utils.video.container import Color, VideoReader, VideoWriter
+from powerqe.utils.video.colors import Color
+from powerqe.utils.video.container import VideoReader, VideoWriter
 from powerqe.utils.video.container_metadata import ContainerMetadata
 from powerqe.utils.video.video_file import is_raw, is_video, open_video_file, video_file_writer
 from powerqe.utils.video.yuv import Geometry, YUVReader
@@ -66,10 +67,9 @@ def test_a_raw_file(sequence):
         GEOMETRY,
         3,
         None,
-        None,
+        Color(),
         ContainerMetadata(),
     )
-    assert not clip.is_full_range
     copy = path.with_name("copy_64x48_3.yuv")
     assert copied(path, copy) == []
     assert copy.read_bytes() == path.read_bytes()
@@ -158,18 +158,6 @@ def test_no_video(tmp_path):
         open_video_file(tmp_path / "a.mp4")
     with pytest.raises(UserError, match="cannot read the video none"):
         open_video_file("none.mp4")
-
-
-def test_rgb_of_the_full_range_and_back():
-    from powerqe.utils.video.yuv import Frame, from_rgb, to_rgb
-
-    image = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
-    for full, black, white in ((False, 16, 235), (True, 0, 255)):
-        frame = from_rgb(image, "444", full=full)
-        assert np.abs(to_rgb(frame, full=full).astype(int) - image).max() <= 2
-        gray = np.full((2, 2), 128, np.uint8)
-        assert (to_rgb(Frame(np.full((2, 2), black, np.uint8), gray, gray), full=full) == 0).all()
-        assert (to_rgb(Frame(np.full((2, 2), white, np.uint8), gray, gray), full=full) == 255).all()
 
 
 def test_readers_of_raw_files_are_views(sequence):

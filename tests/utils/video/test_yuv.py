@@ -15,10 +15,10 @@ from powerqe.utils.video.yuv import (
     YUVName,
     YUVReader,
     YUVWriter,
-    from_rgb,
+    count_named_frames,
+    named_geometry,
     neutral_chroma,
     parse_name,
-    to_rgb,
 )
 
 sides = st.integers(1, 9).map(lambda half: 2 * half)
@@ -44,7 +44,7 @@ def same(left: Frame, right: Frame) -> bool:
 
 
 @settings(deadline=None, max_examples=25)
-@given(sides, sides, st.sampled_from(["420", "444"]), st.sampled_from([8, 10]), st.integers(1, 4))
+@given(sides, sides, st.sampled_from(["400", "420", "422", "444"]), st.sampled_from([8, 10]), st.integers(1, 4))
 def test_what_is_written_is_read(tmp_path_factory, width, height, chroma, depth, count):
     geometry = Geometry(width, height, chroma, depth)
     frames = noise(geometry, count)
@@ -80,8 +80,8 @@ def test_the_name_has_size_and_frames(tmp_path):
     name = YUVName("Netflix-Driving_POV", 416, 240, 2)
     assert parse_name(tmp_path / str(name)) == name
     geometry = Geometry(416, 240)
-    reader = YUVReader(write(tmp_path / str(name), geometry, noise(geometry, 1)))
-    assert (reader.geometry, len(reader)) == (geometry, 1)  # shorter than its name says: the file is right
+    reader = YUVReader(write(tmp_path / str(name), geometry, noise(geometry, 2)))
+    assert (reader.geometry, len(reader)) == (geometry, 2)
 
 
 def test_frames_are_views_that_cannot_be_changed(tmp_path):
@@ -137,41 +137,46 @@ def test_a_frame_of_another_shape_or_depth_is_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_colors_of_the_standard():
-    """BT.601 studio range: white, black, and the primaries (ITU-R BT.601-7; values as in MATLAB's rgb2ycbcr)."""
-    colors = np.array([[255, 255, 255], [0, 0, 0], [255, 0, 0], [0, 255, 0], [0, 0, 255]], np.uint8)
-    expected = [[235, 128, 128], [16, 128, 128], [81, 90, 240], [145, 54, 34], [41, 240, 110]]
-    frame = from_rgb(colors[None], "444")
-    assert np.stack(frame, axis=2)[0].tolist() == expected
-    assert np.abs(to_rgb(frame)[0].astype(int) - colors).max() <= 1  # 219 steps for 255
-
-
-@settings(deadline=None, max_examples=25)
-@given(sides, sides, st.integers(0, 255), st.integers(0, 255), st.integers(0, 255))
-def test_rgb_comes_back_from_even_color(width, height, red, green, blue):
-    image = np.full((height, width, 3), (red, green, blue), np.uint8)
-    assert np.abs(to_rgb(from_rgb(image)).astype(int) - image).max() <= 2
-
-
-def test_chroma_is_the_mean_of_its_pixels_and_interpolated_between_them():
-    u = np.array([[100, 140]], np.uint8)
-    frame = Frame(np.full((2, 4), 126, np.uint8), u, np.full((1, 2), 128, np.uint8))
-    blue = to_rgb(frame)[0, :, 2].astype(int)
-    assert blue[0] < blue[1] < blue[2] < blue[3]
-    image = np.zeros((2, 2, 3), np.uint8)
-    image[0, 0] = 255, 0, 0
-    v = from_rgb(image).v
-    assert v.shape == (1, 1)
-    assert abs(int(v[0, 0]) - (240 + 3 * 128) / 4) <= 0.5
-
-
-def test_an_image_of_odd_sides_has_no_420_chroma():
-    with pytest.raises(UserError, match="3x2 pixels"):
-        from_rgb(np.zeros((2, 3, 3), np.uint8))
-
-
 def test_neutral_chroma_is_gray():
-    u, v = neutral_chroma(Geometry(4, 2))
-    gray = to_rgb(Frame(np.full((2, 4), 100, np.uint8), u, v))
-    assert np.ptp(gray.reshape(-1, 3)) == 0
+    assert neutral_chroma(Geometry(4, 2))[0].tolist() == [[128, 128]]
     assert neutral_chroma(Geometry(4, 2, "444", 10))[0].tolist() == [[512] * 4] * 2
+    assert neutral_chroma(Geometry(4, 2, "400"))[0].size == 0
+
+
+@pytest.mark.parametrize(
+    "name", ["a_8x4_2", "a_8x4_2_10bit", "b_c_8x4_2_444_10bit_bt2020_full", "a_8x4_2_400", "a_8x4_2_422"]
+)
+def test_samples_are_marked_in_the_name(tmp_path, name):
+    parsed = parse_name(f"{name}.yuv")
+    assert str(parsed) == f"{name}.yuv"
+    assert (parsed.frames, parsed.geometry.depth) == (2, 10 if "10bit" in name else 8)
+    frames = noise(parsed.geometry, 2)
+    reader = YUVReader(write(tmp_path / f"{name}.yuv", parsed.geometry, frames))
+    assert all(same(reader[number], frame) for number, frame in enumerate(frames))
+
+
+def test_options_are_for_names_that_say_nothing(tmp_path):
+    assert named_geometry("a_8x4_2.yuv", "444", 10) == Geometry(8, 4, "444", 10)
+    assert named_geometry("a_8x4_2_10bit.yuv", "422", 10) == Geometry(8, 4, "422", 10)
+    for options in ({"depth": 8}, {"chroma": "420"}):
+        with pytest.raises(UserError, match=r"a_8x4_2_444_10bit\.yuv"):
+            named_geometry("a_8x4_2_444_10bit.yuv", **options)
+
+
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [
+        (48 * 3 * 2, r"6 frames.*promises 3.*10 bit.*a_8x4_3_10bit\.yuv"),
+        (64 * 3, r"4 frames.*promises 3.*4:2:2.*a_8x4_3_422\.yuv"),
+        (48 * 2, r"2 frames.*promises 3.*cut off.*a_8x4_2\.yuv"),
+        (48 * 4, r"4 frames.*promises 3.*a_8x4_4\.yuv"),
+    ],
+)
+def test_frames_that_the_name_does_not_promise(tmp_path, size, said):
+    path = tmp_path / "a_8x4_3.yuv"
+    path.write_bytes(bytes(size))
+    with pytest.raises(UserError, match=said):
+        YUVReader(path)
+    if size == 48 * 2:  # the first two are enough
+        assert count_named_frames(path, Geometry(8, 4), 2) == 2
+    assert len(YUVReader(path, Geometry(8, 4))) == size // 48
