@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import nn
 
+from powerqe.utils.memory import parameters_fit
 from powerqe.utils.options.components import create, validate_component
 from powerqe.utils.options.registry import Registry, T
 
@@ -23,7 +24,8 @@ class Networks(Registry):
 
             @functools.wraps(construct)
             def constructor(network: nn.Module, **arguments: Any) -> None:
-                construct(network, **arguments)
+                with parameters_fit(f"network {kind}"):
+                    construct(network, **arguments)
                 network.built_as = {"type": kind, **arguments}  # type: ignore[assignment]
 
             entry.__init__ = constructor

@@ -32,6 +32,7 @@ from powerqe.utils.options.registry import REGISTRIES, nearest
 from powerqe.utils.options.type_descriptions import choices, describe_field
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+_LONGEST = 200  # characters of a value in a message
 
 
 def mistake(message: str) -> PydanticCustomError:
@@ -74,8 +75,9 @@ def _has_bool(value: Any) -> bool:
 
 
 def shown(value: Any) -> str:
-    """A value as it could stand in an option file, in one line."""
-    return json.dumps(value, ensure_ascii=False, default=str, skipkeys=True)
+    """A value as it could stand in an option file, in one line; of a long one the beginning."""
+    text = json.dumps(value, ensure_ascii=False, default=str, skipkeys=True)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def explain(error: ValidationError) -> str:
@@ -236,6 +238,8 @@ class Slot:
             raise _error(f"found {shown(specs)}, expected a mapping NAME: {{...}}")
         found, problems = {}, []
         for name, spec in specs.items():
+            if not isinstance(name, str):
+                raise _error(f"found the name {shown(name)}, expected text; put it in quotes")
             if spec is None:
                 continue
             spec = {"type": name, **spec} if isinstance(spec, Mapping) else spec

@@ -1,37 +1,13 @@
 """Option files as they stand on the disk: found by path or name, read as YAML, with the two keys they must have."""
 
-import re
 from pathlib import Path
 from typing import Any
 
-import yaml
-from yaml.composer import ComposerError
-
 from powerqe.utils.errors import UserError
 from powerqe.utils.options.components import shown
+from powerqe.utils.options.plain_yaml import LONGEST, read_yaml
 from powerqe.utils.options.registry import nearest
 from powerqe.utils.places import OPTS
-
-
-class StrictLoader(yaml.SafeLoader):
-    """SafeLoader that rejects duplicate keys and accepts only true / false as booleans."""
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        node = super().compose_mapping_node(anchor)
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise ComposerError(None, None, f"key {key!r} stands twice", node.start_mark)
-        return node
-
-
-StrictLoader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-StrictLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile("^(true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
 
 
 def find_option_file(name: str | Path) -> Path:
@@ -57,12 +33,10 @@ def read_option_file(path: Path) -> dict[str, Any]:
     Raises:
         UserError: it is no such file.
     """
-    try:
-        file = yaml.load(path.read_text(encoding="utf-8"), StrictLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from None
+    with path.open("rb") as stream:
+        file = read_yaml(stream.read(LONGEST + 1), str(path))
     if not isinstance(file, dict) or set(file) != {"defaults", "cases"}:
-        found = list(file) if isinstance(file, dict) else type(file).__name__
+        found = shown(list(file)) if isinstance(file, dict) else type(file).__name__
         raise UserError(f"{path}: found {found} at the top, expected the keys defaults and cases")
     _check_mappings(path, file)
     return file
