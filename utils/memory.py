@@ -12,9 +12,13 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from powerqe.utils.errors import UserError
 
-MOST_PARAMETERS = 30_000
+MOST_PARAMETERS = 20_000
 """Parameter tensors of a network; the largest published ones have a few thousand."""
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
+
+
+class TooLargeError(UserError):
+    """There is not enough memory for a network."""
 
 
 def keep_freed_memory() -> bool:
@@ -46,29 +50,24 @@ def is_out_of_memory(error: RuntimeError) -> bool:
 def parameters_fit(what: str) -> Iterator[None]:
     """Stop the construction of a network as soon as its parameters are more than half of the free memory.
 
-    A new tensor takes no memory before it is written to, which happens after its registration.
-
     Raises:
-        UserError: `what` is too large.
+        TooLargeError: `what` is too large.
     """
     free, count, total = available_memory(), 0, 0
-    too_large = f"{what} needs more than half of the {free / 2**30:.1f} GiB of free memory; make it smaller"
 
     def add(_module: nn.Module, _name: str, parameter: nn.Parameter | None) -> None:
         nonlocal count, total
         count, total = count + 1, total + (0 if parameter is None else parameter.nbytes)
         if count > MOST_PARAMETERS:
-            raise UserError(f"{what} has more than {MOST_PARAMETERS:,} parameter tensors; make it smaller")
+            raise TooLargeError(f"{what} has more than {MOST_PARAMETERS:,} parameter tensors; make it smaller")
         if total > free / 2:
-            raise UserError(too_large)
+            raise TooLargeError(
+                f"{what} needs more than half of the {free / 2**30:.1f} GiB of free memory; make it smaller"
+            )
 
     hook = register_module_parameter_registration_hook(add)
     try:
         yield
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        raise UserError(too_large) from None
     finally:
         hook.remove()
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from powerqe.utils.errors import UserError
-from powerqe.utils.options.components import shown
+from powerqe.utils.options.components import found
 from powerqe.utils.options.plain_yaml import LONGEST, read_yaml
 from powerqe.utils.options.registry import nearest
 from powerqe.utils.places import OPTS
@@ -36,8 +36,8 @@ def read_option_file(path: Path) -> dict[str, Any]:
     with path.open("rb") as stream:
         file = read_yaml(stream.read(LONGEST + 1), str(path))
     if not isinstance(file, dict) or set(file) != {"defaults", "cases"}:
-        found = shown(list(file)) if isinstance(file, dict) else type(file).__name__
-        raise UserError(f"{path}: found {found} at the top, expected the keys defaults and cases")
+        what = found(list(file)) if isinstance(file, dict) else f"found {type(file).__name__}"
+        raise UserError(f"{path}: {what} at the top, expected the keys defaults and cases")
     _check_mappings(path, file)
     return file
 
@@ -45,11 +45,11 @@ def read_option_file(path: Path) -> dict[str, Any]:
 def _check_mappings(path: Path, file: dict[str, Any]) -> None:
     """The parts that are merged before anything is validated must be mappings, and cases have names."""
     if not isinstance(file["cases"], dict) or not file["cases"]:
-        raise UserError(f"{path}: cases: found {shown(file['cases'])}, expected a mapping with at least one case")
+        raise UserError(f"{path}: cases: {found(file['cases'])}, expected a mapping with at least one case")
     for name, changes in file["cases"].items():
         if not isinstance(name, str):
-            raise UserError(f"{path}: cases: found the name {shown(name)}, expected text; put it in quotes")
+            raise UserError(f"{path}: cases: {found(name)} as a name, expected text; put it in quotes")
         if not isinstance(changes, dict | None):
-            raise UserError(f"{path}, case {name}: found {shown(changes)}, expected a mapping of what it changes")
+            raise UserError(f"{path}, case {name}: {found(changes)}, expected a mapping of what it changes")
     if not isinstance(file["defaults"], dict | None):
-        raise UserError(f"{path}: defaults: found {shown(file['defaults'])}, expected a mapping with all options")
+        raise UserError(f"{path}: defaults: {found(file['defaults'])}, expected a mapping with all options")

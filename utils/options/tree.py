@@ -28,8 +28,8 @@ from powerqe.utils.options.components import (
     Slot,
     build,
     explain,
+    found,
     mistake,
-    shown,
     validate_component,
 )
 from powerqe.utils.options.option_file import find_option_file, read_option_file
@@ -335,7 +335,7 @@ def _changes(path: Path, cases: Mapping[str, Any], name: Any) -> list[dict[str, 
     chain: dict[str, dict[str, Any]] = {}
     while name is not None:
         if not isinstance(name, str):
-            raise UserError(f"{path}, case {[*chain][-1]}: like: found {shown(name)}, expected the name of a case")
+            raise UserError(f"{path}, case {[*chain][-1]}: like: {found(name)}, expected the name of a case")
         if name not in cases:
             raise UserError(f"{path}: no case {name!r}{nearest(name, cases)}; it has: {', '.join(cases)}")
         if name in chain:

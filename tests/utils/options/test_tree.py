@@ -234,7 +234,7 @@ def test_one_test_set_is_called_test(write: Write) -> None:
         ("{defaults: {}, cases: {}}", "x.yml: cases: found {}, expected a mapping with at least one case"),
         ("{defaults: {}, cases: [a]}", 'x.yml: cases: found ["a"], expected a mapping with at least one case'),
         ("{defaults: {}, cases: {a: 5}}", "x.yml, case a: found 5, expected a mapping of what it changes"),
-        ("{defaults: {}, cases: {10: }}", "x.yml: cases: found the name 10, expected text; put it in quotes"),
+        ("{defaults: {}, cases: {10: }}", "x.yml: cases: found 10 as a name, expected text; put it in quotes"),
         ("{defaults: [1], cases: {a: }}", "x.yml: defaults: found [1], expected a mapping with all options"),
         ("{defaults: , cases: {a: }}", "x.yml, case a: network: missing; it has no default"),
         ("{defaults: {network: {type: ARCNN}, 3: 4}, cases: {a: }}", "x.yml, case a: unknown key 3; allowed: "),
@@ -423,4 +423,4 @@ def test_a_long_chain_of_cases(write: Write) -> None:
 
 def test_names_are_text(write: Write) -> None:
     said = mistake(write(a={"dataset": {"test": {1: {"type": "PairedImages"}}}}))
-    assert said.startswith("x.yml, case a: dataset.test: found the name 1")
+    assert said.startswith("x.yml, case a: dataset.test: found 1 as a name")
