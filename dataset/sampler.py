@@ -8,6 +8,9 @@ from powerqe.dataset.augment import mix
 from powerqe.dataset.samples import Draw
 from powerqe.utils.errors import UserError
 
+_MOST_VISITS = 1 << 27
+"""Visits in an epoch; their order takes 8 bytes each."""
+
 
 class TrainSampler:
     """Infinite batches of `Draw`s for one rank.
@@ -26,7 +29,7 @@ class TrainSampler:
         start: batches that this rank has had already.
 
     Raises:
-        UserError: an epoch is smaller than one batch of all ranks.
+        UserError: an epoch is smaller than one batch of all ranks, or larger than `_MOST_VISITS`.
     """
 
     def __init__(
@@ -45,6 +48,11 @@ class TrainSampler:
             raise UserError(
                 f"the training set is smaller than a batch: {size} samples x enlarge_ratio {enlarge_ratio} < "
                 f"bs_pg {batch} x {world_size} ranks; raise enlarge_ratio or lower bs_pg"
+            )
+        if size * enlarge_ratio > _MOST_VISITS:
+            raise UserError(
+                f"an epoch of {size} samples x enlarge_ratio {enlarge_ratio} is larger than {_MOST_VISITS:,} visits; "
+                "lower enlarge_ratio"
             )
         self._size, self._batch, self._visits = size, batch, size * enlarge_ratio
         self._seed, self._rank, self._world_size, self._start = seed, rank, world_size, start

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import nn
 
 from powerqe.net import NETWORKS, build_network, load_weights
@@ -22,6 +21,7 @@ from powerqe.net.weights.index import known_weights
 from powerqe.net.weights.tensorflow_checkpoint import index_file
 from powerqe.utils.errors import UserError
 from powerqe.utils.options.components import Component, validate_component
+from powerqe.utils.options.plain_yaml import read_yaml
 from powerqe.utils.options.registry import nearest
 
 NetworkReference = str | os.PathLike[str] | Mapping[str, Any]
@@ -100,10 +100,7 @@ def parse_source(text: str) -> NetworkReference:
         UserError: none of these, with the nearest name.
     """
     if text.startswith("{"):
-        try:
-            return yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise UserError(f"found {text}, expected a network such as '{{type: EDSR, num_features: 256}}'") from None
+        return read_yaml(text, f"{text[:80]}, expected as a network such as '{{type: EDSR, num_features: 256}}',")
     if text in NETWORKS:
         return {"type": text}
     known = known_weights()

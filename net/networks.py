@@ -4,8 +4,10 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import nn
 
+from powerqe.net.size_limit import TooLargeError, parameters_fit
 from powerqe.utils.options.components import create, validate_component
 from powerqe.utils.options.registry import Registry, T
 
@@ -23,6 +25,7 @@ class Networks(Registry):
 
             @functools.wraps(construct)
             def constructor(network: nn.Module, **arguments: Any) -> None:
+                _check_size(kind, lambda: construct(entry.__new__(entry), **arguments))
                 construct(network, **arguments)
                 network.built_as = {"type": kind, **arguments}  # type: ignore[assignment]
 
@@ -30,6 +33,19 @@ class Networks(Registry):
             return add(entry)
 
         return remember
+
+
+def _check_size(kind: str, build: Callable[[], None]) -> None:
+    """Build a network without numbers, which takes no memory; what else goes wrong with it does so again."""
+    if torch.get_default_device().type == "meta":
+        return
+    try:
+        with torch.random.fork_rng([]), torch.device("meta"), parameters_fit(f"network {kind}"):
+            build()
+    except TooLargeError:
+        raise
+    except Exception:
+        return
 
 
 NETWORKS = Networks("network", package="powerqe.net")

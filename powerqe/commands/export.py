@@ -119,9 +119,6 @@ def _setting(text: str) -> tuple[str, Any]:
 
 
 def _yaml(text: str) -> Any:
-    import yaml
+    from powerqe.utils.options.plain_yaml import read_yaml
 
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected valid YAML") from None
+    return read_yaml(text, repr(text[:80]))

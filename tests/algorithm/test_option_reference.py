@@ -61,7 +61,7 @@ def test_sections_are_listed_with_all_keys_and_those_of_their_places() -> None:
     assert rows["train.load_state.if_load"].default == "`false`"
     assert rows["train.ema"].type == "0 < number < 1 or null"
     assert rows["network"].default == "required"
-    assert rows["dataset.train.bs_pg"].type == "int > 0"
+    assert rows["dataset.train.bs_pg"].type == "0 < int <= 65536"
     assert rows["val.criterion.NAME.if_focus"].type == "true or false"
     assert rows["test.tile"] == OptionRow("test.tile", "section or null", "`null`", "images in tiles; null: as a whole")
     assert rows["test.tile.size"].default == "`512`"

@@ -5,6 +5,9 @@ import sys
 
 import pytest
 
+from powerqe.net import build_network
+from powerqe.utils.errors import UserError
+
 CHURN = """
 import resource, sys
 import numpy as np
@@ -31,3 +34,20 @@ def test_pages_are_not_mapped_again(root):
 
     assert resource.getpagesize() <= 65536
     assert faults("keep") < faults("default") / 2
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"hidden_channels": [10**6, 10**6], "kernel_sizes": [1, 7, 5]},
+        {"hidden_channels": [10**9], "kernel_sizes": [1, 1]},
+        {"hidden_channels": [1] * 10_000, "kernel_sizes": [1] * 10_001},
+        {"hidden_channels": [10_000] * 50, "kernel_sizes": [11] * 51},
+    ],
+)
+def test_a_network_that_does_not_fit_is_found_before_it_takes_memory(spec):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(UserError, match="network ARCNN"):
+        build_network({"type": "ARCNN", **spec})
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # kB
+    build_network({"type": "ARCNN"})

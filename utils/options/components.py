@@ -32,6 +32,7 @@ from powerqe.utils.options.registry import REGISTRIES, nearest
 from powerqe.utils.options.type_descriptions import choices, describe_field
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+_LONGEST = 200  # characters of a value in a message
 
 
 def mistake(message: str) -> PydanticCustomError:
@@ -78,6 +79,12 @@ def shown(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, default=str, skipkeys=True)
 
 
+def found(value: Any) -> str:
+    """`found VALUE` for messages; of a long value the beginning."""
+    text = shown(value)
+    return f"found {text if len(text) <= _LONGEST else f'{text[:_LONGEST]}...'}"
+
+
 def explain(error: ValidationError) -> str:
     """All mistakes in one line: `key.path: what is wrong`."""
     lines = []
@@ -92,7 +99,7 @@ def _reason(detail: Any) -> str:
         return detail["msg"]
     if detail["type"] == "missing":
         return "missing; it has no default"
-    return f"found {shown(detail['input'])}: {detail['msg']}"
+    return f"{found(detail['input'])}: {detail['msg']}"
 
 
 class Section(BaseModel):
@@ -107,7 +114,7 @@ class Section(BaseModel):
     def _known_keys(cls, data: Any) -> Any:
         allowed = ", ".join(cls.model_fields)
         if not isinstance(data, Mapping):
-            raise mistake(f"found {shown(data)}, expected a mapping with the keys {allowed}")
+            raise mistake(f"{found(data)}, expected a mapping with the keys {allowed}")
         for key in data:
             if key not in cls.model_fields:
                 raise mistake(f"unknown key {key!r}{nearest(key, cls.model_fields)}; allowed: {allowed}")
@@ -126,7 +133,7 @@ class Section(BaseModel):
                 own_words = any(detail["type"] == "mistake" for detail in error.errors(include_url=False))
                 if len(choices(field.annotation)) == 1 and (own_words or _has_keys(field)):
                     raise
-        raise mistake(f"found {shown(value)}, expected {describe_field(field)}")
+        raise mistake(f"{found(value)}, expected {describe_field(field)}")
 
 
 class Component(Section):
@@ -192,7 +199,7 @@ def _component(kind: str, base: type[Component], spec: Any) -> Component:
         return spec
     if not isinstance(spec, Mapping) or not isinstance(spec.get("type"), str):
         names = ", ".join(REGISTRIES[kind].names())
-        raise _error(f"found {shown(spec)}, expected {{type: NAME, ...}} with a NAME of: {names}")
+        raise _error(f"{found(spec)}, expected {{type: NAME, ...}} with a NAME of: {names}")
     try:
         return _component_model(kind, base, spec["type"]).model_validate(dict(spec))
     except UserError as error:
@@ -233,19 +240,21 @@ class Slot:
 
     def _named(self, specs: Any) -> dict[str, Component]:
         if not isinstance(specs, Mapping):
-            raise _error(f"found {shown(specs)}, expected a mapping NAME: {{...}}")
-        found, problems = {}, []
+            raise _error(f"{found(specs)}, expected a mapping NAME: {{...}}")
+        components, problems = {}, []
         for name, spec in specs.items():
+            if not isinstance(name, str):
+                raise _error(f"{found(name)} as a name, expected text; put it in quotes")
             if spec is None:
                 continue
             spec = {"type": name, **spec} if isinstance(spec, Mapping) else spec
             try:
-                found[name] = _component(self.kind, self.base, spec)
+                components[name] = _component(self.kind, self.base, spec)
             except ValidationError as error:
                 problems += [_relocated(name, detail) for detail in error.errors(include_url=False)]
         if problems:
             raise ValidationError.from_exception_data("options", problems)
-        return found
+        return components
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(self.validate)

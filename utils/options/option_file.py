@@ -1,37 +1,13 @@
 """Option files as they stand on the disk: found by path or name, read as YAML, with the two keys they must have."""
 
-import re
 from pathlib import Path
 from typing import Any
 
-import yaml
-from yaml.composer import ComposerError
-
 from powerqe.utils.errors import UserError
-from powerqe.utils.options.components import shown
+from powerqe.utils.options.components import found
+from powerqe.utils.options.plain_yaml import LONGEST, read_yaml
 from powerqe.utils.options.registry import nearest
 from powerqe.utils.places import OPTS
-
-
-class StrictLoader(yaml.SafeLoader):
-    """SafeLoader that rejects duplicate keys and accepts only true / false as booleans."""
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        node = super().compose_mapping_node(anchor)
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise ComposerError(None, None, f"key {key!r} stands twice", node.start_mark)
-        return node
-
-
-StrictLoader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-StrictLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile("^(true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
 
 
 def find_option_file(name: str | Path) -> Path:
@@ -57,13 +33,11 @@ def read_option_file(path: Path) -> dict[str, Any]:
     Raises:
         UserError: it is no such file.
     """
-    try:
-        file = yaml.load(path.read_text(encoding="utf-8"), StrictLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from None
+    with path.open("rb") as stream:
+        file = read_yaml(stream.read(LONGEST + 1), str(path))
     if not isinstance(file, dict) or set(file) != {"defaults", "cases"}:
-        found = list(file) if isinstance(file, dict) else type(file).__name__
-        raise UserError(f"{path}: found {found} at the top, expected the keys defaults and cases")
+        what = found(list(file)) if isinstance(file, dict) else f"found {type(file).__name__}"
+        raise UserError(f"{path}: {what} at the top, expected the keys defaults and cases")
     _check_mappings(path, file)
     return file
 
@@ -71,11 +45,11 @@ def read_option_file(path: Path) -> dict[str, Any]:
 def _check_mappings(path: Path, file: dict[str, Any]) -> None:
     """The parts that are merged before anything is validated must be mappings, and cases have names."""
     if not isinstance(file["cases"], dict) or not file["cases"]:
-        raise UserError(f"{path}: cases: found {shown(file['cases'])}, expected a mapping with at least one case")
+        raise UserError(f"{path}: cases: {found(file['cases'])}, expected a mapping with at least one case")
     for name, changes in file["cases"].items():
         if not isinstance(name, str):
-            raise UserError(f"{path}: cases: found the name {shown(name)}, expected text; put it in quotes")
+            raise UserError(f"{path}: cases: {found(name)} as a name, expected text; put it in quotes")
         if not isinstance(changes, dict | None):
-            raise UserError(f"{path}, case {name}: found {shown(changes)}, expected a mapping of what it changes")
+            raise UserError(f"{path}, case {name}: {found(changes)}, expected a mapping of what it changes")
     if not isinstance(file["defaults"], dict | None):
-        raise UserError(f"{path}: defaults: found {shown(file['defaults'])}, expected a mapping with all options")
+        raise UserError(f"{path}: defaults: {found(file['defaults'])}, expected a mapping with all options")

@@ -28,19 +28,22 @@ from powerqe.utils.options.components import (
     Slot,
     build,
     explain,
+    found,
     mistake,
-    shown,
     validate_component,
 )
-from powerqe.utils.options.option_file import StrictLoader, find_option_file, read_option_file
+from powerqe.utils.options.option_file import find_option_file, read_option_file
+from powerqe.utils.options.plain_yaml import DEEPEST, read_yaml
 from powerqe.utils.options.registry import nearest
 
 
 class TrainData(Component):
     """A data set to train on and how it is loaded."""
 
-    bs_pg: Annotated[PositiveInt, Field(description="batch size per rank")] = 8
-    nworker_pg: Annotated[NonNegativeInt, Field(description="loader processes per rank; 0 loads in the trainer")] = 4
+    bs_pg: Annotated[PositiveInt, Field(le=1 << 16, description="batch size per rank")] = 8
+    nworker_pg: Annotated[
+        NonNegativeInt, Field(le=1024, description="loader processes per rank; 0 loads in the trainer")
+    ] = 4
     enlarge_ratio: Annotated[
         PositiveInt, Field(description="how often one epoch visits each sample, with another crop each time")
     ] = 1
@@ -106,7 +109,9 @@ class TrainOptions(Section):
     niter: Annotated[PositiveInt, Field(description="optimizer steps in all")] = 100_000
     real_bs_pg: Annotated[
         PositiveInt | None,
-        Field(description="effective batch per rank, a multiple of bs_pg (gradient accumulation); null: bs_pg"),
+        Field(
+            le=1 << 20, description="effective batch per rank, a multiple of bs_pg (gradient accumulation); null: bs_pg"
+        ),
     ] = None
     inter_print: Annotated[PositiveInt, Field(description="iterations between two log lines")] = 100
     inter_val: Annotated[PositiveInt, Field(description="iterations between two validations and checkpoints")] = 5000
@@ -325,17 +330,19 @@ def load_options(path: str | Path, case: str | None = None, overrides: list[str]
         raise UserError(f"{path}, case {case}: {explain(error)}") from None
 
 
-def _changes(path: Path, cases: Mapping[str, Any], name: Any, children: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+def _changes(path: Path, cases: Mapping[str, Any], name: Any) -> list[dict[str, Any]]:
     """The changes of one case, after those of the case it is `like`."""
-    if not isinstance(name, str):
-        raise UserError(f"{path}, case {children[-1]}: like: found {shown(name)}, expected the name of a case")
-    if name not in cases:
-        raise UserError(f"{path}: no case {name!r}{nearest(name, cases)}; it has: {', '.join(cases)}")
-    if name in children:
-        raise UserError(f"{path}: the cases {', '.join(children)} are like each other in a circle")
-    changes = dict(cases[name] or {})
-    like = changes.pop("like", None)
-    return [*(_changes(path, cases, like, (*children, name)) if like is not None else []), changes]
+    chain: dict[str, dict[str, Any]] = {}
+    while name is not None:
+        if not isinstance(name, str):
+            raise UserError(f"{path}, case {[*chain][-1]}: like: {found(name)}, expected the name of a case")
+        if name not in cases:
+            raise UserError(f"{path}: no case {name!r}{nearest(name, cases)}; it has: {', '.join(cases)}")
+        if name in chain:
+            raise UserError(f"{path}: the cases {', '.join(chain)} are like each other in a circle")
+        chain[name] = dict(cases[name] or {})
+        name = chain[name].pop("like", None)
+    return [*reversed(chain.values())]
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any], name: str = "") -> dict[str, Any]:
@@ -354,13 +361,11 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any], name: str = "") -
 
 
 def _parse_override(text: str) -> dict[str, Any]:
-    keys, equals, value = text.partition("=")
-    if not equals or not all(keys.split(".")):
-        raise UserError(f"--set {text}: expected key.path=value")
-    try:
-        tree = yaml.load(value, StrictLoader)
-    except yaml.YAMLError as error:
-        raise UserError(f"--set {text}: the value is no valid YAML: {' '.join(str(error).split())}") from None
-    for key in reversed(keys.split(".")):
+    path, equals, value = text.partition("=")
+    keys = path.split(".")
+    if not equals or not all(keys) or len(keys) > DEEPEST:
+        raise UserError(f"--set {text[:200]}: expected key.path=value")
+    tree = read_yaml(value, f"--set {text[:80]}: the value")
+    for key in reversed(keys):
         tree = {key: tree}
     return tree

@@ -175,7 +175,7 @@ def test_format_of_rates(write: Write, text: str) -> None:
         ("algorithm={type: Regression, scheduler: {type: MultiStep}}", "algorithm.scheduler.milestones: missing"),
         (
             "dataset.train={type: PairedImages, lq: a, gt: b, bs_pg: 0}",
-            "dataset.train.bs_pg: found 0, expected int > 0",
+            "dataset.train.bs_pg: found 0, expected 0 < int <= 65536",
         ),
         ("dataset.train={type: PairedImages, lq: a}", "dataset.train.gt: missing; it has no default"),
         (
@@ -228,13 +228,13 @@ def test_one_test_set_is_called_test(write: Write) -> None:
     [
         ("", "x.yml: found NoneType at the top, expected the keys defaults and cases"),
         ("[1]", "x.yml: found list at the top, expected the keys defaults and cases"),
-        ("a: b", "x.yml: found ['a'] at the top, expected the keys defaults and cases"),
-        ("{defaults: {}, cases: {a: }, x: 1}", "x.yml: found ['defaults', 'cases', 'x'] at the top"),
+        ("a: b", 'x.yml: found ["a"] at the top, expected the keys defaults and cases'),
+        ("{defaults: {}, cases: {a: }, x: 1}", 'x.yml: found ["defaults", "cases", "x"] at the top'),
         ("{defaults: {}, cases: }", "x.yml: cases: found null, expected a mapping with at least one case"),
         ("{defaults: {}, cases: {}}", "x.yml: cases: found {}, expected a mapping with at least one case"),
         ("{defaults: {}, cases: [a]}", 'x.yml: cases: found ["a"], expected a mapping with at least one case'),
         ("{defaults: {}, cases: {a: 5}}", "x.yml, case a: found 5, expected a mapping of what it changes"),
-        ("{defaults: {}, cases: {10: }}", "x.yml: cases: found the name 10, expected text; put it in quotes"),
+        ("{defaults: {}, cases: {10: }}", "x.yml: cases: found 10 as a name, expected text; put it in quotes"),
         ("{defaults: [1], cases: {a: }}", "x.yml: defaults: found [1], expected a mapping with all options"),
         ("{defaults: , cases: {a: }}", "x.yml, case a: network: missing; it has no default"),
         ("{defaults: {network: {type: ARCNN}, 3: 4}, cases: {a: }}", "x.yml, case a: unknown key 3; allowed: "),
@@ -376,7 +376,7 @@ positive = st.integers(1, 10**9)
 paths = st.none() | st.text("ab01é: {}[]()#'\"\\\n\t=,|>&*!%@`-?~.", max_size=12)
 VALUES = {
     "train.niter": positive,
-    "train.real_bs_pg": st.none() | positive,
+    "train.real_bs_pg": st.none() | st.integers(1, 1 << 20),
     "train.keep_ckp": st.none() | st.integers(2, 99),
     "train.seed": st.integers(0, 2**40),
     "train.ema": st.none() | st.floats(0, 1, exclude_min=True, exclude_max=True),
@@ -414,3 +414,13 @@ def test_valid_overrides_arrive_and_survive_yaml(tmp_path_factory: pytest.TempPa
             assert (list(found) if isinstance(found, tuple) else found) == value, key
     path.write_text(options.to_yaml(), encoding="utf-8")
     assert load_options(path) == options
+
+
+def test_a_long_chain_of_cases(write: Write) -> None:
+    cases = {f"c{n}": {"like": f"c{n + 1}"} for n in range(3000)}
+    assert load_options(write(**cases, c3000={"train": {"niter": 5}}), "c0").train.niter == 5
+
+
+def test_names_are_text(write: Write) -> None:
+    said = mistake(write(a={"dataset": {"test": {1: {"type": "PairedImages"}}}}))
+    assert said.startswith("x.yml, case a: dataset.test: found 1 as a name")

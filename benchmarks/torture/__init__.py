@@ -1,0 +1,1 @@
+"""Damaged inputs, of which every one must be read, or refused in one line."""
