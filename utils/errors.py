@@ -35,7 +35,7 @@ class PartialFailureError(UserError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """SIGINT or SIGTERM.
+    """SIGINT, SIGTERM or SIGHUP.
 
     Attributes:
         number: of the signal.
@@ -54,9 +54,9 @@ def command(main: Callable[P, Any]) -> Callable[P, int]:
     Returns 0 on success, and 2 on a `UserError` (1 if only some of many files failed), which is printed as one line
     `error: ...` without a traceback. A full disk or a missing permission is the user's to mend too, so an `OSError`
     that got this far is reported the same way, and so is a lack of memory. SIGINT and SIGTERM, even if the process was
-    started with them ignored, end it by an exception, so that everything is cleaned up; the status is then 128 + number
-    of the signal. Every other exception is a defect and keeps its traceback, which errors have, too, if the environment
-    variable `DEBUG` is 1.
+    started with them ignored, and SIGHUP, unless it was (nohup), end it by an exception, so that everything is cleaned
+    up; the status is then 128 + number of the signal. Every other exception is a defect and keeps its traceback, which
+    errors have, too, if the environment variable `DEBUG` is 1.
     """
 
     @functools.wraps(main)
@@ -131,17 +131,21 @@ def _show_any_name() -> None:
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[None]:
-    """Raise `Interrupted` on the first SIGINT or SIGTERM. While it is cleaned up, SIGINT still works, SIGTERM waits."""
+    """Raise `Interrupted` on the first SIGINT, SIGTERM or SIGHUP. While it is cleaned up, only SIGINT still works."""
 
     def stop(number: int, _frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for ignored in set(numbers) - {signal.SIGINT}:
+            signal.signal(ignored, signal.SIG_IGN)
         raise Interrupted(number)
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    old = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    old = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield
     finally:

@@ -1,6 +1,7 @@
 """How much memory there is, when it did not suffice, and the C library's allocator of it."""
 
 import ctypes
+import gc
 import sys
 from pathlib import Path
 
@@ -18,6 +19,14 @@ def keep_freed_memory() -> bool:
     if mallopt is None:
         return False
     return bool(mallopt(_M_MMAP_THRESHOLD, 1 << 30) and mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1))
+
+
+def give_back_memory() -> None:
+    """Hand freed memory back to the kernel, even after `keep_freed_memory`, if the C library can: glibc."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
 
 
 def available_memory() -> int:

@@ -13,6 +13,7 @@ from powerqe.inference.demo.processing import Choice, DemoProcessor, Outcome, av
 from powerqe.utils.errors import UserError
 from powerqe.utils.file_names import file_name
 from powerqe.utils.image.write import write_photo
+from powerqe.utils.memory import give_back_memory
 from powerqe.utils.text_table import digits_of, markdown, number
 
 TITLE = "PowerQE"
@@ -189,8 +190,11 @@ class _Actions:
         if method == _NAMED:
             method, weights = "", self._processor.weights or ""
         choice = Choice(method, weights, factor, ensemble, codec if compress else "", int(quality))
-        outcome = _or_message(self._processor.enhance, _or_message(self._processor.read, source), choice)
-        before, after = self._write(Path(source).stem, outcome)
+        try:
+            outcome = _or_message(self._processor.enhance, _or_message(self._processor.read, source), choice)
+            before, after = self._write(Path(source).stem, outcome)
+        finally:
+            give_back_memory()
         return (before, after), describe(outcome), gr.update(value=after, interactive=True)
 
     def _can_be_conditioned(self, method: str) -> bool:

@@ -2,22 +2,24 @@
 
 import os
 import socket
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
 from PIL import Image
 
+from powerqe.inference.demo.guard import Guard, own_names
 from powerqe.inference.demo.processing import DemoProcessor
+from powerqe.inference.demo.visitors import Visitors, temporary_folder
 from powerqe.inference.inference_options import InferenceOptions
 from powerqe.utils.errors import UserError
 from powerqe.utils.log import start_log, stop_log
 from powerqe.utils.memory import keep_freed_memory
 
 LOCAL = "127.0.0.1"
+_FORM = 10_000
+"""Bytes of an upload besides the file."""
 _EXAMPLES = (("astronaut.png", 10), ("chelsea.png", 20), ("coffee.png", 10))
 """Photographs in the package of scikit-image, and the JPEG quality of the examples made from them."""
 
@@ -30,6 +32,8 @@ def serve(
     port: int | None = None,
     max_file: float = 32.0,
     max_megapixels: float = 24.0,
+    max_total: float = 1024.0,
+    allowed_hosts: Sequence[str] = (),
     browser: bool = False,
 ) -> None:
     """Serve the page until an exception (such as that of a signal); then remove all uploaded and enhanced files.
@@ -41,18 +45,30 @@ def serve(
         port: None: the first free one from 7860 on.
         max_file: largest file that is accepted, in megabytes.
         max_megapixels: largest image that is accepted, in millions of pixels.
+        max_total: largest size of all files on the server together, in megabytes.
+        allowed_hosts: names under which it may be addressed, such as that of a proxy.
         browser: open the page in a browser.
 
     Raises:
         UserError: gradio is not installed, no such weights, or the port is in use.
     """
     _check_free(host, port)
-    with _folder() as folder:
+    with temporary_folder() as folder:
+        os.environ["GRADIO_TEMP_DIR"] = str(folder)
+        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
         gr = _gradio()
+        from starlette.middleware import Middleware
+
         from powerqe.inference.demo.interface import CSS, build_page
 
         processor = DemoProcessor(options, max_megapixels, weights)
-        page = build_page(processor, folder / "results", _examples(folder / "examples"))
+        examples = _examples(folder / "examples")
+        page = build_page(processor, folder / "results", examples)
+        guard = {
+            "visitors": Visitors(folder, int(max_total * 1e6), examples),
+            "hosts": {*allowed_hosts, *own_names(host)},
+            "max_upload": int(max_file * 1e6) + _FORM,
+        }
         start_log(None, timed=False)
         keep_freed_memory()
         try:
@@ -67,6 +83,7 @@ def serve(
                 share=False,
                 ssr_mode=False,
                 footer_links=[],
+                app_kwargs={"middleware": [Middleware(Guard, **guard)]},
                 prevent_thread_lock=True,
             )
             print(f"PowerQE demo: {local} (Ctrl-C to stop)", flush=True)
@@ -75,15 +92,6 @@ def serve(
         finally:
             page.close(verbose=False)
             stop_log()
-
-
-@contextmanager
-def _folder() -> Iterator[Path]:
-    """A temporary folder for all files; gradio takes it from the environment."""
-    with tempfile.TemporaryDirectory(prefix="powerqe-demo-", ignore_cleanup_errors=True) as name:
-        os.environ["GRADIO_TEMP_DIR"] = name
-        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-        yield Path(name)
 
 
 def _gradio() -> ModuleType:
