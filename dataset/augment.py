@@ -37,7 +37,7 @@ def random_crop(seed: int, height: int, width: int, patch: int, unit: int = 1) -
 
 
 def random_symmetry(seed: int, flip: bool, rotate: bool) -> int:
-    """A symmetry for `powerqe.utils.image.io.oriented`: `flip` allows both mirrors, `rotate` the transposition.
+    """For `powerqe.utils.image.orientation.oriented`: `flip` allows both mirrors, `rotate` the transposition.
 
     Both together give all 8 flips and rotations with the same probability.
     """

@@ -13,7 +13,7 @@ from powerqe.dataset.images import check_patch, take_slice
 from powerqe.dataset.samples import DATASETS, Draw, Sample
 from powerqe.dataset.sources import ImageSource
 from powerqe.utils.image.crop import CropBox
-from powerqe.utils.image.io import oriented
+from powerqe.utils.image.orientation import oriented
 
 
 @DATASETS.register()

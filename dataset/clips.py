@@ -19,7 +19,7 @@ from powerqe.dataset.videos import Color, RawFormat, RawVideos, Videos, open_vid
 from powerqe.dataset.windows import FrameWindow, Marked
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.crop import CropBox
-from powerqe.utils.image.io import oriented
+from powerqe.utils.image.orientation import oriented
 from powerqe.utils.options.components import Slot, create
 from powerqe.utils.video.pixels import FramePixels
 from powerqe.utils.video.yuv import Chroma, Depth, Frame, Geometry, YUVName, with_depth

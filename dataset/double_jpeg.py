@@ -15,7 +15,7 @@ from powerqe.utils.codecs import JPEG, Codec
 from powerqe.utils.codecs.jpeg_tables import quant_tables
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.crop import CropBox
-from powerqe.utils.image.io import oriented
+from powerqe.utils.image.orientation import oriented
 from powerqe.utils.options.components import Slot, create
 
 LARGEST_SHIFT = 8

@@ -16,7 +16,7 @@ from powerqe.utils.codecs import Codec, check_quality
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.crop import CropBox
 from powerqe.utils.image.imresize import crop_to_multiple, imresize
-from powerqe.utils.image.io import oriented
+from powerqe.utils.image.orientation import oriented
 from powerqe.utils.options.components import Section, Slot, create
 
 _MARGIN = 2  # pixels of lq; MATLAB's kernel reaches less than 2 of them from the middle of one

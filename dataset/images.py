@@ -12,7 +12,7 @@ from powerqe.dataset.samples import DATASETS, Draw, Sample
 from powerqe.dataset.sources import ImageSource
 from powerqe.dataset.table_source import Tables
 from powerqe.utils.errors import UserError
-from powerqe.utils.image.io import oriented
+from powerqe.utils.image.orientation import oriented
 
 SETTING = re.compile(r"(?<![a-z])(q[fp])(\d+)(?!\d)", re.IGNORECASE)
 _COMBINED = re.compile(r"(.+)-(q[fp]\d+)", re.IGNORECASE)

@@ -47,7 +47,7 @@ class ImageDescription(NamedTuple):
 def description_of(photo: Photo, *, takes_qf: bool = False) -> ImageDescription:
     """Description of an image file by its format, colors and quantization tables."""
     quality = None if photo.tables is None else nearest_quality(photo.tables)[0]
-    return ImageDescription(photo.format, photo.is_gray, quality, photo.tables is not None, takes_qf)
+    return ImageDescription(photo.format, photo.is_neutral, quality, photo.tables is not None, takes_qf)
 
 
 def choose(image: ImageDescription, entries: Iterable[Entry] | None = None) -> tuple[Entry, str]:

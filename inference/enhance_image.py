@@ -45,8 +45,9 @@ def enhance_photo(photo: Photo, model: Model, name: str) -> Enhanced:
     """Enhance an image of any kind.
 
     Colors through a model of luma: the luma is enhanced and the chroma stays. Gray through a model of colors: as
-    three equal channels, and the mean of what comes out. Alpha stays; it is enlarged with the image, if the model
-    does that. 16 bits are computed with as they are.
+    three equal channels, and the mean of what comes out. RGB without any color (R = G = B): as gray, and so it stays.
+    Alpha stays; it is enlarged with the image, if the model does that. Colors below an alpha of 0 have no influence on
+    others, and stay where the image is not enlarged. 16 bits are computed with as they are.
 
     Args:
         name: of the file, in messages.
@@ -55,6 +56,10 @@ def enhance_photo(photo: Photo, model: Model, name: str) -> Enhanced:
         UserError: the model is for videos, or needs the tables of a JPEG file and the image shows no trace of one.
     """
     _check_takes_images(model, name)
+    if (filled := photo.with_hidden_filled()) is not photo:
+        return _with_hidden_back(photo, enhance_photo(filled, model, name))
+    if photo.is_neutral and not photo.is_gray:
+        return _in_three_channels(enhance_photo(replace(photo, pixels=photo.pixels[..., :1].copy()), model, name))
     notes = list(photo.notes)
     known = _known(photo.tables, photo.pixels, model, name, notes)
     if photo.format in ("JPEG", "MPO") and "tables" not in known:
@@ -64,6 +69,20 @@ def enhance_photo(photo: Photo, model: Model, name: str) -> Enhanced:
     pixels = _pixels(photo, result, seen, notes)
     alpha = photo.alpha if photo.alpha is None else _enlarged(photo.alpha, pixels)
     return Enhanced(replace(photo, pixels=pixels, alpha=alpha), photo, estimates, tuple(notes))
+
+
+def _in_three_channels(done: Enhanced) -> Enhanced:
+    photo, before = (replace(each, pixels=each.pixels.repeat(3, 2)) for each in (done.photo, done.before))
+    return replace(done, photo=photo, before=before)
+
+
+def _with_hidden_back(photo: Photo, done: Enhanced) -> Enhanced:
+    """With the colors below an alpha of 0 as they were, unless the image was enlarged."""
+    original = photo if done.photo.orientation == photo.orientation else photo.upright()
+    if original.alpha is None or original.pixels.shape != done.photo.pixels.shape:
+        return done
+    pixels = np.where(original.alpha == 0, original.pixels, done.photo.pixels)
+    return replace(done, photo=replace(done.photo, pixels=pixels), before=done.before.with_pixels(original.pixels))
 
 
 def enhance_tensor(image: Tensor, model: Model, name: str) -> Tensor:
@@ -80,6 +99,8 @@ def enhance_tensor(image: Tensor, model: Model, name: str) -> Tensor:
         UserError: see `enhance_photo`.
     """
     _check_takes_images(model, name)
+    if image.shape[1] == 3 and bool((image == image[:, :1]).all()):
+        return enhance_tensor(image[:, :1], model, name).repeat(1, 3, 1, 1)
     known = _known(None, to_image(image[0]), model, name, [])
     seen = luma(image) if model.channels < image.shape[1] else image.expand(-1, model.channels, -1, -1).contiguous()
     result, _ = model({"lq": seen, **known})

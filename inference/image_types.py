@@ -10,7 +10,8 @@ from PIL import Image
 from torch import Tensor
 
 from powerqe.utils.errors import UserError
-from powerqe.utils.image.photo import Photo, converted, read_photo, separated
+from powerqe.utils.image.decode import converted, separated
+from powerqe.utils.image.photo import Photo, read_photo
 from powerqe.utils.image.tensors import to_image
 from powerqe.utils.image.write import joined
 
@@ -53,8 +54,8 @@ def photo_of(image: Any) -> Photo:
     if isinstance(image, str | os.PathLike):
         return read_photo(image)
     if isinstance(image, Image.Image):
-        pixels, alpha = converted(image)
-        return Photo(pixels, alpha, format=image.format or "", tables=_tables(image))
+        found = converted(image)
+        return Photo(found.colors, found.alpha, format=image.format or "", tables=_tables(image))
     if isinstance(image, Tensor):
         batch = _batch(image)
         if len(batch) != 1:

@@ -199,14 +199,14 @@ def _choose_weights(prepared: _NetworkInput, choice: Choice) -> tuple[str, str]:
         return choice.weights, ""
     photo, entries = prepared.photo, available_weights()
     has_tables, takes_qf = photo.tables is not None, choice.qf is not None
-    image = ImageDescription(photo.format, photo.is_gray, prepared.quality, has_tables, takes_qf)
+    image = ImageDescription(photo.format, photo.is_neutral, prepared.quality, has_tables, takes_qf)
     if not choice.method:
         entry, remark = choose(image, [entry for each in entries.values() for entry in each if entry.scale == 1])
         return entry.name, remark
     try:
         entry, remark = choose(image, entries[choice.method])
     except UserError:  # made for other images, but chosen by the user
-        color = "y" if photo.is_gray else "rgb"
+        color = "y" if photo.is_neutral else "rgb"
         found = entries[choice.method]
         entry = next((entry for entry in found if entry.color == color), found[0])
         remark = f"{entry.name} is intended for other images ({entry})"

@@ -19,7 +19,8 @@ from powerqe.dataset.sampler import TrainSampler
 from powerqe.dataset.store import write_store
 from powerqe.dataset.videos import Recent
 from powerqe.utils.errors import UserError
-from powerqe.utils.image.io import oriented, read_image, write_image
+from powerqe.utils.image.io import read_image, write_image
+from powerqe.utils.image.orientation import oriented
 from powerqe.utils.options.components import validate_component
 from powerqe.utils.options.tree import TrainData
 from powerqe.utils.video.colors import ColorSpace

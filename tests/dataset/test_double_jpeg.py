@@ -11,7 +11,7 @@ from powerqe.utils.codecs import JPEG
 from powerqe.utils.codecs.jpeg_tables import quant_tables
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.color import luma_uint8
-from powerqe.utils.image.io import oriented
+from powerqe.utils.image.orientation import oriented
 from powerqe.utils.options.components import build, validate_component
 
 

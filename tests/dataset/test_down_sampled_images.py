@@ -21,7 +21,8 @@ from powerqe.utils.codecs import CODECS, JPEG
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.color import luma_uint8
 from powerqe.utils.image.imresize import imresize
-from powerqe.utils.image.io import oriented, write_image
+from powerqe.utils.image.io import write_image
+from powerqe.utils.image.orientation import oriented
 from powerqe.utils.options.components import build, validate_component
 
 FINE = {"type": "JPEG", "subsampling": "4:4:4"}  # every block by itself: a patch has the whole image's pixels

@@ -11,7 +11,8 @@ from powerqe.dataset.store import write_store
 from powerqe.utils.codecs.jpeg_tables import quant_tables
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.color import luma_uint8
-from powerqe.utils.image.io import oriented, read_image, write_image
+from powerqe.utils.image.io import read_image, write_image
+from powerqe.utils.image.orientation import oriented
 from powerqe.utils.options.components import build, validate_component
 
 STEMS = ["001", "002", "003", "004"]

@@ -31,7 +31,7 @@ BAD = {
     "cut.png": (lambda path: path.write_bytes(encode_image(np.zeros((9, 9, 3), np.uint8))[:-9]), "truncated PNG file"),
     "moving.gif": (lambda path: frames()[0].save(path, save_all=True, append_images=frames()[1:]),
                    "holds 3 frames of an animation, expected one image"),
-    "print.jpg": (lambda path: frames()[0].convert("CMYK").save(path), "found CMYK pixels, expected gray or RGB"),
+    "print.tif": (lambda path: frames()[0].convert("LAB").save(path), "found CIELAB pixels, expected gray or RGB"),
 }  # fmt: skip
 
 

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from skimage.data import astronaut
 
 from powerqe.evaluation.tester import test as run_test
+from powerqe.inference.choose import description_of
 from powerqe.inference.enhance_files import Models, enhance_files
-from powerqe.inference.enhance_image import enhance_photo
+from powerqe.inference.enhance_image import enhance_photo, enhance_tensor
 from powerqe.inference.input_files import EnhanceJob
 from powerqe.inference.model import Model
 from powerqe.net import NETWORKS
@@ -114,6 +115,52 @@ def test_gray_through_colors_is_the_mean_of_them(image):
     result = enhance_photo(photo, Fixed(lambda rgb: rgb + shift), "x")
     np.testing.assert_array_equal(result.photo.pixels, photo.pixels + 4)
     assert result.notes == ("gray, through weights for color",)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_rgb_without_color_stays_without_color(kind, channels, image):
+    """As the same image in gray, whatever the network makes of the three channels."""
+    gray = image(channels=1).astype(kind) // 2 + 60
+    shift = torch.tensor([0.0, 3.0, 9.0][:channels]).view(1, -1, 1, 1) / 255
+    results = [enhance_photo(Photo(pixels), Fixed(lambda x: x + shift, channels), "x")
+               for pixels in (gray, gray.repeat(3, 2))]  # fmt: skip
+    np.testing.assert_array_equal(results[1].photo.pixels, results[0].photo.pixels.repeat(3, 2))
+    np.testing.assert_array_equal(results[1].before.pixels, gray.repeat(3, 2))
+    tensor = torch.from_numpy(gray.repeat(3, 2) / np.iinfo(kind).max).permute(2, 0, 1)[None].float()
+    floats = enhance_tensor(tensor, Fixed(lambda x: x + shift, channels), "x")
+    assert floats.shape == tensor.shape
+    assert torch.equal(floats, floats[:, :1].expand(-1, 3, -1, -1))
+    assert description_of(Photo(gray.repeat(3, 2))).is_gray
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_what_is_invisible_does_not_change_what_is_visible(kind, orientation, image):
+    random = np.random.default_rng(0)
+    visible, hidden = image().astype(kind), random.integers(0, 256, (40, 56, 3)).astype(kind)
+    alpha = random.integers(0, 2, (40, 56, 1)).astype(kind) * np.arange(40, dtype=kind)[:, None, None]
+    blur = Fixed(lambda x: torch.nn.functional.avg_pool2d(x, 5, 1, 2))
+    photos = [Photo(np.where(alpha > 0, visible, below), alpha, orientation, format="JPEG")
+              for below in (visible, hidden, visible * 0)]  # fmt: skip
+    found = [enhance_photo(photo, blur, "x").photo for photo in photos]
+    seen = Photo(visible, alpha, orientation).upright()
+    for photo, below in zip(found, (visible, hidden, visible * 0), strict=True):
+        np.testing.assert_array_equal(photo.alpha, seen.alpha)
+        np.testing.assert_array_equal(photo.pixels * (seen.alpha > 0), found[0].pixels * (seen.alpha > 0))
+        below = Photo(below, alpha, orientation).upright().pixels
+        np.testing.assert_array_equal(photo.pixels * (seen.alpha == 0), below * (seen.alpha == 0))
+    assert not np.array_equal(found[0].pixels * (seen.alpha > 0), seen.pixels * (seen.alpha > 0))
+
+
+def test_hidden_colors_are_no_color(image):
+    """A colored pixel that nobody sees makes a gray image no color image."""
+    pixels, alpha = image(channels=1).repeat(3, 2), np.full((40, 56, 1), 255, np.uint8)
+    pixels[0, 0], alpha[0, 0] = (255, 0, 9), 0
+    assert description_of(Photo(pixels, alpha)).is_gray
+    result = enhance_photo(Photo(pixels, alpha), Fixed(lambda x: x * torch.tensor([1, 0.5, 0.2]).view(1, 3, 1, 1)), "x")
+    assert result.photo.pixels[0, 0].tolist() == [255, 0, 9]
+    assert np.array_equal(result.photo.pixels[1:, :, :1].repeat(3, 2), result.photo.pixels[1:])
 
 
 def test_sixteen_bits_are_computed_with():

@@ -21,9 +21,9 @@ def require(feature: str, codec: str) -> None:
 
 
 def orientation(data: Buffer) -> int:
-    """How a camera noted that an image is to be turned (EXIF, tag 0x0112): 1, as it is stored, to 8."""
+    """How a camera noted that a JPEG image is to be turned (EXIF, tag 0x0112): 1, as it is stored, to 8."""
     with pillow_without_limits:
-        return Image.open(io.BytesIO(data)).getexif().get(0x0112, 1)
+        return Image.open(io.BytesIO(data), formats=("JPEG", "MPO")).getexif().get(0x0112, 1)
 
 
 def compress(

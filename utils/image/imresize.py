@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from powerqe.utils.errors import UserError
-from powerqe.utils.image.io import oriented
+from powerqe.utils.image.orientation import oriented
 
 _TRANSPOSED = 4  # symmetry of `oriented`
 

@@ -4,8 +4,6 @@ The only module, with utils/codecs/, that uses OpenCV's BGR order.
 """
 
 import os
-import struct
-import zlib
 from pathlib import Path
 from typing import Literal
 
@@ -14,18 +12,19 @@ import numpy as np
 
 from powerqe.utils.errors import UserError
 from powerqe.utils.files import atomic_path
+from powerqe.utils.image import png
 from powerqe.utils.image.color import luma_uint8
+from powerqe.utils.image.decode import opened, read_pixels
 from powerqe.utils.image.jpeg_damage import Severity, jpeg_damage
 from powerqe.utils.image.jpeg_stream import Buffer, is_jpeg, jpeg_segments
 from powerqe.utils.image.library_settings import silent_opencv
-from powerqe.utils.memory import is_out_of_memory
+from powerqe.utils.image.metadata import read_metadata
+from powerqe.utils.image.orientation import SYMMETRY, oriented
 
 Color = Literal["rgb", "y", "any"]
 
 JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif")
 SUFFIXES = (".png", *JPEG_SUFFIXES, ".bmp", ".tif", ".tiff", ".webp")
-
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def use_one_thread() -> None:
@@ -83,42 +82,19 @@ def read_image(path: str | os.PathLike[str], color: Color = "rgb") -> np.ndarray
     return decode_image(data, color, str(path))
 
 
-def decode_image(data: Buffer, color: Color, name: str, *, turned: bool = True) -> np.ndarray:
-    """Decode the bytes of an image file like `read_image`; `name` is used in error messages.
-
-    Args:
-        turned: carry out the rotation that a camera noted in a JPEG file.
-    """
+def decode_image(data: Buffer, color: Color, name: str) -> np.ndarray:
+    """Decode the bytes of an image file like `read_image`; `name` is used in error messages."""
     check_whole(data, name)
-    # IMREAD_UNCHANGED shows alpha and depth as they are, but leaves a JPEG file's rotation undone.
-    flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH if is_jpeg(data) else cv2.IMREAD_UNCHANGED
-    image = _decoded(data, flags if turned else flags | cv2.IMREAD_IGNORE_ORIENTATION, name)
-    channels = 1 if image.ndim == 2 else image.shape[2]
-    if image.dtype != np.uint8 or channels not in (1, 3):
-        kind = {1: "gray", 3: "RGB", 4: "with an alpha channel"}.get(channels, f"with {channels} channels")
+    with opened(bytes(data), name) as file:
+        found = read_pixels(file)
+        orientation = read_metadata(file.header, file.data).orientation
+    image = found.colors
+    if image.dtype != np.uint8 or found.alpha is not None:
+        kind = "gray" if image.shape[2] == 1 else "RGB"
+        kind += "" if found.alpha is None else " with an alpha channel"
         wanted = "RGB" if color == "rgb" else "gray or RGB"
         raise UserError(f"{name}: found {8 * image.itemsize}-bit {kind}, expected 8-bit {wanted}; convert the file")
-    image = image[..., None] if channels == 1 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-    return in_color(image, color, name)
-
-
-def decode_deep(data: Buffer, name: str) -> np.ndarray:
-    """Decode an image of 16 bits as it is stored.
-
-    Returns:
-        uint16 (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA, alpha not multiplied into the colors.
-
-    Raises:
-        UserError: truncated or damaged, or of another depth.
-    """
-    check_whole(data, name)
-    image = _decoded(data, cv2.IMREAD_UNCHANGED, name)
-    image = image[..., None] if image.ndim == 2 else image
-    if image.dtype != np.uint16 or image.shape[2] not in (1, 3, 4):
-        kind = f"{8 * image.itemsize}-bit samples of type {image.dtype} in {image.shape[2]} channels"
-        raise UserError(f"{name}: found {kind}, expected 16-bit gray or RGB; convert the file")
-    codes = {3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGBA}
-    return cv2.cvtColor(image, codes[image.shape[2]]) if image.shape[2] in codes else image
+    return in_color(oriented(image, SYMMETRY[orientation]), color, name)
 
 
 def check_whole(data: Buffer, name: str) -> None:
@@ -131,19 +107,6 @@ def check_whole(data: Buffer, name: str) -> None:
         raise UserError(f"{name}: {problem}; replace the file")
 
 
-def _decoded(data: Buffer, flags: int, name: str) -> np.ndarray:
-    try:
-        with silent_opencv:
-            image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error as error:
-        if is_out_of_memory(error):
-            raise MemoryError(f"{name} does not fit into memory") from None
-        image = None
-    if image is None:
-        raise UserError(f"{name}: not a readable image (truncated, damaged or no image at all); replace the file")
-    return image
-
-
 def in_color(image: np.ndarray, color: Color, name: str) -> np.ndarray:
     """Turn an image as it was stored, (H, W, 1 or 3) uint8, into the format `color` (see `read_image`).
 
@@ -154,23 +117,6 @@ def in_color(image: np.ndarray, color: Color, name: str) -> np.ndarray:
     if color == "rgb" and gray:
         raise UserError(f"{name}: found 8-bit gray, expected 8-bit RGB; use color: y, or convert the file to RGB")
     return luma_uint8(image) if color == "y" and not gray else image
-
-
-def oriented(image: np.ndarray, symmetry: int) -> np.ndarray:
-    """One of the 8 flips and rotations of an (H, W, 1 or 3) uint8 image, or of a part of one.
-
-    Args:
-        symmetry: 0 to 7; bit 1 mirrors left-right, then bit 2 up-down, then bit 4 swaps rows and columns.
-
-    Returns:
-        A contiguous array: a copy, unless the image is contiguous and the symmetry 0. (NumPy takes 20
-        times as long as OpenCV to copy pixels of three bytes in another order.)
-    """
-    if symmetry & 3:
-        image = cv2.flip(image, (1, 0, -1)[(symmetry & 3) - 1]).reshape(image.shape)
-    if symmetry & 4:
-        image = cv2.transpose(image).reshape(image.shape[1], image.shape[0], image.shape[2])
-    return np.ascontiguousarray(image)
 
 
 def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
@@ -210,24 +156,8 @@ def _damage(data: Buffer) -> str:
     """What is wrong with the bytes, or "". Some OpenCV versions fill up truncated files without a word."""
     if not data:
         return "the file is empty"
-    if data[:8] == _PNG_SIGNATURE:
-        return _png_damage(data)
+    if png.is_png(data):
+        return png.damage(data)
     if is_jpeg(data) and all(code != 0xD9 for code, _ in jpeg_segments(data)):
         return "truncated JPEG file"
     return ""
-
-
-def _png_damage(data: Buffer) -> str:
-    """Walk the chunks (PNG specification 5.3: length, type, data, CRC of type and data) up to IEND."""
-    view, position = memoryview(data), len(_PNG_SIGNATURE)
-    while position + 12 <= len(view):
-        (length,) = struct.unpack_from(">I", view, position)
-        end = position + 12 + length
-        if end > len(view):
-            break
-        if zlib.crc32(view[position + 4 : end - 4]) != struct.unpack_from(">I", view, end - 4)[0]:
-            return "damaged PNG file (checksum)"
-        if view[position + 4 : position + 8] == b"IEND":
-            return ""
-        position = end
-    return "truncated PNG file"

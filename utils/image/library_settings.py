@@ -8,7 +8,9 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import cv2
-from PIL import Image
+from PIL import Image, PngImagePlugin
+
+from powerqe.utils.image.png import LARGEST_TEXT
 
 
 class _Shared:
@@ -39,14 +41,14 @@ class _Shared:
 
 @contextmanager
 def _any_size() -> Iterator[None]:
-    largest = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = None
+    largest, text = Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK
+    Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK = None, LARGEST_TEXT
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"PIL\.")
             yield
     finally:
-        Image.MAX_IMAGE_PIXELS = largest
+        Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK = largest, text
 
 
 @contextmanager
@@ -61,7 +63,8 @@ def _silent() -> Iterator[None]:
 
 
 pillow_without_limits = _Shared(_any_size)
-"""Pillow opens images of any size, instead of at most 180 million pixels, and does not warn of damaged metadata."""
+"""Pillow opens images of any size, instead of at most 180 million pixels, with texts and profiles of `LARGEST_TEXT`
+bytes, and does not warn of damaged metadata."""
 
 silent_opencv = _Shared(_silent)
 """OpenCV does not print errors of images to the terminal: a `UserError` has them."""

@@ -2,18 +2,16 @@
 
 import struct
 import zlib
-from collections.abc import Iterator
 from typing import Any
 
 from powerqe.utils.image import exif as camera_data
 from powerqe.utils.image.iptc import iptc_of
 from powerqe.utils.image.jpeg_stream import Buffer
+from powerqe.utils.image.png import LARGEST_TEXT, chunks
 
 XMP, COMMENT, RAW_PROFILE = b"XML:com.adobe.xmp", b"Comment", b"Raw profile type "
 """Keywords of texts."""
 TEXTS = (b"tEXt", b"zTXt", b"iTXt")
-_LARGEST = 16 << 20
-"""Bytes of a text that are unpacked."""
 # Chunks that do not concern how the samples are stored (11.3), so they fit any.
 _KEPT = (b"sRGB", b"gAMA", b"cHRM", b"cICP", b"mDCV", b"cLLI", b"pHYs", b"tIME", *TEXTS)
 
@@ -21,7 +19,8 @@ _KEPT = (b"sRGB", b"gAMA", b"cHRM", b"cICP", b"mDCV", b"cLLI", b"pHYs", b"tIME",
 def read_png_metadata(data: Buffer) -> dict[str, Any]:
     """Fields of `powerqe.utils.image.metadata.Metadata`, as far as there are such chunks."""
     found: dict[str, Any] = {"exif": b"", "xmp": b"", "iptc": b"", "comments": (), "chunks": ()}
-    for kind, content in _chunks(data):
+    for chunk in chunks(data):
+        kind, content = chunk.kind, bytes(chunk.content)
         keyword, _, _ = content.partition(b"\0") if kind in TEXTS else (b"", b"", b"")
         if kind == b"eXIf":
             found["exif"] = content
@@ -42,14 +41,6 @@ def png_chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
-def _chunks(data: Buffer) -> Iterator[tuple[bytes, bytes]]:
-    position = 8
-    while position + 12 <= len(data):
-        (length,) = struct.unpack_from(">I", data, position)
-        yield bytes(data[position + 4 : position + 8]), bytes(data[position + 8 : position + 8 + length])
-        position += 12 + length
-
-
 def _text(kind: bytes, content: bytes) -> bytes:
     """In UTF-8, of a chunk of texts (11.3.3); empty if it is damaged."""
     _, _, text = content.partition(b"\0")
@@ -65,7 +56,7 @@ def _text(kind: bytes, content: bytes) -> bytes:
 
 
 def _inflated(packed: bytes) -> bytes:
-    return zlib.decompressobj().decompress(packed, _LARGEST)
+    return zlib.decompressobj().decompress(packed, LARGEST_TEXT)
 
 
 def _raw_profile(text: bytes) -> bytes:

@@ -10,7 +10,8 @@ from hypothesis.extra import numpy as hnp
 
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.color import luma_uint8
-from powerqe.utils.image.io import decode_image, encode_image, list_images, oriented, read_image, write_image
+from powerqe.utils.image.io import decode_image, encode_image, list_images, read_image, write_image
+from powerqe.utils.image.orientation import oriented
 
 IMAGES = hnp.arrays(
     np.uint8, st.tuples(st.integers(1, 20), st.integers(1, 20), st.sampled_from([1, 3])), elements=st.integers(0, 255)
@@ -61,7 +62,7 @@ def test_rgb_refuses_gray(tmp_path):
 @pytest.mark.parametrize(
     ("image", "found"),
     [
-        (np.zeros((4, 4, 4), np.uint8), "8-bit with an alpha channel"),
+        (np.zeros((4, 4, 4), np.uint8), "8-bit RGB with an alpha channel"),
         (np.zeros((4, 4, 3), np.uint16), "16-bit RGB"),
         (np.zeros((4, 4), np.uint16), "16-bit gray"),
     ],
