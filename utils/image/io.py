@@ -87,7 +87,8 @@ def decode_image(data: Buffer, color: Color, name: str) -> np.ndarray:
     check_whole(data, name)
     with opened(bytes(data), name) as file:
         found = read_pixels(file)
-        orientation = read_metadata(file.header, file.data).orientation
+        is_plain = file.header.format == "JPEG" and not {"exif", "xmp"} & file.header.info.keys()
+        orientation = 1 if is_plain else read_metadata(file.header, file.data).orientation  # takes as long as decoding
     image = found.colors
     if image.dtype != np.uint8 or found.alpha is not None:
         kind = "gray" if image.shape[2] == 1 else "RGB"
