@@ -58,22 +58,18 @@ def enhance_photo(photo: Photo, model: Model, name: str) -> Enhanced:
     _check_takes_images(model, name)
     if (filled := photo.with_hidden_filled()) is not photo:
         return _with_hidden_back(photo, enhance_photo(filled, model, name))
-    if photo.is_neutral and not photo.is_gray:
-        return _in_three_channels(enhance_photo(replace(photo, pixels=photo.pixels[..., :1].copy()), model, name))
     notes = list(photo.notes)
     known = _known(photo.tables, photo.pixels, model, name, notes)
     if photo.format in ("JPEG", "MPO") and "tables" not in known:
         photo = photo.upright()  # as `powerqe test` reads it; tables are of the blocks as they lie in the file
-    seen = _seen(photo, model.channels)
+    is_neutral = photo.is_neutral
+    seen = _seen(photo.pixels[..., :1] if is_neutral else photo.pixels, model.channels)
     result, estimates = model({"lq": seen, **known})
+    if is_neutral and not photo.is_gray:
+        result = result.mean(1, keepdim=True).expand(-1, 3, -1, -1)
     pixels = _pixels(photo, result, seen, notes)
     alpha = photo.alpha if photo.alpha is None else _enlarged(photo.alpha, pixels)
     return Enhanced(replace(photo, pixels=pixels, alpha=alpha), photo, estimates, tuple(notes))
-
-
-def _in_three_channels(done: Enhanced) -> Enhanced:
-    photo, before = (replace(each, pixels=each.pixels.repeat(3, 2)) for each in (done.photo, done.before))
-    return replace(done, photo=photo, before=before)
 
 
 def _with_hidden_back(photo: Photo, done: Enhanced) -> Enhanced:
@@ -128,10 +124,9 @@ def _in_channels_of(image: Tensor, result: Tensor, seen: Tensor) -> Tensor:
     return image + (result - seen) * _RGB_PER_LUMA
 
 
-def _seen(photo: Photo, channels: int) -> Tensor:
+def _seen(pixels: np.ndarray, channels: int) -> Tensor:
     """What the network sees, (1, channels, H, W) float32 in [0, 1]."""
-    pixels = photo.pixels
-    if channels == 1 and not photo.is_gray:
+    if channels == 1 and pixels.shape[2] == 3:
         if pixels.dtype != np.uint8:
             return luma(_to_batch(pixels))
         pixels = luma_uint8(pixels)
