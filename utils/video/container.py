@@ -1,7 +1,6 @@
 """Video files (mp4, mkv and other formats of FFmpeg) to planes and back, through PyAV."""
 
 import errno
-import math
 import os
 from collections.abc import Iterator
 from fractions import Fraction
@@ -15,7 +14,7 @@ from powerqe.utils.image.crop import CropBox
 from powerqe.utils.video.colors import FULL, RGB, Color, converter
 from powerqe.utils.video.container_metadata import ContainerMetadata, StreamCopier, film, other_streams
 from powerqe.utils.video.frame_metadata import FIELD_ORDERS, display_matrix, field_order, hdr10, lost_with_frames
-from powerqe.utils.video.packets import STREAMED, Survey, decoded, survey
+from powerqe.utils.video.packets import STREAMED, Clock, Survey, decoded, survey
 from powerqe.utils.video.planes import check_crop, crop
 from powerqe.utils.video.pyav import (
     FORMATS,
@@ -200,19 +199,6 @@ def count_packets(path: str | os.PathLike[str]) -> int:
     """
     with VideoReader(path, chroma="444") as video:  # of any size
         return video.survey().count
-
-
-class Clock:
-    """When frames are shown, in steps of `base` seconds: as they say, or by the rate, and each later than the last."""
-
-    def __init__(self, rate: Fraction, base: Fraction) -> None:
-        self._step, self._count, self._last = 1 / (rate * base), 0, -math.inf
-
-    def tick(self, time: int | None) -> int:
-        """The time of the next frame, which may know none."""
-        self._last = int(max(round(self._count * self._step) if time is None else time, self._last + 1))
-        self._count += 1
-        return self._last
 
 
 class VideoWriter:

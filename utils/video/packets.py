@@ -5,6 +5,7 @@ cut off at its end, is left out, and that is said. AVI files count frames that w
 which nothing is there but a gap in time. All other damage is an error.
 """
 
+import math
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import pairwise
@@ -18,6 +19,19 @@ STREAMED = {"mpegts", "mpeg", "mpegvideo", "h264", "hevc", "obu"}
 """FFmpeg's names of formats that are recorded from any moment on; the clock of those that have one began at some."""
 _MEASURED = {"matroska,webm", "flv", "asf"}
 """Of formats that note their duration, in milliseconds, but not how many frames there are."""
+
+
+class Clock:
+    """When frames are shown, in steps of `base` seconds: as they say, or by the rate, and each later than the last."""
+
+    def __init__(self, rate: Fraction, base: Fraction) -> None:
+        self._step, self._count, self._last = 1 / (rate * base), 0, -math.inf
+
+    def tick(self, time: int | None) -> int:
+        """The time of the next frame, which may know none."""
+        self._last = int(max(round(self._count * self._step) if time is None else time, self._last + 1))
+        self._count += 1
+        return self._last
 
 
 class Survey(NamedTuple):

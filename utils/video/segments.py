@@ -9,7 +9,7 @@ twice.
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
@@ -119,13 +119,12 @@ def open_segments(
         segments = Segments(folder, suffix, writer)
         is_kept = False
         try:
-            with resumable("run the same command again to go on with the video"):
-                try:
-                    yield segments
-                except BaseException as error:
-                    segments.drop(error)
-                    is_kept = bool(segments.done and job is not None and not isinstance(error, UserError))
-                    raise
+            yield segments
+        except BaseException as error:
+            segments.drop(error)
+            is_kept = bool(segments.done and job is not None and not isinstance(error, UserError))
+            with resumable("run the same command again to go on with the video") if is_kept else nullcontext():
+                raise
         finally:
             if not is_kept:
                 shutil.rmtree(folder, ignore_errors=True)

@@ -14,8 +14,9 @@ from typing import Any
 from powerqe.utils.errors import UserError
 from powerqe.utils.files import atomic_path
 from powerqe.utils.video.colors import Color, marked, named_color
-from powerqe.utils.video.container import SUFFIXES, Clock, VideoReader, VideoWriter
+from powerqe.utils.video.container import SUFFIXES, VideoReader, VideoWriter
 from powerqe.utils.video.container_metadata import ContainerMetadata
+from powerqe.utils.video.packets import Clock
 from powerqe.utils.video.pyav import pyav
 from powerqe.utils.video.segments import Segments, open_segments, packets
 from powerqe.utils.video.yuv import Depth, Frame, Geometry, YUVName, YUVReader, YUVWriter, count_frames, parse_name
