@@ -61,7 +61,7 @@ class Conversion:
         return jobs
 
     def remarks(self, jobs: Iterable[FileJob]) -> list[str]:
-        """Remarks for the user: which videos are converted to another chroma subsampling or bit depth."""
+        """Remarks for the user: which videos get another chroma subsampling or bit depth, or lack frames."""
         return [remark for job in jobs if not job.done for remark in self._remark(job.source)]
 
     def _remark(self, path: Path) -> list[str]:
@@ -70,7 +70,8 @@ class Conversion:
         try:
             with VideoReader(path, self.chroma, self.depth, self.crop) as video:
                 to = f"{video.geometry.subsampling} with {video.geometry.depth} bit"
-                return [f"{path}: {video.converted} is converted to {to}"] if video.converted else []
+                remarks = [f"{video.converted} is converted to {to}"] if video.converted else []
+                return [f"{path}: {remark}" for remark in (*remarks, *video.survey().notes)]
         except UserError:
             return []  # reported when the video is converted
 

@@ -3,6 +3,7 @@
 In memory are the frames of a window and a few that wait, never the whole video. The pixels are those of `powerqe test`.
 """
 
+import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -114,11 +115,13 @@ def enhance_video(
     work = _Work(video, model, pixels, target)
     with ExitStack() as stack:
         source = stack.enter_context(closing(prefetch(_seen(video, model, pixels, peaks), _WAITING)))
-        writing: WriteQueue | None = None
-        for lq, frame, time in source:
-            result = work.enhanced(lq)
-            if writing is None:
-                writer = stack.enter_context(video_file_writer(target, pixels.made(result), video, crf))
+        writer: VideoFileWriter | None = None
+        for number, (lq, frame, time) in enumerate(source):
+            result = None if writer is not None and number < writer.done else work.enhanced(lq)
+            if writer is None:
+                assert result is not None  # the first frame tells the size, also if it is done
+                made = video_file_writer(target, pixels.made(result), video, crf, _job(model, peaks))
+                writer = stack.enter_context(made)
                 writing = stack.enter_context(WriteQueue(_WAITING))
             writing.do(work.write, writer, result, frame, time)
             on_frame()
@@ -143,21 +146,27 @@ class _Work:
             )
         return result
 
-    def write(self, writer: VideoFileWriter, result: torch.Tensor, frame: Frame, time: int | None) -> None:
-        made = self._pixels.restored(result, frame)
+    def write(self, writer: VideoFileWriter, result: torch.Tensor | None, frame: Frame, time: int | None) -> None:
+        """Without a result: the frame is done."""
+        made = None if result is None else self._pixels.restored(result, frame)
         writer.write(made, time)
         if self._shown is None or self._count == self._video.count // 2:
-            self._shown = self._count, frame, made
+            self._shown = self._count, frame, made or writer.frame(self._count)
         self._count += 1
 
-    def summary(self, writer: VideoFileWriter) -> EnhancedVideo:
+    def summary(self, writer: VideoFileWriter | None) -> EnhancedVideo:
         assert self._shown is not None
+        assert writer is not None
         number, before, after = self._shown
         photos = (self._photo(frame) for frame in (before, after))
         return EnhancedVideo(self._count, *photos, number, tuple(self._notes(writer)))
 
     def _notes(self, writer: VideoFileWriter) -> Iterator[str]:
         yield from self._video.notes
+        if self._count < self._video.count:
+            yield f"its {self._video.count} packets became {self._count} frames"
+        if writer.done:
+            yield f"the first {writer.done} frames were done before"
         if self._pixels.geometry.depth < self._video.geometry.depth:
             yield f"{self._video.geometry.depth} bits were rounded to {self._pixels.geometry.depth}"
         if self._model.channels == 1:
@@ -170,6 +179,16 @@ class _Work:
     def _photo(self, frame: Frame) -> Photo:
         """As players show it."""
         return Photo(self._pixels.shown(frame), orientation=_orientation(self._video.metadata.matrix))
+
+
+def _job(model: Model, peaks: np.ndarray | None) -> dict[str, Any]:
+    """What enhanced frames depend on besides the video."""
+    digest = hashlib.sha256(repr(model.network).encode())
+    for name, tensor in model.network.state_dict().items():
+        digest.update(name.encode() + tensor.detach().cpu().flatten().view(torch.uint8).numpy().tobytes())
+    device = f"{model.options.torch_device}, PyTorch {torch.__version__}"
+    marks = None if peaks is None else peaks.tolist()
+    return {"network": digest.hexdigest(), "options": repr(model.options), "device": device, "peaks": marks}
 
 
 def _check(video: VideoFile, model: Model, peaks: np.ndarray | None) -> None:

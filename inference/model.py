@@ -34,7 +34,7 @@ class Model:
         enlarges images. needs_tables: the quantization tables of JPEG. needs_quality: the quality factor of the image,
         -1 where it is not known. estimates: names of its estimates, in the order of its outputs.
         window: which frames of a video it sees. takes_clips: it sees several at once, so it is for videos only.
-        needs_peaks: some of them are the frames of peak quality.
+        needs_peaks: some of them are the frames of peak quality. options: how it is applied.
 
     Raises:
         UserError: no such weights, or of a network that takes other channels, or no quality factor.
@@ -46,7 +46,7 @@ class Model:
         options: InferenceOptions | None = None,
         network: Mapping[str, Any] | None = None,
     ) -> None:
-        self._options = options = options or InferenceOptions()
+        self.options = options = options or InferenceOptions()
         self._device = options.torch_device
         found = find_network(source, network)
         self.name, self.method, self.card = found.name, found.method, found.card
@@ -87,19 +87,19 @@ class Model:
             batch: lq (1, C, H, W), of a network that takes clips (1, T, C, H, W), in [0, 1] and, if it needs them,
                 tables or quality (1,); on the CPU.
         """
-        dtype = self._options.autocast
+        dtype = self.options.autocast
         with torch.autocast(self._device.type, dtype) if dtype else nullcontext():
             output = self._enhance(batch)
         image, *others = output if isinstance(output, tuple) else (output,)
         return image.float().cpu(), {name: float(value) for name, value in zip(self.estimates, others, strict=False)}
 
     def _call(self, network: nn.Module) -> Callable[..., Any]:
-        tile = self._options.tile
+        tile = self.options.tile
         call: Callable[..., Any] = WholeImage(network, "take tiles: --tile 512")
         if tile != "off" and (tile != "auto" or tiling_of(network) != "whole"):
-            memory = self._options.memory or default_bound(self._device)
+            memory = self.options.memory or default_bound(self._device)
             call = self._tiles = WithinMemory(network, memory, None if tile == "auto" else tile)
-        return SelfEnsemble(call) if self._options.self_ensemble else call
+        return SelfEnsemble(call) if self.options.self_ensemble else call
 
 
 def _window(network: nn.Module, name: str | None) -> FrameWindow:

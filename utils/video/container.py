@@ -1,8 +1,7 @@
 """Video files (mp4, mkv and other formats of FFmpeg) to planes and back, through PyAV."""
 
-import math
+import errno
 import os
-import struct
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -13,7 +12,9 @@ from powerqe.utils.errors import UserError
 from powerqe.utils.files import atomic_path
 from powerqe.utils.image.crop import CropBox
 from powerqe.utils.video.colors import FULL, RGB, Color, converter
-from powerqe.utils.video.container_metadata import ContainerMetadata, StreamCopier, other_streams
+from powerqe.utils.video.container_metadata import ContainerMetadata, StreamCopier, film, other_streams
+from powerqe.utils.video.frame_metadata import FIELD_ORDERS, display_matrix, field_order, hdr10, lost_with_frames
+from powerqe.utils.video.packets import STREAMED, Clock, Survey, decoded, survey
 from powerqe.utils.video.planes import check_crop, crop
 from powerqe.utils.video.pyav import (
     FORMATS,
@@ -58,9 +59,9 @@ class VideoReader:
         rgb: leave RGB as it is.
 
     Attributes:
-        geometry, color: of the frames. rate: frames per second. metadata: further metadata of the file, of which the
-            rotation is known when the first frame is. converted: what the file has, as FFmpeg calls it, or None if
-            nothing is converted.
+        geometry, color: of the frames. rate: frames per second. metadata: further metadata of the file, of which what
+            the frames have is known when the first one is. converted: what the file has, as FFmpeg calls it, or None
+            if nothing is converted.
 
     Raises:
         UserError: no such file, no video in it, a damaged one (also later, while it is read), odd sides with 4:2:0
@@ -101,11 +102,13 @@ class VideoReader:
 
     def timed(self) -> Iterator[tuple[Frame, int | None]]:
         """The frames, and when each is shown in steps of `metadata.time_base`; None if unknown."""
-        for av_frame in self._av_frames():
+        is_first = True
+        for av_frame in decoded(self._container, self._stream, self.path, self._av.FFmpegError):
             if (av_frame.width, av_frame.height, av_frame.format.name) != self._kind:
                 raise UserError(f"{self.path}: the size or the format of the frames changes; split the video there")
-            if self.metadata.matrix is None:
-                self.metadata = self.metadata._replace(matrix=_matrix(av_frame))
+            if is_first:
+                self.metadata = self._completed(av_frame)
+                is_first = False
             time = av_frame.pts
             if av_frame.format.name not in FORMATS | RGB_FORMATS:
                 av_frame = self._reformatter.reformat(
@@ -125,7 +128,11 @@ class VideoReader:
     def _find_stream(self) -> Any:
         if not self._container.streams.video:
             raise UserError(f"{self.path} has no video stream")
-        stream = self._container.streams.video[0]
+        with self._open() as other:
+            try:
+                stream = self._container.streams[film(other)]
+            except self._av.FFmpegError as error:
+                raise UserError(f"{self.path} is damaged ({error.strerror}); get it again") from None
         if stream.codec_context is None or stream.codec_context.pix_fmt is None or not stream.codec_context.width:
             raise UserError(f"{self.path}: no frame of its video stream can be decoded")
         stream.codec_context.options = {"err_detect": "crccheck+explode"}  # else damaged frames are made up
@@ -156,23 +163,32 @@ class VideoReader:
         self.rate = Fraction(self._stream.average_rate or self._stream.guessed_rate or 25)
         aspect = self._stream.sample_aspect_ratio  # unknown: None, of PyAV 19 zero
         base, pixels = Fraction(self._stream.time_base), Fraction(aspect) if aspect else None
-        self.metadata = ContainerMetadata(base, pixels, None, self.path, other_streams(self._container))
+        number, begin = self._stream.index, self._container.start_time or 0
+        has_clock = self._container.format.name in STREAMED
+        self.metadata = ContainerMetadata(
+            base,
+            pixels,
+            source=self.path,
+            others=other_streams(self._container, number),
+            film=number,
+            start=Fraction(begin, self._av.time_base) if has_clock else Fraction(0),
+        )
 
-    def _av_frames(self) -> Iterator[Any]:
-        packets = 0
+    def _completed(self, av_frame: Any) -> ContainerMetadata:
+        """The metadata with what the first frame tells."""
+        return self.metadata._replace(
+            matrix=display_matrix(av_frame),
+            hdr10=hdr10(av_frame),
+            field_order=field_order(av_frame, self._stream.codec_context),
+            lost=tuple(lost_with_frames(av_frame, self._stream)),
+        )
+
+    def survey(self) -> Survey:
+        """What its packets tell; instead of its frames, for the file is read along."""
         try:
-            for packet in self._container.demux(self._stream):
-                packets += packet.size > 0
-                if packet.is_corrupt:
-                    raise UserError(f"{self.path} is cut off or damaged at frame {packets}; get it again")
-                for av_frame in packet.decode():
-                    if av_frame.is_corrupt:
-                        raise UserError(f"{self.path} is damaged at frame {packets}; get it again")
-                    yield av_frame
+            return survey(self._container, self._stream, self.path)
         except self._av.FFmpegError as error:
-            raise UserError(f"{self.path} is damaged at frame {packets} ({error.strerror}); get it again") from None
-        if packets < self._stream.frames:
-            raise UserError(f"{self.path} is cut off: {packets} frames of {self._stream.frames}; get it again")
+            raise UserError(f"{self.path} is damaged ({error.strerror}); get it again") from None
 
 
 def count_packets(path: str | os.PathLike[str]) -> int:
@@ -182,10 +198,7 @@ def count_packets(path: str | os.PathLike[str]) -> int:
         UserError: as `VideoReader` does.
     """
     with VideoReader(path, chroma="444") as video:  # of any size
-        try:
-            return sum(packet.size > 0 for packet in video._container.demux(video._stream))
-        except video._av.FFmpegError as error:
-            raise UserError(f"{path} is damaged ({error.strerror}); get it again") from None
+        return video.survey().count
 
 
 class VideoWriter:
@@ -201,9 +214,10 @@ class VideoWriter:
         color: to be noted in the file.
         crf: x265's constant rate factor, 0 (best) to 51.
         metadata: what else is kept of the file that the frames come from.
+        kind: the suffix that decides, if it is not that of the path: of a segment (utils/video/segments.py).
 
     Attributes:
-        left_out: what the file cannot keep of that, in words.
+        left_out: what the file cannot keep of that, in words. order: the times of its packets, as they were coded.
 
     Raises:
         UserError: another suffix, a geometry that cannot be or that the encoder does not take, or PyAV without the
@@ -219,20 +233,22 @@ class VideoWriter:
         *,
         crf: float | None = None,
         metadata: ContainerMetadata | None = None,
+        kind: str | None = None,
     ) -> None:
         self._path = Path(path)
-        suffix = self._path.suffix.lower()
+        suffix = kind or self._path.suffix.lower()
         if suffix not in LOSSLESS:
             raise UserError(f"cannot write the video {path}: the suffix must be one of {', '.join(LOSSLESS)}")
         self._encoder = LOSSLESS[suffix] if crf is None else "libx265"
         self._av = pyav(f"writing {suffix}", self._encoder)
         self._geometry, self._rate, self._color = geometry.check(path), rate, color or Color()
         self._metadata = metadata or ContainerMetadata()
-        self._options = _options(self._encoder, geometry, crf, self._color.location)
+        self._options = _options(self._encoder, geometry, crf, self._color.location, self._metadata.hdr10)
         self._whole = atomic_path(path)
         self._base = self._metadata.time_base or 1 / rate
-        self._count, self._last = 0, -math.inf
+        self._count, self._clock = 0, Clock(rate, self._base)
         self.left_out: list[str] = []
+        self.order: list[int] = []
 
     def __enter__(self) -> "VideoWriter":
         temporary = self._whole.__enter__()
@@ -257,9 +273,7 @@ class VideoWriter:
         av_frame = to_av_frame(frame, self._geometry, rgb=self._color.is_rgb)
         if av_frame.format.name != self._stream.pix_fmt:  # the same samples in FFV1's order
             av_frame = av_frame.reformat(format=self._stream.pix_fmt)
-        by_rate = round(self._count / (self._rate * self._base))
-        self._last = int(max(by_rate if time is None else time, self._last + 1))
-        av_frame.pts, av_frame.time_base = self._last, self._base
+        av_frame.pts, av_frame.time_base = self._clock.tick(time), self._base
         self._count += 1
         self._put(av_frame)
 
@@ -269,7 +283,8 @@ class VideoWriter:
         try:
             try:
                 if kind is None:
-                    self._put(None)
+                    if self._count:
+                        self._put(None)
                     self._companions.copy()
                     self.left_out += self._companions.damaged
             finally:
@@ -294,21 +309,39 @@ class VideoWriter:
             self.left_out.append("the place of its chroma, which HEVC alone keeps (mp4, or --crf)")
         if self._encoder == "libx265" and self._path.suffix.lower() == ".mp4":
             context.codec_tag = "hvc1"  # Apple's players know no other
+        if metadata.field_order in FIELD_ORDERS:
+            context.field_order = metadata.field_order
+        elif metadata.field_order is not None:
+            self.left_out.append("its interlaced flag, whose order of fields this version of PyAV does not tell")
+        if metadata.hdr10 and self._encoder != "libx265":
+            self.left_out.append("its HDR10 metadata, which HEVC alone keeps (mp4, or --crf)")
+        if metadata.start:
+            self.left_out.append(f"its start at {float(metadata.start):.3f} s: it begins at 0 now")
+        self.left_out += [f"its {name}" for name in metadata.lost]
         if metadata.matrix and hasattr(self._stream, "set_display_matrix"):
             self._stream.set_display_matrix(metadata.matrix)
         elif metadata.matrix:
             self.left_out.append("its rotation, which this version of PyAV cannot write")
-        self._companions = StreamCopier(self._av, metadata.source, self._container)
+        self._companions = StreamCopier(self._av, metadata, self._container)
         self.left_out += self._companions.left_out
+
+    def put(self, packet: Any) -> None:
+        """Append a packet of the same encoder."""
+        try:
+            if packet.dts is not None:
+                self._companions.copy(packet.dts * packet.time_base)
+            packet.stream = self._stream
+            self._container.mux(packet)
+        except self._av.FFmpegError as error:
+            raise self._failure(error) from None
 
     def _put(self, av_frame: Any) -> None:
         try:
             for packet in self._stream.encode(av_frame):
                 if self._count <= _FEW:
                     packet.dts = packet.pts
-                if packet.dts is not None:
-                    self._companions.copy(packet.dts * packet.time_base)
-                self._container.mux(packet)
+                self.order.append(packet.pts)
+                self.put(packet)
         except self._av.FFmpegError as error:
             raise self._failure(error) from None
 
@@ -319,12 +352,16 @@ class VideoWriter:
         except self._av.FFmpegError as error:
             raise self._failure(error) from None
 
-    def _failure(self, error: Any) -> UserError:
+    def _failure(self, error: Any) -> Exception:
+        if error.errno == errno.ENOSPC:  # what is done is worth keeping
+            return OSError(error.errno, error.strerror, str(self._path))
         size = f"{self._geometry.width}x{self._geometry.height}"
         return UserError(f"cannot write the video {self._path} of {size} pixels: {error.strerror}")
 
 
-def _options(encoder: str, geometry: Geometry, crf: float | None, location: int | None) -> dict[str, str]:
+def _options(
+    encoder: str, geometry: Geometry, crf: float | None, location: int | None, hdr10: tuple[str, ...]
+) -> dict[str, str]:
     if encoder != "libx265":
         return {
             "level": "3",
@@ -335,13 +372,8 @@ def _options(encoder: str, geometry: Geometry, crf: float | None, location: int 
     if location is not None and geometry.chroma == "420":
         settings["chromaloc"] = location
     preset = "fast" if crf is None else "medium"
-    return {"preset": preset, "x265-params": ":".join(f"{name}={value}" for name, value in settings.items())}
-
-
-def _matrix(av_frame: Any) -> tuple[int, ...] | None:
-    """How players are to turn the frames, as FFmpeg stores it (libavutil/display.h)."""
-    found = av_frame.side_data.get("DISPLAYMATRIX")
-    return None if found is None else struct.unpack("=9i", bytes(found))
+    parameters = [*(f"{name}={value}" for name, value in settings.items()), *hdr10]
+    return {"preset": preset, "x265-params": ":".join(parameters)}
 
 
 def _color(path: Path, stream: Any) -> Color:

@@ -1,17 +1,24 @@
 """Video files of any kind and raw ones: frames one by one, their metadata, and back."""
 
 import os
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 from powerqe.utils.errors import UserError
+from powerqe.utils.files import atomic_path
 from powerqe.utils.video.colors import Color, marked, named_color
-from powerqe.utils.video.container import SUFFIXES, VideoReader, VideoWriter, count_packets
+from powerqe.utils.video.container import SUFFIXES, VideoReader, VideoWriter
 from powerqe.utils.video.container_metadata import ContainerMetadata
+from powerqe.utils.video.packets import Clock
+from powerqe.utils.video.pyav import pyav
+from powerqe.utils.video.segments import Segments, open_segments, packets
 from powerqe.utils.video.yuv import Depth, Frame, Geometry, YUVName, YUVReader, YUVWriter, count_frames, parse_name
 
 RAW = ".yuv"
@@ -90,21 +97,55 @@ def open_video_file(path: str | os.PathLike[str], *, rgb: bool = True) -> VideoF
         if video.converted is not None:
             kind = "RGB" if video.color.is_rgb else video.geometry.subsampling
             notes.append(f"{video.converted} became {kind} with {video.geometry.depth} bits")
-        count = count_packets(path)
-        return VideoFile(path, video.geometry, count, video.rate, video.color, video.metadata, tuple(notes))
+    with VideoReader(path, odd=True) as whole:
+        count, remarks, last = whole.survey()
+    if video.metadata.field_order is not None:
+        notes.append("interlaced: the two fields of a frame are enhanced as one image")
+    metadata = video.metadata._replace(last=last)
+    return VideoFile(path, video.geometry, count, video.rate, video.color, metadata, (*notes, *remarks))
 
 
-class VideoFileWriter(NamedTuple):
-    """write: appends a frame, and when it is shown, see `VideoFile.frames`. left_out: what the file cannot keep, in
-    words; complete when it is closed."""
+class VideoFileWriter:
+    """Writes the frames of a video, see `video_file_writer`.
 
-    write: Callable[[Frame, int | None], None]
-    left_out: list[str]
+    Attributes:
+        done: frames that are there from an interrupted run; they are not written again.
+        left_out: what the file cannot keep, in words; complete when it is closed.
+    """
+
+    def __init__(self, segments: Segments, clock: Clock, geometry: Geometry) -> None:
+        self._segments, self._clock, self._geometry = segments, clock, geometry
+        self.done = segments.done
+        self.times: list[int] = []
+        self.left_out: list[str] = []
+
+    def write(self, frame: Frame | None, time: int | None) -> None:
+        """Append a frame; None: the next of those that are there.
+
+        Args:
+            time: when it is shown, see `VideoFile.frames`.
+        """
+        self.times.append(self._clock.tick(time))
+        if len(self.times) > self.done:
+            assert frame is not None
+            self._segments.write(frame)
+
+    def frame(self, number: int) -> Frame:
+        """One of the frames that are there."""
+        path, place = self._segments.place(number)
+        if is_raw(path):
+            return YUVReader(path, self._geometry)[place]
+        with VideoReader(path, odd=True, rgb=True) as video:
+            return next(islice(video, place, None))
 
 
 @contextmanager
 def video_file_writer(
-    path: str | os.PathLike[str], geometry: Geometry, source: VideoFile, crf: float | None = None
+    path: str | os.PathLike[str],
+    geometry: Geometry,
+    source: VideoFile,
+    crf: float | None = None,
+    job: Mapping[str, Any] | None = None,
 ) -> Iterator[VideoFileWriter]:
     """Writes a video with other frames than `source` and all else of it; the file appears when the block succeeds.
 
@@ -112,20 +153,46 @@ def video_file_writer(
         path: its suffix, one of `VIDEO_TARGETS`, decides.
         geometry: of the frames.
         crf: see `VideoWriter`; not for raw files.
+        job: what the frames depend on besides, so that an interrupted run can be continued; None: it cannot.
 
     Raises:
         UserError: frames that the format cannot hold, or a raw file with another size in its name.
     """
-    if is_raw(path):
-        left_out = [*source.metadata.others, *(["rotation"] if source.metadata.matrix else [])]
-        left_out += _check_name(path, geometry, source)
-        with YUVWriter(path, geometry) as raw:
-            yield VideoFileWriter(lambda frame, _: raw.write(frame), [f"its {name}" for name in left_out])
-        return
-    rate = source.rate or Fraction(RAW_RATE)
+    path = Path(path)
+    rate, metadata = source.rate or Fraction(RAW_RATE), source.metadata
+    base = metadata.time_base or 1 / rate
     color = source.color.resized(source.geometry, geometry)
-    with VideoWriter(path, geometry, rate, color, crf=crf, metadata=source.metadata) as video:
-        yield VideoFileWriter(video.write, video.left_out)
+    whole = partial(VideoWriter, geometry=geometry, rate=rate, color=color, crf=crf)
+    if is_raw(path):
+        left_out = [*metadata.words(), *_check_name(path, geometry, source)]
+        suffix, part = RAW, partial(YUVWriter, geometry=geometry)
+    else:
+        of_frames = ContainerMetadata(aspect=metadata.aspect, hdr10=metadata.hdr10)
+        suffix, part = ".nut", partial(whole, metadata=of_frames, kind=path.suffix.lower())
+    if job is not None:
+        job = {**job, **_description(source), "geometry": geometry, "crf": crf}
+    with open_segments(path, suffix, part, job) as segments:
+        writer = VideoFileWriter(segments, Clock(rate, base), geometry)
+        yield writer
+        segments.finish()
+        if is_raw(path):
+            writer.left_out += [f"its {name}" for name in left_out]
+            with atomic_path(path) as temporary, temporary.open("wb") as file:
+                for segment in segments.paths:
+                    with segment.open("rb") as frames:
+                        shutil.copyfileobj(frames, file, 1 << 20)
+            return
+        times = [time - round(metadata.start / base) for time in writer.times]
+        with whole(path, metadata=metadata) as video:
+            for packet in packets(pyav("writing videos"), segments, times, base, metadata.last):
+                video.put(packet)
+        writer.left_out += video.left_out
+
+
+def _description(source: VideoFile) -> dict[str, Any]:
+    """What tells a file, and the libraries that decode and encode it, from others."""
+    found = source.path.stat()
+    return {"file": [str(source.path.resolve()), found.st_size, found.st_mtime_ns], "av": pyav("videos").__version__}
 
 
 def named_depth(path: str | os.PathLike[str]) -> Depth:
