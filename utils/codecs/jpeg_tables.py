@@ -26,12 +26,13 @@ _LUMA = (
 )
 _CHROMA_CORNER = ((17, 18, 24, 47), (18, 21, 26, 66), (24, 26, 56, 99), (47, 66, 99, 99))  # all others are 99
 
-# The order in a file, figure A.6: along the diagonals, upwards on the even ones, downwards on the odd ones.
-_ZIG_ZAG = sorted(np.ndindex(8, 8), key=lambda at: (sum(at), at[sum(at) % 2 == 0]))
+ZIG_ZAG = sorted(np.ndindex(8, 8), key=lambda at: (sum(at), at[sum(at) % 2 == 0]))
+"""Row and column of each entry of a table or block in a file (figure A.6): along the diagonals, upwards on the even
+ones, downwards on the odd ones."""
 
-_DQT, _SOS, _END = 0xDB, 0xDA, 0xD9
-_FRAMES = range(0xC0, 0xD0)
-_NO_FRAMES = (0xC4, 0xC8, 0xCC)  # Huffman tables, reserved, settings of the arithmetic coder
+DHT, DQT, DRI, SOS, END = 0xC4, 0xDB, 0xDD, 0xDA, 0xD9
+_NO_FRAMES = (DHT, 0xC8, 0xCC)  # 0xC8 is reserved, 0xCC the settings of the arithmetic coder
+_FRAMES = [code for code in range(0xC0, 0xD0) if code not in _NO_FRAMES]
 _SUPPORTED = (0xC0, 0xC1, 0xC2)  # baseline, extended sequential, progressive; all with Huffman codes
 _LOSSLESS = (0xC3, 0xC7, 0xCB, 0xCF, 0xF7)  # the last is JPEG-LS
 _ARITHMETIC = 0xC9
@@ -113,43 +114,48 @@ def _tables_of(data: Buffer) -> np.ndarray:
     used: dict[int, np.ndarray] = {}  # component -> its table, fixed by its first scan
     code = 0
     for code, content in jpeg_segments(data):
-        if code == _DQT:
-            defined.update(_definitions(content))
-        elif code == 0xF7 or (code in _FRAMES and code not in _NO_FRAMES):
-            selectors = _read_frame(code, content)
-        elif code == _SOS:
-            for component in _read_scan(content):
+        if code == DQT:
+            defined.update(read_definitions(content))
+        elif is_frame(code):
+            selectors = read_frame(code, content)
+        elif code == SOS:
+            for component in read_scan(content):
                 number = selectors.get(component, -1)
                 if number not in defined:
-                    raise _damaged(f"component {component} is coded before its quantization table is defined")
+                    raise damaged_jpeg(f"component {component} is coded before its quantization table is defined")
                 used.setdefault(component, defined[number])
-    if code != _END:
+    if code != END:
         raise UserError("truncated JPEG file; replace it")
     wanted = list(selectors)[:2]
     if not wanted or not all(component in used for component in wanted):
-        raise _damaged("no frame, or a component without a scan")
+        raise damaged_jpeg("no frame, or a component without a scan")
     tables = np.stack([used[component] for component in wanted])
     if not tables.all():
-        raise _damaged("a quantization step of 0")
+        raise damaged_jpeg("a quantization step of 0")
     return tables.astype(np.float32)
 
 
-def _definitions(content: Buffer) -> dict[int, np.ndarray]:
+def is_frame(code: int) -> bool:
+    """Whether a marker begins a frame, of any kind of JPEG."""
+    return code == 0xF7 or code in _FRAMES
+
+
+def read_definitions(content: Buffer) -> dict[int, np.ndarray]:
     """The tables of a DQT segment (B.2.4.1): one or several, with entries of 8 or 16 bits."""
     found, position = {}, 0
     while position < len(content):
         size, number = 1 + (content[position] >> 4), content[position] & 15
         entries = content[position + 1 : position + 1 + 64 * size]
         if size > 2 or len(entries) < 64 * size:
-            raise _damaged("a quantization table is cut off")
+            raise damaged_jpeg("a quantization table is cut off")
         table = np.zeros((8, 8), np.int64)
-        table[tuple(zip(*_ZIG_ZAG, strict=True))] = struct.unpack(">64B" if size == 1 else ">64H", entries)
+        table[tuple(zip(*ZIG_ZAG, strict=True))] = struct.unpack(">64B" if size == 1 else ">64H", entries)
         found[number] = table
         position += 1 + 64 * size
     return found
 
 
-def _read_frame(code: int, content: Buffer) -> dict[int, int]:
+def read_frame(code: int, content: Buffer) -> dict[int, int]:
     """The components of a frame header (B.2.2), in their order, each with the number of its table."""
     if code in _LOSSLESS:
         raise UserError("found a lossless JPEG, which has no quantization tables; expected a lossy one")
@@ -158,7 +164,7 @@ def _read_frame(code: int, content: Buffer) -> dict[int, int]:
     if code not in _SUPPORTED:
         raise UserError("found a hierarchical JPEG, expected a baseline or progressive one; convert it")
     if len(content) < 6 or len(content) < 6 + 3 * content[5]:
-        raise _damaged("the frame header is cut off")
+        raise damaged_jpeg("the frame header is cut off")
     if content[0] != 8:
         raise UserError(f"found a JPEG of {content[0]} bits, expected 8; convert it")
     count = content[5]
@@ -167,17 +173,17 @@ def _read_frame(code: int, content: Buffer) -> dict[int, int]:
         raise UserError(f"found a JPEG of {count} components{kind}, expected gray (1) or color (3); convert it")
     selectors = {content[at]: content[at + 2] for at in range(6, 6 + 3 * count, 3)}
     if len(selectors) < count:
-        raise _damaged("two components of one number")
+        raise damaged_jpeg("two components of one number")
     return selectors
 
 
-def _read_scan(content: Buffer) -> list[int]:
+def read_scan(content: Buffer) -> list[int]:
     """The components of a scan header (B.2.3)."""
     count = content[0] if content else 0
     if not count or len(content) < 1 + 2 * count:
-        raise _damaged("a scan header is cut off")
+        raise damaged_jpeg("a scan header is cut off")
     return [content[at] for at in range(1, 1 + 2 * count, 2)]
 
 
-def _damaged(why: str) -> UserError:
+def damaged_jpeg(why: str) -> UserError:
     return UserError(f"damaged JPEG file ({why}); replace it")

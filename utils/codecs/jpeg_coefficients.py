@@ -1,0 +1,230 @@
+"""The quantized DCT coefficients of a JPEG file: what it says itself, before any decoder rounds, clips and converts."""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from powerqe.utils.codecs.jpeg_scan import decode_scan
+from powerqe.utils.codecs.jpeg_tables import (
+    DHT,
+    DQT,
+    DRI,
+    END,
+    SOS,
+    ZIG_ZAG,
+    damaged_jpeg,
+    is_frame,
+    read_definitions,
+    read_frame,
+    read_scan,
+)
+from powerqe.utils.codecs.jpeg_walk import COEFFICIENTS, BlockPlan, HuffmanTable, Spectrum
+from powerqe.utils.errors import UserError
+from powerqe.utils.image.jpeg_stream import Buffer, is_jpeg, jpeg_parts
+
+Colors = Literal["gray", "ycbcr", "rgb"]
+_PROGRESSIVE = 0xC2
+_APP0, _APP14 = 0xE0, 0xEE
+_MOST_BLOCKS = 10
+"""Of a unit of several components (B.2.3)."""
+_WHOLE = Spectrum(0, COEFFICIENTS - 1, 0, 0)
+_ORDER = np.argsort([row * 8 + column for row, column in ZIG_ZAG])
+
+
+class Plane(NamedTuple):
+    """A component of the image.
+
+    Attributes:
+        levels: int16 (rows, columns, 8, 8), the quantized coefficients of each block, natural order. Whole units are
+            coded, so there may be more blocks than the image needs.
+        steps: float32 (8, 8), those by which the coefficients were divided.
+        reduction: by how many rows and columns of pixels the plane has one.
+    """
+
+    levels: np.ndarray
+    steps: np.ndarray
+    reduction: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class JPEGCoefficients:
+    """Attributes:
+    height, width: of the image as stored.
+    colors: what the planes are: gray, YCbCr as JFIF defines it, or RGB.
+    planes: one or three.
+    """
+
+    height: int
+    width: int
+    colors: Colors
+    planes: tuple[Plane, ...]
+
+
+@dataclass
+class _Component:
+    sampling: tuple[int, int]
+    """Vertical and horizontal."""
+    table: int
+    coefficients: np.ndarray
+    columns: int
+    """Of blocks, with those that only fill whole units."""
+    needed: tuple[int, int]
+    """Rows and columns of blocks that the image needs."""
+    units: np.ndarray
+    """The blocks of each unit of several components."""
+    steps: np.ndarray | None = None
+
+
+def read_coefficients(data: Buffer, name: str = "JPEG data") -> JPEGCoefficients:
+    """Read the quantized coefficients of a baseline, extended or progressive JPEG file with Huffman codes.
+
+    Args:
+        data: its bytes. Only the first image in it counts.
+        name: of the file, in messages.
+
+    Raises:
+        UserError: no JPEG, damaged, or of a kind that is not supported, see `read_tables`.
+    """
+    if not is_jpeg(data):
+        raise UserError(f"{name}: no JPEG file, so it has no coefficients")
+    try:
+        return _Reader().read(data)
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from None
+    except (IndexError, ValueError):  # segments that are too short
+        raise UserError(f"{name}: {damaged_jpeg('a header is cut off')}") from None
+
+
+class _Reader:
+    """Reads the segments of a file one after another."""
+
+    def __init__(self) -> None:
+        self._steps: dict[int, np.ndarray] = {}
+        self._huffman: dict[int, HuffmanTable] = {}  # 16 x class + number
+        self._components: dict[int, _Component] = {}
+        self._size = (0, 0)
+        self._interval = 0
+        self._progressive = False
+        self._has_jfif, self._transform = False, -1
+
+    def read(self, data: Buffer) -> JPEGCoefficients:
+        """All of it."""
+        code = 0
+        for code, content, coded in jpeg_parts(data):
+            self._take(code, content, coded)
+        if code != END:
+            raise UserError("truncated JPEG file; replace it")
+        if not self._components or any(each.steps is None for each in self._components.values()):
+            raise damaged_jpeg("no frame, or a component without a scan")
+        return JPEGCoefficients(*self._size, self._colors(), tuple(map(self._plane, self._components.values())))
+
+    def _take(self, code: int, content: Buffer, coded: Buffer) -> None:
+        if code == DQT:
+            self._steps.update(read_definitions(content))
+        elif code == DHT:
+            self._huffman.update(_huffman_tables(content))
+        elif code == DRI:
+            self._interval = int.from_bytes(content[:2], "big")
+        elif is_frame(code):
+            self._take_frame(code, content)
+        elif code == SOS:
+            self._take_scan(content, coded)
+        elif code == _APP0:
+            self._has_jfif |= bytes(content[:5]) == b"JFIF\0"
+        elif code == _APP14 and bytes(content[:5]) == b"Adobe" and len(content) >= 12:
+            self._transform = content[11]
+
+    def _take_frame(self, code: int, content: Buffer) -> None:
+        tables = read_frame(code, content)
+        if self._components:
+            raise damaged_jpeg("two frames")
+        self._progressive = code == _PROGRESSIVE
+        height, width = int.from_bytes(content[1:3], "big"), int.from_bytes(content[3:5], "big")
+        samplings = [divmod(content[7 + 3 * place], 16)[::-1] for place in range(len(tables))]
+        if not height or not width or not all(1 <= factor <= 4 for sampling in samplings for factor in sampling):
+            raise damaged_jpeg("an impossible size or sampling")
+        if len(tables) == 1:
+            samplings = [(1, 1)]  # whatever it says (A.2.2)
+        elif sum(vertical * horizontal for vertical, horizontal in samplings) > _MOST_BLOCKS:
+            raise damaged_jpeg("an impossible sampling")
+        self._size, largest = (height, width), tuple(np.max(samplings, axis=0).tolist())
+        for (number, table), sampling in zip(tables.items(), samplings, strict=True):
+            self._components[number] = _component(self._size, largest, sampling, table)
+
+    def _take_scan(self, content: Buffer, coded: Buffer) -> None:
+        numbers = read_scan(content)
+        if len(set(numbers)) < len(numbers) or not set(numbers) <= set(self._components):
+            raise damaged_jpeg("a scan of unknown components")
+        end = 1 + 2 * len(numbers)
+        spectrum = Spectrum(content[end], content[end + 1], *divmod(content[end + 2], 16))
+        if not self._progressive:
+            spectrum = _WHOLE
+        elif not (spectrum.first <= spectrum.last < COEFFICIENTS and (not spectrum.first or len(numbers) == 1)):
+            raise damaged_jpeg("an impossible scan")
+        plans = []
+        for place, number in enumerate(numbers):
+            component, selector = self._components[number], content[2 + 2 * place]
+            if component.steps is None:
+                component.steps = self._steps.get(component.table)
+            dc, ac = self._huffman.get(selector >> 4), self._huffman.get(16 + (selector & 15))
+            units = component.units if len(numbers) > 1 else _alone(component)
+            plans.append(BlockPlan(component.coefficients, units, dc, ac))
+        decode_scan(coded, plans, spectrum, self._interval, self._progressive)
+
+    def _colors(self) -> Colors:
+        """As libjpeg decides it."""
+        if len(self._components) == 1:
+            return "gray"
+        if self._has_jfif:
+            return "ycbcr"
+        if self._transform >= 0:
+            return "ycbcr" if self._transform else "rgb"
+        return "rgb" if bytes(self._components) == b"RGB" else "ycbcr"
+
+    def _plane(self, component: _Component) -> Plane:
+        assert component.steps is not None
+        if not component.steps.all():
+            raise damaged_jpeg("a quantization step of 0")
+        levels = component.coefficients[:, _ORDER].reshape(-1, component.columns, 8, 8)
+        largest = np.max([each.sampling for each in self._components.values()], axis=0)
+        down, across = (int(most) // own for most, own in zip(largest, component.sampling, strict=True))
+        if (down * component.sampling[0], across * component.sampling[1]) != tuple(largest):
+            raise UserError("found a chroma sampling that is no whole fraction of the luma's")
+        return Plane(levels, component.steps.astype(np.float32), (down, across))
+
+
+def _component(size: tuple[int, int], largest: tuple[int, ...], sampling: tuple[int, int], table: int) -> _Component:
+    units = [-(-side // (8 * most)) for side, most in zip(size, largest, strict=True)]
+    needed = [-(-side * own // (8 * most)) for side, own, most in zip(size, sampling, largest, strict=True)]
+    (vertical, horizontal), (unit_rows, unit_columns) = sampling, units
+    columns = unit_columns * horizontal
+    blocks = np.arange(unit_rows * vertical * columns)
+    grid = blocks.reshape(unit_rows, vertical, unit_columns, horizontal)
+    return _Component(
+        sampling,
+        table,
+        np.zeros((len(blocks), COEFFICIENTS), np.int16),
+        columns,
+        (needed[0], needed[1]),
+        grid.transpose(0, 2, 1, 3).reshape(-1, vertical * horizontal),
+    )
+
+
+def _alone(component: _Component) -> np.ndarray:
+    """The units of a scan of this component alone: its blocks, row by row, no more than the image needs (A.2.2)."""
+    rows, columns = component.needed
+    return (np.arange(rows)[:, None] * component.columns + np.arange(columns)).reshape(-1, 1)
+
+
+def _huffman_tables(content: Buffer) -> dict[int, HuffmanTable]:
+    """The tables of a DHT segment (B.2.4.2)."""
+    found, position = {}, 0
+    while position < len(content):
+        counts = list(content[position + 1 : position + 17])
+        end = position + 17 + sum(counts)
+        if len(counts) < 16 or end > len(content):
+            raise damaged_jpeg("a Huffman table is cut off")
+        found[content[position]] = HuffmanTable(counts, list(content[position + 17 : end]))
+        position = end
+    return found

@@ -1,0 +1,140 @@
+"""The Huffman-coded scans of a JPEG file: bits to quantized DCT coefficients (ITU-T T.81, annexes F and G).
+
+No library with wheels for all platforms gives coefficients. See utils/codecs/jpeg_walk.py for how this is quick.
+"""
+
+from array import array
+from collections.abc import Sequence
+
+import numpy as np
+
+from powerqe.utils.codecs.jpeg_progressive import read_bands, refine_bands, refine_means
+from powerqe.utils.codecs.jpeg_tables import damaged_jpeg
+from powerqe.utils.codecs.jpeg_walk import (
+    BlockPlan,
+    Progress,
+    ScanData,
+    Spectrum,
+    looked_up,
+    needed,
+    quick,
+    store_others,
+    values_at,
+)
+from powerqe.utils.image.jpeg_stream import Buffer
+
+
+def decode_scan(data: Buffer, plans: Sequence[BlockPlan], spectrum: Spectrum, interval: int, progressive: bool) -> None:
+    """Read a scan into the coefficients of its components.
+
+    Args:
+        data: behind the scan header, to the next marker that is no restart.
+        plans: the components, in the order of the scan header.
+        spectrum: 0 to 63 and no bits known, unless the file is progressive.
+        interval: units between restart markers; 0: there are none.
+
+    Raises:
+        UserError: damaged data.
+    """
+    progress = Progress(ScanData(data), len(plans[0].units), interval)
+    try:
+        if spectrum.first == 0 and spectrum.high:
+            refine_means(progress, plans, spectrum.low)
+        elif spectrum.high:
+            refine_bands(progress, plans[0], spectrum)
+        elif spectrum.first:
+            read_bands(progress, plans[0], spectrum)
+        else:
+            _read_blocks(progress, plans, spectrum, progressive)
+    except IndexError:
+        raise damaged_jpeg("a scan is cut off") from None
+
+
+def _read_blocks(progress: Progress, plans: Sequence[BlockPlan], spectrum: Spectrum, progressive: bool) -> None:
+    """Whole blocks (F.2.2), or their means alone in a progressive file (G.1.2.1)."""
+    last = 0 if progressive else spectrum.last
+    dc_steps = [needed(plan.dc).dc_steps() for plan in plans]
+    ac_steps = [needed(plan.ac).ac_steps(progressive=False) for plan in plans] if last else dc_steps
+    order = [number for number, plan in enumerate(plans) for _ in range(plan.units.shape[1])]
+    for windows in progress.chunks():
+        dc, ac = ([quick(table[windows]) for table in steps] for steps in (dc_steps, ac_steps))
+        tables = [(dc[number], ac[number]) for number in order]
+        first, symbols, ends = progress.unit, [], []
+        for until in progress.spans():
+            _walk_blocks(progress, tables, until, last, symbols, ends)
+        if ends:
+            blocks = np.concatenate([plan.units[first : progress.unit] for plan in plans], axis=1).ravel()
+            _store_blocks(plans, order, windows, np.array(symbols), np.array(ends), blocks, spectrum.low)
+    for plan in plans:
+        _sum_up(plan, progress.restarts, spectrum.low)
+
+
+def _walk_blocks(
+    progress: Progress,
+    tables: Sequence[tuple[array, array]],
+    until: int,
+    last: int,
+    symbols: list[int],
+    ends: list[int],
+) -> None:
+    """From code to code; see the beginning of this file.
+
+    Args:
+        tables: for each block of a unit, the steps at each position for its mean and for the other coefficients.
+        symbols: gets the position of each code. ends: gets the number of codes up to the end of each block.
+    """
+    add, unit, at, limit = symbols.append, progress.unit, progress.at, progress.limit
+    while unit < until and at < limit:
+        for dc, ac in tables:
+            add(at)
+            at += dc[at]
+            k = 0
+            while k < last:
+                add(at)
+                step = ac[at]
+                at += step & 31
+                k += step >> 5
+            ends.append(len(symbols))
+        unit += 1
+    progress.unit, progress.at = unit, at
+
+
+def _store_blocks(
+    plans: Sequence[BlockPlan],
+    order: Sequence[int],
+    windows: np.ndarray,
+    symbols: np.ndarray,
+    ends: np.ndarray,
+    blocks: np.ndarray,
+    low: int,
+) -> None:
+    """Take the values at the positions of the codes; means as differences, see `_sum_up`.
+
+    Args:
+        blocks: of each walked block its number in its component.
+    """
+    starts = np.concatenate([[0], ends[:-1]])
+    is_mean = np.zeros(len(symbols), bool)
+    is_mean[starts] = True
+    component = np.resize(np.array(order), len(ends))
+    block_of = np.arange(len(ends)).repeat(ends - starts)
+    for number, plan in enumerate(plans):
+        mine = component == number
+        means = symbols[starts[mine]]
+        table = needed(plan.dc)
+        sizes, at = looked_up(table, windows, means)
+        plan.coefficients[blocks[mine], 0] = values_at(windows, at, sizes & 15)
+        others = np.flatnonzero(mine[block_of] & ~is_mean)
+        if len(others):
+            store_others(plan, windows, symbols[others], blocks[block_of[others]], 0, low)
+
+
+def _sum_up(plan: BlockPlan, restarts: range, low: int) -> None:
+    """Means, from their differences in the order of the scan, which begin anew at restarts (F.1.1.5.1)."""
+    blocks = plan.units.ravel()
+    differences = plan.coefficients[blocks, 0].astype(np.int64)
+    total = np.cumsum(differences)
+    starts = np.array(restarts) * plan.units.shape[1]
+    before = (total - differences)[starts]
+    lengths = np.diff([*starts, len(blocks)])
+    plan.coefficients[blocks, 0] = (total - before.repeat(lengths)) << low
