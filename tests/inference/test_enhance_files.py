@@ -215,3 +215,14 @@ def test_names_of_any_kind(go, photos, name, recwarn):
     assert Path(f"out/{name}.png").is_file()
     assert len(list(Path("out").rglob("*.compare.png"))) == 3
     assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
+
+
+def test_the_line_says_what_of_a_file_is_lost(go, photos):
+    file = photos / "a.jpg"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:2] + b"\xff\xfe\0\4Hi" + whole[2:] + b"a video")  # a comment, and bytes behind the end
+    (photos / "damaged.jpg").write_bytes(whole[:-2] + b"x7y9z" + whole[-2:])
+    result, damaged = go("photos/a.jpg", "photos/damaged.jpg", file_format="webp")
+    assert "7 bytes behind the image" in result.summary
+    assert "comments" in result.summary
+    assert "damaged" in damaged.summary

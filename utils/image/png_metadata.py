@@ -12,6 +12,8 @@ from powerqe.utils.image.png import LARGEST_TEXT, chunks
 XMP, COMMENT, RAW_PROFILE = b"XML:com.adobe.xmp", b"Comment", b"Raw profile type "
 """Keywords of texts."""
 TEXTS = (b"tEXt", b"zTXt", b"iTXt")
+_LONG = 1 << 20
+"""Bytes of a text."""
 # Chunks that do not concern how the samples are stored (11.3), so they fit any.
 _KEPT = (b"sRGB", b"gAMA", b"cHRM", b"cICP", b"mDCV", b"cLLI", b"pHYs", b"tIME", *TEXTS)
 
@@ -32,7 +34,7 @@ def read_png_metadata(data: Buffer) -> dict[str, Any]:
             for field, value in _of_raw_profile(profile).items():
                 found[field] = found[field] or value
         elif kind in _KEPT:
-            found["chunks"] += ((kind, content),)
+            found["chunks"] += (_unpacked(kind, content),)
     return found
 
 
@@ -57,6 +59,13 @@ def _text(kind: bytes, content: bytes) -> bytes:
 
 def _inflated(packed: bytes) -> bytes:
     return zlib.decompressobj().decompress(packed, LARGEST_TEXT)
+
+
+def _unpacked(kind: bytes, content: bytes) -> tuple[bytes, bytes]:
+    """A chunk; a long text is not compressed, for Pillow refuses files whose texts grow so much."""
+    if kind != b"zTXt" or len(text := _text(kind, content)) <= _LONG:
+        return kind, content
+    return b"tEXt", content.partition(b"\0")[0] + b"\0" + text.decode().encode("latin-1")
 
 
 def _raw_profile(text: bytes) -> bytes:

@@ -255,3 +255,11 @@ def test_camera_data_that_are_too_long_for_a_jpeg_file():
     photo = decode_photo(with_chunks((b"eXIf", exif_of(6) + bytes(70000))), "a.png")
     assert losses(photo, ".jpg") == "JPEG does not hold its camera data"
     assert again(photo, ".jpg").pixels.shape == (20, 12, 3)
+
+
+def test_long_texts_are_kept_in_a_file_that_others_read():
+    text = "wörkflow ".encode("latin-1") * 150_000
+    photo = decode_photo(with_chunks((b"zTXt", b"workflow\0\0" + zlib.compress(text))), "a.png")
+    with Image.open(io.BytesIO(encode_photo(photo, ".png"))) as image:
+        image.load()
+        assert image.text["workflow"].encode("latin-1") == text
