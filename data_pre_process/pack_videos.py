@@ -44,7 +44,7 @@ def _needed(args: argparse.Namespace) -> int | None:
 
 def pack_groups(videos: Videos, names: list[str], store: Path, args: argparse.Namespace) -> None:
     """Write a store in the layout of STDF-PyTorch, unless it is there and newer than the videos."""
-    frames = group_frames(videos, names, max_frames=_needed(args), targets=args.gt)
+    frames = group_frames(videos, names, max_frames=args.max_frames or STDF_FRAMES, targets=args.gt)
     keys = sorted(frame.key.removesuffix(".png") for frame in frames)
     if not args.force and _is_current(store, keys, 1, videos, names):
         driver.report(f"{store}: exists already; use --force to make it again", args)

@@ -158,8 +158,7 @@ class _Work:
         assert self._shown is not None
         assert writer is not None
         number, before, after = self._shown
-        photos = (self._photo(frame) for frame in (before, after))
-        return EnhancedVideo(self._count, *photos, number, tuple(self._notes(writer)))
+        return EnhancedVideo(self._count, self._photo(before), self._photo(after), number, tuple(self._notes(writer)))
 
     def _notes(self, writer: VideoFileWriter) -> Iterator[str]:
         yield from self._video.notes

@@ -55,6 +55,6 @@ def _weighted(
 ) -> np.ndarray:
     """The weighted sum of what lies at offsets from some places along an axis; beyond the border it goes on."""
     last, starts = plane.shape[axis] - 1, np.array(places)
-    parts = (weight * plane.take((starts + offset).clip(0, last), axis)
-             for offset, weight in zip(offsets, weights, strict=True) if weight)  # fmt: skip
-    return sum(parts, np.float32(0))
+    parts = [weight * plane.take((starts + offset).clip(0, last), axis)
+             for offset, weight in zip(offsets, weights, strict=True) if weight]  # fmt: skip
+    return np.stack(parts).sum(axis=0, dtype=np.float32)

@@ -150,14 +150,11 @@ def marked(name: YUVName, color: Color, source: Geometry) -> YUVName:
     """The name of a raw file with what differs from its usual colors.
 
     Args:
-        color, source: description and geometry of the frames before they got the size of the name.
+        color, source: description, not of RGB, and geometry of the frames before they got the size of the name.
     """
-    mark = next(
-        (mark for mark, number in _MARKS.items() if _WEIGHTS[number] == _WEIGHTS.get(color.matrix(*source[:2]))), None
-    )
-    usual = Color().matrix(name.width, name.height)
-    is_usual = mark is None or _MARKS[mark] == usual
-    return name._replace(matrix=None if is_usual else mark, full=color.range == FULL)
+    weights, usual = _WEIGHTS[color.matrix(*source[:2])], _WEIGHTS[Color().matrix(name.width, name.height)]
+    marks = {_WEIGHTS[number]: mark for mark, number in _MARKS.items()}
+    return name._replace(matrix=None if weights == usual else marks.get(weights), full=color.range == FULL)
 
 
 def named_color(path: str | os.PathLike[str]) -> Color:

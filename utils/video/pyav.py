@@ -128,10 +128,7 @@ def chroma_location(path: str | os.PathLike[str], index: int) -> int | None:
 
     PyAV does not tell it: the codec does, or FFmpeg's listing of the headers of the first packets.
     """
-    import av
-    import av.bitstream
-    import av.logging
-
+    av = pyav("reading videos")
     with av.open(str(path)) as container:
         stream = container.streams[index]
         codec = stream.codec_context.codec.canonical_name

@@ -10,7 +10,7 @@ import re
 from itertools import product
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Literal, NamedTuple, get_args
+from typing import Any, BinaryIO, Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -133,11 +133,10 @@ def parse_name(path: str | os.PathLike[str]) -> YUVName:
     match = _NAME.fullmatch(Path(path).stem)
     if match is None:
         raise UserError(f"{path}: the name has no geometry; rename it to <Name>_<W>x<H>_<Frames>.yuv")
-    width, height, frames = (int(match[field]) for field in ("width", "height", "frames"))
-    depth: Depth = 10 if match["depth"] else 8
-    return YUVName(
-        match["name"], width, height, frames, match["chroma"] or "420", depth, match["matrix"], bool(match["range"])
-    )
+    parts: dict[str, Any] = match.groupdict()
+    width, height, frames = (int(parts[field]) for field in ("width", "height", "frames"))
+    chroma, depth = parts["chroma"] or "420", 10 if parts["depth"] else 8
+    return YUVName(parts["name"], width, height, frames, chroma, depth, parts["matrix"], bool(parts["range"]))
 
 
 def with_depth(path: Path, depth: Depth) -> Path:

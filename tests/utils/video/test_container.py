@@ -345,7 +345,7 @@ def test_rgb_stays_what_it_is(tmp_path, pixels, suffix):
 
 @pytest.mark.parametrize("pixels", ["nv12", "p010le", "yuyv422"])
 def test_the_same_samples_in_another_order_are_no_conversion(tmp_path, pixels):
-    path = foreign(tmp_path / "a.mkv", pixels, av_frames(pixels), "rawvideo")
+    path = foreign(tmp_path / "a.nut", pixels, av_frames(pixels), "rawvideo")
     planar = {"nv12": "yuv420p", "p010le": "yuv420p10le", "yuyv422": "yuv422p"}[pixels]
     with VideoReader(path) as video:
         assert video.converted is None
