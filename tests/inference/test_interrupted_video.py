@@ -98,7 +98,7 @@ def test_a_killed_command_goes_on(run, weights, number):
         assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(getattr(signal, number))
-    _, errors = process.communicate()
+    _, errors = process.communicate(timeout=60)
     assert process.returncode == (-9 if number == "SIGKILL" else 128 + signal.SIGTERM)
     assert ("run the same command again" in errors) == (number == "SIGTERM")
     assert not Path("again.mkv").exists()
