@@ -1,5 +1,6 @@
 """Videos that are interrupted go on, with the frames of a run that is not, whatever frames a network sees at once."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from powerqe.utils.video.yuv import Geometry, YUVReader
 pytestmark = pytest.mark.slow
 
 ALPHA, COUNT = "Alpha_48x32_9", 9
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -84,16 +86,15 @@ def test_another_way_to_enhance_starts_anew(weights, inference_options):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
 @pytest.mark.parametrize("number", ["SIGKILL", "SIGTERM"])
-def test_a_killed_command_goes_on(run, weights, number):
+def test_a_killed_command_goes_on(weights, number):
     frames = YUVReader(f"qp37/{ALPHA}.yuv")
     with VideoWriter("a.mkv", Geometry(48, 32)) as writer:
-        for time_of in range(40 * COUNT):
-            writer.write(frames[time_of % COUNT])
-    command = ("enhance.py", "a.mkv", "--weights", weights("stdf"), "--device", "cpu", "-o")
-    once = run(*command, "once.mkv")
-    assert once.returncode == 0, once.stderr
-    script = str(Path(__file__).parents[2] / "enhance.py")
-    process = subprocess.Popen([sys.executable, script, *command[1:], "again.mkv"], stderr=subprocess.PIPE, text=True)
+        for place in range(40 * COUNT):
+            writer.write(frames[place % COUNT])
+    command = [sys.executable, str(ROOT / "enhance.py"), "a.mkv", "--weights", weights("stdf"), "--device", "cpu", "-o"]
+    options = {"env": {**os.environ, "PYTHONPATH": str(ROOT)}, "stderr": subprocess.PIPE, "text": True}
+    subprocess.run([*command, "once.mkv"], check=True, **options)
+    process = subprocess.Popen([*command, "again.mkv"], **options)
     while not Path(".again.mkv.part/000001.json").exists():
         assert process.poll() is None
         time.sleep(0.01)
@@ -102,7 +103,7 @@ def test_a_killed_command_goes_on(run, weights, number):
     assert process.returncode == (-9 if number == "SIGKILL" else 128 + signal.SIGTERM)
     assert ("run the same command again" in errors) == (number == "SIGTERM")
     assert not Path("again.mkv").exists()
-    done = run(*command, "again.mkv")
+    done = subprocess.run([*command, "again.mkv"], check=True, stdout=subprocess.PIPE, **options)
     assert "frames were done before" in done.stdout
     assert decoded(Path("again.mkv")) == decoded(Path("once.mkv"))
     assert not list(Path().glob(".again*"))

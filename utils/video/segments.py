@@ -143,12 +143,15 @@ def _prepare(folder: Path, job: Mapping[str, Any] | None) -> None:
         temporary.write_text(wanted, encoding="utf-8")
 
 
-def packets(av: Any, segments: Segments, times: Sequence[int], base: Any, last: int | None) -> Iterator[Any]:
+def packets(
+    av: Any, segments: Segments, times: Sequence[int], base: Any, last: int | None, *, by_decoding: bool
+) -> Iterator[Any]:
     """The packets of all segments as those of one stream.
 
     Args:
         times: when each frame is shown, ascending, in steps of `base` seconds.
         last: how long the last one is.
+        by_decoding: in MP4 a frame lasts until the next is decoded: so the last of these lasts until the end.
     """
     records = list(segments.records())
     ranks = [{time: rank for rank, time in enumerate(sorted(record["order"]))} for record in records]
@@ -166,5 +169,7 @@ def packets(av: Any, segments: Segments, times: Sequence[int], base: Any, last: 
                 shown = begin + rank[coded]
                 packet.time_base, packet.pts, packet.duration = base, times[shown], steps[shown]
                 packet.dts = times[place - lag] if place >= lag else times[0] - (lag - place) * max(steps[0], 1)
+                if by_decoding and place == len(times) - 1:
+                    packet.duration = times[-1] + steps[-1] - packet.dts
                 yield packet
         begin += record["length"]

@@ -184,7 +184,8 @@ def video_file_writer(
             return
         times = [time - round(metadata.start / base) for time in writer.times]
         with whole(path, metadata=metadata) as video:
-            for packet in packets(pyav("writing videos"), segments, times, base, metadata.last):
+            is_mp4 = path.suffix.lower() == ".mp4"
+            for packet in packets(pyav("videos"), segments, times, base, metadata.last, by_decoding=is_mp4):
                 video.put(packet)
         writer.left_out += video.left_out
 

@@ -178,10 +178,10 @@ def test_transparency(tmp_path, again, pixels):
 def test_how_long_the_last_frame_is(tmp_path, again, suffix):
     path = tmp_path / "a.mp4"
     with av.open(str(path), "w") as file:
-        video = add_video(file, bf="0")
+        video = add_video(file, **{"x264-params": "bframes=0"})
         packets = []
         for number in range(3):
-            av_frame = av.VideoFrame(96, 96, "yuv420p")
+            av_frame = av.VideoFrame.from_ndarray(np.full((144, 96), 40, np.uint8), "yuv420p")
             av_frame.pts, av_frame.time_base = number, Fraction(1, 25)
             packets += video.encode(av_frame)
         packets += video.encode(None)
