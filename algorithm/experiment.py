@@ -1,6 +1,8 @@
 """The folder of an experiment, exp/<name>/: checkpoints, resolved options, TensorBoard curves; and resuming from it."""
 
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +20,18 @@ from powerqe.utils.files import write_text
 from powerqe.utils.log import logger
 from powerqe.utils.options.tree import Options
 
+PARTS: dict[str, type] = {
+    "iter": int,
+    "samples": int,
+    "networks": dict,
+    "optimizers": dict,
+    "scaler": dict,
+    "rng": list,
+    "progress": list,
+    "best": dict,
+    "options": dict,
+}
+"""What a checkpoint has to have for a training to resume, see `Trainer.state`."""
 SAMPLE = 192
 """Side of the sample images in TensorBoard, in pixels."""
 
@@ -35,6 +49,7 @@ class Experiment:
         if is_main:
             folder.mkdir(parents=True, exist_ok=True)
             write_text(folder / "options.yml", options.to_yaml())
+            threading.excepthook = _quiet_about_curves
             self._writer = SummaryWriter(str(folder), purge_step=start + 1 if start else None)
 
     def save(self, state: dict[str, Any], is_best: bool, keep: int | None) -> Path:
@@ -51,9 +66,10 @@ class Experiment:
         """Add points to TensorBoard's curves."""
         if self._writer is None:
             return
-        for name, value in values.items():
-            self._writer.add_scalar(name, value, step)
-        self._writer.flush()
+        with self._without_curves():
+            for name, value in values.items():
+                self._writer.add_scalar(name, value, step)
+            self._writer.flush()
 
     def sample_drawer(self, step: int) -> Callable[[Record, Batch, Tensor], None]:
         """A callback that adds lq | enhanced | gt of the first validation image to TensorBoard."""
@@ -68,14 +84,31 @@ class Experiment:
             before = enlarged(lq, enlargement(lq, result))
             shown = [before, result, *([batch["gt"]] if "gt" in batch else [])]
             strip = torch.cat([image[0, :, :SAMPLE, :SAMPLE].float().cpu() for image in shown], dim=-1)
-            self._writer.add_image(f"lq | enhanced | gt/{record.name}", strip.clamp(0, 1), step)
+            with self._without_curves():
+                self._writer.add_image(f"lq | enhanced | gt/{record.name}", strip.clamp(0, 1), step)
 
         return draw
 
     def close(self) -> None:
         """Finish TensorBoard's file."""
         if self._writer:
-            self._writer.close()
+            with self._without_curves():
+                self._writer.close()
+
+    @contextmanager
+    def _without_curves(self) -> Iterator[None]:
+        """A full disk ends TensorBoard's curves, and no training."""
+        try:
+            yield
+        except OSError as error:
+            self._writer = None
+            logger.info(f"warning: no more curves for TensorBoard in {self.folder}: {error.strerror or error}")
+
+
+def _quiet_about_curves(args: threading.ExceptHookArgs) -> None:
+    """TensorBoard's thread hands its error on to the next call, where it becomes one line."""
+    if type(args.thread).__name__ != "_AsyncWriterThread" or not isinstance(args.exc_value, OSError):
+        threading.__excepthook__(args)
 
 
 def archive(folder: Path) -> None:
@@ -110,14 +143,14 @@ def find_resume(options: Options, resume: str) -> Resume | None:
     """
     load, notes = options.train.load_state, []
     if resume == "auto":
-        found = newest_sound(options.folder)
+        found = newest_sound(options.folder, PARTS)
         if found is None:
             return None
         path, state, complaints = found
         notes = [f"warning: {complaint}; falling back" for complaint in complaints]
     elif load.if_load:
         path = Path(load.ckp_load_path or options.folder / "ckp-last.pt")
-        state = load_checkpoint(path)
+        state = load_checkpoint(path, PARTS)
     else:
         return None
     notes += check_unchanged(path, state["options"], options)
@@ -130,8 +163,12 @@ def check_unchanged(path: Path, old: Mapping[str, Any], options: Options) -> lis
     Raises:
         UserError: options changed and train.load_state.if_allow_change is false.
     """
-    before, now = _flat(_essence(_with_defaults(old))), _flat(_essence(options.to_dict()))
-    keys = [key for key in now | before if before.get(key) != now.get(key)]
+    now = _flat(_essence(options.to_dict()))
+    try:
+        before = _flat(_essence(_with_defaults(old)))
+        keys = [key for key in now | before if before.get(key) != now.get(key)]
+    except RuntimeError:  # tensors, or mappings without end
+        raise UserError(f"checkpoint {path} is damaged: its options are none; resume from another one") from None
     changes = "; ".join(f"{key} {before.get(key)!r} -> {now.get(key)!r}" for key in keys)
     if keys and not options.train.load_state.if_allow_change:
         raise UserError(
@@ -154,15 +191,19 @@ _FREE = ("nworker_pg",)
 
 
 def _essence(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that determine what is learned."""
-    data = {key: value for key, value in options["dataset"]["train"].items() if key not in _FREE}
-    train = {key: options["train"][key] for key in _ESSENTIAL}
+    """The options that determine what is learned, as far as they are there."""
+    data, train = _section(_section(options, "dataset"), "train"), _section(options, "train")
     return {
-        "network": options["network"],
-        "algorithm": options["algorithm"],
-        "dataset": {"train": data},
-        "train": train,
+        "network": options.get("network"),
+        "algorithm": options.get("algorithm"),
+        "dataset": {"train": {key: value for key, value in data.items() if key not in _FREE}},
+        "train": {key: train.get(key) for key in _ESSENTIAL},
     }
+
+
+def _section(options: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    section = options.get(key)
+    return section if isinstance(section, Mapping) else {}
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -247,7 +247,21 @@ class Trainer:
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Restore `state`. Current options replace those of the state; the caller checks whether they may differ."""
+        """Restore `state`. Current options replace those of the state; the caller checks whether they may differ.
+
+        Raises:
+            UserError: it is not of this training; the trainer is then of no more use.
+        """
+        try:
+            self._restore(state)
+        except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            reason = (str(error) or type(error).__name__).strip().splitlines()[0]
+            raise UserError(
+                f"the checkpoint is damaged or does not fit this training ({type(error).__name__}: {reason}); "
+                "remove it, and --resume auto takes an earlier one"
+            ) from None
+
+    def _restore(self, state: dict[str, Any]) -> None:
         for name, network in self.algorithm.networks.items():
             network.load_state_dict(state["networks"][name])
         if self.ema and state["ema"]:

@@ -1,38 +1,36 @@
 """Images in one LMDB file: our own store (raw pixels or PNG) and BasicSR's layout (PNG, read only).
 
-LMDB's Python binding has two habits that a training must not suffer from: it reads a value from its
-first to its last page whenever it is looked up, and once a process has an environment open, its forked
-children can neither use nor open it. Hence the reader takes only the index from LMDB, closes it, and maps
-the file itself: an image is a view of that map, and a crop touches the rows it takes and no others.
+LMDB's library has three habits that a training must not suffer from: it reads a value from its first to its last page
+whenever it is looked up, once a process has an environment open, its forked children can neither use nor open it, and
+a damaged file ends the process. Hence only the writer uses it. The reader maps the file (dataset/lmdb_file.py): an
+image is a view of that map, and a crop touches the rows it takes and no others.
 """
 
 import difflib
 import json
 import mmap
+import operator
 import os
 import struct
-import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import lmdb
 import numpy as np
 
+from powerqe.dataset.lmdb_file import DATA_FILE, LmdbFile
 from powerqe.utils.errors import UserError
 from powerqe.utils.files import atomic_folder
 from powerqe.utils.image.io import decode_image, encode_image
 
 FORMAT = 1
-DATA_FILE = "data.mdb"
 BASICSR_INDEX = "meta_info.txt"
 
 _INDEX_KEY = b"__powerqe__"
 BATCH_BYTES = 32 << 20
 _LONGEST_KEY = 511  # bytes; LMDB's limit
-_one_at_a_time = threading.Lock()  # LMDB refuses to open an environment twice in one process
 
 Codec = Literal["raw", "png"]
 
@@ -138,7 +136,8 @@ class _Writer:
         if not self.records:
             raise UserError("no images to store")
         self._environment.sync(True)
-        self._locate(_map(file))
+        with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            self._locate(data)
         index = {
             "format": FORMAT,
             "codec": self._codec,
@@ -189,16 +188,23 @@ class ImageStore:
     """A store made by `write_store`; picklable, and usable in forked and spawned processes.
 
     Raises:
-        UserError: not an LMDB, not one of ours, half built, truncated or of another format version.
+        UserError: not an LMDB, not one of ours, half built, truncated, damaged or of another format version.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        index = self._read_index()
-        self._codec: Codec = index["codec"]
-        self._records = {key: _Record(*values) for key, values in index["records"].items()}
-        self._data = memoryview(_map(self.path / DATA_FILE))
-        self._check_places(bytes.fromhex(index["id"]))
+        file = LmdbFile(self.path)
+        self._data = file.data
+        text = file.get(_INDEX_KEY)
+        if text is None:
+            raise UserError(f"{self.path} is half built or not a PowerQE store (no index); build it again")
+        try:
+            self._codec, self._id, self._records = _parsed(self.path, json.loads(bytes(text)))
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+            raise UserError(
+                f"{self.path} has a damaged index ({type(error).__name__}: {error}); build it again"
+            ) from None
+        self._check_places()
 
     def __reduce__(self) -> tuple[type["ImageStore"], tuple[Path]]:
         return ImageStore, (self.path,)
@@ -220,6 +226,8 @@ class ImageStore:
         record = self._records.get(key)
         if record is None:
             raise _missing(key, self.path, self._records)
+        if self._data[record.offset - 16 : record.offset] != _mark(self._id, record.serial):
+            raise UserError(f"{self.where(key)} is not where the index has it; build the store again")
         if self._codec == "raw":
             return np.ndarray(record[3:6], np.uint8, self._data, record.offset)
         return decode_image(self._content(record), "any", self.where(key))
@@ -233,47 +241,56 @@ class ImageStore:
     def _content(self, record: _Record) -> memoryview:
         return self._data[record.offset : record.offset + record.size]
 
-    def _read_index(self) -> dict[str, Any]:
-        with _transaction(self.path) as transaction:
-            text = transaction.get(_INDEX_KEY)
-        if text is None:
-            raise UserError(f"{self.path} is half built or not a PowerQE store (no index); build it again")
-        index = json.loads(bytes(text))
-        if index.get("format") != FORMAT:
-            raise UserError(
-                f"{self.path} has store format {index.get('format')}, this version reads {FORMAT}; build it again"
-            )
-        if index["count"] != len(index["records"]):
-            raise UserError(f"{self.path} has {len(index['records'])} of {index['count']} images; build it again")
-        return index
-
-    def _check_places(self, store: bytes) -> None:
-        """Check by the first and last mark whether the records have moved (a compacting copy)."""
-        records = list(self._records.values())
-        for record in (min(records), max(records)):
-            mark = self._data[max(record.offset - 16, 0) : record.offset]
-            if mark != _mark(store, record.serial) or record.offset + record.size > len(self._data):
+    def _check_places(self) -> None:
+        """All records must be in the file, the first and the last with their marks (not so in a compacting copy)."""
+        for key, record in self._records.items():
+            pixels = record.height * record.width * record.channels
+            sound = 0 <= min(record) <= max(record) < 1 << 63 and pixels and record.channels in (1, 3)
+            if not sound or record.offset < 16 or (self._codec == "raw" and pixels != record.size):
+                raise UserError(f"{self.where(key)} has a damaged entry in the index; build the store again")
+        places = sorted(self._records.values(), key=lambda record: record.offset)
+        for record in (places[0], places[-1]):
+            mark = self._data[record.offset - 16 : record.offset]
+            if mark != _mark(self._id, record.serial) or record.offset + record.size > len(self._data):
                 raise UserError(f"{self.path} was cut off or rewritten by another program; build it again")
+        for key, record in self._records.items():
+            if record.offset + record.size > len(self._data):
+                raise UserError(f"{self.where(key)} lies outside of the file; build the store again")
+
+
+def _parsed(path: Path, index: Any) -> tuple[Codec, bytes, dict[str, _Record]]:
+    """Codec, mark of the store and records of an index; whatever else it is raises some error."""
+    if index.get("format") != FORMAT:
+        raise UserError(f"{path} has store format {index.get('format')}, this version reads {FORMAT}; build it again")
+    if index["codec"] not in ("raw", "png"):
+        raise ValueError(f"codec {index['codec']}")
+    if not index["records"] or index["count"] != len(index["records"]):
+        raise UserError(f"{path} has {len(index['records'])} of {index['count']} images; build it again")
+    records = {key: _Record(*map(operator.index, values)) for key, values in index["records"].items()}
+    return index["codec"], bytes.fromhex(index["id"]), records
 
 
 class BasicSRStore:
     """BasicSR's layout: PNG files in an LMDB, listed in meta_info.txt as `name.png (h,w,c) level`.
 
     The keys are the names, without .png, or with it as STDF-PyTorch has them (see dataset/stdf_groups.py).
-    The shapes there are not always right, so only the names are used. The environment is opened for each
-    image, which costs little besides decoding it and is safe in any process.
+    The shapes there are not always right, so only the names are used.
 
     Raises:
-        UserError: meta_info.txt cannot be understood.
+        UserError: meta_info.txt cannot be understood, or the file is no LMDB.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         lines = (self.path / BASICSR_INDEX).read_text(encoding="utf-8", errors="surrogateescape").splitlines()
         names = [line.rsplit(" (", 1)[0] for line in lines if line.strip()]
-        if not names or not all(name.lower().endswith(".png") for name in names):
+        if not names or not all(name[:-4] and name.lower().endswith(".png") for name in names):
             raise UserError(f"{self.path / BASICSR_INDEX}: expected lines `name.png (h,w,c) level`; build it again")
         self._keys = dict.fromkeys(sorted(name[:-4] for name in names))
+        self._file = LmdbFile(self.path)
+
+    def __reduce__(self) -> tuple[type["BasicSRStore"], tuple[Path]]:
+        return BasicSRStore, (self.path,)
 
     def stems(self) -> list[str]:
         """All keys, sorted."""
@@ -285,11 +302,10 @@ class BasicSRStore:
 
     def __getitem__(self, key: str) -> np.ndarray:
         """The image, uint8 (H, W, C); raises `UserError` when it is missing or damaged."""
-        with _transaction(self.path) as transaction:
-            content = transaction.get(_bytes(key)) or transaction.get(_bytes(f"{key}.png"))
+        content = self._file.get(_bytes(key)) or self._file.get(_bytes(f"{key}.png"))
         if content is None:
             raise _missing(key, self.path, self._keys)
-        return decode_image(bytes(content), "any", self.where(key))
+        return decode_image(content, "any", self.where(key))
 
     def verify(self) -> None:
         """Decode everything; raises `UserError` at the first image that is missing or damaged."""
@@ -300,28 +316,6 @@ class BasicSRStore:
 def open_store(path: str | os.PathLike[str]) -> "ImageStore | BasicSRStore":
     """Open the LMDB folder `path`, whichever of the two layouts it has."""
     return (BasicSRStore if (Path(path) / BASICSR_INDEX).is_file() else ImageStore)(path)
-
-
-@contextmanager
-def _transaction(path: Path) -> Iterator[lmdb.Transaction]:
-    """A read transaction; the environment is closed again at the end of the block."""
-    with _one_at_a_time:
-        try:
-            environment = lmdb.open(str(path), readonly=True, lock=False, create=False, readahead=False)
-        except lmdb.Error as error:
-            raise UserError(f"{path} is not an LMDB that can be read ({error}); check the path, or build it") from None
-        with environment:
-            size = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
-            if (path / DATA_FILE).stat().st_size < size:  # reading on would kill the process
-                raise UserError(f"{path / DATA_FILE} is cut off ({size} bytes expected); copy or build it again")
-            with environment.begin() as transaction:
-                yield transaction
-
-
-def _map(file: Path) -> mmap.mmap:
-    """A read-only map of the file; it lives as long as an array refers to it."""
-    with open(file, "rb") as stream:
-        return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def _bytes(key: str) -> bytes:

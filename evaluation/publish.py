@@ -38,7 +38,7 @@ def publish(options: Options, arguments: str, url: str | None = None, *, half: b
         UserError: the experiment has not been trained or not been tested, or the index is damaged.
     """
     checkpoint = options.folder / "ckp-best.pt"
-    state, results = load_checkpoint(checkpoint), _results(options.folder)
+    state, results = load_checkpoint(checkpoint, {"iter": int, "options": dict}), _results(options.folder)
     network = find_network(checkpoint, options.network).build()
     path = FOLDER / f"{options.name}.safetensors"
     spec = options.to_dict()["network"]  # as tested; training may use other arguments

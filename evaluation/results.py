@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError, field_validator
 
 from powerqe.evaluation.evaluate import Metrics, labeled
 from powerqe.evaluation.old_results import OLD_VIDEO_FILE, converted
@@ -229,6 +229,13 @@ class Results(Part):
     averages: list[Average]
     notes: list[str] = []
 
+    @field_validator("network")
+    @classmethod
+    def _has_type(cls, network: dict[str, Any]) -> dict[str, Any]:
+        if not isinstance(network.get("type"), str):
+            raise ValueError("the network has no type")
+        return network
+
     @property
     def method(self) -> str:
         """Type of the network."""
@@ -295,6 +302,6 @@ def _read(path: Path) -> Results:
         return Results.model_validate(data if data.get("format") == FORMAT else converted(data))
     except ValidationError as error:
         reason = explain(error)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         reason = f"{type(error).__name__}: {error}"
     raise UserError(f"{path} holds no results of `powerqe test` ({reason}); test again")

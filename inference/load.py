@@ -55,7 +55,10 @@ class NetworkSource:
         Raises:
             UserError: options or weights that do not fit.
         """
-        network = build_network(self.spec)
+        try:
+            network = build_network(self.spec)
+        except UserError as error:
+            raise UserError(f"{self.path}: {error}" if self.path else str(error)) from None
         if self.path is not None and self.path != getattr(network, "made_of", None):
             load_weights(network, self.path)
         return network.to(device).eval()
@@ -77,7 +80,7 @@ def find_network(source: NetworkReference, network: Mapping[str, Any] | Componen
     path = find(source)
     card = next((known.entry for known in known_weights().values() if _is_same(known.path, path)), None)
     name = card.name if card else path.stem
-    return NetworkSource(name, _recorded_network(path) if network is None else _plain(network), path, card)
+    return NetworkSource(name, spec(path) if network is None else _plain(network), path, card)
 
 
 def published_networks() -> list[NetworkSource]:
@@ -119,10 +122,3 @@ def _plain(network: Mapping[str, Any] | Component) -> dict[str, Any]:
     if isinstance(network, Component):
         return network.model_dump(mode="json", serialize_as_any=True)
     return dict(network)
-
-
-def _recorded_network(path: Path) -> dict[str, Any]:
-    try:
-        return spec(path)
-    except UserError as error:
-        raise UserError(f"{error}; or name the network of these weights: {{type: NAME, ...}}") from None

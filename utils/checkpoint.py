@@ -5,6 +5,7 @@ import pickle
 import re
 import shutil
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +41,14 @@ def copy_checkpoint(source: Path, target: Path) -> None:
             shutil.copyfile(source, temporary)
 
 
-def load_checkpoint(path: str | Path) -> dict[str, Any]:
+def load_checkpoint(path: str | Path, parts: Mapping[str, type] | None = None) -> dict[str, Any]:
     """Read a checkpoint of `save_checkpoint` onto the CPU. Every byte is checked; no code in it is run.
 
+    Args:
+        parts: what must be there, and of which type.
+
     Raises:
-        UserError: missing, damaged, not a training checkpoint or of a newer format.
+        UserError: missing, damaged, not a training checkpoint, of a newer format, or without a part.
     """
     path = Path(path)
     if not path.is_file():
@@ -62,10 +66,14 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     except Exception as error:  # bytes that are no checkpoint make PyTorch fail in any way
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(f"checkpoint {path} is damaged: {reason}") from None
-    if not isinstance(state, dict) or not isinstance(state.get("format"), int):
+    if not isinstance(state, dict) or type(state.get("format")) is not int:
         raise UserError(f"{path} is no training checkpoint of PowerQE; weights alone are loaded with net.load_weights")
     if state["format"] > FORMAT:
         raise UserError(f"{path} has checkpoint format {state['format']}; this PowerQE reads up to {FORMAT}: update it")
+    if wrong := [name for name, kind in (parts or {}).items() if not isinstance(state.get(name), kind)]:
+        raise UserError(
+            f"checkpoint {path} is incomplete (without a sound {', '.join(wrong)}); resume from another one"
+        )
     return state
 
 
@@ -81,8 +89,10 @@ def prune(folder: str | Path, keep: int | None) -> None:
         path.unlink()
 
 
-def newest_sound(folder: str | Path) -> tuple[Path, dict[str, Any], list[str]] | None:
-    """The newest checkpoint of a folder that can be read.
+def newest_sound(
+    folder: str | Path, parts: Mapping[str, type] | None = None
+) -> tuple[Path, dict[str, Any], list[str]] | None:
+    """The newest checkpoint of a folder that can be read, with the `parts` of `load_checkpoint`.
 
     Returns:
         Its path, its state and one line for each newer one that was damaged; None when there is none at all.
@@ -94,7 +104,7 @@ def newest_sound(folder: str | Path) -> tuple[Path, dict[str, Any], list[str]] |
     complaints = []
     for path in candidates:
         try:
-            return path, load_checkpoint(path), complaints
+            return path, load_checkpoint(path, parts), complaints
         except UserError as error:
             complaints.append(str(error))
     if candidates:

@@ -24,7 +24,7 @@ from powerqe.net.weights.pickled import read_modules
 from powerqe.net.weights.tensorflow_checkpoint import index_file, pytorch_layout, read_variables
 from powerqe.utils.errors import UserError
 
-# Where a file may keep state dicts, best first; "*" is any key. A file with none of these is a state dict.
+# Where a file may keep state dicts, best first; "*" is any key. With none of these it is one, or has them elsewhere.
 _PLACES = (
     ("ema", "*"),  # our training checkpoints
     ("networks", "*"),
@@ -40,6 +40,7 @@ _PLACES = (
     ("net",),
     ("netG",),
 )
+_ANYWHERE: tuple[tuple[str, ...], ...] = ((), ("*",), ("*", "*"))
 # MMEditing keeps several networks in one state dict; Lightning's has the network as an attribute of the module.
 _PARTS = ("", "generator.", "discriminator.", "model.", "net.", "netG.")
 _WRAPPERS = re.compile(r"^(?:(?:module|_orig_mod)\.)+")  # DistributedDataParallel, AveragedModel, torch.compile
@@ -76,7 +77,7 @@ def read(path: Path) -> Content:
         UserError: no such file, damaged, no weights in it, or pickled code.
     """
     checkpoint = _read(path)
-    states = list(_states(checkpoint))
+    states = list(_states(checkpoint, _PLACES)) or list(_states(checkpoint, _ANYWHERE))
     if not states:
         raise UserError(f"{path} holds no weights{_found(checkpoint)}; give a .safetensors file or a checkpoint")
     return Content(states, recorded(path, checkpoint))
@@ -183,14 +184,15 @@ def _damaged(path: Path) -> UserError:
 
 
 def _found(checkpoint: Any) -> str:
-    if not isinstance(checkpoint, Mapping):
-        return f" (it is a {type(checkpoint).__name__})"
-    keys = [str(key)[:30] for key in list(checkpoint)[:3]]
-    return f" (its keys are {', '.join(keys)}{', ...' if len(checkpoint) > 3 else ''})" if keys else " (it is empty)"
+    """What is there in the place of weights."""
+    if not isinstance(checkpoint, Mapping) or not checkpoint:
+        return f": it is {'empty' if isinstance(checkpoint, Mapping) else f'a {type(checkpoint).__name__}'}"
+    kinds = ", ".join(sorted({type(value).__name__ for value in checkpoint.values()}))
+    return f": it is a mapping to {kinds} without named tensors"
 
 
-def _states(checkpoint: Any) -> Iterator[dict[str, Tensor]]:
-    for state in [state for place in _PLACES for state in _mappings(checkpoint, place)] or _mappings(checkpoint, ()):
+def _states(checkpoint: Any, places: Iterable[tuple[str, ...]]) -> Iterator[dict[str, Tensor]]:
+    for state in (state for place in places for state in _mappings(checkpoint, place)):
         tensors = {name: value for name, value in state.items() if isinstance(name, str) and isinstance(value, Tensor)}
         for part in _PARTS:
             names = (name for name in tensors if name.startswith(part))

@@ -42,17 +42,20 @@ def recognize(content: Content, path: Path) -> Spec:
             if rivals := [spec for spec in others if _differences(first, spec)]:
                 raise UserError(
                     f"the network of {path} is ambiguous, its tensors fit several: {_listed([first, *rivals])}; "
-                    "specify the network in an option file"
+                    "name the network of these weights: {type: NAME, ...}"
                 )
             return first
-    advice = "specify the network, or give a file written by powerqe publish"
+    advice = "name it, {type: NAME, ...}, or give a file written by powerqe publish"
     try:
         if any(map(NETWORKS[LIBRARY].recognizes, content.states)):  # pyright: ignore[reportFunctionMemberAccess]
             return {"type": LIBRARY, "path": str(path)}
     except UserError as error:
         advice += f" ({error})"
+    state = max(content.states, key=len)
+    name, tensor = next(iter(state.items()))
     raise UserError(
-        f"the network of {path} is unknown, its tensors are not named as in official files of any method; {advice}"
+        f"the network of {path} is unknown: it holds {len(state)} tensors from {name} {list(tensor.shape)} on, which "
+        f"no method's official file has; {advice}"
     )
 
 

@@ -3,6 +3,7 @@
 import argparse
 
 from powerqe.arguments.option_file import add_option_file, read_options
+from powerqe.utils.errors import UserError
 
 EXAMPLES = (
     "%(prog)s --opt opts/arcnn.yml --case div2k-qf10",
@@ -38,7 +39,10 @@ def run(args: argparse.Namespace) -> None:
         resume = find_resume(options, args.resume)
         trainer = Trainer(options, ranks, resumes=resume is not None)
         if resume:
-            trainer.load_state(resume.state)
+            try:
+                trainer.load_state(resume.state)
+            except UserError as error:
+                raise UserError(f"{resume.path}: {error}") from None
         elif ranks.is_main:
             archive(options.folder)
         start_log(options.folder / "train.log", ranks.is_main)

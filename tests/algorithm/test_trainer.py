@@ -1,5 +1,6 @@
 """The training loop in one process; tests/test_train.py has the command line and several ranks."""
 
+import errno
 import logging
 import shutil
 from pathlib import Path
@@ -297,6 +298,62 @@ def test_damaged_newest_checkpoint(opt):
     found = find_resume(load_options(opt), "auto")
     assert found.state["iter"] == 4
     assert "damaged" in found.notes[0] or "truncated" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"options": None}, {"options": "x"}, {"iter": "8"}, {"networks": [1]}, {"rng": {}}, {"format": True}],
+    ids=str,
+)
+def test_newest_checkpoint_with_a_part_of_another_type(opt, change):
+    train(load_options(opt))
+    state = load_checkpoint("exp/tiny-c/ckp-8.pt") | change
+    for name in ("ckp-8.pt", "ckp-last.pt"):
+        torch.save(state, f"exp/tiny-c/{name}")
+    found = find_resume(load_options(opt), "auto")
+    assert found.state["iter"] == 4
+    assert len([note for note in found.notes if "falling back" in note]) == 2
+    named = ["train.load_state={if_load: true, ckp_load_path: exp/tiny-c/ckp-8.pt}"]
+    with pytest.raises(UserError, match=r"exp/tiny-c/ckp-8\.pt"):
+        find_resume(load_options(opt, overrides=named), "never")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"networks": {}},
+        {"networks": {"net": {"x": 3}}},
+        {"optimizers": {"net": {}}},
+        {"optimizers": {"net": [3]}},
+        {"rng": [None]},
+        {"progress": [3]},
+    ],
+    ids=str,
+)
+def test_state_of_another_training(opt, change):
+    train(load_options(opt), until=4)
+    with pytest.raises(UserError, match="checkpoint"):
+        Trainer(load_options(opt), ALONE).load_state(load_checkpoint("exp/tiny-c/ckp-last.pt") | change)
+
+
+@pytest.mark.parametrize("options", [{}, {"network": torch.ones(3)}, {"train": 3, "dataset": {"train": 5}}])
+def test_options_that_are_none(opt, options):
+    with pytest.raises(UserError, match=r"old\.pt"):
+        check_unchanged(Path("old.pt"), options, load_options(opt))
+
+
+def test_a_full_disk_ends_the_curves_and_no_training(opt, caplog, capfd):
+    options = load_options(opt)
+    experiment = Experiment(options, 0, is_main=True)
+    recorder = experiment._writer._get_file_writer().event_writer._async_writer._writer
+    recorder.write = recorder.flush = lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left on device"))
+    trainer = Trainer(options, ALONE)
+    with caplog.at_level("INFO"):
+        trainer.run(experiment)
+    experiment.close()
+    assert load_checkpoint("exp/tiny-c/ckp-last.pt")["iter"] == 8
+    assert len([line for line in caplog.messages if "No space left on device" in line]) == 1
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_load_state_needs_its_checkpoint(opt):

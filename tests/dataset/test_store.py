@@ -1,6 +1,7 @@
 import json
 import multiprocessing
 import pickle
+import random
 import shutil
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from powerqe.dataset.lmdb_file import LmdbFile
 from powerqe.dataset.store import DATA_FILE, BasicSRStore, ImageStore, open_store, write_store
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.io import encode_image
@@ -32,10 +34,18 @@ def make_images(count=5, size=40, seed=0):
     return {f"{i:03d}": rng.integers(0, 256, (size + i, size, 3), np.uint8) for i in range(count)}
 
 
-def change_index(path, **changes):
+def read_index(path):
+    with lmdb.open(str(path), lock=False) as environment, environment.begin() as transaction:
+        return json.loads(transaction.get(b"__powerqe__"))
+
+
+def put_index(path, text):
     with lmdb.open(str(path), lock=False) as environment, environment.begin(write=True) as transaction:
-        index = json.loads(transaction.get(b"__powerqe__"))
-        transaction.put(b"__powerqe__", json.dumps(index | changes).encode())
+        transaction.put(b"__powerqe__", text)
+
+
+def change_index(path, **changes):
+    put_index(path, json.dumps(read_index(path) | changes).encode())
 
 
 @settings(max_examples=25, deadline=None)
@@ -331,3 +341,82 @@ def test_basicsr_missing_key_and_strange_list(tmp_path):
     (tmp_path / "s/meta_info.txt").write_text("what is this\n")
     with pytest.raises(UserError, match=r"meta_info\.txt: expected lines"):
         open_store(tmp_path / "s")
+
+
+# --------------------------------------------------------------------------- damage
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        b"{",
+        b"null",
+        b"[]",
+        b"\xff",
+        b"{}",
+        b'{"format": 1}',
+        b'{"format": 1, "codec": "raw", "count": 0, "records": {}}',
+    ],
+)
+def test_index_that_is_none(tmp_path, index):
+    write_store(tmp_path / "s", make_images().items())
+    put_index(tmp_path / "s", index)
+    with pytest.raises(UserError, match=r"s .*build it again"):
+        open_store(tmp_path / "s")
+
+
+@pytest.mark.parametrize("place", range(7))
+@pytest.mark.parametrize("value", [-1, -(1 << 40), 1 << 20, 1 << 62, 1 << 70, 0.5, "x", None])
+@pytest.mark.parametrize("codec", ["raw", "png"])
+def test_every_entry_of_the_index_is_checked(tmp_path, place, value, codec):
+    if place >= 6 - 3 * (codec == "png"):
+        value = -1  # shapes count for raw pixels only, and the checksum for `verify`
+    write_store(tmp_path / "s", make_images().items(), codec)
+    records = read_index(tmp_path / "s")["records"]
+    records["002"][place] = value
+    change_index(tmp_path / "s", records=records)
+    with pytest.raises(UserError, match=r"build (it|the store) again|damaged PNG"):
+        open_store(tmp_path / "s")["002"]
+
+
+@pytest.mark.parametrize("values", [[], [1, 2], None, "abcdefg", {}])
+def test_entry_of_another_length(tmp_path, values):
+    write_store(tmp_path / "s", make_images().items())
+    records = read_index(tmp_path / "s")["records"]
+    change_index(tmp_path / "s", records=records | {"002": values})
+    with pytest.raises(UserError, match=r"s has a damaged index"):
+        open_store(tmp_path / "s")
+
+
+@pytest.mark.parametrize("kind", ["raw", "png", "basicsr"])
+def test_damaged_bytes_lead_nowhere(tmp_path, kind):
+    """LMDB's library would end the process by SIGSEGV or SIGBUS for some of them."""
+    images = make_images(30)
+    (write_basicsr if kind == "basicsr" else lambda path, images: write_store(path, images.items(), kind))(
+        tmp_path / "s", images
+    )
+    file, chance, refused = tmp_path / "s" / DATA_FILE, random.Random(1), []
+    sound = file.read_bytes()
+    for _ in range(60):
+        data = bytearray(sound)
+        for _ in range(chance.choice((1, 8))):
+            data[chance.choice((chance.randrange(8192), chance.randrange(len(data))))] = chance.choice((0, 255, 37))
+        file.write_bytes(data)
+        try:
+            open_store(tmp_path / "s").verify()
+        except UserError as error:
+            refused.append(str(error))
+    assert 20 < len(refused) < 60
+    assert all(str(tmp_path / "s") in message for message in refused)
+
+
+def test_keys_in_a_deep_tree(tmp_path):
+    keys = [f"key{number * 7919 % 20_000}".encode() for number in range(20_000)]
+    with lmdb.open(str(tmp_path), map_size=1 << 26) as environment:
+        with environment.begin(write=True) as transaction:
+            for key in keys:
+                transaction.put(key, key * 3)
+        assert environment.stat()["depth"] == 3
+    file = LmdbFile(tmp_path)
+    assert all(file.get(key) == key * 3 for key in keys[::7])
+    assert [file.get(key) for key in (b"", b"a", b"key1x", b"zzz")] == [None] * 4

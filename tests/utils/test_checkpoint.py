@@ -65,6 +65,15 @@ def test_falls_back_to_the_previous_one(tmp_path, damage):
     assert all("\n" not in line for line in complaints)
 
 
+def test_parts_that_must_be_there(tmp_path):
+    fill(tmp_path, 8)
+    save_checkpoint({"iter": "9"}, tmp_path / "ckp-9.pt")
+    parts = {"iter": int, "networks": dict}
+    assert newest_sound(tmp_path, parts)[1]["iter"] == 8
+    with pytest.raises(UserError, match=r"ckp-9\.pt .*iter, networks"):
+        load_checkpoint(tmp_path / "ckp-9.pt", parts)
+
+
 def test_nothing_to_fall_back_to(tmp_path):
     assert newest_sound(tmp_path) is None
     fill(tmp_path, 9)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from powerqe.net import build_network, load_weights, save_weights
-from powerqe.net.weights import read_metadata
+from powerqe.net.weights import read_metadata, spec
 from powerqe.net.weights.pickled import _Inert, _Reader, read_modules
 from powerqe.utils.errors import UserError
 
@@ -549,6 +549,23 @@ def test_truncated_safetensors(tmp_path: Path) -> None:
 def test_no_weights_in_it(content: Any, tmp_path: Path) -> None:
     torch.save(content, tmp_path / "x.pt")
     assert "holds no weights" in refused(network(), tmp_path / "x.pt")
+
+
+@pytest.mark.parametrize(
+    "content", [lambda state: {"student": state}, lambda state: {"epoch": torch.ones(1), "all": {"teacher": state}}]
+)
+def test_wrapper_that_nobody_knows(content: Callable[[Any], Any], tmp_path: Path) -> None:
+    torch.save(content(network(1).state_dict()), tmp_path / "x.pt")
+    target = network(2)
+    load_weights(target, tmp_path / "x.pt")
+    assert torch.equal(target.state_dict()["tail.weight"], network(1).state_dict()["tail.weight"])
+
+
+@pytest.mark.parametrize("key", ["state_dict", "model_state_dict", "weights"])
+def test_network_that_nobody_knows(key: str, tmp_path: Path) -> None:
+    torch.save({key: {"model.toy.weight": torch.ones(2, 3), "model.toy.bias": torch.ones(2)}}, tmp_path / "x.pt")
+    with pytest.raises(UserError, match=r"x\.pt .*2 tensors"):
+        spec(tmp_path / "x.pt")
 
 
 @pytest.mark.parametrize("name", ["absent.pt", "absent.safetensors", ""])
