@@ -93,7 +93,7 @@ def test_a_killed_command_goes_on(weights, number):
             writer.write(frames[place % COUNT])
     command = [sys.executable, str(ROOT / "enhance.py"), "a.mkv", "--weights", weights("stdf"), "--device", "cpu", "-o"]
     options = {"env": {**os.environ, "PYTHONPATH": str(ROOT)}, "stderr": subprocess.PIPE, "text": True}
-    subprocess.run([*command, "once.mkv"], check=True, **options)
+    subprocess.run([*command, "once.mkv"], check=True, timeout=60, **options)
     process = subprocess.Popen([*command, "again.mkv"], **options)
     while not Path(".again.mkv.part/000001.json").exists():
         assert process.poll() is None
@@ -103,7 +103,7 @@ def test_a_killed_command_goes_on(weights, number):
     assert process.returncode == (-9 if number == "SIGKILL" else 128 + signal.SIGTERM)
     assert ("run the same command again" in errors) == (number == "SIGTERM")
     assert not Path("again.mkv").exists()
-    done = subprocess.run([*command, "again.mkv"], check=True, stdout=subprocess.PIPE, **options)
+    done = subprocess.run([*command, "again.mkv"], check=True, timeout=60, stdout=subprocess.PIPE, **options)
     assert "frames were done before" in done.stdout
     assert decoded(Path("again.mkv")) == decoded(Path("once.mkv"))
     assert not list(Path().glob(".again*"))

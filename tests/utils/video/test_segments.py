@@ -87,7 +87,7 @@ def test_what_a_killed_process_has_done_stays(tmp_path, film, name, crf):
     assert write(film, once, crf, job={}) == 0
     command = [sys.executable, "-c", SCRIPT, str(film), str(target), str(crf), "9"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(command, check=False, env=environment, capture_output=True)
+    done = subprocess.run(command, check=False, timeout=60, env=environment, capture_output=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert not target.exists()
     assert write(film, target, crf, job={"network": 1}) == 8
