@@ -85,11 +85,11 @@ def command(main: Callable[P, Any]) -> Callable[P, int]:
 
 @contextlib.contextmanager
 def resumable(advice: str = "run the same command again to go on") -> Iterator[None]:
-    """Work that can be continued after an interruption; the message tells how."""
+    """Work that can be continued after an interruption; the message tells how, the innermost best."""
     try:
         yield
     except Interrupted as error:
-        error.advice = advice
+        error.advice = error.advice or advice
         raise
 
 
