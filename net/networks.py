@@ -25,7 +25,7 @@ class Networks(Registry):
 
             @functools.wraps(construct)
             def constructor(network: nn.Module, **arguments: Any) -> None:
-                _check_size(kind, lambda: construct(object.__new__(entry), **arguments))
+                _check_size(kind, lambda: construct(type(network).__new__(type(network)), **arguments))
                 construct(network, **arguments)
                 network.built_as = {"type": kind, **arguments}  # type: ignore[assignment]
 

@@ -94,7 +94,8 @@ class _PlainLoader(yaml.SafeLoader):
         return value
 
 
-def _problem(words: str, where: yaml.Event | yaml.Node) -> ConstructorError:
+def _problem(words: str, where: Any) -> ConstructorError:
+    """About an event or a node."""
     return ConstructorError(None, None, words, where.start_mark)
 
 
