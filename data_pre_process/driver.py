@@ -21,6 +21,7 @@ from tqdm import tqdm
 from powerqe.utils.errors import PartialFailureError, UserError, failure, resumable
 from powerqe.utils.file_names import place_finder
 from powerqe.utils.image.io import list_images, read_image, write_image
+from powerqe.utils.signals import held_back, leave_to_parent
 
 T = TypeVar("T")
 Change = Callable[[np.ndarray], np.ndarray]
@@ -93,7 +94,8 @@ def make_files(jobs: Sequence[FileJob], args: argparse.Namespace, unit: str = "i
     todo = [job for job in jobs if args.force or not job.done]
     failures = []
     with resumable(), _pool(args.nworker) as pool:
-        runs = [pool.submit(_do, job) for job in todo]
+        with held_back():  # submitting starts the workers
+            runs = [pool.submit(_do, job) for job in todo]
         for run in progress(as_completed(runs), args, len(runs), unit):
             if failure := run.result():
                 failures.append(failure)
@@ -190,8 +192,7 @@ def _start_worker(stop: Any) -> None:
     """A worker finishes the file it is at; only the main process decides when to stop."""
     global _stop
     _stop = stop
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    leave_to_parent()
     threading.Thread(target=_watch, daemon=True).start()
 
 

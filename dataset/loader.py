@@ -1,6 +1,5 @@
 """Samples to batches to the device. Images stay uint8 until they are there."""
 
-import signal
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from powerqe.dataset.samples import Draw, ImageDataset, Sample
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.io import use_one_thread
 from powerqe.utils.options.tree import TrainData
+from powerqe.utils.signals import held_back, leave_to_parent
 
 IMAGES = ("lq", "gt", "clean")
 
@@ -178,15 +178,15 @@ def _as_it_is(batch: Any) -> Any:
 
 
 def _start_worker(_worker: int) -> None:
-    # A terminal or a batch system signals the whole group; only the main process decides what that means.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    leave_to_parent()
     torch.set_num_threads(1)
     use_one_thread()
 
 
 def _unwrapped(loader: DataLoader) -> Iterator[Batch]:
-    for item in loader:
+    with held_back():
+        items = iter(loader)  # which starts the workers
+    for item in items:
         if isinstance(item, UserError):
             raise item
         yield item

@@ -180,7 +180,7 @@ def test_old_launchers_pass_the_local_rank(run, opt, argument):
 
 
 @pytest.mark.parametrize("whole_group", [False, True], ids=["alone", "with-its-workers"])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_saves_and_the_training_can_go_on(run, opt, pairs, root, number, whole_group):
     """Started in the background, where SIGINT is ignored; a terminal sends signals to loader processes, too."""
     endless = ["--set", "train.niter=1e6", "train.inter_print=1", "train.inter_val=1e6", "dataset.train.nworker_pg=2"]
@@ -189,7 +189,8 @@ def test_a_signal_saves_and_the_training_can_go_on(run, opt, pairs, root, number
         assert process.stdout is not None
         while "iter 3/" not in (line := process.stdout.readline()):
             assert line
-        (os.killpg if whole_group else os.kill)(process.pid, number)
+        for _ in range(2):  # a batch system sends it to all, and a launcher passes it on
+            (os.killpg if whole_group else os.kill)(process.pid, number)
         rest, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "stopped by a signal" in rest
@@ -200,6 +201,21 @@ def test_a_signal_saves_and_the_training_can_go_on(run, opt, pairs, root, number
     assert again.returncode == 0, again.stderr
     assert f"resuming from exp/tiny-c/ckp-last.pt at iter {step}" in again.stdout
     assert load_checkpoint(pairs / "exp/tiny-c/ckp-last.pt")["iter"] == step + 2
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_sigterm_to_the_launcher_saves(opt, pairs, root, port, workers):
+    """Which passes it to the process groups of the ranks, loader processes and all."""
+    endless = ["train.niter=1e6", "train.inter_print=1", "train.inter_val=1e6", f"dataset.train.nworker_pg={workers}"]
+    command = [sys.executable, *TWO_RANKS, port, root / "train.py", "--opt", opt, "--set", *endless]
+    with in_background(command, pairs) as process:
+        assert process.stdout is not None
+        while "iter 3/" not in (line := process.stdout.readline()):
+            assert line
+        os.kill(process.pid, signal.SIGTERM)
+        rest, _ = process.communicate(timeout=60)
+    assert "stopped by a signal" in rest
+    assert 3 <= load_checkpoint(pairs / "exp/tiny-c/ckp-last.pt")["iter"] < 100_000
 
 
 def test_an_earlier_experiment_is_kept(run, opt, pairs):

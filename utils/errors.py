@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any, ParamSpec
 
 from powerqe.utils.memory import is_out_of_memory
+from powerqe.utils.signals import Repeated, heard
 
 P = ParamSpec("P")
 PATIENCE = 10.0
@@ -131,26 +132,34 @@ def _show_any_name() -> None:
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[None]:
-    """Raise `Interrupted` on the first SIGINT, SIGTERM or SIGHUP. While it is cleaned up, only SIGINT still works."""
+    """Raise `Interrupted` on the first SIGINT, SIGTERM or SIGHUP. If the user insists, the process ends at once.
+
+    Nothing is raised into the clean-up, where it could leave child processes that wait for each other. They notice that
+    their parent is gone, and the next start removes what is left.
+    """
 
     def stop(number: int, _frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        for ignored in set(numbers) - {signal.SIGINT}:
-            signal.signal(ignored, signal.SIG_IGN)
+        repeated = Repeated()
+
+        def again(number: int, _frame: FrameType | None) -> None:
+            if repeated.insists(number):
+                os._exit(128 + number)
+
+        for each in old:
+            signal.signal(each, again)
         raise Interrupted(number)
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-        numbers.append(signal.SIGHUP)
-    old = {number: signal.signal(number, stop) for number in numbers}
+    old: dict[int, Any] = {}
     try:
+        for each in heard():
+            old[each] = signal.signal(each, stop)
         yield
     finally:
-        for number, handler in old.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        for each, handler in old.items():
+            signal.signal(each, signal.SIG_DFL if handler is None else handler)
 
 
 def _interrupted(error: KeyboardInterrupt) -> int:

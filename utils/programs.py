@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from subprocess import CompletedProcess
 
 from powerqe.utils.errors import UserError
+from powerqe.utils.signals import held_back
 
 _LONGEST = 300  # characters of a program's output in a message
 _REASON = re.compile(r"^.*error.*$", re.IGNORECASE | re.MULTILINE)
@@ -15,15 +16,26 @@ _REASON = re.compile(r"^.*error.*$", re.IGNORECASE | re.MULTILINE)
 def run_program(command: Sequence[str]) -> CompletedProcess[str]:
     """Run a program without input; its output and its status, whatever that is.
 
+    It does not hear the signals that stop us, which a terminal sends to it, too; it is killed when we stop.
+
     Raises:
         UserError: it cannot be started.
     """
     try:
-        return subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, check=False, encoding="utf-8", errors="replace"
-        )
+        with held_back():
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
+                errors="replace",
+            )  # fmt: skip
     except OSError as error:
         raise UserError(f"{command[0]} cannot be run: {error.strerror}; is it built for this machine?") from None
+    with process:
+        try:
+            output, errors = process.communicate()
+        except BaseException:
+            process.kill()
+            raise
+    return CompletedProcess(command, process.returncode, output, errors)
 
 
 def failure(done: CompletedProcess[str], *said: str) -> str:

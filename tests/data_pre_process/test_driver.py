@@ -91,7 +91,7 @@ SLOW = """
         data = encode_image(image)
         with atomic_path(path) as temporary, open(temporary, "wb", buffering=0) as file:
             file.write(data[:40])
-            time.sleep(0.15)
+            time.sleep({seconds})
             file.write(data[40:])
 
     driver.write_image = write_slowly
@@ -113,9 +113,10 @@ def slow(tmp_path: Path):
         write_image(tmp_path / f"raw/{number:02}.png", np.full((16, 16, 3), number, np.uint8))
     started = []
 
-    def start(deadly: bool = False) -> subprocess.Popen[str]:
+    def start(deadly: bool = False, seconds: float = 0.15) -> subprocess.Popen[str]:
         script = tmp_path / "slow.py"
-        script.write_text(textwrap.dedent(SLOW).format(repository=str(REPOSITORY), deadly=deadly))
+        code = textwrap.dedent(SLOW).format(repository=str(REPOSITORY), deadly=deadly, seconds=seconds)
+        script.write_text(code)
         process = subprocess.Popen(
             [sys.executable, script.name], cwd=tmp_path, text=True, stderr=subprocess.PIPE, start_new_session=True
         )
@@ -163,6 +164,38 @@ def test_an_interruption_leaves_whole_files_only(slow, tmp_path, number, whole_g
     assert 3 <= len(made) < 24
     for path in made:  # a temporary file would be no number
         assert (read_image(path) == int(path.stem)).all()
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM, signal.SIGINT), (signal.SIGTERM, signal.SIGTERM)],
+)
+def test_a_second_signal_hinders_no_clean_up(slow, tmp_path, first, second):
+    """As of a launcher that passes on what the terminal has sent to all."""
+    copies = tmp_path / "copy"
+    process = slow()
+    wait_for(lambda: copies.is_dir() and len(list(copies.glob("[0-9]*.png"))) >= 3)
+    for number in (first, second):
+        os.killpg(process.pid, number)
+        time.sleep(0.05)
+    _, error = process.communicate(timeout=20)
+    assert process.returncode == 128 + first
+    assert error.count("\n") == 1
+    wait_for(lambda: not has_members(process.pid), 10)
+    assert all(path.stem.isdecimal() for path in copies.iterdir())
+
+
+@pytest.mark.slow
+def test_a_user_who_insists_need_not_wait_for_the_clean_up(slow, tmp_path):
+    copies = tmp_path / "copy"
+    process = slow(seconds=3)
+    wait_for(lambda: copies.is_dir() and any(copies.iterdir()))
+    os.killpg(process.pid, signal.SIGINT)
+    time.sleep(1.2)
+    os.killpg(process.pid, signal.SIGINT)
+    process.wait(2)
+    assert process.returncode == 130
+    wait_for(lambda: not has_members(process.pid), 10)
 
 
 def test_a_worker_is_killed_before_all_work_was_handed_out():
