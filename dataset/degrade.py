@@ -84,7 +84,10 @@ class DegradedImages:
         if self._range is not None:
             raise UserError("quality: {min, max} is for training; give a quality or a list to test on whole images")
         gt = self._gt[stem]
-        return self._sample(stem, quality, self._codec.compress(gt, quality)[0], gt, own_grid=True)
+        sample = self._sample(stem, quality, self._codec.compress(gt, quality)[0], gt, own_grid=True)
+        if isinstance(self._codec, JPEG):
+            sample["file"] = self._codec.encode(gt, quality)
+        return sample
 
     def _random(self, stem: str, quality: int, seed: int) -> Sample:
         stored = self._gt.stored(stem)

@@ -95,10 +95,12 @@ class DoubleJPEGImages:
         recipe = self._recipes[setting]
         stored = self._gt.stored(stem)
         height, width = self._shifted_size(stored, stem, recipe)
-        lq, gt = self._compressed(stored, stem, recipe, CropBox(0, 0, height, width))
+        box = CropBox(0, 0, height, width)
+        lq, gt = self._compressed(stored, stem, recipe, box)
         sample = self._sample(stem, recipe, lq, gt)
         if isinstance(self._codec, JPEG):
             sample["tables"] = quant_tables(recipe.quality, gt.shape[2])
+            sample["file"] = self._codec.encode(self._before_last(stored, stem, recipe, box)[0], recipe.quality)
         return sample
 
     def _draw(self, seed: int) -> _Recipe:
@@ -126,6 +128,14 @@ class DoubleJPEGImages:
         self, stored: np.ndarray, stem: str, recipe: _Recipe, box: CropBox
     ) -> tuple[np.ndarray, np.ndarray]:
         """lq and gt in a box of the shifted image; no more is compressed than the blocks that it needs."""
+        damaged, clean, inside = self._before_last(stored, stem, recipe, box)
+        damaged, _ = self._codec.compress(damaged, recipe.quality)
+        return inside.cut(damaged), inside.cut(clean)
+
+    def _before_last(
+        self, stored: np.ndarray, stem: str, recipe: _Recipe, box: CropBox
+    ) -> tuple[np.ndarray, np.ndarray, CropBox]:
+        """What is compressed last, the same of gt, and the box as seen from there."""
         height, width = self._shifted_size(stored, stem, recipe)
         region, inside = on_grid(box, height, width)
         moved = region._replace(top=region.top + recipe.shift[0], left=region.left + recipe.shift[1])
@@ -133,8 +143,7 @@ class DoubleJPEGImages:
         clean = damaged = self._gt.converted(outer.cut(stored), stem)
         if recipe.first is not None:
             damaged, _ = self._codec.compress(clean, recipe.first)
-        damaged, _ = self._codec.compress(within.cut(damaged), recipe.quality)
-        return inside.cut(damaged), inside.cut(within.cut(clean))
+        return within.cut(damaged), within.cut(clean), inside
 
     def _shifted_size(self, stored: np.ndarray, stem: str, recipe: _Recipe) -> tuple[int, int]:
         height, width = stored.shape[0] - recipe.shift[0], stored.shape[1] - recipe.shift[1]

@@ -100,6 +100,8 @@ class PairedImages:
         lq = item.lq.stored(item.lq_stem)
         sample = item.sample(item.lq.converted(lq, item.lq_stem))
         self._add_tables(sample, item, lq)
+        if (file := item.lq.jpeg_file(item.lq_stem)) is not None:
+            sample["file"] = file
         if self._gt is not None:
             sample["gt"] = self._gt[item.image]
             self._check_sizes(item, sample["lq"].shape, sample["gt"].shape)

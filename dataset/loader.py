@@ -23,9 +23,9 @@ Batch = dict[str, Any]
 def collate(samples: Sequence[Sample]) -> Batch:
     """Put samples together: images uint8 (N, C, H, W), clips (N, T, C, H, W), name and group lists, quality int64 (N,).
 
-    If all samples have them, the images gt and clean, tables float32 (N, 1 or 2, 8, 8), and the scale, a number, that
-    they share; of videos the list sequence, frame and peak int64 (N,). The images stay in HWC order in memory;
-    `to_device` changes that where it costs nothing.
+    If all samples have them, the images gt and clean, tables float32 (N, 1 or 2, 8, 8), the list file, and the scale, a
+    number, that they share; of videos the list sequence, frame and peak int64 (N,). The images stay in HWC order in
+    memory; `to_device` changes that where it costs nothing.
 
     Raises:
         UserError: images of different sizes.
@@ -42,6 +42,9 @@ def collate(samples: Sequence[Sample]) -> Batch:
     tables = [sample["tables"] for sample in samples if "tables" in sample]
     if len(tables) == len(samples):  # a mixture may have some without
         batch["tables"] = torch.from_numpy(np.stack(tables))
+    files = [sample["file"] for sample in samples if "file" in sample]
+    if len(files) == len(samples):
+        batch["file"] = files
     if "scale" in samples[0]:
         batch["scale"] = samples[0]["scale"]
     if "sequence" in samples[0]:

@@ -37,7 +37,8 @@ class Sample(_Sample, total=False):
     fit for a file name. group: the setting that the image was compressed with ("qf10"), "" if unknown. quality: its
     number, -1 if unknown.
     tables: the JPEG's quantization steps 1 ... 255, float32 (2, 8, 8), luma first; (1, 8, 8) of a gray image; in
-    natural order. clean: uint8 like lq, what lq was before it was compressed. scale: how much larger gt is.
+    natural order. file: the JPEG file of a whole lq. clean: uint8 like lq, what lq was before it was compressed.
+    scale: how much larger gt is.
     Of videos sequence: the name of the video; frame: its number there, from 0; peak: whether its quality is higher
     than that of its neighbors, 1 or 0, -1 if unknown.
     """
@@ -45,6 +46,7 @@ class Sample(_Sample, total=False):
     gt: np.ndarray
     clean: np.ndarray
     tables: np.ndarray
+    file: bytes
     scale: int
     sequence: str
     frame: int

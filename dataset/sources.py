@@ -7,8 +7,10 @@ from typing import Literal, Protocol
 import numpy as np
 
 from powerqe.dataset.store import DATA_FILE, open_store
+from powerqe.utils.codecs.pillow import orientation
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.io import in_color, list_images, read_image
+from powerqe.utils.image.jpeg_stream import is_jpeg
 
 
 class Images(Protocol):
@@ -85,6 +87,13 @@ class ImageSource:
         """The bytes of an image's file, which only folders have."""
         assert isinstance(self._images, ImageFolder)
         return self._images.content(stem)
+
+    def jpeg_file(self, stem: str) -> bytes | None:
+        """The bytes of an image's JPEG file; None where there is none, or the image was turned since."""
+        if not isinstance(self._images, ImageFolder):
+            return None
+        data = self._images.content(stem)
+        return data if is_jpeg(data) and orientation(data) == 1 else None
 
     def stored(self, stem: str) -> np.ndarray:
         """The image as it is stored, to crop first and convert with `converted` then."""

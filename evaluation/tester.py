@@ -60,7 +60,7 @@ def test(options: Options, ranks: Ranks) -> Table | VideoReport:
         for name, dataset in sets.items()
     }
     table = Table(
-        options.name, records, metrics, facts_of(options, ranks.device, network, {"all": tested_weights(options)})
+        _title(options), records, metrics, facts_of(options, ranks.device, network, {"all": tested_weights(options)})
     )
     if ranks.is_main:
         write_tables(table, options.folder)
@@ -129,6 +129,11 @@ def _test_videos(options: Options, ranks: Ranks, sets: dict[str, Any]) -> VideoR
         peaks = trained_network(options, ranks.device, weights["peaks"])
         enhance = ByPeak(enhancer(network, options.test), enhancer(peaks, options.test))
     return test_videos(options, ranks, sets, enhance, facts_of(options, ranks.device, network, weights))
+
+
+def _title(options: Options) -> str:
+    """The name of the experiment, and whether results are in agreement with the JPEG files."""
+    return options.name if options.test.consistency == "off" else f"{options.name} + QCS"
 
 
 class _Names:

@@ -15,6 +15,7 @@ from typing import NamedTuple, TypeVar
 
 from powerqe.inference.choose import choose, choose_for_video, description_of, installed_weights
 from powerqe.inference.comparison import draw_comparison
+from powerqe.inference.consistency import declined
 from powerqe.inference.enhance_image import enhance_photo
 from powerqe.inference.enhance_video import CompressionInfo, compression_info, enhance_video
 from powerqe.inference.inference_options import InferenceOptions
@@ -76,6 +77,11 @@ class Models:
             return self._load(self._weights), ""
         entry, remark = choose(description_of(photo, takes_qf=self._options.qf is not None), self._installed())
         return self._load(entry.name), remark
+
+    def declines(self, photo: Photo) -> str:
+        """Why an image stays as it is, see `declined`; never of given weights."""
+        is_free = self._weights is None and not self._options.force_enhance
+        return declined(photo) if is_free else ""
 
     def for_video(self, video: VideoFile) -> tuple[Model, CompressionInfo, str]:
         """The network for a video, what is known of the video's compression, and a remark on the choice."""
@@ -178,6 +184,9 @@ def _enhance(job: EnhanceJob, found: Photo | VideoFile, settings: _Settings) -> 
 
 
 def _enhance_photo(job: EnhanceJob, photo: Photo, models: Models) -> _Enhanced:
+    if reason := models.declines(photo):
+        size = f"{photo.pixels.shape[1]}x{photo.pixels.shape[0]}"
+        return _Enhanced(photo, photo, ("before", "after: unchanged"), size, [reason, *photo.notes])
     model, remark = models.of(photo)
     check_memory(BYTES_PER_SAMPLE * photo.pixels.size)
     start = time.perf_counter()  # without the loading of weights, which only the first image waits for

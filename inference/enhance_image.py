@@ -1,6 +1,7 @@
 """One image through one model: which channels the network sees, and what becomes of the others.
 
-An image of 8 bits that suits the model goes through it exactly as `powerqe test` takes it: the pixels are the same.
+An image of 8 bits that suits the model goes through it exactly as `powerqe test` takes it: the pixels are the same, if
+both hold the result against the JPEG file or neither does.
 """
 
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from powerqe.inference.consistency import JPEGFile, consistent
 from powerqe.inference.model import Model
 from powerqe.net.severity import UNKNOWN
 from powerqe.utils.codecs.jpeg_estimate import estimate_quality
@@ -17,7 +19,7 @@ from powerqe.utils.codecs.jpeg_tables import nearest_quality, quant_tables
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.color import luma, luma_uint8
 from powerqe.utils.image.photo import Photo
-from powerqe.utils.image.tensors import to_image
+from powerqe.utils.image.tensors import to_image, turned, turned_back
 
 _RGB_PER_LUMA = 255 / 219
 """By which a step of luma changes R, G and B, if the chroma stays (ITU-R BT.601-7, 2.5)."""
@@ -48,6 +50,7 @@ def enhance_photo(photo: Photo, model: Model, name: str) -> Enhanced:
     three equal channels, and the mean of what comes out. RGB without any color (R = G = B): as gray, and so it stays.
     Alpha stays; it is enlarged with the image, if the model does that. Colors below an alpha of 0 have no influence on
     others, and stay where the image is not enlarged. 16 bits are computed with as they are.
+    What comes from a JPEG file agrees with it, see `consistent`.
 
     Args:
         name: of the file, in messages.
@@ -58,7 +61,7 @@ def enhance_photo(photo: Photo, model: Model, name: str) -> Enhanced:
     _check_takes_images(model, name)
     if (filled := photo.with_hidden_filled()) is not photo:
         return _with_hidden_back(photo, enhance_photo(filled, model, name))
-    notes = list(photo.notes)
+    notes, stored = list(photo.notes), photo
     known = _known(photo.tables, photo.pixels, model, name, notes)
     if photo.format in ("JPEG", "MPO") and "tables" not in known:
         photo = photo.upright()  # as `powerqe test` reads it; tables are of the blocks as they lie in the file
@@ -67,9 +70,14 @@ def enhance_photo(photo: Photo, model: Model, name: str) -> Enhanced:
     result, estimates = model({"lq": seen, **known})
     if is_neutral and not photo.is_gray:
         result = result.mean(1, keepdim=True).expand(-1, 3, -1, -1)
-    pixels = _pixels(photo, result, seen, notes)
+    _note_channels(photo, result, seen, notes)
+    if stored.file is not None and model.scale == 1 and model.options.consistency != "off":
+        result = _in_channels_of(_to_batch(photo.pixels), result, seen)
+        result, note = _consistent(stored, stored.file, result, 0 if photo is stored else stored.symmetry, model)
+        notes += [note] if note else []
+    pixels = _pixels(photo, result, seen)
     alpha = photo.alpha if photo.alpha is None else _enlarged(photo.alpha, pixels)
-    return Enhanced(replace(photo, pixels=pixels, alpha=alpha), photo, estimates, tuple(notes))
+    return Enhanced(replace(photo, pixels=pixels, alpha=alpha, file=None), photo, estimates, tuple(notes))
 
 
 def _with_hidden_back(photo: Photo, done: Enhanced) -> Enhanced:
@@ -112,6 +120,14 @@ def _check_takes_images(model: Model, name: str) -> None:
         raise UserError(f"{name}: {model.method} ({model.name}) is for videos; choose weights for images")
 
 
+def _consistent(stored: Photo, data: bytes, result: Tensor, symmetry: int, model: Model) -> tuple[Tensor, str]:
+    """A result (1, C, H, W), turned by a symmetry, in agreement with the file, and a note."""
+    file, options = JPEGFile(data, stored.pixels), model.options
+    image = turned_back(result, symmetry)
+    found, note = consistent(file, image, options.consistency, trusted=options.force_enhance)
+    return turned(found, symmetry), note
+
+
 def _check_same_size(result: Tensor, seen: Tensor, channels: int) -> None:
     if channels == 3 and result.shape[1] == 1 and result.shape != seen.shape:
         raise UserError("weights that enlarge luma cannot take a color image; choose weights for RGB")
@@ -119,6 +135,8 @@ def _check_same_size(result: Tensor, seen: Tensor, channels: int) -> None:
 
 def _in_channels_of(image: Tensor, result: Tensor, seen: Tensor) -> Tensor:
     """What a network made of what it saw of an image, gray of RGB or RGB of luma, in the channels of the image."""
+    if result.shape[1] == image.shape[1]:
+        return result
     if result.shape[1] == 3:
         return result.mean(dim=1, keepdim=True)
     return image + (result - seen) * _RGB_PER_LUMA
@@ -140,16 +158,19 @@ def _to_batch(pixels: np.ndarray) -> Tensor:
     return tensor.to(torch.float32, memory_format=torch.contiguous_format).div_(peak)
 
 
-def _pixels(photo: Photo, result: Tensor, seen: Tensor, notes: list[str]) -> np.ndarray:
-    """The image's new pixels, of its own kind, out of what the network made of those that it saw.
-
-    In strips: at once it would take twice the memory of everything else.
-    """
+def _note_channels(photo: Photo, result: Tensor, seen: Tensor, notes: list[str]) -> None:
     if photo.is_gray and result.shape[1] == 3:
         notes.append("gray, through weights for color")
     elif not photo.is_gray and result.shape[1] == 1:
         _check_same_size(result, seen, 3)
         notes.append("weights for luma: the chroma stays as it was")
+
+
+def _pixels(photo: Photo, result: Tensor, seen: Tensor) -> np.ndarray:
+    """The image's new pixels, of its own kind, out of what the network made of those that it saw.
+
+    In strips: at once it would take twice the memory of everything else.
+    """
     height, width = result.shape[-2:]
     pixels = np.empty((height, width, photo.pixels.shape[2]), photo.pixels.dtype)
     for top in range(0, height, _STRIP):

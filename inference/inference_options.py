@@ -5,6 +5,7 @@ from typing import Literal, get_args
 
 import torch
 
+from powerqe.inference.consistency import CONSISTENCY, Consistency
 from powerqe.utils.errors import UserError
 
 TileOption = int | Literal["auto", "off"]
@@ -22,6 +23,9 @@ class InferenceOptions:
         tile: "auto": as large as `memory` lets them be; a side in pixels; "off": whole images.
         qf: quality factor, 0 to 100, to restore for, of networks conditioned on one; None: as they estimate it.
         self_ensemble: the mean over eight orientations.
+        consistency: whether results agree with what a JPEG file says itself, see `powerqe.inference.consistency`.
+        force_enhance: keep all of the network's change that a JPEG file allows, and enhance images that nothing
+            suggests to be compressed, too.
         precision: "fp32", or "bf16" or "fp16" by autocast; "auto" is fp32.
 
     Raises:
@@ -34,6 +38,8 @@ class InferenceOptions:
     qf: float | None = None
     self_ensemble: bool = False
     precision: Precision = "auto"
+    consistency: Consistency = "auto"
+    force_enhance: bool = False
 
     def __post_init__(self) -> None:
         device = self.torch_device
@@ -43,6 +49,8 @@ class InferenceOptions:
             raise UserError(f"qf: found {self.qf}, expected a quality factor of 0 to 100")
         if self.memory is not None and self.memory < 1:
             raise UserError(f"memory: found {self.memory}, expected a number of bytes")
+        if self.consistency not in CONSISTENCY:
+            raise UserError(f"consistency: found {self.consistency!r}, expected {', '.join(CONSISTENCY)}")
         if self.precision not in get_args(Precision):
             raise UserError(f"precision: found {self.precision!r}, expected {', '.join(get_args(Precision))}")
         if self.precision == "fp16" and device.type != "cuda":

@@ -9,12 +9,14 @@ not exact, for networks with modules of unbounded motion (`follows_motion = True
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from itertools import repeat
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from powerqe.inference.consistent_forward import ConsistentForward
 from powerqe.inference.forward import Forward
 from powerqe.inference.self_ensemble import SelfEnsemble
 from powerqe.inference.tile_grid import Ratios, Tile, core_size, divide
@@ -202,7 +204,8 @@ def enhancer(network: nn.Module, options: ForwardOptions) -> Forward:
     whole = WholeImage(network, f"set {_tile_option(network)} (test.tile, val.tile)")
     call = whole if tile is None else Tiled(network, tile.size, tile.overlap, exact=tile.exact)
     ensemble = SelfEnsemble(call) if options.self_ensemble else call
-    return Forward(network, ensemble, options.forward, on_cpu=tile is not None)
+    kind = Forward if options.consistency == "off" else partial(ConsistentForward, options.consistency)
+    return kind(network, ensemble, options.forward, on_cpu=tile is not None)
 
 
 def can_be_exact(network: nn.Module) -> bool:

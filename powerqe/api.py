@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from powerqe.inference.choose import choose, description_of
+from powerqe.inference.consistency import Consistency, declined
 from powerqe.inference.image_model import ImageModel
 from powerqe.inference.image_types import apply_to, array_of, first_of, photo_of
 from powerqe.inference.inference_options import InferenceOptions, Precision, TileOption
@@ -51,6 +52,8 @@ def load(
     memory: int | None = None,
     qf: float | None = None,
     self_ensemble: bool = False,
+    consistency: Consistency = "auto",
+    force_enhance: bool = False,
 ) -> ImageModel:
     """Load a network with its weights.
 
@@ -64,12 +67,19 @@ def load(
         memory: bytes for the feature maps of the network; None: half of the free memory of the device.
         qf: quality factor, 0 to 100, for networks conditioned on it; None: estimated by the network.
         self_ensemble: take the mean over eight flips and transpositions of each image.
+        consistency: bring results into agreement with the coefficients of JPEG files: "auto", unless an earlier,
+            stronger compression shows; "on"; or "off". It needs the file: a path.
+        force_enhance: keep all of the network's change that a JPEG file allows.
 
     Raises:
         UserError: no such weights, device or precision; weights that do not fit; a network that takes no `qf`.
     """
     return ImageModel(
-        Model(name_or_path, InferenceOptions(device, memory, tile, qf, self_ensemble, precision), network)
+        Model(
+            name_or_path,
+            InferenceOptions(device, memory, tile, qf, self_ensemble, precision, consistency, force_enhance),
+            network,
+        )
     )
 
 
@@ -89,10 +99,11 @@ def enhance(image: Any, *, weights: ImagePath | None = None, output: ImagePath |
             quality are used.
         output: also write this file, in the format of its suffix, replacing an existing one. It has the metadata of
             `image` if that is a path.
-        options: those of `load`: device, precision, tile, memory, qf, self_ensemble.
+        options: those of `load`: device, precision, tile, memory, qf, self_ensemble, consistency, force_enhance.
 
     Returns:
-        The enhanced image, of the same kind; for a path, an array.
+        The enhanced image, of the same kind; for a path, an array. The image of a lossless file that nothing suggests
+        to have been compressed stays as it is, unless weights are given or `force_enhance`.
 
     Raises:
         UserError: no such image, weights or option, or an image that the format of `output` does not support.
@@ -106,7 +117,8 @@ def enhance(image: Any, *, weights: ImagePath | None = None, output: ImagePath |
         if output is not None:
             check_sources([EnhanceJob(Path(image), Path(output))])
         photo = photo_of(image)
-        enhanced = _model_for(photo, weights, chosen).enhanced(photo, str(image))
+        is_declined = weights is None and not chosen.force_enhance and declined(photo)
+        enhanced = photo if is_declined else _model_for(photo, weights, chosen).enhanced(photo, str(image))
         if output is not None:
             write_photo(output, enhanced)
         return array_of(enhanced)

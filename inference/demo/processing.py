@@ -17,7 +17,7 @@ from powerqe.inference.inference_options import InferenceOptions
 from powerqe.inference.model import Model
 from powerqe.net.weights.entry import BACKBONE, Entry
 from powerqe.net.weights.index import known_weights
-from powerqe.utils.codecs import CODECS, Codec
+from powerqe.utils.codecs import CODECS, JPEG, Codec
 from powerqe.utils.codecs.jpeg_estimate import estimate_quality
 from powerqe.utils.codecs.jpeg_tables import nearest_quality, quant_tables
 from powerqe.utils.errors import UserError
@@ -153,8 +153,10 @@ def _network_input(sent: Photo, choice: Choice) -> _NetworkInput:
         return _NetworkInput(sent, known, describe_photo(sent))
     clean, codec = _eight_bits(sent.upright()), codecs()[choice.codec]
     pixels, size = codec.compress(clean.pixels, choice.quality)  # alpha is not compressed
-    tables = quant_tables(choice.quality, pixels.shape[2]) if choice.codec == "JPEG" else None
-    photo = replace(clean, pixels=pixels, format=choice.codec.upper(), tables=tables, notes=())
+    is_jpeg = isinstance(codec, JPEG)
+    tables = quant_tables(choice.quality, pixels.shape[2]) if is_jpeg else None
+    file = codec.encode(clean.pixels, choice.quality) if is_jpeg else None
+    photo = replace(clean, pixels=pixels, format=choice.codec.upper(), tables=tables, file=file, notes=())
     height, width = pixels.shape[:2]
     facts = (describe_photo(sent)[0], f"{choice.codec} {codec.quality_name.upper()} {choice.quality}",
              f"{8 * size / (height * width):.2f} bits per pixel")  # fmt: skip

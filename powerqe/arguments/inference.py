@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from powerqe.inference.inference_options import InferenceOptions
 
+_MORE = ("tile", "qf", "self_ensemble", "consistency", "force_enhance")
 _GIB = number(1e-3, 1e6, "a number of GiB")
 
 
@@ -45,14 +46,18 @@ def chosen_device(device: str) -> "torch.device":
 
 
 def inference_options(args: argparse.Namespace) -> "InferenceOptions":
-    """The options of inference; `args` may also have tile, qf and self_ensemble.
+    """The options of inference; `args` may also have tile, qf, self_ensemble, consistency and force_enhance.
 
     Raises:
         UserError: no such device, or one that does not support bfloat16.
     """
     from powerqe.inference.inference_options import InferenceOptions
 
-    more = {name: vars(args)[name] for name in ("tile", "qf", "self_ensemble") if name in args}
+    more = {
+        name: vars(args)[name]
+        for name in ("tile", "qf", "self_ensemble", "consistency", "force_enhance")
+        if name in args
+    }
     return InferenceOptions(args.device, args.memory, precision="bf16" if args.amp else "auto", **more)
 
 

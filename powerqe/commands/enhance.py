@@ -50,6 +50,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(default: auto)")  # fmt: skip
     add("--self-ensemble", action="store_true", help="take the mean over eight flips and "
         "transpositions of each image: slightly better, eight times the computation")  # fmt: skip
+    add("--consistency", choices=("auto", "on", "off"), default="auto", help="bring results into agreement with the "
+        "coefficients that JPEG files store, as far as the network cannot be trusted; auto: unless an earlier, "
+        "stronger compression shows (default: auto)")  # fmt: skip
+    add("--force-enhance", action="store_true", help="enhance images that nothing suggests to be compressed, too, and "
+        "keep all changes that a JPEG file allows")  # fmt: skip
     add_inference(parser)
     add("--compare", action="store_true", help="also write NAME.compare.png: before | after, with enlarged crops of "
         "the most changed regions; for videos, of the middle frame")  # fmt: skip

@@ -35,23 +35,28 @@ class JPEG:
         encoder: Literal["cv2", "pillow"] = "cv2",
     ) -> None:
         self._subsampling = subsampling
-        self._compress = {"cv2": self._compress_cv2, "pillow": self._compress_pillow}[encoder]
+        self._encoder = encoder
 
     def compress(self, image: np.ndarray, quality: int) -> tuple[np.ndarray, int]:
         """See `Codec.compress`; `quality` is the quality factor, 1 (worst) to 100."""
-        return self._compress(np.ascontiguousarray(image), check_quality(self, quality))
-
-    def _compress_cv2(self, image: np.ndarray, quality: int) -> tuple[np.ndarray, int]:
-        options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+        if self._encoder == "pillow":
+            options = {"quality": check_quality(self, quality), "subsampling": self._subsampling}
+            return pillow.compress(np.ascontiguousarray(image), "JPEG", **options)
+        data = np.frombuffer(self.encode(image, quality), np.uint8)
         if image.shape[2] == 1:
-            data = _encoded(image, image, options)
             return np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE))[..., None], data.size
-        options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, _CV2_SUBSAMPLING[self._subsampling]]
-        data = _encoded(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), image, options)
         return cv2.cvtColor(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB), data.size
 
-    def _compress_pillow(self, image: np.ndarray, quality: int) -> tuple[np.ndarray, int]:
-        return pillow.compress(image, "JPEG", quality=quality, subsampling=self._subsampling)
+    def encode(self, image: np.ndarray, quality: int) -> bytes:
+        """The bytes of the file that `compress` decodes."""
+        image, quality = np.ascontiguousarray(image), check_quality(self, quality)
+        if self._encoder == "pillow":
+            return pillow.encode(image, "JPEG", quality=quality, subsampling=self._subsampling)
+        options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+        if image.shape[2] == 1:
+            return _encoded(image, image, options).tobytes()
+        options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, _CV2_SUBSAMPLING[self._subsampling]]
+        return _encoded(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), image, options).tobytes()
 
 
 def compress_with_tables(

@@ -49,7 +49,7 @@ def last_compression(image: np.ndarray) -> Dip:
     Args:
         image: uint8 (H, W, 1) gray or (H, W, 3) RGB; a block of the JPEG begins at the top left pixel.
     """
-    changes = _log_changes(_middle(image))
+    changes = _log_changes(middle(image))
     depths = _depths(changes)
     deepest = max(depths, key=depths.__getitem__)
     if depths[deepest] < DIP:
@@ -92,7 +92,7 @@ def _depths(changes: Mapping[int, float]) -> dict[int, float]:
     return {q: changes[q - 1] + changes[q + 1] - 2 * changes[q] for q in QUALITIES}
 
 
-def _middle(image: np.ndarray) -> np.ndarray:
-    """The middle of a large image, from where a block begins."""
+def middle(image: np.ndarray) -> np.ndarray:
+    """The middle of a large image (H, W, C), from where a block begins."""
     top, left = (max(0, length - _LARGEST_SIDE) // 16 * 8 for length in image.shape[:2])
     return image[top : top + _LARGEST_SIDE, left : left + _LARGEST_SIDE]

@@ -26,6 +26,16 @@ def orientation(data: Buffer) -> int:
         return Image.open(io.BytesIO(data), formats=("JPEG", "MPO")).getexif().get(0x0112, 1)
 
 
+def encode(image: np.ndarray, file_format: str, **options: int | str | list[int] | list[list[int]]) -> bytes:
+    """The bytes of an image in a format, see `compress`."""
+    file = io.BytesIO()
+    try:
+        _pillow_image(image).save(file, file_format, **options)
+    except (OSError, ValueError, RuntimeError) as error:  # each format has its own way
+        raise too_large(file_format, image, error) from None
+    return file.getvalue()
+
+
 def compress(
     image: np.ndarray, file_format: str, **options: int | str | list[int] | list[list[int]]
 ) -> tuple[np.ndarray, int]:
@@ -38,11 +48,11 @@ def compress(
         file_format: Pillow's name of it.
         options: what Pillow's writer of that format takes.
     """
-    file = io.BytesIO()
-    pillow_image = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
-    try:
-        pillow_image.save(file, file_format, **options)
-    except (OSError, ValueError, RuntimeError) as error:  # each format has its own way
-        raise too_large(file_format, image, error) from None
+    data = encode(image, file_format, **options)
     with pillow_without_limits:
-        return np.array(Image.open(file).convert(pillow_image.mode)).reshape(image.shape), file.getbuffer().nbytes
+        decoded = Image.open(io.BytesIO(data)).convert(_pillow_image(image).mode)
+        return np.array(decoded).reshape(image.shape), len(data)
+
+
+def _pillow_image(image: np.ndarray) -> Image.Image:
+    return Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)

@@ -32,6 +32,7 @@ class Photo:
         metadata: EXIF, ICC profile, XMP and texts of the file.
         format: Pillow's name of it, such as JPEG.
         tables: the quantization tables of a JPEG file, see `read_tables`; None for other formats and invalid tables.
+        file: the bytes of a whole JPEG file, whose coefficients say more than the pixels; None for others.
         notes: what had to be changed to get this, for the user.
     """
 
@@ -41,6 +42,7 @@ class Photo:
     metadata: Metadata = field(default_factory=Metadata)
     format: str = "PNG"
     tables: np.ndarray | None = None
+    file: bytes | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -64,19 +66,24 @@ class Photo:
         """The value of white: 255 or 65535."""
         return np.iinfo(self.pixels.dtype).max
 
+    @property
+    def symmetry(self) -> int:
+        """The number of the symmetry (`powerqe.utils.image.io.oriented`) that turns the image upright."""
+        return SYMMETRY[self.orientation]
+
     def with_pixels(self, pixels: np.ndarray) -> "Photo":
-        """The same with other pixels of the same kind; the tables are not theirs."""
-        return replace(self, pixels=pixels, tables=None)
+        """The same with other pixels of the same kind; the tables and the file are not theirs."""
+        return replace(self, pixels=pixels, tables=None, file=None)
 
     def upright(self) -> "Photo":
-        """The image rotated by its orientation; the tables no longer fit its pixels then."""
-        pixels, alpha, tables = self.pixels, self.alpha, self.tables
-        if symmetry := SYMMETRY[self.orientation]:
-            pixels, tables = oriented(pixels, symmetry), None
+        """The image rotated by its orientation; the tables and the file no longer fit its pixels then."""
+        pixels, alpha, tables, file = self.pixels, self.alpha, self.tables, self.file
+        if symmetry := self.symmetry:
+            pixels, tables, file = oriented(pixels, symmetry), None, None
             alpha = None if alpha is None else oriented(alpha, symmetry)
         height, width = pixels.shape[:2]
         metadata = self.metadata.upright(width, height)
-        return replace(self, pixels=pixels, alpha=alpha, orientation=1, tables=tables, metadata=metadata)
+        return replace(self, pixels=pixels, alpha=alpha, orientation=1, tables=tables, file=file, metadata=metadata)
 
 
 def read_photo(path: str | os.PathLike[str], name: str | None = None, largest: int | None = None) -> Photo:
@@ -116,7 +123,7 @@ def decode_photo(data: bytes, name: str, largest: int | None = None) -> Photo:
     if is_cmyk:
         return photo
     try:
-        return replace(photo, tables=read_tables(data, name))
+        return replace(photo, tables=read_tables(data, name), file=None if damage else data)
     except UserError as error:
         note = f"its JPEG tables are not usable ({str(error).removeprefix(f'{name}: ')})"
         return replace(photo, notes=(*photo.notes, note))

@@ -10,6 +10,19 @@ def to_image(tensor: Tensor) -> np.ndarray:
     return tensor.detach().clamp(0, 1).mul(255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
 
 
+def turned(image: Tensor, symmetry: int) -> Tensor:
+    """`powerqe.utils.image.io.oriented` for tensors (N, C, H, W)."""
+    axes = [axis for axis, bit in ((3, 1), (2, 2)) if symmetry & bit]
+    image = image.flip(axes)
+    return image.transpose(2, 3) if symmetry & 4 else image
+
+
+def turned_back(image: Tensor, symmetry: int) -> Tensor:
+    """The inverse of `turned`."""
+    axes = [axis for axis, bit in ((3, 1), (2, 2)) if symmetry & bit]
+    return (image.transpose(2, 3) if symmetry & 4 else image).flip(axes)
+
+
 def to_tensor(image: np.ndarray) -> Tensor:
     """uint8 (H, W, C) -> float32 (C, H, W) in [0, 1]."""
     return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).float().div_(255)

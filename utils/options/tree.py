@@ -181,6 +181,11 @@ class ForwardOptions(Section):
     self_ensemble: Annotated[
         bool, Field(description="mean over the eight flips and transpositions of each image: eight times the work")
     ] = False
+    consistency: Literal["off", "on", "auto"] = Field(
+        default="off",
+        description="bring results into agreement with the coefficients of the JPEG file, as powerqe enhance does "
+        "(+ QCS); auto: unless an earlier, stronger compression shows. Whole images of a data set with JPEG files",
+    )
 
 
 class ValOptions(ForwardOptions):
