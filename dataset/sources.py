@@ -9,6 +9,7 @@ import numpy as np
 from powerqe.dataset.store import DATA_FILE, open_store
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.io import in_color, list_images, read_image
+from powerqe.utils.leftovers import restored
 
 
 class Images(Protocol):
@@ -63,7 +64,7 @@ class ImageSource:
     """
 
     def __init__(self, path: str | os.PathLike[str], color: Literal["rgb", "y"] = "rgb") -> None:
-        self.path = Path(path)
+        self.path = restored(Path(path))
         self._color: Literal["rgb", "y"] = color
         self._channels = {"rgb": 3, "y": 1}[color]
         self._images: Images = open_store(path) if (self.path / DATA_FILE).is_file() else ImageFolder(path)
