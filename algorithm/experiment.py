@@ -14,8 +14,9 @@ from torch.utils.tensorboard import SummaryWriter
 from powerqe.dataset.loader import Batch
 from powerqe.evaluation.evaluate import Record, enlarged, enlargement
 from powerqe.inference.forward import middle
-from powerqe.utils.checkpoint import copy_checkpoint, load_checkpoint, newest_sound, prune, save_checkpoint
+from powerqe.utils.checkpoint import copy_checkpoint, load_checkpoint, newest_sound, prune, save_checkpoint, set_aside
 from powerqe.utils.errors import UserError
+from powerqe.utils.file_lock import claimed
 from powerqe.utils.files import write_text
 from powerqe.utils.log import logger
 from powerqe.utils.options.tree import Options
@@ -32,6 +33,8 @@ PARTS: dict[str, type] = {
     "options": dict,
 }
 """What a checkpoint has to have for a training to resume, see `Trainer.state`."""
+Best = dict[str, Any]
+"""iters: the iterations with the best validation; value: of the metric that judges, None without a validation."""
 SAMPLE = 192
 """Side of the sample images in TensorBoard, in pixels."""
 
@@ -40,7 +43,8 @@ class Experiment:
     """Writes an experiment's folder, which is created if missing. Only the main rank writes.
 
     Args:
-        start: iteration at which this run starts; later points of an interrupted run are removed from TensorBoard.
+        start: iteration at which this run starts. Later points of an earlier run are removed from TensorBoard, and its
+            later checkpoints renamed to ckp-<iter>.old.pt: resuming would take them for newer ones.
     """
 
     def __init__(self, options: Options, start: int, is_main: bool) -> None:
@@ -50,6 +54,8 @@ class Experiment:
             folder.mkdir(parents=True, exist_ok=True)
             write_text(folder / "options.yml", options.to_yaml())
             threading.excepthook = _quiet_about_curves
+            if start:
+                set_aside(folder, start)
             self._writer = SummaryWriter(str(folder), purge_step=start + 1 if start else None)
 
     def save(self, state: dict[str, Any], is_best: bool, keep: int | None) -> Path:
@@ -61,6 +67,25 @@ class Experiment:
             copy_checkpoint(path, self.folder / "ckp-best.pt")
         prune(self.folder, keep)
         return path
+
+    def restore_best(self, best: Best) -> bool:
+        """Make ckp-best.pt the checkpoint of the best that a run knows of at its start; whether that was possible.
+
+        It may be of another run: of the future of an older checkpoint, or of iterations that damaged ones had.
+        """
+        target = self.folder / "ckp-best.pt"
+        if not best["iters"]:
+            return not target.exists()
+        for path in (target, *(self.folder / f"ckp-{iteration}.pt" for iteration in best["iters"])):
+            try:
+                found = load_checkpoint(path)
+            except UserError:
+                continue
+            if found["iter"] in best["iters"] and repr(found["best"]["value"]) == repr(best["value"]):  # may be NaN
+                if path != target:
+                    copy_checkpoint(path, target)
+                return True
+        return False
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         """Add points to TensorBoard's curves."""
@@ -112,13 +137,18 @@ def _quiet_about_curves(args: threading.ExceptHookArgs) -> None:
 
 
 def archive(folder: Path) -> None:
-    """Rename the folder of an earlier run: exp/x becomes exp/x-v1, or the next free number."""
+    """Rename the folder of an earlier run: exp/x becomes exp/x-v1, or the next free number.
+
+    Raises:
+        UserError: a test writes into it.
+    """
     if not folder.exists():
         return
     number = 1
     while (target := folder.with_name(f"{folder.name}-v{number}")).exists():
         number += 1
-    folder.rename(target)
+    with claimed(folder, "tested", "wait for it, or use another name (--set name=NEW)"):
+        folder.rename(target)
     logger.info(f"renamed the folder of an earlier run to {target}")
 
 
@@ -155,6 +185,20 @@ def find_resume(options: Options, resume: str) -> Resume | None:
         return None
     notes += check_unchanged(path, state["options"], options)
     return Resume(path, state, [*notes, f"resuming from {path} at iter {state['iter']}"])
+
+
+def is_judged_alike(old: Mapping[str, Any], options: Options) -> bool:
+    """Whether best values under the old options and under these can be compared: same metric, data and application."""
+    return _judgment(_with_defaults(old)) == _judgment(options.to_dict())
+
+
+def _judgment(options: Mapping[str, Any]) -> dict[str, Any]:
+    val = options["val"]
+    criterion = val["criterion"]
+    focus = next((name for name, metric in criterion.items() if metric["if_focus"]), next(iter(criterion)))
+    judge = {key: value for key, value in criterion[focus].items() if key != "if_focus"}
+    applied = {key: val[key] for key in ("forward", "self_ensemble")}
+    return {"name": focus, "metric": judge, "data": options["dataset"]["val"], **applied}
 
 
 def check_unchanged(path: Path, old: Mapping[str, Any], options: Options) -> list[str]:

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -11,16 +12,15 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import Subset
 
-from powerqe.algorithm.experiment import Experiment
+from powerqe.algorithm.experiment import Best, Experiment, is_judged_alike
 from powerqe.algorithm.phase import Algorithm, Phase, Setting
 from powerqe.algorithm.progress import Progress
 from powerqe.algorithm.signals import StopSignals
+from powerqe.algorithm.validation import Validation
 from powerqe.dataset import build_dataset
 from powerqe.dataset.loader import Batch, train_batches
-from powerqe.evaluation.evaluate import Enhance, Metrics, evaluate
-from powerqe.inference.tiled import enhancer
+from powerqe.evaluation.evaluate import StoppedError
 from powerqe.net import load_weights
 from powerqe.net.ops.dcn import force_backend
 from powerqe.utils.errors import UserError
@@ -31,6 +31,8 @@ from powerqe.utils.options.tree import Options
 from powerqe.utils.ranks import Ranks
 from powerqe.utils.seed import rng_state, seed_everything, set_rng_state
 
+MOST_SKIPS = 100
+"""Updates in a row that are skipped because they are not finite; then the training ends. fp16 needs about 20."""
 _PRECISION = {"none": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -71,19 +73,20 @@ class Trainer:
         seed_everything(self._train.seed + 1 + ranks.rank)  # different noise on every rank
 
         self._train_set = build_dataset(self._data, "dataset.train")
-        self._val_set = build_dataset(options.dataset.val, "dataset.val") if options.dataset.val else None
-        self._metrics = Metrics(options.val.criterion)
+        self._signals = StopSignals()
+        self._validation = Validation(options, ranks, lambda: self._signals.received)
         self._scaler = torch.amp.GradScaler(ranks.device.type, enabled=self._train.amp == "fp16")
         self._progress = Progress(self._train.niter)
-        self._signals = StopSignals()
         self._stop = False
         self.step, self._samples = 0, 0  # samples: seen by all ranks, whatever their number and batch were
-        self.best: dict[str, Any] = {"iters": [], "value": None}
+        self.best: Best = {"iters": [], "value": None}
+        self._judged = 0  # the step of the last validation
+        self._skips: Counter[str] = Counter()  # of each phase, in a row
 
     # ------------------------------------------------------------------ the loop
 
     def run(self, experiment: Experiment | None, until: int | None = None) -> None:
-        """Train to the end, to iteration `until`, or until SIGINT or SIGTERM; then save a checkpoint.
+        """Train to the end, to iteration `until`, or until a signal to stop; then save a checkpoint.
 
         Args:
             experiment: receives checkpoints and curves; None writes nothing.
@@ -91,7 +94,9 @@ class Trainer:
         self._experiment = experiment
         self._describe()
         end = min(until or self._train.niter, self._train.niter)
-        if self.step == 0 and self._val_set and self._train.if_test_baseline:
+        if self.step:
+            self._settle(end)
+        elif self._validation and self._train.if_test_baseline:
             self._log_scores("baseline (lq)", self._validate(None))
         batches = self._batches()
         bar = progress_bar(None, None, self._train.niter, self._is_main, initial=self.step)
@@ -103,10 +108,11 @@ class Trainer:
                 if self.step % self._train.inter_print == 0:
                     self._report()
                 started = time.perf_counter()
-                if self._stop:  # a validation could take longer than the grace period
-                    self._save(is_best=False)
-                elif self.step % self._train.inter_val == 0 or self.step == end:
-                    self._save(is_best=self._validation())
+                is_due = self._is_due(end)
+                if self._stop or (is_due and self._validation):  # first, for a validation may last, or fail
+                    self._save()
+                if is_due and not self._stop:
+                    self._judge()
                 self._progress.add_pause(time.perf_counter() - started)
         self._log_end()
 
@@ -115,9 +121,8 @@ class Trainer:
         batches = self._batches()
         for _ in range(2):
             self._iterate(batches)
-        if self._val_set:
-            first: Any = Subset(self._val_set, [0])  # pyright: ignore[reportArgumentType] - has what Subset uses
-            evaluate(first, self._metrics, self._ranks, self._enhance(self._validated_network()))
+        if self._validation:
+            self._validation.try_one(self._validated_network())
         logger.info(f"dry run of {self._options.name}: two training steps and one validation image succeeded")
 
     def _iterate(self, batches: Iterator[Batch]) -> None:
@@ -157,8 +162,11 @@ class Trainer:
         total_value, norm_value = torch.stack([total, norm]).tolist()
         # With fp16 the scaler handles infinite gradients: it skips the step and lowers the scale.
         suspects = [total_value] if self._scaler.is_enabled() else [total_value, norm_value]
-        is_bad, self._stop = self._ranks.any(not all(map(math.isfinite, suspects)), self._signals.received)
-        if is_bad:
+        is_bad, is_skipped, self._stop = self._ranks.any(
+            not all(map(math.isfinite, suspects)), not math.isfinite(norm_value), self._signals.received
+        )
+        self._skips[phase.name] = self._skips[phase.name] + 1 if is_bad or is_skipped else 0
+        if is_bad or self._skips[phase.name] == MOST_SKIPS:
             self._skip_or_stop(phase, total_value, norm_value, micro)
         else:
             if self._train.clip_grad:
@@ -174,61 +182,76 @@ class Trainer:
         )
         if self._train.nonfinite == "stop":
             raise UserError(f"{message}: not finite; reduce lr, set train.clip_grad or train.nonfinite=skip")
+        if self._skips[phase.name] == MOST_SKIPS:
+            raise UserError(f"{message}: {MOST_SKIPS} updates in a row were skipped; reduce lr, or set train.clip_grad")
         logger.info(f"  {message}: update skipped")
 
     # ------------------------------------------------------------------ validation and checkpoints
 
-    def _validation(self) -> bool:
-        """Validate the network; returns whether it is the best so far, as always without a validation set."""
-        if self._val_set is None:
-            return True
-        scores = self._validate(self._validated_network())
-        self._log_scores("validation", scores)
-        return self._is_better(scores[self._options.val.focus])
+    def _is_due(self, end: int) -> bool:
+        return self.step % self._train.inter_val == 0 or self.step == end
 
-    def _save(self, *, is_best: bool) -> None:
+    def _settle(self, end: int) -> None:
+        """After resuming: make ckp-best.pt the best of this run, and judge a network that was saved but not judged."""
+        is_known = self._experiment is None or not self._is_main or self._experiment.restore_best(self.best)
+        [is_unknown] = self._ranks.any(not is_known)
+        if is_unknown:
+            self.best = {"iters": [], "value": None}
+        if is_unknown or (self._is_due(end) and self._judged != self.step):
+            self._judge()
+
+    def _judge(self) -> None:
+        """Validate the network, note whether it is the best so far, as always without a validation set, and save it."""
+        if not self._validation:
+            is_best, self.best = True, {"iters": [self.step], "value": None}
+        else:
+            try:
+                scores = self._validate(self._validated_network())
+            except StoppedError:
+                self._stop = True
+                return
+            self._log_scores("validation", scores)
+            is_best = self._is_better(scores[self._options.val.focus])
+        self._judged = self.step
+        self._save(is_best=is_best)
+        if self._validation:
+            logger.info(f"  best {self.best['value']:.4f} at {self.best['iters']}")
+
+    def _save(self, *, is_best: bool = False) -> None:
         if self._experiment is None:
             return
         state = self.state()  # collective: every rank takes part
         if self._is_main:
-            path = self._experiment.save(state, is_best, self._train.keep_ckp)
-            best = f"best {self.best['value']:.4f} at {self.best['iters']}" if self.best["value"] is not None else ""
-            logger.info(f"  saved {path} {best}".rstrip())
+            logger.info(f"  saved {self._experiment.save(state, is_best, self._train.keep_ckp)}")
         self._ranks.barrier()
 
     def _validate(self, network: nn.Module | None) -> dict[str, float]:
         """Mean scores over the validation set, of lq if there is no network."""
-        enhance = self._enhance(network) if network else None
-        on_result = self._experiment.sample_drawer(self.step) if self._experiment and self._ranks.is_main else None
-        records = evaluate(
-            self._val_set,
-            self._metrics,
-            self._ranks,
-            enhance,
-            with_baseline=network is None,
-            on_result=on_result,
-            title="validation",
-        )
+        draw = self._experiment.sample_drawer(self.step) if self._experiment and self._is_main else None
+        if network:
+            scores = self._validation.scores(network, draw)
+        else:
+            scores = self._validation.baseline(self._validated_network())
         self._network.train()
-        scores = [record.result if network else record.baseline for record in records]
-        return {name: self._metrics.pool(name, [score.get(name) for score in scores]) for name in self._metrics.names}
+        return scores
 
     def _is_better(self, value: float) -> bool:
         """Update the best score. The first one is always the best, so that ckp-best.pt always exists."""
-        best, sign = self.best["value"], 1 if self._metrics.higher_is_better(self._options.val.focus) else -1
-        better = best is None or math.isnan(best) or sign * value > sign * best
+        better = self._validation.is_better(value, self.best["value"])
         if better:
             self.best = {"iters": [self.step], "value": value}
-        elif value == best:
+        elif value == self.best["value"]:
             self.best["iters"].append(self.step)
         return better
 
-    def _enhance(self, network: nn.Module) -> Enhance:
-        return enhancer(network, self._options.val)
-
     def _validated_network(self) -> nn.Module:
-        """The network for validation, in evaluation mode: the moving average if there is one."""
-        return (self.ema.module if self.ema else self._network).eval()
+        """The network for validation, in evaluation mode: the moving average if there is one.
+
+        On the CPU each rank has the statistics of its own batches (BatchNorm); those of the main rank are saved.
+        """
+        network = self.ema.module if self.ema else self._network
+        self._ranks.equalize(network.buffers())
+        return network.eval()
 
     def state(self) -> dict[str, Any]:
         """The state for exact resuming. Every rank must call this."""
@@ -242,6 +265,7 @@ class Trainer:
             "rng": self._ranks.gather(rng_state()),
             "progress": self._ranks.gather(self._progress.state()),
             "best": self.best,
+            "judged": self._judged,
             "options": self._options.to_dict(),
             "versions": {"torch": str(torch.__version__)},
         }
@@ -272,7 +296,9 @@ class Trainer:
             for group, values in zip(optimizer.param_groups, mine, strict=True):
                 group.update(values)
         self._scaler.load_state_dict(state["scaler"])
-        self.step, self.best = state["iter"], state["best"]
+        self.step, self._judged = state["iter"], state.get("judged", state["iter"])
+        if is_judged_alike(state["options"], self._options):
+            self.best = state["best"]
         if len(state["rng"]) == self._ranks.world_size:
             set_rng_state(state["rng"][self._ranks.rank])
             self._progress.load_state(state["progress"][self._ranks.rank], self._ranks.device)
@@ -348,7 +374,8 @@ class Trainer:
                                       **{f"lr/{k}": v for k, v in rates.items()}}, self.step)  # fmt: skip
 
     def _log_scores(self, title: str, scores: dict[str, float]) -> None:
-        text = ", ".join(f"{name} {value:.4f} {self._metrics.unit(name)}".rstrip() for name, value in scores.items())
+        unit = self._validation.metrics.unit
+        text = ", ".join(f"{name} {value:.4f} {unit(name)}".rstrip() for name, value in scores.items())
         logger.info(f"{title} at iter {self.step}: {text}")
         if self._experiment and self._is_main:
             self._experiment.scalars({f"val/{name}": value for name, value in scores.items()}, self.step)

@@ -7,12 +7,11 @@ import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from powerqe.data_pre_process.driver import FileJob, is_up_to_date
 from powerqe.utils.codecs.video import SequenceCodec
 from powerqe.utils.errors import UserError
-from powerqe.utils.files import atomic_path, sha256_of
+from powerqe.utils.files import atomic_path, scratch_folder, sha256_of
 from powerqe.utils.video.frame_records import frames_path, read_record, write_record
 from powerqe.utils.video.yuv import Chroma, Depth, YUVReader, parse_name, sequence_stem
 
@@ -81,9 +80,8 @@ class SequenceCompression:
 
     def _make(self, source: Path, target: Path, quality: int) -> None:
         reader = self._open(source)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=f".{target.stem[:40]}.", dir=target.parent) as scratch:
-            decoded, stream = Path(scratch, target.name), Path(scratch, "stream")
+        with scratch_folder(target) as scratch:
+            decoded, stream = scratch / target.name, scratch / "stream"
             frames, version = self.codec.compress(reader, self._count(reader), quality, decoded, stream)
             record = {
                 "codec": self.codec.name,

@@ -11,6 +11,7 @@ from powerqe.utils.codecs.pillow import orientation
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.io import in_color, list_images, read_image
 from powerqe.utils.image.jpeg_stream import is_jpeg
+from powerqe.utils.leftovers import restored
 
 
 class Images(Protocol):
@@ -65,7 +66,7 @@ class ImageSource:
     """
 
     def __init__(self, path: str | os.PathLike[str], color: Literal["rgb", "y"] = "rgb") -> None:
-        self.path = Path(path)
+        self.path = restored(Path(path))
         self._color: Literal["rgb", "y"] = color
         self._channels = {"rgb": 3, "y": 1}[color]
         self._images: Images = open_store(path) if (self.path / DATA_FILE).is_file() else ImageFolder(path)

@@ -14,6 +14,7 @@ from powerqe.dataset.store import DATA_FILE, open_store
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.crop import CropBox
 from powerqe.utils.image.io import SUFFIXES, in_color, list_images, read_image
+from powerqe.utils.leftovers import restored
 from powerqe.utils.video.colors import named_color
 from powerqe.utils.video.pixels import FramePixels
 from powerqe.utils.video.planes import crop
@@ -115,7 +116,7 @@ def open_videos(
     Raises:
         UserError: nothing there, two videos of one name, or a raw file whose size does not fit its geometry.
     """
-    if not Path(path).is_dir():
+    if not restored(Path(path)).is_dir():
         raise UserError(f"no folder of videos {path}; check the path")
     if (Path(path) / DATA_FILE).is_file():
         return ImageVideos(path, open_store(path), color, kept)

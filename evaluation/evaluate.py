@@ -184,6 +184,14 @@ def _mean_or_single(values: list[float]) -> float:
     return values[0] if len(values) == 1 else mean(values)
 
 
+class StoppedError(Exception):
+    """An evaluation was left before all images were done, as the caller wanted."""
+
+
+def _never() -> bool:
+    return False
+
+
 @torch.inference_mode()
 def evaluate(
     dataset: Any,
@@ -194,6 +202,7 @@ def evaluate(
     with_baseline: bool = True,
     on_result: Callable[[Record, Batch, Tensor], None] | None = None,
     title: str = "images",
+    stop: Callable[[], bool] = _never,
 ) -> list[Record]:
     """Score a data set, its images dealt out to the ranks.
 
@@ -207,13 +216,19 @@ def evaluate(
             sizes do not match, only by metrics that need no gt.
         on_result: called for each image of this rank with its record, batch and the clamped result.
         title: of the progress bar.
+        stop: asked before each image; if it says so on one rank, all of them leave.
 
     Returns:
         The records of all ranks in data-set order, on every rank.
+
+    Raises:
+        StoppedError: on every rank, if one was stopped.
     """
     records = []
     batches = eval_batches(dataset, ranks.rank, ranks.world_size, home(enhance, ranks.device))
     for number, batch in enumerate(progress_bar(batches, title, ranks.share(len(dataset)), ranks.is_main, leave=False)):
+        if stop():
+            break
         if enhance and number == 0:
             enhance(batch)  # warm-up: memory, kernels and code paths are set up outside the timing
         record, result = judge(batch, metrics, enhance, ranks.device, with_baseline)
@@ -223,6 +238,8 @@ def evaluate(
     parts = ranks.gather((records, metrics.unavailable))
     for _, unavailable in parts:
         metrics.unavailable |= unavailable
+    if sum(len(part) for part, _ in parts) < len(dataset):
+        raise StoppedError
     return _in_order([part for part, _ in parts])
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from powerqe.net.networks import full_spec
 from powerqe.net.ops.dcn import force_backend
 from powerqe.net.weights import find, spec
 from powerqe.utils.errors import UserError
+from powerqe.utils.file_lock import claimed
 from powerqe.utils.file_names import file_name
 from powerqe.utils.image.io import write_image
 from powerqe.utils.image.tensors import to_image
@@ -38,7 +40,8 @@ def test(options: Options, ranks: Ranks) -> Table | VideoReport:
     crops.png (crops of the first images: compressed | enhanced | original). For videos see evaluation/video_tester.py.
 
     Raises:
-        UserError: no test set, missing or unfitting weights, or anything wrong with the data.
+        UserError: no test set, missing or unfitting weights, anything wrong with the data, or another process tests
+            the experiment.
     """
     if not options.dataset.test:
         raise UserError(f"{options.name}: testing needs the option dataset.test")
@@ -48,23 +51,24 @@ def test(options: Options, ranks: Ranks) -> Table | VideoReport:
     network = trained_network(options, ranks.device)
     metrics = Metrics(options.test.criterion)
     crops = Crops(metrics)
-    records = {
-        name: evaluate(
-            dataset,
-            metrics,
-            ranks,
-            enhancer(network, options.test),
-            on_result=_saver(options, name, crops),
-            title=name,
+    with _claimed(options, ranks):
+        records = {
+            name: evaluate(
+                dataset,
+                metrics,
+                ranks,
+                enhancer(network, options.test),
+                on_result=_saver(options, name, crops),
+                title=name,
+            )
+            for name, dataset in sets.items()
+        }
+        table = Table(
+            _title(options), records, metrics, facts_of(options, ranks.device, network, {"all": tested_weights(options)})
         )
-        for name, dataset in sets.items()
-    }
-    table = Table(
-        _title(options), records, metrics, facts_of(options, ranks.device, network, {"all": tested_weights(options)})
-    )
-    if ranks.is_main:
-        write_tables(table, options.folder)
-        crops.save(options.folder / "crops.png")
+        if ranks.is_main:
+            write_tables(table, options.folder)
+            crops.save(options.folder / "crops.png")
     return table
 
 
@@ -128,7 +132,14 @@ def _test_videos(options: Options, ranks: Ranks, sets: dict[str, Any]) -> VideoR
         weights = {"others": weights["all"], "peaks": find(options.test.peaks_ckp_load_path)}
         peaks = trained_network(options, ranks.device, weights["peaks"])
         enhance = ByPeak(enhancer(network, options.test), enhancer(peaks, options.test))
-    return test_videos(options, ranks, sets, enhance, facts_of(options, ranks.device, network, weights))
+    with _claimed(options, ranks):
+        return test_videos(options, ranks, sets, enhance, facts_of(options, ranks.device, network, weights))
+
+
+def _claimed(options: Options, ranks: Ranks) -> AbstractContextManager[None]:
+    """No other process tests the experiment meanwhile; a training may go on."""
+    advice = "wait for it, or use another name (--set name=NEW)"
+    return claimed(options.folder, "tested", advice) if ranks.is_main else nullcontext()
 
 
 def _title(options: Options) -> str:

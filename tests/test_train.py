@@ -1,6 +1,7 @@
 """train.py and test.py as a user starts them: launchers, ranks, signals, mistakes."""
 
 import os
+import platform
 import re
 import signal
 import socket
@@ -15,7 +16,11 @@ import pytest
 import torch
 import yaml
 
+from powerqe.algorithm.trainer import Trainer
 from powerqe.utils.checkpoint import load_checkpoint
+from powerqe.utils.file_lock import claimed
+from powerqe.utils.options.tree import load_options
+from powerqe.utils.ranks import Ranks
 from tests.processes import in_background
 
 pytestmark = pytest.mark.slow
@@ -141,6 +146,18 @@ def test_two_ranks_update_after_each_recursion_as_one_with_twice_the_batch(run, 
     assert two["iter"] == 2
 
 
+def test_two_ranks_validate_the_network_that_is_saved(run, opt, pairs, port):
+    """Each rank has seen other images, so has other statistics of BatchNorm, for which gloo has no common ones."""
+    network = "network={type: DnCNN, num_features: 4, depth: 4, batch_norm: true}"
+    sets = [network, "train.niter=4", "train.ema=null", "dataset.val.slice=[0, 8]", "train.if_test_baseline=false"]
+    result = run("train.py", "--opt", opt, "--set", *sets, launcher=(*TWO_RANKS, port))
+    assert result.returncode == 0, result.stderr
+    saved = load_checkpoint(pairs / "exp/tiny-c/ckp-last.pt")
+    alone = Trainer(load_options(opt, overrides=sets), Ranks(0, 0, 1, torch.device("cpu")))
+    alone.load_state(saved | {"rng": [], "progress": []})
+    assert alone._validate(alone._validated_network())["PSNR"] == pytest.approx(saved["best"]["value"], abs=1e-5)
+
+
 def test_test_on_two_ranks_gives_the_table_of_one(run, opt, pairs, root, port):
     assert run("train.py", "--opt", opt, "--set", "train.niter=2").returncode == 0
     tables = []
@@ -218,10 +235,50 @@ def test_sigterm_to_the_launcher_saves(opt, pairs, root, port, workers):
     assert 3 <= load_checkpoint(pairs / "exp/tiny-c/ckp-last.pt")["iter"] < 100_000
 
 
+def test_one_experiment_has_one_training_and_one_test_at_a_time(run, opt, pairs, root):
+    sets = ["train.niter=1e6", "train.inter_print=1", "train.inter_val=2", "dataset.train.nworker_pg=1"]
+    command = [sys.executable, root / "train.py", "--opt", opt, "--set", *sets]
+    with in_background(command, pairs) as process:
+        assert process.stdout is not None
+        while "iter 5/" not in (line := process.stdout.readline()):
+            assert line
+        for arguments in ((), ("--resume", "auto")):
+            refused = one_error(run("train.py", "--opt", opt, *arguments))
+            assert re.search(rf"exp/tiny-c .*\b{process.pid}\b.*{re.escape(platform.node())}", refused)
+        assert run("test.py", "--opt", opt).returncode == 0
+        process.kill()  # its loader lives a little longer
+        process.wait(20)
+        step = load_checkpoint(pairs / "exp/tiny-c/ckp-last.pt")["iter"]
+        again = run("train.py", "--opt", opt, "--resume", "auto", "--set", f"train.niter={step + 1}",
+                    "train.load_state.if_allow_change=true")  # fmt: skip
+    assert again.returncode == 0, again.stderr
+    assert {path.name for path in (pairs / "exp").iterdir()} == {"tiny-c"}
+    with claimed(pairs / "exp/tiny-c", "tested", ""):
+        assert str(os.getpid()) in one_error(run("test.py", "--opt", opt))
+        assert str(os.getpid()) in one_error(run("train.py", "--opt", opt))  # which would rename the folder
+
+
 def test_an_earlier_experiment_is_kept(run, opt, pairs):
     for _ in range(2):
         assert run("train.py", "--opt", opt, "--set", "train.niter=1").returncode == 0
     assert {path.name for path in (pairs / "exp").iterdir()} == {"tiny-c", "tiny-c-v1"}
+
+
+def test_of_killed_savings_nothing_is_left_after_the_next_start(run, opt, pairs, root):
+    (pairs / "killed.py").write_text(f"""
+import os, sys
+sys.path.insert(0, {str(root)!r})
+import train
+from powerqe.utils import files
+replace = os.replace
+files.os.replace = lambda old, new: os.kill(os.getpid(), 9) if "ckp-4" in str(new) else replace(old, new)
+train.main()
+""")
+    assert run(str(pairs / "killed.py"), "--opt", opt).returncode == -9
+    folder = pairs / "exp/tiny-c"
+    assert [path.suffix for path in folder.iterdir() if ".tmp" in path.name] == [".pt"]
+    assert run("train.py", "--opt", opt, "--resume", "auto").returncode == 0
+    assert not [path.name for path in (*folder.iterdir(), *folder.parent.iterdir()) if path.name.startswith(".")]
 
 
 def test_kill_9_while_saving_leaves_a_checkpoint_to_go_on_from(run, opt, pairs, root):

@@ -83,6 +83,13 @@ def numbered(folder: str | Path) -> list[Path]:
     return [found[iteration] for iteration in sorted(found, reverse=True)]
 
 
+def set_aside(folder: str | Path, last: int) -> None:
+    """Rename the numbered checkpoints after iteration `last` to ckp-<iter>.old.pt."""
+    for path in numbered(folder):
+        if int(path.stem.removeprefix("ckp-")) > last:
+            path.replace(path.with_suffix(".old.pt"))
+
+
 def prune(folder: str | Path, keep: int | None) -> None:
     """Delete all but the newest `keep` numbered checkpoints; None keeps all."""
     for path in numbered(folder)[keep:] if keep else []:

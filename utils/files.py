@@ -8,9 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from powerqe.utils.errors import UserError
-from powerqe.utils.file_names import within
-
-_LONGEST_SUFFIX = 16
+from powerqe.utils.leftovers import temporary_file, temporary_folders
 
 
 @contextmanager
@@ -24,8 +22,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    stem, suffix = (path.stem, path.suffix) if len(path.suffix) <= _LONGEST_SUFFIX else (path.name, "")
-    temporary = path.with_name(within(f".{stem}", f".{os.getpid()}.tmp{suffix}"))
+    temporary = temporary_file(path)
     try:
         yield temporary
         _sync(temporary)
@@ -47,7 +44,7 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary, old = (path.with_name(within(f".{path.name}", f".{os.getpid()}.{kind}")) for kind in ("tmp", "old"))
+    temporary, old = temporary_folders(path)
     shutil.rmtree(temporary, ignore_errors=True)  # of a killed process that had our number
     temporary.mkdir()
     try:
@@ -64,6 +61,18 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
             old.rename(path)
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def scratch_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder next to `path` for what that is made of. It is removed in any case."""
+    folder, _ = temporary_folders(path)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700, parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

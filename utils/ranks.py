@@ -1,7 +1,7 @@
 """The processes of a run: rank, device, and communication between ranks."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -47,6 +47,17 @@ class Ranks:
         votes = torch.tensor(flags, dtype=torch.int32)
         dist.all_reduce(votes, dist.ReduceOp.MAX)
         return [bool(vote) for vote in votes]
+
+    def equalize(self, tensors: Iterable[torch.Tensor]) -> None:
+        """Give the tensors of every rank the values of rank 0, in place."""
+        if self.world_size == 1:
+            return
+        mine = list(tensors)
+        values: list[Any] = [[tensor.cpu() for tensor in mine] if self.is_main else None]
+        dist.broadcast_object_list(values)
+        with torch.no_grad():
+            for tensor, value in zip(mine, values[0], strict=True):
+                tensor.copy_(value)
 
     def barrier(self) -> None:
         """Wait for all ranks."""

@@ -1,6 +1,7 @@
 """Train the network of an option file. Checkpoints, log and TensorBoard curves go to exp/<option file>-<case>/."""
 
 import argparse
+from contextlib import ExitStack
 
 from powerqe.arguments.option_file import add_option_file, read_options
 from powerqe.utils.errors import UserError
@@ -28,14 +29,17 @@ def run(args: argparse.Namespace) -> None:
         return
     from powerqe.algorithm.experiment import Experiment, archive, find_resume
     from powerqe.algorithm.trainer import Trainer
+    from powerqe.utils.file_lock import claimed
     from powerqe.utils.log import logger, start_log
     from powerqe.utils.ranks import start_ranks
 
-    with start_ranks(options.device) as ranks:
+    with start_ranks(options.device) as ranks, ExitStack() as stack:
         start_log(None, ranks.is_main)
         if args.dry_run:
             Trainer(options, ranks).dry_run()
             return
+        if ranks.is_main:
+            stack.enter_context(claimed(options.folder, "trained", "stop it, or use another name (--set name=NEW)"))
         resume = find_resume(options, args.resume)
         trainer = Trainer(options, ranks, resumes=resume is not None)
         if resume:

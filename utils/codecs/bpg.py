@@ -2,13 +2,15 @@
 
 import shutil
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import gettempdir
 from typing import ClassVar
+from uuid import uuid4
 
 import numpy as np
 
 from powerqe.utils.codecs.codec import CODECS, check_quality
 from powerqe.utils.errors import UserError
+from powerqe.utils.files import scratch_folder
 from powerqe.utils.image.io import read_image, write_image
 from powerqe.utils.programs import failure, run_program
 
@@ -45,8 +47,8 @@ class BPG:
             UserError: also when a program fails; the message has its name and output.
         """
         level = str(check_quality(self, quality))
-        with TemporaryDirectory(prefix="powerqe-bpg-") as folder:
-            original, stream, decoded = (Path(folder, name) for name in ("in.png", "coded.bpg", "out.png"))
+        with scratch_folder(Path(gettempdir(), f"powerqe-bpg-{uuid4().hex}")) as folder:
+            original, stream, decoded = (folder / name for name in ("in.png", "coded.bpg", "out.png"))
             missing = max(_NARROWEST - image.shape[1], 0)
             wide = np.pad(image, ((0, 0), (0, missing), (0, 0)), mode="edge")
             write_image(original, np.broadcast_to(wide, (*wide.shape[:2], 3)))
