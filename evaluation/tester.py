@@ -64,7 +64,10 @@ def test(options: Options, ranks: Ranks) -> Table | VideoReport:
             for name, dataset in sets.items()
         }
         table = Table(
-            _title(options), records, metrics, facts_of(options, ranks.device, network, {"all": tested_weights(options)})
+            _title(options),
+            records,
+            metrics,
+            facts_of(options, ranks.device, network, {"all": tested_weights(options)}),
         )
         if ranks.is_main:
             write_tables(table, options.folder)
