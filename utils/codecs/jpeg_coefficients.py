@@ -141,7 +141,7 @@ class _Reader:
             raise damaged_jpeg("two frames")
         self._progressive = code == _PROGRESSIVE
         height, width = int.from_bytes(content[1:3], "big"), int.from_bytes(content[3:5], "big")
-        samplings = [divmod(content[7 + 3 * place], 16)[::-1] for place in range(len(tables))]
+        samplings = [(each & 15, each >> 4) for each in content[7 : 7 + 3 * len(tables) : 3]]
         if not height or not width or not all(1 <= factor <= 4 for sampling in samplings for factor in sampling):
             raise damaged_jpeg("an impossible size or sampling")
         if len(tables) == 1:

@@ -174,7 +174,7 @@ def store_others(
     advance = (found >> 4).astype(np.int64) + 1  # what comes behind an end of block does not count
     total = np.cumsum(advance)
     begins = np.flatnonzero(np.diff(blocks, prepend=-1))
-    earlier = (total - advance)[begins].repeat(np.diff([*begins, len(blocks)]))
+    earlier = (total - advance)[begins].repeat(np.diff(np.append(begins, len(blocks))))
     k, has_value = total - earlier + before, size > 0
     if (k[has_value] >= COEFFICIENTS).any():
         raise damaged_jpeg("a block of more than 64 coefficients")
