@@ -20,7 +20,7 @@ from powerqe.utils.errors import UserError
 from powerqe.utils.image import png
 from powerqe.utils.image.library_settings import pillow_without_limits, silent_opencv
 from powerqe.utils.image.orientation import SYMMETRY, oriented
-from powerqe.utils.image.tiff import TiffImage, cannot_read, is_tiff, read_samples, tiff_image
+from powerqe.utils.image.tiff import TiffImage, is_tiff, read_samples, tiff_image
 from powerqe.utils.image.transparency import unassociated
 from powerqe.utils.memory import is_out_of_memory
 from powerqe.utils.video.container import SUFFIXES as VIDEO_SUFFIXES
@@ -283,12 +283,10 @@ def _of_tiff(image: OpenedImage, tiff: TiffImage) -> Pixels:
     notes = ("its previews were left out",) if tiff.previews else ()
     if tiff.unknown:
         notes = (*notes, "its samples of no known meaning were left out")
-    if not tiff.is_for_pillow:
+    if not (tiff.is_for_pillow and isinstance(image.header, ImageFile.ImageFile)):
         symmetry = SYMMETRY.get(image.header.getexif().get(0x0112, 1), 0)
         colors, alpha = read_samples(tiff, image.data, image.name)
         return Pixels(oriented(colors, symmetry), None if alpha is None else oriented(alpha, symmetry), notes)
-    if not isinstance(image.header, ImageFile.ImageFile):
-        raise cannot_read(tiff, image.name)
     found = _associated(image.header) if tiff.is_associated else _by_pillow(image.header, image.name)
     colors, notes = found.colors, (*notes, *found.notes)
     if tiff.bits > 8 and colors.dtype == np.uint8:

@@ -81,7 +81,7 @@ def read_metadata(image: Image.Image, data: Buffer) -> Metadata:
     found["exif"] = found["exif"].removeprefix(camera_data.PREFIX)
     orientation = _orientation(str(image.format), found["exif"], found["xmp"])
     found["xmp"], claims = packet.without_claims(found["xmp"])
-    if (frames := getattr(image, "n_frames", 1)) > 1 and image.format == "MPO":
+    if image.format == "MPO" and (frames := getattr(image, "n_frames", 1)) > 1:  # of others, Pillow may fail there
         left_out.append(f"{frames - 1} further image{'s' * (frames > 2)}")
     behind = found.pop("behind", 0)
     words = tuple(dict.fromkeys((*claims, *left_out))) or ((f"{behind} bytes behind the image",) if behind else ())

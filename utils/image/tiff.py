@@ -76,11 +76,16 @@ class TiffImage:
         return int(self.page.photometric) == _YCBCR
 
     @property
+    def has_plain_samples(self) -> bool:
+        """Whether they are gray or colors as such, in whole bytes."""
+        return self.colors > 0 and self.bits in (8, 16)
+
+    @property
     def is_for_pillow(self) -> bool:
         """Whether Pillow reads all of it: most of 8 bits and fewer, 16-bit gray, and YCbCr that is compressed."""
         if self.is_ycbcr:
             return int(self.page.compression) != _UNCOMPRESSED
-        if not self.colors or self.bits not in (8, 16):
+        if not self.has_plain_samples:
             return True
         if self.colors == 1:
             return not self.extra or (self.bits == 8 and self.extra == [_UNASSOCIATED])
@@ -119,7 +124,7 @@ def tiff_image(data: bytes, name: str) -> TiffImage:
 
 
 def read_samples(image: TiffImage, data: bytes, name: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """What is not for Pillow, not turned.
+    """What is not for Pillow, or what it does not know, not turned.
 
     Returns:
         (H, W, 1 or 3) uint8 or uint16, and alpha (H, W, 1), if there is any; colors not multiplied by it.
@@ -127,9 +132,9 @@ def read_samples(image: TiffImage, data: bytes, name: str) -> tuple[np.ndarray, 
     Raises:
         UserError: neither library can unpack it.
     """
-    samples = _samples(image, data)
+    samples = _samples(image, data) if image.has_plain_samples else None
     if samples is None:
-        raise cannot_read(image, name)
+        raise _cannot_read(image, name)
     pixels, alpha = np.ascontiguousarray(samples[..., : image.colors]), None
     for place, kind in enumerate(image.extra):
         if alpha is None and kind in (_ASSOCIATED, _UNASSOCIATED):
@@ -138,11 +143,12 @@ def read_samples(image: TiffImage, data: bytes, name: str) -> tuple[np.ndarray, 
     return ~pixels if image.white_is_zero else pixels, alpha
 
 
-def cannot_read(image: TiffImage, name: str) -> UserError:
+def _cannot_read(image: TiffImage, name: str) -> UserError:
     """That no library can unpack it."""
     page, planes = image.page, " in planes" if image.page.planarconfig == 2 else ""
     compression = getattr(page.compression, "name", page.compression)
-    kind = f"{page.samplesperpixel} samples of {image.bits} bits{planes}, compression {compression}"
+    samples = f"{page.samplesperpixel} sample{'s' * (page.samplesperpixel > 1)}"
+    kind = f"{samples} of {image.bits} bits{planes}, compression {compression}"
     return UserError(f"{name}: TIFF files of {kind}, are not read; save it without compression or as PNG")
 
 

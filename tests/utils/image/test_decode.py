@@ -137,6 +137,25 @@ def test_preview_in_a_tiff_is_left_out(first):
     np.testing.assert_array_equal(decode_image(file.getvalue(), "rgb", "x"), FLAT[..., :3])
 
 
+def test_mask_in_a_tiff_is_left_out():
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        writer.write(FLAT[..., :3], photometric="rgb", metadata=None)
+        writer.write(FLAT[..., 0] > 99, photometric="mask", subfiletype=4, metadata=None)
+    photo = decode_photo(file.getvalue(), "x")
+    np.testing.assert_array_equal(photo.pixels, FLAT[..., :3])
+    assert photo.notes
+
+
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("white", [0, 65535])
+def test_big_endian_gray_of_a_tiff_that_pillow_does_not_know(big, white):
+    kind = "minisblack" if white else "miniswhite"
+    data = tiff(DEEP[..., 0], kind, byteorder=">", bigtiff=big)
+    expected = DEEP[..., :1] if white else ~DEEP[..., :1]
+    np.testing.assert_array_equal(decode_photo(data, "x").pixels, expected)
+
+
 def refused():
     floats = (FLAT[..., :3] / 255).astype(np.float32)
     pages = io.BytesIO()
