@@ -303,6 +303,8 @@ class BasicSRStore:
     def __getitem__(self, key: str) -> np.ndarray:
         """The image, uint8 (H, W, C); raises `UserError` when it is missing or damaged."""
         content = self._file.get(_bytes(key)) or self._file.get(_bytes(f"{key}.png"))
+        if content is None and key in self._keys:
+            raise UserError(f"{self.where(key)} is listed in {BASICSR_INDEX} and not there; build the store again")
         if content is None:
             raise _missing(key, self.path, self._keys)
         return decode_image(content, "any", self.where(key))

@@ -336,8 +336,11 @@ def test_basicsr_missing_key_and_strange_list(tmp_path):
     write_basicsr(tmp_path / "s", make_images())
     with (tmp_path / "s/meta_info.txt").open("a") as file:
         file.write("900.png (1,1,3) 1\n")
-    with pytest.raises(UserError, match=r"no image '900' in the store .*s; the nearest is '"):
-        open_store(tmp_path / "s").verify()
+    store = open_store(tmp_path / "s")
+    with pytest.raises(UserError, match=r"s\[900\] is listed in meta_info.txt"):
+        store.verify()
+    with pytest.raises(UserError, match=r"no image '901' in the store .*s; the nearest is '900'"):
+        store["901"]
     (tmp_path / "s/meta_info.txt").write_text("what is this\n")
     with pytest.raises(UserError, match=r"meta_info\.txt: expected lines"):
         open_store(tmp_path / "s")
