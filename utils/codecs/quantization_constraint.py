@@ -201,13 +201,14 @@ def _moved(samples: Tensor, plane: Plane, top: int) -> tuple[Tensor, Tensor]:
 
     Args:
         samples: (1, 1, H, W) around 0, full size, from row `top` of the image on. It is continued to whole blocks and
-            reduced to the plane's sampling as the encoder did it.
+            reduced to the plane's sampling as libjpeg does it: columns are repeated before, rows after the reduction.
     """
     down, across = plane.reduction
     height, width = samples.shape[-2:]
     rows, columns = -(-height // (_BLOCK * down)), -(-width // (_BLOCK * across))
-    missing = (0, columns * _BLOCK * across - width, 0, rows * _BLOCK * down - height)
-    samples = avg_pool2d(pad(samples, missing, mode="replicate"), (down, across))[0, 0]
+    missing = (0, columns * _BLOCK * across - width, 0, -height % down)
+    samples = avg_pool2d(pad(samples, missing, mode="replicate"), (down, across))
+    samples = pad(samples, (0, 0, 0, rows * _BLOCK - samples.shape[2]), mode="replicate")[0, 0]
     blocks = samples.reshape(rows, _BLOCK, columns, _BLOCK).transpose(1, 2)
     first, transform, steps = (
         top // (_BLOCK * down),
