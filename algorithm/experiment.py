@@ -79,9 +79,10 @@ class Experiment:
         for path in (target, *(self.folder / f"ckp-{iteration}.pt" for iteration in best["iters"])):
             try:
                 found = load_checkpoint(path)
-            except UserError:
+                same = found["iter"] in best["iters"] and repr(found["best"]["value"]) == repr(best["value"])  # or NaN
+            except (UserError, LookupError, TypeError):  # damaged, or of another program
                 continue
-            if found["iter"] in best["iters"] and repr(found["best"]["value"]) == repr(best["value"]):  # may be NaN
+            if same:
                 if path != target:
                     copy_checkpoint(path, target)
                 return True
@@ -189,7 +190,10 @@ def find_resume(options: Options, resume: str) -> Resume | None:
 
 def is_judged_alike(old: Mapping[str, Any], options: Options) -> bool:
     """Whether best values under the old options and under these can be compared: same metric, data and application."""
-    return _judgment(_with_defaults(old)) == _judgment(options.to_dict())
+    try:
+        return _judgment(_with_defaults(old)) == _judgment(options.to_dict())
+    except (LookupError, TypeError, AttributeError, StopIteration):  # options that are not valid any more
+        return False
 
 
 def _judgment(options: Mapping[str, Any]) -> dict[str, Any]:

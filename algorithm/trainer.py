@@ -31,8 +31,7 @@ from powerqe.utils.options.tree import Options
 from powerqe.utils.ranks import Ranks
 from powerqe.utils.seed import rng_state, seed_everything, set_rng_state
 
-MOST_SKIPS = 100
-"""Updates in a row that are skipped because they are not finite; then the training ends. fp16 needs about 20."""
+MOST_SKIPS = 100  # updates in a row that are not finite, before the training ends; fp16 begins with about 20
 _PRECISION = {"none": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -99,7 +98,7 @@ class Trainer:
         elif self._validation and self._train.if_test_baseline:
             self._log_scores("baseline (lq)", self._validate(None))
         batches = self._batches()
-        bar = progress_bar(None, None, self._train.niter, self._is_main, initial=self.step)
+        bar = progress_bar(None, None, self._train.niter, self._ranks.is_main, initial=self.step)
         with self._signals, bar:
             self._progress.start_clock()
             while self.step < end and not self._stop:
@@ -193,7 +192,7 @@ class Trainer:
 
     def _settle(self, end: int) -> None:
         """After resuming: make ckp-best.pt the best of this run, and judge a network that was saved but not judged."""
-        is_known = self._experiment is None or not self._is_main or self._experiment.restore_best(self.best)
+        is_known = self._experiment is None or not self._ranks.is_main or self._experiment.restore_best(self.best)
         [is_unknown] = self._ranks.any(not is_known)
         if is_unknown:
             self.best = {"iters": [], "value": None}
@@ -212,26 +211,23 @@ class Trainer:
                 return
             self._log_scores("validation", scores)
             is_best = self._is_better(scores[self._options.val.focus])
+            logger.info(f"  best {self.best['value']:.4f} at {self.best['iters']}")
         self._judged = self.step
         self._save(is_best=is_best)
-        if self._validation:
-            logger.info(f"  best {self.best['value']:.4f} at {self.best['iters']}")
 
     def _save(self, *, is_best: bool = False) -> None:
         if self._experiment is None:
             return
         state = self.state()  # collective: every rank takes part
-        if self._is_main:
+        if self._ranks.is_main:
             logger.info(f"  saved {self._experiment.save(state, is_best, self._train.keep_ckp)}")
         self._ranks.barrier()
 
     def _validate(self, network: nn.Module | None) -> dict[str, float]:
         """Mean scores over the validation set, of lq if there is no network."""
-        draw = self._experiment.sample_drawer(self.step) if self._experiment and self._is_main else None
-        if network:
-            scores = self._validation.scores(network, draw)
-        else:
-            scores = self._validation.baseline(self._validated_network())
+        draw = self._experiment.sample_drawer(self.step) if self._experiment and self._ranks.is_main else None
+        judge = self._validation
+        scores = judge.scores(network, draw) if network else judge.baseline(self._validated_network())
         self._network.train()
         return scores
 
@@ -298,19 +294,13 @@ class Trainer:
         self._scaler.load_state_dict(state["scaler"])
         self.step, self._judged = state["iter"], state.get("judged", state["iter"])
         if is_judged_alike(state["options"], self._options):
-            self.best = state["best"]
+            self.best = {"iters": list(map(int, state["best"]["iters"])), "value": state["best"]["value"]}
         if len(state["rng"]) == self._ranks.world_size:
             set_rng_state(state["rng"][self._ranks.rank])
             self._progress.load_state(state["progress"][self._ranks.rank], self._ranks.device)
         else:
             logger.info(f"trained by {len(state['rng'])} ranks before and {self._ranks.world_size} now: not bit-exact")
         self._samples = state["samples"]
-
-    # ------------------------------------------------------------------ small parts
-
-    @property
-    def _is_main(self) -> bool:
-        return self._ranks.is_main
 
     @property
     def _batch_of_all(self) -> int:
@@ -369,7 +359,7 @@ class Trainer:
     def _report(self) -> None:
         rates = {name: opt.param_groups[0]["lr"] for name, opt in self.algorithm.optimizers.items()}
         losses = self._progress.report(self.step, rates, self._ranks)
-        if self._experiment and self._is_main:
+        if self._experiment and self._ranks.is_main:
             self._experiment.scalars({**{f"loss/{k}": v for k, v in losses.items()},
                                       **{f"lr/{k}": v for k, v in rates.items()}}, self.step)  # fmt: skip
 
@@ -377,7 +367,7 @@ class Trainer:
         unit = self._validation.metrics.unit
         text = ", ".join(f"{name} {value:.4f} {unit(name)}".rstrip() for name, value in scores.items())
         logger.info(f"{title} at iter {self.step}: {text}")
-        if self._experiment and self._is_main:
+        if self._experiment and self._ranks.is_main:
             self._experiment.scalars({f"val/{name}": value for name, value in scores.items()}, self.step)
 
     def _describe(self) -> None:

@@ -45,7 +45,7 @@ def leave_to_parent() -> None:
 
 @contextmanager
 def held_back() -> Iterator[None]:
-    """Signals wait until the block ends, and so they do in a child process that starts in it, from its first moment.
+    """This thread hears no signal until the block ends, and nor does a child process that starts in it, from the first.
 
     A child of ours then calls `leave_to_parent`; another program never hears them, and is killed if need be. Windows
     has no such thing.

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from powerqe.algorithm import trainer as trainers
-from powerqe.algorithm.experiment import Experiment, find_resume
+from powerqe.algorithm.experiment import Experiment, find_resume, is_judged_alike
 from powerqe.algorithm.trainer import Trainer
 from powerqe.net.arcnn import ARCNN
 from powerqe.utils.checkpoint import load_checkpoint
@@ -187,6 +187,20 @@ def test_killed_between_checkpoint_and_best(go, judged, monkeypatch):
     (FOLDER / "ckp-best.pt").write_bytes(before)
     go("train.niter=9", ALLOW, resume="auto")
     assert best() == (8, 40.0)
+
+
+@pytest.mark.parametrize("options", [{}, {"val": None}, {"val": {"criterion": []}}])
+def test_old_options_that_are_no_more_judged_otherwise(opt, options):
+    assert not is_judged_alike(options, load_options(opt))
+
+
+def test_a_best_of_another_program_is_not_the_best(go, judged):
+    judged[4] = 30.0
+    go(until=4)
+    torch.save({"format": 1, "iter": 4}, FOLDER / "new.pt")
+    (FOLDER / "new.pt").replace(FOLDER / "ckp-best.pt")
+    go(resume="auto", until=5)
+    assert best() == (4, 30.0)
 
 
 def test_without_validation_the_newest_is_the_best(go):
