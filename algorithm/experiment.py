@@ -19,7 +19,7 @@ from powerqe.utils.errors import UserError
 from powerqe.utils.file_lock import claimed
 from powerqe.utils.files import write_text
 from powerqe.utils.log import logger
-from powerqe.utils.options.tree import Options
+from powerqe.utils.options.tree import Options, flat
 
 PARTS: dict[str, type] = {
     "iter": int,
@@ -211,9 +211,9 @@ def check_unchanged(path: Path, old: Mapping[str, Any], options: Options) -> lis
     Raises:
         UserError: options changed and train.load_state.if_allow_change is false.
     """
-    now = _flat(_essence(options.to_dict()))
+    now = flat(_essence(options.to_dict()))
     try:
-        before = _flat(_essence(_with_defaults(old)))
+        before = flat(_essence(_with_defaults(old)))
         keys = [key for key in now | before if before.get(key) != now.get(key)]
     except RuntimeError:  # tensors, or mappings without end
         raise UserError(f"checkpoint {path} is damaged: its options are none; resume from another one") from None
@@ -252,10 +252,3 @@ def _essence(options: Mapping[str, Any]) -> dict[str, Any]:
 def _section(options: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     section = options.get(key)
     return section if isinstance(section, Mapping) else {}
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat

@@ -64,7 +64,6 @@ class RelativisticGAN:
         self._warmup_losses = WeightedLosses(warmup_loss).to(setting.device)
         self._losses = WeightedLosses(loss).to(setting.device)
         self._adversarial_weight, self._niter_warmup = adversarial_weight, niter_warmup
-        self._is_checked = False
         self.optimizers = {
             "warmup": create("optimizer", warmup_optimizer, network.parameters()),
             "net": create("optimizer", optimizer, network.parameters()),
@@ -90,9 +89,6 @@ class RelativisticGAN:
         return self._warmup if step < self._niter_warmup else self._game
 
     def _warmup_step(self, batch: Batch) -> Loss:
-        if not self._is_checked:  # now, not after a warm-up of days
-            _check_input(self._discriminator, batch["gt"])
-            self._is_checked = True
         return self._warmup_losses(self._prepared(batch["lq"]), batch["gt"])
 
     def _generator_step(self, batch: Batch) -> Loss:
@@ -132,13 +128,6 @@ def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
 
 def _bce(logits: Tensor, label: float) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits.float(), torch.full_like(logits, label, dtype=torch.float32))
-
-
-@torch.no_grad()
-def _check_input(network: nn.Module, images: Tensor) -> None:
-    """Run a forward pass, so that a network that does not support this image size raises its error."""
-    network.eval()(images)
-    network.train()
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from pydantic import Field, PositiveFloat
 from torch import Tensor, nn
 
 from powerqe.algorithm.registries import LOSSES
+from powerqe.utils.errors import UserError
 from powerqe.utils.options.components import Component, Slot, build, validate_components
 
 
@@ -46,7 +47,12 @@ class WeightedLosses(nn.Module):
         self.losses = nn.ModuleDict({name: build(options) for name, options in found.items()})
 
     def forward(self, result: Tensor, target: Tensor) -> Loss:
-        """Compare two (N, C, H, W) tensors in [0, 1], in float32."""
+        """Compare two (N, C, H, W) tensors in [0, 1], in float32.
+
+        Raises:
+            UserError: their shapes differ; a tensor of one channel would be compared with each of three.
+        """
+        check_shapes(result, target)
         return self._sum({name: loss(result.float(), target.float()) for name, loss in self.losses.items()})
 
     def weighted(self, results: Tensor, target: Tensor, weights: Tensor) -> Loss:
@@ -55,7 +61,11 @@ class WeightedLosses(nn.Module):
         Args:
             results: (exits, N, C, H, W), compared with target (N, C, H, W).
             weights: (exits, N).
+
+        Raises:
+            UserError: the shapes differ.
         """
+        check_shapes(results[0], target)
         results, target = results.float(), target.float()
         parts = {}
         for name, loss in self.losses.items():
@@ -65,6 +75,13 @@ class WeightedLosses(nn.Module):
 
     def _sum(self, parts: dict[str, Tensor]) -> Loss:
         return Loss(torch.stack([self.weights[name] * part for name, part in parts.items()]).sum(), parts)
+
+
+def check_shapes(result: Tensor, target: Tensor) -> None:
+    """Raise `UserError` unless a result has the shape of its ground truth."""
+    if result.shape != target.shape:
+        found, expected = ("x".join(map(str, each.shape)) for each in (result, target))
+        raise UserError(f"the network's output is {found} (images x channels x height x width), its target {expected}")
 
 
 @LOSSES.register()

@@ -4,28 +4,27 @@ import math
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from powerqe.algorithm.distributed import distributed, unused_explained, without_exchange
 from powerqe.algorithm.experiment import Best, Experiment, is_judged_alike
 from powerqe.algorithm.phase import Algorithm, Phase, Setting
+from powerqe.algorithm.preparation import set_up_torch, warm_start
 from powerqe.algorithm.progress import Progress
 from powerqe.algorithm.signals import StopSignals
+from powerqe.algorithm.trial import trial_batch, try_phases
 from powerqe.algorithm.validation import Validation
 from powerqe.dataset import build_dataset
-from powerqe.dataset.loader import Batch, train_batches
+from powerqe.dataset.loader import Batch, to_device, train_batches
 from powerqe.evaluation.evaluate import StoppedError
-from powerqe.net import load_weights
-from powerqe.net.ops.dcn import force_backend
 from powerqe.utils.errors import UserError
 from powerqe.utils.log import logger, progress_bar
-from powerqe.utils.memory import keep_freed_memory
 from powerqe.utils.options.components import build
 from powerqe.utils.options.tree import Options
 from powerqe.utils.ranks import Ranks
@@ -53,27 +52,27 @@ class Trainer:
         self._options, self._train, self._data = options, options.train, options.dataset.train
         self._ranks = ranks
         self._experiment: Experiment | None = None
-        _set_up_torch(options, ranks)
+        set_up_torch(options, ranks)
 
-        seed_everything(self._train.seed)  # the same first weights on every rank
-        network: nn.Module = self._placed(build(options.network))
-        self._warm_start_note = "" if resumes else self._warm_start(network)
-        self.ema = None
-        if self._train.ema:
-            average = get_ema_multi_avg_fn(self._train.ema)
-            self.ema = AveragedModel(network, multi_avg_fn=average, use_buffers=True)
-        self.algorithm: Algorithm = build(
-            options.algorithm, network, Setting(self._train.niter, ranks.device, self._prepare)
-        )
+        with ranks.together():
+            self._train_set = build_dataset(self._data, "dataset.train")
+            self._signals = StopSignals()
+            self._validation = Validation(options, ranks, lambda: self._signals.received)
+            seed_everything(self._train.seed)  # the same first weights on every rank
+            network: nn.Module = self._placed(build(options.network))
+            self._warm_start_note = "" if resumes else warm_start(network, self._train.warm_start)
+            self.ema = None
+            if self._train.ema:
+                average = get_ema_multi_avg_fn(self._train.ema)
+                self.ema = AveragedModel(network, multi_avg_fn=average, use_buffers=True)
+            setting = Setting(self._train.niter, ranks.device, self._prepare)
+            self.algorithm: Algorithm = build(options.algorithm, network, setting)
         for optimizer in self.algorithm.optimizers.values():
             for group in optimizer.param_groups:
                 group["initial_lr"] = group["lr"]  # multiplied by the schedule
         self._network = network
         seed_everything(self._train.seed + 1 + ranks.rank)  # different noise on every rank
 
-        self._train_set = build_dataset(self._data, "dataset.train")
-        self._signals = StopSignals()
-        self._validation = Validation(options, ranks, lambda: self._signals.received)
         self._scaler = torch.amp.GradScaler(ranks.device.type, enabled=self._train.amp == "fp16")
         self._progress = Progress(self._train.niter)
         self._stop = False
@@ -81,6 +80,7 @@ class Trainer:
         self.best: Best = {"iters": [], "value": None}
         self._judged = 0  # the step of the last validation
         self._skips: Counter[str] = Counter()  # of each phase, in a row
+        self._try()
 
     # ------------------------------------------------------------------ the loop
 
@@ -93,6 +93,7 @@ class Trainer:
         self._experiment = experiment
         self._describe()
         end = min(until or self._train.niter, self._train.niter)
+        self._advise()
         if self.step:
             self._settle(end)
         elif self._validation and self._train.if_test_baseline:
@@ -124,6 +125,16 @@ class Trainer:
             self._validation.try_one(self._validated_network())
         logger.info(f"dry run of {self._options.name}: two training steps and one validation image succeeded")
 
+    def _try(self) -> None:
+        """Find what does not fit before the first step, on every rank."""
+        with self._ranks.together():
+            self._batches()
+            batch = to_device(trial_batch(self._train_set, self._data.bs_pg), self._ranks.device, self._memory_format)
+            try_phases(self.algorithm, batch, (0, self._train.niter - 1), self._alone)
+            if self._validation:
+                self._validation.check(self._validated_network())
+                self._network.train()
+
     def _iterate(self, batches: Iterator[Batch]) -> None:
         """One iteration: load k batches, then losses, gradients and update of each phase."""
         started = time.perf_counter()
@@ -145,8 +156,8 @@ class Trainer:
         """Accumulate the gradient of the mean loss over the batches; ranks synchronize at the last one."""
         total = torch.zeros((), device=self._ranks.device)
         for number, batch in enumerate(micro, 1):
-            with self._no_sync(phase.network) if number < len(micro) else nullcontext():
-                with self._autocast():
+            with without_exchange(phase.network) if number < len(micro) else nullcontext():
+                with self._autocast(), unused_explained(phase.network):
                     loss = phase.loss(batch)
                 self._scaler.scale(loss.total / len(micro)).backward()
             total += loss.total.detach() / len(micro)
@@ -222,6 +233,15 @@ class Trainer:
         if self._ranks.is_main:
             logger.info(f"  saved {self._experiment.save(state, is_best, self._train.keep_ckp)}")
         self._ranks.barrier()
+        self._advise()
+
+    def _advise(self) -> None:
+        """What to do if a rank is lost: there is a checkpoint of this step, unless it is the first."""
+        if self._experiment:
+            last = f"the last checkpoint is that of iter {self.step} in {self._experiment.folder}"
+            self._ranks.advise(
+                f"{last if self.step else 'no checkpoint yet'}; start all ranks again with --resume auto"
+            )
 
     def _validate(self, network: nn.Module | None) -> dict[str, float]:
         """Mean scores over the validation set, of lq if there is no network."""
@@ -325,32 +345,18 @@ class Trainer:
     def _placed(self, network: nn.Module) -> nn.Module:
         return network.to(self._ranks.device).to(memory_format=self._memory_format)  # pyright: ignore[reportCallIssue]
 
-    def _warm_start(self, network: nn.Module) -> str:
-        """Load the weights of train.warm_start; returns a line for the log."""
-        start = self._train.warm_start
-        if start.ckp_load_path is None:
-            return ""
-        same = start.if_same_network
-        random = load_weights(network, start.ckp_load_path, start.skip, if_same_network=same)
-        skipped = f"; {len(random)} tensors of {', '.join(start.skip)} are random" if start.skip else ""
-        return f"initial weights from {start.ckp_load_path}{skipped}"
-
     def _prepare(self, network: nn.Module) -> nn.Module:
         """Move a network to the device; compile and distribute its forward pass according to the options."""
         self._placed(network)
         if self._train.compile:
             network.compile()
-        if self._ranks.world_size == 1:
-            return network
-        some_unused = getattr(network, "uses_part", False)  # the used parameters may differ between batches
-        if self._ranks.device.type == "cpu":
-            return DistributedDataParallel(network, find_unused_parameters=some_unused)
-        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # statistics of the batch of all ranks
-        devices = [self._ranks.device.index]
-        return DistributedDataParallel(network, device_ids=devices, find_unused_parameters=some_unused)
+        return distributed(network, self._ranks)
 
-    def _no_sync(self, network: nn.Module) -> AbstractContextManager[None]:
-        return network.no_sync() if isinstance(network, DistributedDataParallel) else nullcontext()
+    @contextmanager
+    def _alone(self, network: nn.Module) -> Iterator[None]:
+        """Where a trial computes: in the precision of the training, without the other ranks."""
+        with without_exchange(network), self._autocast():
+            yield
 
     def _autocast(self) -> torch.autocast:
         precision = _PRECISION[self._train.amp]
@@ -389,12 +395,3 @@ class Trainer:
             logger.info(f"stopped by a signal at iter {self.step}; use --resume auto to continue")
         else:
             logger.info(f"finished at iter {self.step}")
-
-
-def _set_up_torch(options: Options, ranks: Ranks) -> None:
-    if ranks.device.type == "cpu":
-        keep_freed_memory()
-    force_backend(options.dcn)
-    torch.use_deterministic_algorithms(options.train.deterministic)
-    # Training crops have one size, so cuDNN's search for the fastest algorithm pays.
-    torch.backends.cudnn.benchmark = ranks.device.type == "cuda" and not options.train.deterministic

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.utils.data import Subset
 
+from powerqe.algorithm.trial import try_validation
 from powerqe.dataset import build_dataset
 from powerqe.dataset.loader import collate, to_device
 from powerqe.evaluation.evaluate import Enhance, Metrics, Record, Scores, evaluate, home
@@ -58,6 +59,11 @@ class Validation:
     def try_one(self, network: nn.Module) -> None:
         """Enhance and score the first image."""
         self._records(Subset(self._set, [0]), self._enhance(network))  # pyright: ignore[reportArgumentType] - has what Subset uses
+
+    def check(self, network: nn.Module) -> None:
+        """Raise `UserError` if the network cannot take the first image, or returns one that has not the size of gt."""
+        if self._set is not None:
+            try_validation(self._enhance(network), self._set, self._ranks.device, type(network).__name__)
 
     def is_better(self, value: float, than: float | None) -> bool:
         """Whether a value of the metric that judges is better. Everything is better than nothing, and than NaN."""

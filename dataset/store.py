@@ -232,6 +232,10 @@ class ImageStore:
             return np.ndarray(record[3:6], np.uint8, self._data, record.offset)
         return decode_image(self._content(record), "any", self.where(key))
 
+    def contents(self) -> dict[str, str]:
+        """Size and checksum of each image, as the index has them."""
+        return {key: f"{each.size:,} bytes (checksum {each.crc32:08x})" for key, each in self._records.items()}
+
     def verify(self) -> None:
         """Read everything; raises `UserError` at the first image whose checksum is wrong."""
         for key, record in self._records.items():

@@ -19,7 +19,15 @@ ROOMS = ("net", "inference", "dataset", "utils.metrics", "utils.image", "utils.v
 
 
 def code_hash(modules: Iterable[str], *options: Any) -> str:
-    """SHA-256 of the sources that compute.
+    """SHA-256 of the sources that compute, see `module_hashes`."""
+    digest = hashlib.sha256()
+    for name, each in module_hashes(modules, *options).items():
+        digest.update(f"{name} {each}\0".encode())
+    return digest.hexdigest()
+
+
+def module_hashes(modules: Iterable[str], *options: Any) -> dict[str, str]:
+    """SHA-256 of the sources of each module that computes.
 
     Args:
         modules: names to begin with, of any room.
@@ -31,10 +39,13 @@ def code_hash(modules: Iterable[str], *options: Any) -> str:
         if (name := waiting.pop()) not in found:
             found[name] = _file(name)
             waiting += [module for module in _imports(found[name]) if _computes(module)]
+    return {name: _hash(found[name]) for name in sorted(found)}
+
+
+def _hash(file: Path) -> str:
     digest = hashlib.sha256()
-    for name in sorted(found):
-        for path in (found[name], *sorted(found[name].parent.glob("src/*"))):  # of compiled operators
-            digest.update(f"{name} {path.name}\0".encode() + path.read_bytes() + b"\0")
+    for path in (file, *sorted(file.parent.glob("src/*"))):  # of compiled operators
+        digest.update(f"{path.name}\0".encode() + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
 

@@ -343,6 +343,58 @@ def test_port_in_use_is_one_line(run, opt):
     assert "Traceback" not in result.stderr
 
 
+def two_nodes(opt: Path, pairs: Path, root: Path, port: str, *sets: str, second: str) -> list[subprocess.Popen[str]]:
+    """train.py on two ranks without a launcher, the second with an option of its own."""
+    place = {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": port.partition("=")[2],
+        "WORLD_SIZE": "2",
+        "OMP_NUM_THREADS": "1",
+    }
+    return [
+        subprocess.Popen(
+            [sys.executable, root / "train.py", "--opt", opt, "--set", *sets, *([second] if rank else [])],
+            cwd=pairs,
+            env={**os.environ, **place, "PYTHONPATH": str(root), "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+
+
+def ends(nodes: list[subprocess.Popen[str]]) -> list[str]:
+    """The one line of each error; no node is left."""
+    try:
+        told = [node.communicate(timeout=60)[1] for node in nodes]
+    finally:
+        for node in nodes:
+            node.kill()
+    for node, line in zip(nodes, told, strict=True):
+        assert (node.returncode, line.count("\n")) in ((2, 1), (-signal.SIGKILL, 0)), line
+    return told
+
+
+def test_nodes_with_other_options_say_what_differs(opt, pairs, root, port):
+    for line in ends(two_nodes(opt, pairs, root, port, "train.niter=8", second="train.seed=8")):
+        assert re.search(r"train\.seed is 7 on rank 0, 8 on rank 1", line)
+    assert not (pairs / "exp").exists()
+
+
+def test_a_lost_node_ends_the_other_which_names_the_last_checkpoint(opt, pairs, root, port):
+    often = ("train.niter=1e6", "train.inter_val=10", "train.if_test_baseline=false")
+    nodes = two_nodes(opt, pairs, root, port, *often, second="dataset.train.nworker_pg=0")
+    end = time.monotonic() + 60
+    while not list((pairs / "exp").glob("*/ckp-20.pt")) and time.monotonic() < end:
+        time.sleep(0.05)
+    nodes[1].kill()
+    line, _ = ends(nodes)
+    step = re.search(r"iter (\d+) in exp/tiny-c", line)
+    assert step is not None, line
+    assert (pairs / f"exp/tiny-c/ckp-{step[1]}.pt").exists()
+
+
 def test_several_ranks_report_a_mistake_once(run, opt, port):
     result = run("train.py", "--opt", opt, "--set", "dataset.train.gt=nowhere", launcher=(*TWO_RANKS, port))
     assert result.returncode != 0

@@ -29,6 +29,10 @@ class UserError(Exception):
     status = 2
 
 
+class LostRankError(UserError):
+    """A process of several, or the link to it, is gone. Every rank tells, as no other may be left to."""
+
+
 class PartialFailureError(UserError):
     """Some of many files failed, and the others are done."""
 
@@ -173,9 +177,10 @@ def _interrupted(error: KeyboardInterrupt) -> int:
 def _report(error: Exception, message: str, status: int = 2) -> int:
     show_traceback(error)
     if (rank := _rank()) != "0":
+        message = f"{message} (rank {rank})"
+    if rank != "0" and not isinstance(error, LostRankError):
         # Most mistakes are met by every rank. The launcher stops the others as soon as rank 0 has reported it.
         time.sleep(PATIENCE)
-        message = f"{message} (rank {rank})"
     print(f"error: {message}", file=sys.stderr)
     return status
 

@@ -11,6 +11,11 @@ def is_launched() -> bool:
     return "TORCHELASTIC_RUN_ID" in os.environ or "MASTER_PORT" in os.environ
 
 
+def is_restarted() -> bool:
+    """Whether torchrun has started this process again after a failure (--max-restarts)."""
+    return os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
+
+
 def leave(code: int | None) -> NoReturn:
     """End the process with an exit status.
 

@@ -1,17 +1,29 @@
 """The processes of a run: rank, device, and communication between ranks."""
 
 import os
-from collections.abc import Iterable, Iterator
+import socket
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 
-from powerqe.utils.errors import UserError
+from powerqe.utils.errors import LostRankError, UserError
 from powerqe.utils.launcher import is_launched
+from powerqe.utils.rank_watch import RankWatch, first_line, is_loss
+
+T = TypeVar("T")
+TIMEOUT = 5.0
+"""Minutes after which ranks give up another one that does not answer."""
+_LONGEST_WORK = timedelta(hours=12)
+"""For which ranks wait for one that answers but has more to do, such as a longer film to validate."""
+
+
+class ElsewhereError(UserError):
+    """What another rank could not do; all ranks know of it."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +34,10 @@ class Ranks:
     local_rank: int
     world_size: int
     device: torch.device
+    group: dist.ProcessGroup | None = None
+    """In which the work's tensors travel; None: the default one."""
+    watch: RankWatch | None = None
+    """Ends this process when another one is lost."""
 
     @property
     def is_main(self) -> bool:
@@ -37,7 +53,7 @@ class Ranks:
         if self.world_size == 1:
             return [value]
         values: list[Any] = [None] * self.world_size
-        dist.all_gather_object(values, value)
+        dist.all_gather_object(values, value, self.group)
         return values
 
     def any(self, *flags: bool) -> list[bool]:
@@ -45,7 +61,7 @@ class Ranks:
         if self.world_size == 1:
             return list(flags)
         votes = torch.tensor(flags, dtype=torch.int32)
-        dist.all_reduce(votes, dist.ReduceOp.MAX)
+        dist.all_reduce(votes, dist.ReduceOp.MAX, self.group)
         return [bool(vote) for vote in votes]
 
     def equalize(self, tensors: Iterable[torch.Tensor]) -> None:
@@ -54,7 +70,7 @@ class Ranks:
             return
         mine = list(tensors)
         values: list[Any] = [[tensor.cpu() for tensor in mine] if self.is_main else None]
-        dist.broadcast_object_list(values)
+        dist.broadcast_object_list(values, group=self.group)
         with torch.no_grad():
             for tensor, value in zip(mine, values[0], strict=True):
                 tensor.copy_(value)
@@ -63,27 +79,84 @@ class Ranks:
         """Wait for all ranks."""
         self.any(False)
 
+    def meet(self, error: Exception | None = None) -> None:
+        """Wait for all ranks, and end all if one of them has failed.
+
+        Args:
+            error: of this rank.
+
+        Raises:
+            Exception: `error`.
+            ElsewhereError: the one of another rank, with its number.
+        """
+        where = f"rank {self.rank} ({socket.gethostname()})"
+        failures = self.gather(None if error is None else f"{where}: {_in_words(error)}")
+        if error is not None:
+            raise error
+        for failure in filter(None, failures):
+            raise ElsewhereError(failure)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Work of every rank that ends on all if it fails on one. Inside, no collective but `meet`."""
+        try:
+            yield
+        except ElsewhereError:
+            raise
+        except Exception as error:  # a defect, too, must not leave the others waiting
+            self.meet(error)
+        else:
+            self.meet()
+
+    def decided(self, decide: Callable[[], T]) -> T:
+        """What rank 0 decides, on every rank. Picklable values only."""
+        with self.together():
+            values: list[Any] = [decide() if self.is_main else None]
+        if self.world_size > 1:
+            dist.broadcast_object_list(values, group=self.group)
+        return values[0]
+
+    def advise(self, advice: str) -> None:
+        """What the user should do if a rank is lost from now on."""
+        if self.watch:
+            self.watch.advice = advice
+
 
 @contextmanager
-def start_ranks(device: str = "auto") -> Iterator[Ranks]:
+def start_ranks(device: str = "auto", timeout: float = TIMEOUT) -> Iterator[Ranks]:
     """Join the process group that a launcher described in the environment, if one did; leave it at the end.
 
     Args:
         device: "auto" (cuda when there is one), "cpu" or "cuda". CPU tensors travel by gloo, CUDA tensors by NCCL.
+        timeout: minutes to wait for processes that do not answer, at the start and later.
 
     Raises:
-        UserError: no such device, or the group cannot be formed (port in use, unreachable master).
+        UserError: no such device, the group cannot be formed (port in use, unreachable master), or an environment of
+            several ranks without a place where they meet.
+        LostRankError: a rank, or the link to it, is lost.
     """
     rank, local_rank, world_size = (_environment(name, default) for name, default in _LAUNCHER.items())
-    ranks = Ranks(rank, local_rank, world_size, _device(device, local_rank))
+    _check_environment(rank, world_size)
+    place = _device(device, local_rank)
     if not is_launched():
-        yield ranks
+        yield Ranks(rank, local_rank, world_size, place)
         return
+    _join(timeout)
+    backend = "gloo" if place.type == "cpu" else "cpu:gloo,cuda:nccl"
+    group = dist.new_group(backend=backend, timeout=_LONGEST_WORK)
+    watch = RankWatch(rank, timeout * 60) if world_size > 1 else None
+    if watch:
+        watch.start()
+    is_whole = True
     try:
-        _join(ranks)
-        yield ranks
+        yield Ranks(rank, local_rank, world_size, place, group, watch)
+    except RuntimeError as error:
+        is_whole = False
+        if watch is None or not is_loss(error):
+            raise
+        raise LostRankError(watch.loss(first_line(error))) from None
     finally:
-        if dist.is_initialized():
+        if (watch is None or watch.end()) and is_whole:  # or it would wait for those that are lost
             dist.destroy_process_group()
 
 
@@ -97,6 +170,18 @@ def _environment(name: str, default: int) -> int:
     return int(value)
 
 
+def _check_environment(rank: int, world_size: int) -> None:
+    if world_size > 1 and not is_launched():
+        raise UserError(
+            f"environment variable WORLD_SIZE is {world_size}, but MASTER_PORT is missing; start with torchrun, or "
+            "unset WORLD_SIZE"
+        )
+    if rank >= world_size:
+        raise UserError(
+            f"environment variable RANK is {rank}, expected less than WORLD_SIZE = {world_size}; start with torchrun"
+        )
+
+
 def _device(device: str, local_rank: int) -> torch.device:
     count = torch.cuda.device_count()
     if device == "cpu" or (device == "auto" and not count):
@@ -108,13 +193,15 @@ def _device(device: str, local_rank: int) -> torch.device:
     return torch.device("cuda", local_rank)
 
 
-def _join(ranks: Ranks) -> None:
-    backend = "gloo" if ranks.device.type == "cpu" else "cpu:gloo,cuda:nccl"
-    # A rank may wait while another validates a long film: the default 10 minutes are too short.
+def _join(timeout: float) -> None:
     try:
-        dist.init_process_group(backend, timeout=timedelta(hours=2))
+        dist.init_process_group("gloo", timeout=timedelta(minutes=timeout))
     except (dist.DistError, RuntimeError, ValueError) as error:
         where = f"{os.environ.get('MASTER_ADDR', '?')}:{os.environ.get('MASTER_PORT', '?')}"
-        reason = str(error).splitlines()[0]
-        raise UserError(f"cannot form the process group at {where}: {reason}; is the port in use? "
-                        "choose another with --master_port") from None  # fmt: skip
+        raise UserError(f"cannot form the process group at {where}: {first_line(error)}; is the port in use, or a rank "
+                        "missing? choose another port with --master_port") from None  # fmt: skip
+
+
+def _in_words(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}"

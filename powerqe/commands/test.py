@@ -31,12 +31,14 @@ def run(args: argparse.Namespace) -> None:
     options = read_options(args)
     if options is None:
         return
+    from powerqe.evaluation.agreement import agree_to_test
     from powerqe.evaluation.tester import test
     from powerqe.utils.log import start_log
     from powerqe.utils.ranks import start_ranks
 
-    with start_ranks(options.device) as ranks:
+    with start_ranks(options.device, options.train.timeout) as ranks:
         start_log(None, ranks.is_main)
+        agree_to_test(options, ranks)
         table = test(options, ranks)
         if ranks.is_main:
             print(table.to_terminal())

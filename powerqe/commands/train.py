@@ -29,18 +29,23 @@ def run(args: argparse.Namespace) -> None:
         return
     from powerqe.algorithm.experiment import Experiment, archive, find_resume
     from powerqe.algorithm.trainer import Trainer
+    from powerqe.evaluation.agreement import agree_to_train
     from powerqe.utils.file_lock import claimed
+    from powerqe.utils.launcher import is_restarted
     from powerqe.utils.log import logger, start_log
     from powerqe.utils.ranks import start_ranks
 
-    with start_ranks(options.device) as ranks, ExitStack() as stack:
+    with start_ranks(options.device, options.train.timeout) as ranks, ExitStack() as stack:
         start_log(None, ranks.is_main)
+        agree_to_train(options, ranks, resume=args.resume, dry_run=args.dry_run)
         if args.dry_run:
             Trainer(options, ranks).dry_run()
             return
-        if ranks.is_main:
-            stack.enter_context(claimed(options.folder, "trained", "stop it, or use another name (--set name=NEW)"))
-        resume = find_resume(options, args.resume)
+        with ranks.together():
+            if ranks.is_main:
+                stack.enter_context(claimed(options.folder, "trained", "stop it, or use another name (--set name=NEW)"))
+        start = "auto" if is_restarted() else args.resume
+        resume = ranks.decided(lambda: find_resume(options, start))
         trainer = Trainer(options, ranks, resumes=resume is not None)
         if resume:
             try:

@@ -28,6 +28,19 @@ def test_environment_that_makes_no_sense(monkeypatch):
         pass
 
 
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [({"WORLD_SIZE": "2"}, "MASTER_PORT"), ({"RANK": "1"}, "WORLD_SIZE")],
+)
+def test_an_environment_of_several_ranks_that_is_not_whole(monkeypatch, variables, words):
+    for name in (*LAUNCHER, "TORCHELASTIC_RUN_ID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=words), start_ranks("cpu"):
+        pass
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_no_gpu_for_this_rank():
     with pytest.raises(UserError, match="0 are visible"), start_ranks("cuda"):

@@ -125,6 +125,14 @@ class TrainOptions(Section):
         float | None, Field(gt=0, lt=1, description="decay of the moving average of the weights; null: none")
     ] = None
     clip_grad: Annotated[PositiveFloat | None, Field(description="largest norm of the gradient; null: no limit")] = None
+    timeout: Annotated[
+        PositiveFloat,
+        Field(
+            le=1e5,
+            description="minutes without an answer after which ranks give up one that is lost, at the start or later; "
+            "one that is only slow is waited for",
+        ),
+    ] = 5.0
     nonfinite: Annotated[
         Literal["stop", "skip"], Field(description="what to do when loss or gradient is NaN or infinite")
     ] = "stop"
@@ -374,3 +382,11 @@ def _parse_override(text: str) -> dict[str, Any]:
     for key in reversed(keys):
         tree = {key: tree}
     return tree
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Options by their whole key: {"train.niter": 1000, ...}."""
+    values: dict[str, Any] = {}
+    for key, value in tree.items():
+        values |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return values

@@ -1,0 +1,33 @@
+"""What comes before a training: PyTorch's switches, and first weights from another network."""
+
+import torch
+from torch import nn
+
+from powerqe.net import load_weights
+from powerqe.net.ops.dcn import force_backend
+from powerqe.utils.memory import keep_freed_memory
+from powerqe.utils.options.tree import Options, WarmStart
+from powerqe.utils.ranks import Ranks
+
+
+def warm_start(network: nn.Module, start: WarmStart) -> str:
+    """Load the weights of train.warm_start; returns a line for the log, "" if there are none.
+
+    Raises:
+        UserError: the file is missing, damaged or of another network.
+    """
+    if start.ckp_load_path is None:
+        return ""
+    random = load_weights(network, start.ckp_load_path, start.skip, if_same_network=start.if_same_network)
+    skipped = f"; {len(random)} tensors of {', '.join(start.skip)} are random" if start.skip else ""
+    return f"initial weights from {start.ckp_load_path}{skipped}"
+
+
+def set_up_torch(options: Options, ranks: Ranks) -> None:
+    """Set PyTorch's switches as the options say, for this process."""
+    if ranks.device.type == "cpu":
+        keep_freed_memory()
+    force_backend(options.dcn)
+    torch.use_deterministic_algorithms(options.train.deterministic)
+    # Training crops have one size, so cuDNN's search for the fastest algorithm pays.
+    torch.backends.cudnn.benchmark = ranks.device.type == "cuda" and not options.train.deterministic
