@@ -34,7 +34,7 @@ class Ranks:
     local_rank: int
     world_size: int
     device: torch.device
-    group: dist.ProcessGroup | None = None
+    group: Any = None
     """In which the work's tensors travel; None: the default one."""
     watch: RankWatch | None = None
     """Ends this process when another one is lost."""
