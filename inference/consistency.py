@@ -23,8 +23,6 @@ _STRONGER = 5
 """By how much lower an earlier quality factor has to be, to be that of a stronger compression."""
 _AGREEMENT = 0.02
 """Share of a change outside of the set up to which the constraint takes hardly anything back, whatever came before."""
-_LOSSLESS = ("PNG", "TIFF", "BMP", "GIF", "PPM", "PGM", "TGA")
-"""Formats, as Pillow names them, whose files say nothing of a compression."""
 _DISAGREEMENT = 0.25
 """The share from which network and file are said to disagree."""
 
@@ -75,9 +73,10 @@ def consistent(file: JPEGFile, image: Tensor, mode: Consistency, *, trusted: boo
 def declined(photo: Photo) -> str:
     """Why an image should stay as it is: nothing suggests that it was compressed; "" if something does.
 
-    Files of lossless formats are judged by their pixels: they may hold a decoded JPEG, its blocks anywhere.
+    Files of lossless formats are judged by their visible pixels: they may hold a decoded JPEG, its blocks anywhere.
     """
-    if photo.format not in _LOSSLESS or (photo.peak == 255 and dominant_quality(_part(photo.pixels)).trusted):
+    pixels = photo.with_hidden_filled().pixels
+    if not photo.is_lossless or (photo.peak == 255 and dominant_quality(_part(pixels)).trusted):
         return ""
     return "nothing suggests that it was compressed: it stays as it is; --force-enhance or --weights enhance it"
 

@@ -99,11 +99,38 @@ def test_earlier_and_stronger_compressions_are_found(clean, shift):
 
 
 def test_clean_files_are_declined(clean):
-    assert declined(Photo(clean))
-    assert not declined(Photo(decoded(written(clean, 30))))
+    assert declined(Photo(clean, is_lossless=True))
+    assert not declined(Photo(decoded(written(clean, 30)), is_lossless=True))
     assert not declined(decode_photo(written(clean, 98), "x"))
-    assert not declined(Photo(clean, format="WEBP"))
-    assert declined(Photo(clean.astype(np.uint16) * 257))
+    assert declined(Photo(clean.astype(np.uint16) * 257, is_lossless=True))
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "is_declined"),
+    [
+        ("PNG", {}, True),
+        ("WEBP", {"lossless": True}, True),
+        ("WEBP", {"lossless": True, "exif": b"Exif\0\0MM\0*\0\0\0\x08\0\0\0\0\0\0"}, True),  # among other chunks
+        ("WEBP", {"quality": 60}, False),
+        ("TIFF", {}, True),
+        ("TIFF", {"compression": "jpeg", "quality": 30}, False),
+        ("PPM", {}, True),
+    ],
+)
+def test_files_are_declined_by_how_they_keep_pixels(clean, kind, options, is_declined):
+    file = io.BytesIO()
+    Image.fromarray(clean).save(file, kind, **options)
+    assert bool(declined(decode_photo(file.getvalue(), "x"))) == is_declined
+
+
+def test_hidden_colors_do_not_decide(clean):
+    blocky = decoded(written(clean, 30))
+    alpha = np.full((*clean.shape[:2], 1), 255, np.uint8)
+    alpha[: len(alpha) // 2] = 0
+    for seen, is_declined in ((clean, True), (blocky, False)):
+        for hidden in (clean, blocky, np.zeros_like(clean)):
+            photo = Photo(np.where(alpha > 0, seen, hidden), alpha, is_lossless=True)
+            assert bool(declined(photo)) == is_declined
 
 
 def test_files_that_say_nothing_leave_the_result_as_it_is(clean):

@@ -6,6 +6,7 @@ files of 16-bit colors, of associated alpha and others. tests/utils/image/test_d
 
 import io
 import os
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -28,6 +29,8 @@ from powerqe.utils.video.container import SUFFIXES as VIDEO_SUFFIXES
 FORMATS = ("JPEG", "MPO", "PNG", "TIFF", "BMP", "WEBP", "GIF", "AVIF", "HEIF", "PPM")
 """Pillow's names of those that are read, as far as it can. Others may start programs (EPS) or unpack before they tell
 their size (ICO, ICNS)."""
+_LOSSLESS = ("PNG", "BMP", "GIF", "PPM")
+"""Those whose files say nothing of a compression."""
 VARIABLE = "POWERQE_MAX_PIXELS"
 """Environment variable: pixels that an image may have, instead of `LARGEST`."""
 LARGEST = 1 << 28
@@ -167,6 +170,24 @@ def read_pixels(image: OpenedImage) -> Pixels:
     if header.format == "PNG" and (sample := png.transparent_gray(image.data)) is not None:
         header.info["transparency"] = sample * 255 // ((1 << png.depth_of(image.data)) - 1)  # Pillow scales the rest
     return _by_pillow(header, image.name)
+
+
+def is_lossless(image: OpenedImage) -> bool:
+    """Whether the file keeps its pixels, whatever became of them before."""
+    if image.tiff is not None:
+        return image.tiff.is_lossless
+    if image.header.format == "WEBP":
+        return b"VP8L" in _chunks_of_webp(image.data)
+    return image.header.format in _LOSSLESS
+
+
+def _chunks_of_webp(data: bytes) -> Iterator[bytes]:
+    """The kinds of its chunks (RFC 9649, 2.3): VP8L is lossless."""
+    place = 12
+    while place + 8 <= len(data):
+        kind, size = struct.unpack_from("<4sI", data, place)
+        yield kind
+        place += 8 + size + size % 2
 
 
 def _bits_of_boxes(data: bytes) -> int:

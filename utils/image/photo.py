@@ -8,7 +8,7 @@ import numpy as np
 
 from powerqe.utils.codecs.jpeg_tables import read_tables
 from powerqe.utils.errors import UserError
-from powerqe.utils.image.decode import opened, read_pixels
+from powerqe.utils.image.decode import is_lossless, opened, read_pixels
 from powerqe.utils.image.io import SUFFIXES, check_whole
 from powerqe.utils.image.jpeg_damage import Severity, jpeg_damage
 from powerqe.utils.image.jpeg_stream import is_jpeg
@@ -31,6 +31,7 @@ class Photo:
         orientation: EXIF orientation, 1 to 8.
         metadata: EXIF, ICC profile, XMP and texts of the file.
         format: Pillow's name of it, such as JPEG.
+        is_lossless: whether its format keeps the pixels, so that the file says nothing of a compression.
         tables: the quantization tables of a JPEG file, see `read_tables`; None for other formats and invalid tables.
         file: the bytes of a whole JPEG file, whose coefficients say more than the pixels; None for others.
         notes: what had to be changed to get this, for the user.
@@ -41,6 +42,7 @@ class Photo:
     orientation: int = 1
     metadata: Metadata = field(default_factory=Metadata)
     format: str = "PNG"
+    is_lossless: bool = False
     tables: np.ndarray | None = None
     file: bytes | None = None
     notes: tuple[str, ...] = ()
@@ -113,7 +115,7 @@ def decode_photo(data: bytes, name: str, largest: int | None = None) -> Photo:
         found = read_pixels(file)
         left_out = (f"left out: {', '.join(metadata.left_out)}",) if metadata.left_out else ()
         photo = Photo(found.colors, found.alpha, metadata.orientation, metadata, str(file.header.format),
-                      notes=(*file.notes, *found.notes, *left_out))  # fmt: skip
+                      is_lossless(file), notes=(*file.notes, *found.notes, *left_out))  # fmt: skip
     if not is_jpeg(data):
         return photo
     if damage := jpeg_damage(data):

@@ -25,7 +25,7 @@ _WHITE_IS_ZERO, _GRAY, _RGB, _YCBCR = 0, 1, 2, 6  # PhotometricInterpretation
 _READ = {_WHITE_IS_ZERO, _GRAY, _RGB, 3, 5, _YCBCR}  # with palette and CMYK
 _ASSOCIATED, _UNASSOCIATED = 1, 2  # ExtraSamples
 _UNSIGNED = 1  # SampleFormat
-_UNCOMPRESSED = 1  # Compression
+_UNCOMPRESSED, _LOSSY = 1, {6, 7, 34892, 50001}  # Compression; JPEG of three kinds and WebP
 
 
 def is_tiff(data: bytes) -> bool:
@@ -74,6 +74,11 @@ class TiffImage:
     @property
     def is_ycbcr(self) -> bool:
         return int(self.page.photometric) == _YCBCR
+
+    @property
+    def is_lossless(self) -> bool:
+        """Whether its compression keeps the pixels."""
+        return int(self.page.compression) not in _LOSSY
 
     @property
     def has_plain_samples(self) -> bool:
