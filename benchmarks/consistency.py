@@ -7,7 +7,6 @@ default (+ QCS) and without. Images are cut to their middle. For example:
     python benchmarks/consistency.py data/live1/raw --size 256 --first 10 --qualities 90 --shift 4 4
 """
 
-import argparse
 import io
 import sys
 from collections.abc import Sequence
@@ -29,6 +28,7 @@ from powerqe.inference.model import Model
 from powerqe.utils.errors import command
 from powerqe.utils.image.io import list_images, read_image
 from powerqe.utils.image.photo import Photo, decode_photo
+from powerqe.utils.parser import Parser
 from powerqe.utils.text_table import markdown
 
 QUALITIES = (5, 10, 30, 50, 80, 90, 95, 98, 100)
@@ -85,12 +85,12 @@ def _gray(image: np.ndarray) -> np.ndarray:
 @command
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     add = parser.add_argument
     add("folders", nargs="+", type=Path, help="clean images")
-    add("--networks", nargs="+", default=NETWORKS)
-    add("--qualities", nargs="+", type=int, default=QUALITIES)
-    add("--size", type=int, default=160, help="height and width of the crops")
+    add("--networks", nargs="+", default=NETWORKS, metavar="NAME", help="weights (default: all published for JPEG)")
+    add("--qualities", nargs="+", type=int, default=QUALITIES, metavar="QF", help="quality factors (default: 5 to 100)")
+    add("--size", type=int, default=160, metavar="PIXELS", help="height and width of the crops (default: %(default)s)")
     add("--shift", nargs=2, type=int, metavar=("ROWS", "COLUMNS"), help="compress at quality factor 10 before, and "
         "drop so many rows and columns then")  # fmt: skip
     args = parser.parse_args(argv)
