@@ -4,7 +4,7 @@ For each network: mean and worst gain over the JPEG in PSNR of the 8-bit result,
 default (+ QCS) and without. Images are cut to their middle. For example:
 
     python benchmarks/consistency.py data/live1/raw --size 160
-    python benchmarks/consistency.py data/live1/raw --size 256 --first 10 --qualities 90 --shift 4 4
+    python benchmarks/consistency.py data/live1/raw --size 256 --qualities 90 --shift 4 4
 """
 
 import io
@@ -87,9 +87,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Print the table."""
     parser = Parser(__doc__)
     add = parser.add_argument
-    add("folders", nargs="+", type=Path, help="clean images")
+    add("folders", nargs="+", type=Path, help="folders of clean images, in gray or color")
     add("--networks", nargs="+", default=NETWORKS, metavar="NAME", help="weights (default: all published for JPEG)")
-    add("--qualities", nargs="+", type=int, default=QUALITIES, metavar="QF", help="quality factors (default: 5 to 100)")
+    add(
+        "--qualities",
+        nargs="+",
+        type=int,
+        default=QUALITIES,
+        metavar="QF",
+        help="quality factors to compress with (default: 5 to 100)",
+    )
     add("--size", type=int, default=160, metavar="PIXELS", help="height and width of the crops (default: %(default)s)")
     add("--shift", nargs=2, type=int, metavar=("ROWS", "COLUMNS"), help="compress at quality factor 10 before, and "
         "drop so many rows and columns then")  # fmt: skip
@@ -120,4 +127,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
