@@ -40,7 +40,7 @@ JPEG = {"format": "JPEG", "is_gray": False, "has_tables": True}
         (ImageDescription("JPEG", True, 10, True), "gray", ""),
         (ImageDescription("PNG", False), "blind", "nothing is known of the damage in PNG files"),
         (ImageDescription("WEBP", False), "webp", ""),
-        (ImageDescription("WEBP", True), "gray", "nothing is known of the damage in a WEBP file"),
+        (ImageDescription("WEBP", True), "gray", "nothing is known of the damage in WEBP files"),
     ],
 )
 def test_choice(image, name, remark):
