@@ -18,6 +18,7 @@ from powerqe.utils.checkpoint import copy_checkpoint, load_checkpoint, newest_so
 from powerqe.utils.errors import UserError
 from powerqe.utils.file_lock import claimed
 from powerqe.utils.files import write_text
+from powerqe.utils.leftovers import remove_leftovers
 from powerqe.utils.log import logger
 from powerqe.utils.options.tree import Options, flat
 
@@ -149,6 +150,7 @@ def archive(folder: Path) -> None:
     while (target := folder.with_name(f"{folder.name}-v{number}")).exists():
         number += 1
     with claimed(folder, "tested", "wait for it, or use another name (--set name=NEW)"):
+        remove_leftovers(folder)
         folder.rename(target)
     logger.info(f"renamed the folder of an earlier run to {target}")
 

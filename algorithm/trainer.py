@@ -294,7 +294,7 @@ class Trainer:
         """
         try:
             self._restore(state)
-        except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, AttributeError) as error:
             reason = (str(error) or type(error).__name__).strip().splitlines()[0]
             raise UserError(
                 f"the checkpoint is damaged or does not fit this training ({type(error).__name__}: {reason}); "

@@ -1,5 +1,8 @@
 """Samples to batches to the device. Images stay uint8 until they are there."""
 
+import os
+import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -15,6 +18,8 @@ from powerqe.utils.options.tree import TrainData
 from powerqe.utils.signals import held_back, leave_to_parent
 
 IMAGES = ("lq", "gt", "clean")
+_LONGEST_SOCKET = (107 if sys.platform == "linux" else 103) - len("/pymp-12345678/listener-12345678")
+"""Bytes of the folder in the name of a socket (sun_path of unix(7), without its last 0)."""
 
 Batch = dict[str, Any]
 """What `collate` makes of samples: images as (N, C, H, W), numbers as tensors, names as lists."""
@@ -148,7 +153,12 @@ def make_loader(
         workers: processes; 0 loads in this one.
         pin_memory: for copies to a CUDA device that do not block.
         context: how worker processes start ("fork", "spawn"); by default as Python does.
+
+    Raises:
+        UserError: the name of the temporary folder is too long for workers.
     """
+    if workers:
+        _check_temporary_folder()
     return DataLoader(
         _Batches(dataset),
         sampler=sampler,
@@ -160,6 +170,17 @@ def make_loader(
         multiprocessing_context=context if workers else None,
         generator=torch.Generator(),  # so that starting workers takes nothing from the global generator
     )
+
+
+def _check_temporary_folder() -> None:
+    """Workers send batches through sockets in it; if their names are too long, the training would wait for ever."""
+    folder = tempfile.gettempdir()
+    room = _LONGEST_SOCKET - len(os.fsencode(folder))
+    if room < 0 and os.name != "nt":
+        raise UserError(
+            f"the name of the temporary folder {folder} is {-room} bytes too long for worker processes; set TMPDIR to "
+            "another one, such as /tmp, or dataset.train.nworker_pg=0"
+        )
 
 
 class _Batches(Dataset):

@@ -64,7 +64,7 @@ def choose(image: ImageDescription, entries: Iterable[Entry] | None = None) -> t
     task = TASKS.get(image.format, "")
     remark = ""
     if not any(entry.task == task for entry in usable):
-        what = f"{image.format} files" if image.format else "such an image"
+        what = f"a {image.format} file" if image.format else "such an image"
         task, remark = "jpeg", f"nothing is known of the damage in {what}: weights for JPEG of any quality"
         image = image._replace(quality=None)  # what another codec calls so means nothing here
     suited = [entry for entry in usable if entry.task == task and _suits(entry, image.quality)]

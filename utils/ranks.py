@@ -2,6 +2,8 @@
 
 import os
 import socket
+import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +22,9 @@ TIMEOUT = 5.0
 """Minutes after which ranks give up another one that does not answer."""
 _LONGEST_WORK = timedelta(hours=12)
 """For which ranks wait for one that answers but has more to do, such as a longer film to validate."""
+
+_MARGIN = 10.0
+"""Seconds beyond the time to join, in which PyTorch itself may tell what is wrong."""
 
 
 class ElsewhereError(UserError):
@@ -141,9 +146,10 @@ def start_ranks(device: str = "auto", timeout: float = TIMEOUT) -> Iterator[Rank
     if not is_launched():
         yield Ranks(rank, local_rank, world_size, place)
         return
-    _join(timeout)
     backend = "gloo" if place.type == "cpu" else "cpu:gloo,cuda:nccl"
-    group = dist.new_group(backend=backend, timeout=_LONGEST_WORK)
+    with _no_endless_wait(timeout):
+        _join(timeout)
+        group = dist.new_group(backend=backend, timeout=_LONGEST_WORK)
     watch = RankWatch(rank, timeout * 60) if world_size > 1 else None
     if watch:
         watch.start()
@@ -193,13 +199,38 @@ def _device(device: str, local_rank: int) -> torch.device:
     return torch.device("cuda", local_rank)
 
 
+@contextmanager
+def _no_endless_wait(timeout: float) -> Iterator[None]:
+    """End the process if it cannot join in time: when a link breaks meanwhile, gloo waits beyond its own limit."""
+
+    def end() -> None:
+        print(
+            f"error: {_not_joined(f'no answer for {timeout:.3g} minutes (train.timeout)')}", file=sys.stderr, flush=True
+        )
+        os._exit(UserError.status)
+
+    limit = threading.Timer(timeout * 60 + _MARGIN, end)
+    limit.daemon = True
+    limit.start()
+    try:
+        yield
+    finally:
+        limit.cancel()
+
+
 def _join(timeout: float) -> None:
     try:
         dist.init_process_group("gloo", timeout=timedelta(minutes=timeout))
     except (dist.DistError, RuntimeError, ValueError) as error:
-        where = f"{os.environ.get('MASTER_ADDR', '?')}:{os.environ.get('MASTER_PORT', '?')}"
-        raise UserError(f"cannot form the process group at {where}: {first_line(error)}; is the port in use, or a rank "
-                        "missing? choose another port with --master_port") from None  # fmt: skip
+        raise UserError(_not_joined(first_line(error))) from None
+
+
+def _not_joined(reason: str) -> str:
+    where = f"{os.environ.get('MASTER_ADDR', '?')}:{os.environ.get('MASTER_PORT', '?')}"
+    return (
+        f"cannot form the process group at {where}: {reason}; is the port in use, or a rank missing? choose another "
+        "port with --master_port"
+    )
 
 
 def _in_words(error: Exception) -> str:

@@ -1,3 +1,4 @@
+import tempfile
 from itertools import islice
 
 import numpy as np
@@ -160,6 +161,16 @@ def test_other_sizes_in_one_batch(data):
     write_image(data / "a/2.png", np.zeros((4, 5, 3), np.uint8))
     with pytest.raises(UserError, match="bs_pg: 1"):
         train(data, 1, gt=None, lq=str(data / "a"), patch=None, bs_pg=2)
+
+
+def test_workers_need_a_temporary_folder_with_a_short_name(data, monkeypatch):
+    folder = data / ("x" * (76 - len(str(data))) if len(str(data)) < 76 else "x")
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    with pytest.raises(UserError, match="TMPDIR"):
+        train(data, 1, nworker_pg=1)
+    monkeypatch.setattr(tempfile, "tempdir", "/tmp" + "/." * 33)
+    assert len(train(data, 1, nworker_pg=1)) == 1
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

@@ -38,7 +38,7 @@ JPEG = {"format": "JPEG", "is_gray": False, "has_tables": True}
         (ImageDescription("JPEG", False), "blind", ""),  # its tables could not be read
         (ImageDescription(**JPEG, quality=10, takes_qf=True), "blind", ""),
         (ImageDescription("JPEG", True, 10, True), "gray", ""),
-        (ImageDescription("PNG", False), "blind", "nothing is known of the damage in PNG files"),
+        (ImageDescription("PNG", False), "blind", "nothing is known of the damage in a PNG file"),
         (ImageDescription("WEBP", False), "webp", ""),
         (ImageDescription("WEBP", True), "gray", "nothing is known of the damage in WEBP files"),
     ],

@@ -1,4 +1,6 @@
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -76,3 +78,13 @@ def test_same_seed_same_numbers_and_another_seed_others():
 
 def test_format_of_durations():
     assert [duration(s) for s in (0, 59.6, 3723, 360000)] == ["0:00:00", "0:01:00", "1:02:03", "100:00:00"]
+
+
+@pytest.mark.slow
+def test_joining_ends_though_gloo_waits():
+    wait = "from powerqe.utils.ranks import _no_endless_wait as limit, _MARGIN\nimport time\n"
+    wait += "with limit((0.1 - _MARGIN) / 60): time.sleep(60)"
+    done = subprocess.run([sys.executable, "-c", wait], capture_output=True, text=True, timeout=50)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: cannot form the process group")
+    assert done.stderr.count("\n") == 1

@@ -24,6 +24,7 @@ from powerqe.utils.video.pyav import (
     is_held,
     is_rgb,
     nearest,
+    open_container,
     pixel_format,
     pyav,
     to_av_frame,
@@ -119,7 +120,7 @@ class VideoReader:
 
     def _open(self) -> Any:
         try:
-            return self._av.open(str(self.path))
+            return open_container(self.path)
         except self._av.FFmpegError as error:
             if isinstance(error, OSError):
                 raise UserError(f"cannot read the video {self.path}: {error.strerror}") from None
@@ -253,7 +254,7 @@ class VideoWriter:
     def __enter__(self) -> "VideoWriter":
         temporary = self._whole.__enter__()
         try:
-            self._container = self._av.open(str(temporary), "w")
+            self._container = open_container(temporary, "w")
             self._stream = self._container.add_stream(self._encoder, rate=self._rate, options=self._options)
             _describe(self._stream.codec_context, self._geometry, self._color)
             self._keep()

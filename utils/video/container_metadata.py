@@ -7,6 +7,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from powerqe.utils.video.pyav import open_container
+
 _KINDS = {
     "audio": "sound",
     "subtitle": "subtitles",
@@ -102,7 +104,7 @@ class StreamCopier:
         self.left_out: list[str] = []
         self.damaged: list[str] = []
         self._av, self._target, self._start = av, container, metadata.start
-        self._source = None if metadata.source is None else av.open(str(metadata.source))
+        self._source = None if metadata.source is None else open_container(metadata.source)
         self._streams: dict[int, Any] = {}
         if self._source is None:
             return
@@ -157,7 +159,7 @@ class StreamCopier:
             self._target.add_stream_from_template(stream)
             return True
         assert self._source is not None
-        with self._av.open(self._source.name) as again:
+        with open_container(self._source.name) as again:
             packet = next((packet for packet in again.demux(again.streams[stream.index]) if packet.size), None)
         kind = "jpeg" if _codec(stream) == "mjpeg" else _codec(stream)
         if packet is not None:

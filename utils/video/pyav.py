@@ -3,7 +3,6 @@
 It is imported when it is needed, so that everything else works without it.
 """
 
-import logging
 import os
 import re
 from itertools import islice
@@ -41,9 +40,6 @@ _LOCATIONS = {"mjpeg": 1, "mpeg1video": 1, "dvvideo": 2}
 _LISTED = {"h264": (0, 1, 2, 3, 4, 5), "hevc": (0, 1, 2, 3, 4, 5), "av1": (None, 0, 2, None)}
 """What the headers of a codec say, as ChromaSampleLocType."""
 _LOCATION = re.compile(r"chroma_sample_(?:loc_type_top_field|position)\s.* = (\d+)")
-logging.getLogger("libav").addHandler(logging.NullHandler())
-# FFmpeg's messages, hundreds for one damaged file, would go to the terminal; what matters is a note or an error.
-
 _FIRST = 8
 """Packets that are searched; with the parameter sets at the start of the file one is enough."""
 
@@ -71,6 +67,17 @@ def pyav(purpose: str, *codecs: str) -> Any:
                 "install its own build: pip install -U av"
             )
     return av
+
+
+def open_container(path: str | os.PathLike[str], mode: str = "r", **options: Any) -> Any:
+    """PyAV's `open`, in which tags that are no UTF-8 (Latin-1 in old files, or damaged) keep their bytes.
+
+    Args:
+        path: the file.
+        mode: "r" or "w".
+        options: further arguments of `av.open`.
+    """
+    return pyav("videos").open(os.fspath(path), mode, metadata_errors="surrogateescape", **options)
 
 
 def pixel_format(geometry: Geometry, *, rgb: bool = False) -> str:
@@ -133,7 +140,7 @@ def chroma_location(path: str | os.PathLike[str], index: int) -> int | None:
     PyAV does not tell it: the codec does, or FFmpeg's listing of the headers of the first packets.
     """
     av = pyav("reading videos")
-    with av.open(str(path)) as container:
+    with open_container(path) as container:
         stream = container.streams[index]
         codec = stream.codec_context.codec.canonical_name
         if codec not in _LISTED or "trace_headers" not in av.bitstream.bitstream_filters_available:

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from powerqe.utils.errors import UserError, resumable
 from powerqe.utils.file_lock import only_process
 from powerqe.utils.files import atomic_path
+from powerqe.utils.video.pyav import open_container
 from powerqe.utils.video.yuv import Frame
 
 LENGTH = 64
@@ -144,7 +145,7 @@ def _prepare(folder: Path, job: Mapping[str, Any] | None) -> None:
 
 
 def packets(
-    av: Any, segments: Segments, times: Sequence[int], base: Any, last: int | None, *, by_decoding: bool
+    segments: Segments, times: Sequence[int], base: Any, last: int | None, *, by_decoding: bool
 ) -> Iterator[Any]:
     """The packets of all segments as those of one stream.
 
@@ -163,7 +164,7 @@ def packets(
     steps.append(last or (steps[-1] if steps else 0))
     begin = 0
     for path, rank, record in zip(segments.paths, ranks, records, strict=True):
-        with av.open(str(path), format="nut") as container:
+        with open_container(path, format="nut") as container:
             found = (packet for packet in container.demux(video=0) if packet.size)
             for place, (packet, coded) in enumerate(zip(found, record["order"], strict=True), begin):
                 shown = begin + rank[coded]

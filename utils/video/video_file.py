@@ -185,7 +185,7 @@ def video_file_writer(
         times = [time - round(metadata.start / base) for time in writer.times]
         with whole(path, metadata=metadata) as video:
             is_mp4 = path.suffix.lower() == ".mp4"
-            for packet in packets(pyav("videos"), segments, times, base, metadata.last, by_decoding=is_mp4):
+            for packet in packets(segments, times, base, metadata.last, by_decoding=is_mp4):
                 video.put(packet)
         writer.left_out += video.left_out
 

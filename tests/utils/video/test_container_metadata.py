@@ -196,3 +196,14 @@ def test_how_long_the_last_frame_is(tmp_path, again, suffix, count):
             durations.append(file.duration)
     assert durations[0] == pytest.approx(40_000 * count + 760_000, abs=1000)
     assert durations[1] == pytest.approx(durations[0], abs=1000)
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".avi"])
+def test_tags_that_are_no_utf8_keep_their_bytes(tmp_path, again, suffix):
+    path, latin = tmp_path / f"a{suffix}", {"metadata_errors": "surrogateescape"}
+    with av.open(str(path), "w", **latin) as file:
+        file.metadata["title"] = "caf\udce9"
+        put(file, add_video(file, "mpeg4"))
+    target, _ = again(path, ".mkv")
+    with av.open(str(target), **latin) as file:
+        assert file.metadata["title"] == "caf\udce9"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from powerqe.benchmarks.torture.options import mutations, refusal
+from powerqe.benchmarks.attacks.options import mutations, refusal
 
 
 def test_damaged_option_files(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,9 @@ from typing import Any
 
 import yaml
 
+import powerqe.algorithm  # noqa: F401 - registers all components
+from powerqe.benchmarks.attacks.inputs import Verdict, try_all
+from powerqe.benchmarks.attacks.tally import Tally
 from powerqe.utils.errors import UserError
 from powerqe.utils.options.tree import load_options
 
@@ -45,6 +48,24 @@ def mutations(folder: Path, count: int, seed: int = 0) -> Iterator[tuple[str, by
     for number in range(count):
         path = chance.choice(files)
         yield f"{path.stem}_{number}.yml", mutated(path.read_text(encoding="utf-8"), chance)
+
+
+def option_files(folder: Path, count: int, seed: int) -> Tally:
+    """The option files of the repository, damaged."""
+    tally = Tally("mutated option files")
+    files = list(mutations(Path(__file__).resolve().parents[2] / "opts", count, seed))
+
+    def attempt(number: int, place: Path, _log: Path) -> Verdict:
+        name, content = files[number]
+        path = place / name
+        path.write_bytes(content)
+        line = refusal(path)
+        path.unlink()
+        assert "\n" not in line, line
+        return Verdict("refused" if line else "read")
+
+    try_all(tally, count, attempt, folder)
+    return tally
 
 
 def refusal(path: Path) -> str:
@@ -113,14 +134,11 @@ def _subtrees(text: str, chance: random.Random) -> str:
     """A part of the tree in place of another one, or of a key, or doubled, or gone."""
     try:
         tree = yaml.safe_load(text)
+        (parent, key), (other, name) = (chance.choice(list(_places(tree))) for _ in range(2))
+        parent[key] = chance.choice((other[name], [other[name]], {"a": other[name]}, {"type": other[name]}, key, None))
+        return yaml.safe_dump(tree, sort_keys=False)
     except Exception:  # it is damaged already
         return _tokens(text, chance)
-    places = list(_places(tree))
-    if not places:
-        return _tokens(text, chance)
-    (parent, key), (other, name) = chance.choice(places), chance.choice(places)
-    parent[key] = chance.choice((other[name], [other[name]], {"a": other[name]}, {"type": other[name]}, key, None))
-    return yaml.safe_dump(tree, sort_keys=False)
 
 
 def _places(tree: Any, seen: tuple[int, ...] = ()) -> Iterator[tuple[Any, Any]]:

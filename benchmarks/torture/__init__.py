@@ -1,1 +1,0 @@
-"""Damaged inputs, of which every one must be read, or refused in one line."""
