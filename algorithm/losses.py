@@ -112,6 +112,25 @@ class Charbonnier(nn.Module):
         return torch.sqrt((result - target).square() + self.eps).mean()
 
 
+@LOSSES.register("PSNR")
+class PSNRLoss(nn.Module):
+    """Mean over samples of 10 log10(MSE + eps): minus their PSNR in dB (Chen et al., HINet, CVPRW 2021, eq. 4).
+
+    A sample counts by how much better it gets, whether it was damaged much or little. Its gradient is hundreds of
+    times that of L1: choose train.clip_grad and the weight accordingly.
+
+    Args:
+        eps: least mean squared error of samples in [0, 1] that counts; 1e-8 is 80 dB.
+    """
+
+    def __init__(self, *, eps: PositiveFloat = 1e-8) -> None:
+        super().__init__()
+        self.eps = eps
+
+    def forward(self, result: Tensor, target: Tensor) -> Tensor:
+        return 10 * torch.log10((result - target).square().mean(dim=(-3, -2, -1)) + self.eps).mean()
+
+
 @LOSSES.register()
 class FFT(nn.Module):
     """Mean absolute difference of the two-dimensional discrete Fourier transforms, as they are (not divided by H W).

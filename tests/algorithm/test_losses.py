@@ -99,6 +99,21 @@ def test_fft_is_that_of_numpy(part: str):
     assert make(FFT={"part": part})(result, target).total.item() == pytest.approx(expected, rel=1e-5)
 
 
+def test_psnr_is_the_mean_of_the_samples_in_db():
+    target = torch.zeros(2, 3, 4, 4)
+    result = torch.stack([torch.full((3, 4, 4), 0.1), torch.full((3, 4, 4), 0.01)])
+    assert make(PSNR={})(result, target).total.item() == pytest.approx(-(20 + 40) / 2, abs=1e-3)
+    assert make(PSNR={"eps": 0.01})(target, target).total.item() == pytest.approx(-20, abs=1e-4)
+
+
+def test_psnr_weighs_samples_by_their_improvement():
+    result = torch.stack([torch.full((3, 4, 4), 0.1), torch.full((3, 4, 4), 0.01)]).requires_grad_()
+    make(PSNR={})(result, torch.zeros(2, 3, 4, 4)).total.backward()
+    each = (result.grad * result).flatten(1).sum(1)
+    assert each[0].item() == pytest.approx(each[1].item(), rel=1e-3)
+    assert each[0].item() == pytest.approx(10 / torch.log(torch.tensor(10.0)).item(), rel=1e-3)  # 20 / ln 10, 2 samples
+
+
 def arrays(*images: torch.Tensor) -> list[np.ndarray]:
     return [image[0].double().numpy() for image in images]
 
@@ -121,7 +136,7 @@ def test_gradients_are_finite(name: str, spec: dict, kind: str):
     assert (loss.item() == pytest.approx(0, abs=1e-5)) == (kind == "equal")
 
 
-@pytest.mark.parametrize(("name", "spec"), OF_IMAGES)
+@pytest.mark.parametrize(("name", "spec"), [*OF_IMAGES, ("PSNR", {})])
 def test_a_step_along_the_gradient_helps(name: str, spec: dict):
     result, target = pair(64, 50, 1)
     loss = make(**{name: spec})
@@ -130,7 +145,7 @@ def test_a_step_along_the_gradient_helps(name: str, spec: dict):
     assert loss(result - 0.3 * result.grad / result.grad.abs().max(), target).total < before
 
 
-@pytest.mark.parametrize(("name", "spec"), OF_IMAGES)
+@pytest.mark.parametrize(("name", "spec"), [*OF_IMAGES, ("PSNR", {})])
 def test_losses_of_images_take_bfloat16_and_several_exits(name: str, spec: dict):
     """bfloat16 is judged in float32; a loss of one image is what the sum over exits and samples needs."""
     result, target = pair(64, 50)
