@@ -1,5 +1,8 @@
 """Select published weights for an image or a video: those with the largest gain in their tests at its quality.
 
+Of weights for images with nearly the same gain, those for the widest range of qualities are selected, as files are often
+compressed twice or in parts; then those that need less to be known.
+
 The index lists task, colors and qualities of the training of weights, and their PSNR gain on the first test set.
 Of official weights it is the published gain. Gains on different test sets are compared directly; weights without a
 known gain come last.
@@ -25,6 +28,8 @@ TASKS = {"JPEG": "jpeg", "MPO": "jpeg", "WEBP": "webp", "AVIF": "avif", "HEVC": 
 """File format -> task of the weights."""
 _UNROUNDED = "PSNR-float"
 """The PSNR of papers on videos (protocols mfqe_y and stdf_y)."""
+_ALIKE = 0.1
+"""dB between gains that are nearly the same: test sets have few images."""
 _NEAR = 2
 """Maximum difference of an image's quality factor from those of the training."""
 
@@ -64,7 +69,7 @@ def choose(image: ImageDescription, entries: Iterable[Entry] | None = None) -> t
     task = TASKS.get(image.format, "")
     remark = ""
     if not any(entry.task == task for entry in usable):
-        what = f"a {image.format} file" if image.format else "such an image"
+        what = f"{image.format} files" if image.format else "such an image"
         task, remark = "jpeg", f"nothing is known of the damage in {what}: weights for JPEG of any quality"
         image = image._replace(quality=None)  # what another codec calls so means nothing here
     suited = [entry for entry in usable if entry.task == task and _suits(entry, image.quality)]
@@ -73,7 +78,9 @@ def choose(image: ImageDescription, entries: Iterable[Entry] | None = None) -> t
     if not suited:
         kind = "gray" if image.is_gray else "color"
         raise UserError(f"no published weights suit this {kind} image; name some with --weights")
-    return max(suited, key=lambda entry: _gain(entry, image.quality)), remark
+    best = max(_gain(entry, image.quality) for entry in suited)
+    alike = [entry for entry in suited if _gain(entry, image.quality) >= best - _ALIKE]
+    return max(alike, key=lambda entry: (*_reach(entry), _gain(entry, image.quality))), remark
 
 
 def choose_for_video(
@@ -175,6 +182,13 @@ def _suits(entry: Entry, quality: int | None) -> bool:
 def _is_blind(entry: Entry) -> bool:
     """Whether it was trained for a whole range of qualities."""
     return entry.qualities is not None and entry.qualities.span
+
+
+def _reach(entry: Entry) -> tuple[int, int]:
+    """The range of qualities in the training, and minus the number of things that have to be known."""
+    values = entry.qualities.values if entry.qualities and entry.qualities.span else (0,)
+    needed = [name for name, default in arguments_of(entry.method).items() if default is inspect.Parameter.empty]
+    return values[-1] - values[0], -len(needed)
 
 
 def _gain(entry: Entry, quality: int | None) -> float:

@@ -223,7 +223,7 @@ def wait_idle(page: Any) -> None:
 def test_compress_first(visit, photos):
     page = visit()
     send(page, photos / "clean.png")
-    enhanced(page, "nothing is known of the damage in a PNG file")
+    enhanced(page, "nothing is known of the damage in PNG files")
     assert "PSNR" not in page.locator("#outcome").inner_text()
     page.get_by_label("Compress the image first").check()
     enhanced(page, "JPEG QF 10")

@@ -14,7 +14,7 @@ import torch
 import powerqe.evaluation.evaluate
 from powerqe.dataset.down_sampled_images import DownSampledImages
 from powerqe.dataset.images import PairedImages
-from powerqe.evaluation.evaluate import EstimateRecord, Metrics, evaluate
+from powerqe.evaluation.evaluate import EstimateRecord, Metrics, StoppedError, evaluate
 from powerqe.utils.image.imresize import imresize
 from powerqe.utils.metrics import METRICS, MetricUnavailable
 from powerqe.utils.metrics.fid import frechet_distance
@@ -163,7 +163,8 @@ def test_two_ranks_give_what_one_gives(standin, pairs: Path, monkeypatch):
     criterion = {"PSNR": {}, "NIQE": {}, "FID": {}, "Counted": {"refuse": dull}}
     one, two, other, left = metrics(**criterion), metrics(**criterion), metrics(**criterion), []
     alone = evaluate(dataset, one, ALONE, halved)
-    evaluate(dataset, other, RankOf(1, left), halved)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(StoppedError):  # the part of the other rank is missing here
+        evaluate(dataset, other, RankOf(1, left), halved)  # pyright: ignore[reportArgumentType]
     shared = evaluate(dataset, two, RankOf(0, left), halved)  # pyright: ignore[reportArgumentType]
     assert [record.name for record in shared] == [record.name for record in alone]
     for name in criterion:

@@ -13,11 +13,11 @@ def entry(name, method, gains, values, *, span=False, color="rgb", task="jpeg", 
 
 
 ENTRIES = [
-    entry("best10", "DnCNN", {10: 1.2}, (10,)),
-    entry("some", "CBDNet", {10: 0.9, 20: 1.1, 30: 1.0}, (10, 20, 30)),
+    entry("best10", "DnCNN", {10: 1.3}, (10,)),
+    entry("some", "CBDNet", {10: 0.9, 20: 1.3, 30: 1.0}, (10, 20, 30)),
     entry("blind", "FBCNN", {10: 0.8, 20: 0.9, 30: 0.9}, (5, 95), span=True),
     entry("some are told", "DRUNet", {10: 0.7, 20: 0.7, 30: 0.7}, (5, 95), span=True),
-    entry("tables", "QGCN", {10: 1.0, 20: 1.0, 30: 1.0}, (5, 95), span=True),
+    entry("tables", "QGCN", {10: 1.1, 20: 1.1, 30: 1.1}, (5, 95), span=True),
     entry("gray", "FBCNN", {10: 1.1}, (5, 95), span=True, color="y"),
     entry("twice", "EDSR", {10: 9.0}, (10,), scale=2),
     entry("film", "RBQE", {10: 9.0}, (10,), task="hevc"),
@@ -38,7 +38,7 @@ JPEG = {"format": "JPEG", "is_gray": False, "has_tables": True}
         (ImageDescription("JPEG", False), "blind", ""),  # its tables could not be read
         (ImageDescription(**JPEG, quality=10, takes_qf=True), "blind", ""),
         (ImageDescription("JPEG", True, 10, True), "gray", ""),
-        (ImageDescription("PNG", False), "blind", "nothing is known of the damage in a PNG file"),
+        (ImageDescription("PNG", False), "blind", "nothing is known of the damage in PNG files"),
         (ImageDescription("WEBP", False), "webp", ""),
         (ImageDescription("WEBP", True), "gray", "nothing is known of the damage in WEBP files"),
     ],
@@ -48,6 +48,17 @@ def test_choice(image, name, remark):
     assert chosen.name == name
     assert said.startswith(remark)
     assert bool(said) == bool(remark)
+
+
+def test_of_nearly_the_same_gain_the_wider_range_is_better_and_what_needs_less():
+    narrow = entry("narrow", "CBDNet", {20: 1.09}, (10, 50), span=True)
+    wide = entry("wide", "CBDNet", {20: 1.0}, (5, 100), span=True)
+    tables = entry("tables", "QGCN", {20: 1.05}, (5, 100), span=True)
+    image = ImageDescription(**JPEG, quality=20)
+    assert choose(image, [narrow, wide, tables])[0].name == "wide"
+    assert choose(image, [narrow, tables])[0].name == "tables"
+    better = entry("better", "CBDNet", {20: 1.2}, (10, 50), span=True)
+    assert choose(image, [wide, tables, better])[0].name == "better"
 
 
 def test_nothing_suits():

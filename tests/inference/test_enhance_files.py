@@ -113,7 +113,7 @@ def test_weights_that_suit_each_file(photos, monkeypatch, inference_options):
     assert "JPEG quality 10, dcad-bsds500-qf10" in said[0]
     assert "fbcnn-bsds500-color" in said[1]
     assert "looks like JPEG quality" in said[1]
-    assert "(nothing is known of the damage in a PNG file" in said[1]
+    assert "(nothing is known of the damage in PNG files" in said[1]
     assert "JPEG quality 30" in said[2]
     assert "-gray" in said[2]
     assert read_photo("out/sub/c.png").is_gray

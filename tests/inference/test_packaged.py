@@ -16,7 +16,7 @@ def test_the_list_is_up_to_date_and_a_wheel_of_it_small(root):
 
 def test_what_is_chosen_is_in_it(root):
     """The two that every user meets: JPEG of quality 10 and a JPEG of any."""
-    assert {"dcad-bsds500-qf10", "qgcn-bsds500-color", "stdf-sample-qp37"} <= set(in_wheel(entries(root / "weights")))
+    assert {"dcad-bsds500-qf10", "restore-color", "stdf-sample-qp37"} <= set(in_wheel(entries(root / "weights")))
 
 
 @pytest.mark.parametrize("name", ["srcnn-bsds500-x2", "fbcnn-bsds500-gray-double", "arcnn-bsds500-qf10"])

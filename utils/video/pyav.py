@@ -3,6 +3,7 @@
 It is imported when it is needed, so that everything else works without it.
 """
 
+import logging
 import os
 import re
 from itertools import islice
@@ -40,6 +41,9 @@ _LOCATIONS = {"mjpeg": 1, "mpeg1video": 1, "dvvideo": 2}
 _LISTED = {"h264": (0, 1, 2, 3, 4, 5), "hevc": (0, 1, 2, 3, 4, 5), "av1": (None, 0, 2, None)}
 """What the headers of a codec say, as ChromaSampleLocType."""
 _LOCATION = re.compile(r"chroma_sample_(?:loc_type_top_field|position)\s.* = (\d+)")
+logging.getLogger("libav").addHandler(logging.NullHandler())
+# FFmpeg's messages, hundreds for one damaged file, would go to the terminal; what matters is a note or an error.
+
 _FIRST = 8
 """Packets that are searched; with the parameter sets at the start of the file one is enough."""
 

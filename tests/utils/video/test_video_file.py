@@ -1,5 +1,6 @@
 """Videos of any kind: what is known before their frames, what is written beside them, what cannot be kept."""
 
+import logging
 from fractions import Fraction
 
 import av
@@ -166,3 +167,7 @@ def test_readers_of_raw_files_are_views(sequence):
     (first, _), _ = open_video_file(path).frames()
     assert isinstance(first.y, np.memmap)
     assert np.array_equal(first.y, YUVReader(path)[0].y)
+
+
+def test_messages_of_ffmpeg_do_not_reach_the_terminal():
+    assert logging.getLogger("libav").handlers  # without any, `logging` prints them
