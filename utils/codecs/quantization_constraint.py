@@ -34,6 +34,11 @@ _STRIP = 512
 """Rows that are treated at once; a multiple of all units of a JPEG file."""
 _CENTER = 128
 _LEAST = 1e-3
+_COARSE = (8.0, 14.0)
+"""Means of luma's 4x4 steps of low frequencies, of libjpeg's quality factors 74 and 57. From the first to the second a
+change that agrees with the file is trusted more and more, whatever is in the block: blocks are visible there."""
+_AGREEING = (0.1, 0.3)
+"""Shares of a change outside of the set, from that of a network that agrees with the file to one that does not."""
 
 
 class Trust(NamedTuple):
@@ -61,13 +66,13 @@ class Trust(NamedTuple):
     detail: float = 0.149
     neighborhood: int = 7
 
-    def __call__(self, moved: Tensor, outside: Tensor, details: Tensor, step: float) -> Tensor:
+    def __call__(self, moved: Tensor, outside: Tensor, details: Tensor, step: float, low: float) -> Tensor:
         """(rows, columns) in 0 ... 1, of each block.
 
         Args:
             moved, outside: (rows, columns), energy of the change of each block and of what lies outside of the set.
             details: (rows, columns), how many coefficients are not 0, besides the mean.
-            step: mean of the steps.
+            step: mean of the steps. low: that of the 4x4 low frequencies.
         """
         near = torch.stack([moved, outside, (details == 0).to(moved), details.to(moved)])
         size = self.neighborhood
@@ -75,7 +80,9 @@ class Trust(NamedTuple):
         share, steps = contradicting / energy.clamp_min(_LEAST), float(np.log2(step))
         kept = self.offset + self.contradiction * (share + _LEAST).log10() + self.step * steps
         kept = kept + (self.flat + self.flat_step * steps) * flat + self.detail * (detail + 1).log2()
-        return kept.clamp(0, 1)
+        coarse = float(np.clip(np.log2(low / _COARSE[0]) / np.log2(_COARSE[1] / _COARSE[0]), 0, 1))
+        agreeing = ((_AGREEING[1] - share) / (_AGREEING[1] - _AGREEING[0])).clamp(0, 1)
+        return torch.maximum(kept.clamp(0, 1), coarse * agreeing)
 
 
 TRUST = Trust()
@@ -138,7 +145,8 @@ class QuantizationConstraint:
         share = float(outside.sum() / moved.sum().clamp_min(_LEAST))
         if trust is None:
             return Constrained(self.project(image, narrow), share, 1.0)
-        kept = trust(moved, outside, details, float(self._file.planes[self._luma].steps.mean()))
+        steps = self._file.planes[self._luma].steps
+        kept = trust(moved, outside, details, float(steps.mean()), float(steps[:4, :4].mean()))
         strips = []
         for rows in self._strips():
             blocks = kept[rows.start // _BLOCK : -(-rows.stop // _BLOCK)][None, None]
