@@ -38,7 +38,8 @@ def available_memory() -> int:
 def is_out_of_memory(error: Exception) -> bool:
     """Whether the device's memory, or the computer's, did not suffice: by NumPy and Pillow, CUDA, PyTorch, OpenCV."""
     messages = ("out of memory", "DefaultCPUAllocator", "Insufficient memory")
-    return isinstance(error, MemoryError) or any(message in str(error) for message in messages)
+    names = {kind.__name__ for kind in type(error).__mro__}  # PyTorch's, which is not imported here
+    return bool(names & {"MemoryError", "OutOfMemoryError"}) or any(message in str(error) for message in messages)
 
 
 def check_memory(needed: int) -> None:

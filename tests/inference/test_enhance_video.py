@@ -13,6 +13,7 @@ from powerqe.dataset.windows import Sliding
 from powerqe.evaluation import tester
 from powerqe.inference.enhance_files import Models, enhance_files
 from powerqe.inference.enhance_video import compression_info, enhance_video
+from powerqe.inference.inference_options import InferenceOptions
 from powerqe.inference.input_files import EnhanceJob, check_crf, find_jobs
 from powerqe.inference.model import Model
 from powerqe.net.weights import spec
@@ -411,6 +412,7 @@ class Unchanged:
     """What is used of a model, which changes nothing."""
 
     name, needs_tables, needs_peaks, takes_clips, window = "unchanged", False, False, False, Sliding(radius=0)
+    network, options = torch.nn.Identity(), InferenceOptions("cpu")
 
     def __init__(self, channels: int) -> None:
         self.channels = channels

@@ -152,7 +152,7 @@ def packets(
     Args:
         times: when each frame is shown, ascending, in steps of `base` seconds.
         last: how long the last one is.
-        by_decoding: in MP4 a frame lasts until the next is decoded: so the last that is decoded lasts until the end.
+        by_decoding: in MP4 a frame lasts until the next is decoded: so the last that is decoded has the rest.
     """
     records = list(segments.records())
     ranks = [{time: rank for rank, time in enumerate(sorted(record["order"]))} for record in records]
@@ -171,6 +171,7 @@ def packets(
                 packet.time_base, packet.pts, packet.duration = base, times[shown], steps[shown]
                 packet.dts = times[place - lag] if place >= lag else times[0] - (lag - place) * max(steps[0], 1)
                 if by_decoding and place == len(times) - 1:
-                    packet.duration = times[-1] + steps[-1] - packet.pts
+                    begun = times[0] - lag * max(steps[0], 1)  # the first time of decoding
+                    packet.duration = times[-1] + steps[-1] - times[0] - (packet.dts - begun)
                 yield packet
         begin += record["length"]
