@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None, description: str | None = None) -> N
         raise UserError("this needs Linux: it forks, and counts what is left in /proc and in temporary folders")
     torch.set_num_threads(1)  # a process with threads could not be forked
     os.environ |= {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    tallies = []
+    tallies, commit = [], _commit()
     for name in args.only or PARTS:
         function, count = PARTS[name]
         with tempfile.TemporaryDirectory(prefix="torture-") as folder:
@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None, description: str | None = None) -> N
         counts = ", ".join(f"{tally.counts[column]} {column}" for column in COLUMNS)
         print(f"{tally.title}: {counts} ({tally.seconds:.0f} s)", *tally.findings, sep="\n  ", flush=True)
     if args.out:
-        write_text(args.out, _page(tallies, args))
+        write_text(args.out, _page(tallies, args, commit))
     if bad := [tally.title for tally in tallies if not tally.is_good]:
         raise PartialFailureError(f"faults in: {', '.join(bad)}; see above")
 
@@ -81,7 +81,7 @@ def _parts(text: str) -> list[str]:
     return names
 
 
-def _page(tallies: Sequence[Tally], args: argparse.Namespace) -> str:
+def _page(tallies: Sequence[Tally], args: argparse.Namespace, commit: str) -> str:
     rows = [[tally.title, *(str(tally.counts[column]) for column in COLUMNS)] for tally in tallies]
     notes = "".join(f"- {tally.title}: {tally.note}.\n" for tally in tallies if tally.note)
     return TEMPLATE.format(
@@ -90,8 +90,9 @@ def _page(tallies: Sequence[Tally], args: argparse.Namespace) -> str:
         machine=machine(),
         system=f"{platform.system()} {platform.release()}",
         version=__version__,
-        commit=_commit(),
+        commit=commit,
         command=shlex.join(["python", "benchmarks/torture.py", *sys.argv[1:]]),
+        scale=args.scale,
         minutes=sum(tally.seconds for tally in tallies) / 60,
     )
 
@@ -107,7 +108,22 @@ TEMPLATE = """# Reliability
 What happens when a training is killed, a disk is full, a link is cut, or a file is damaged.
 
 {table}{notes}
-PowerQE {version}, commit {commit}. {machine}; {system}. {minutes:.0f} minutes:
+- **exact**: the training, resumed, ended with the networks, moving averages, optimizer states and generators of an
+  uninterrupted one, bit by bit. **read**, **refused**: the input was read, or refused in one line.
+- **lost**: iterations that the log has and the checkpoint has not, or another end. **tracebacks**: crashes and statuses
+  that are not documented, too. **hangs**: not ended in two minutes (a file: one), or a child process remained.
+  **leftovers**: temporary files after the next start had ended. **outside**: files written in the folders above the
+  working folder or in the home folder.
+- A moment is the number of a function call in the process under attack, drawn from all calls of the training; half of
+  the SIGKILLs (on two ranks a quarter) are drawn from those while it is saving. So a case can be repeated, however
+  loaded the machine is.
+- A full disk is a file system in memory of random size; two nodes are two network namespaces with a link between them.
+  For two nodes `train.timeout` is 9 seconds; a survivor ends with one line within it and a minute.
+- Half of the checkpoints have damaged bytes, and an earlier checkpoint beside them: all that are not refused must be
+  exact. The others have other values and right checksums.
+
+PowerQE {version}, commit {commit}. {machine}; {system}.
+Part of the full number of cases: {scale:g}. {minutes:.0f} minutes:
 
     {command}
 """
