@@ -1,7 +1,7 @@
 """Select published weights for an image or a video: those with the largest gain in their tests at its quality.
 
-Of weights for images with nearly the same gain, those for the widest range of qualities are selected, as files are often
-compressed twice or in parts; then those that need less to be known.
+Of weights for images with nearly the same gain, those for the widest range of qualities are selected, for files are
+often compressed twice; then those that need less to be known.
 
 The index lists task, colors and qualities of the training of weights, and their PSNR gain on the first test set.
 Of official weights it is the published gain. Gains on different test sets are compared directly; weights without a
