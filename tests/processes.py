@@ -34,6 +34,7 @@ def in_background(
         stderr=errors,
         text=True,
         start_new_session=True,
+        preexec_fn=_heed_hangup,
     )
     guard = Timer(seconds, _kill, (process.pid,))
     guard.start()
@@ -43,6 +44,11 @@ def in_background(
         finally:
             guard.cancel()
             _kill(process.pid)
+
+
+def _heed_hangup() -> None:
+    """As started from a terminal, also where the tests run under nohup."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def _kill(group: int) -> None:

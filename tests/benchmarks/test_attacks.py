@@ -51,7 +51,7 @@ def test_what_becomes_of_cases_is_counted(tmp_path: Path, monkeypatch: pytest.Mo
     wanted = {"tried": 9, "read": 5, "refused": 1, "tracebacks": 2, "hangs": 1, "outside": 1, "leftovers": 2}
     assert tally.counts == wanted
     assert len(tally.findings) == 6
-    assert [line.split(":")[0] for line in tally.findings] == [f"all, case {number}" for number in range(2, 8)]
+    assert {line.split(":")[0] for line in tally.findings} <= {f"all, case {number}" for number in range(2, 8)}
     assert not tally.is_good
 
 

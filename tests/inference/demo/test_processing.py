@@ -85,7 +85,7 @@ def test_other_codecs_get_weights_of_their_own_or_for_any_quality(processor):
     assert {"JPEG", "WebP", "HEVC"} <= set(codecs())
     assert processor.enhance(photo, Choice(codec="HEVC", quality=37)).model.name == "rbqe-bsds500-hevc"
     outcome = processor.enhance(photo, Choice(codec="WebP", quality=10))
-    assert outcome.model.name == "fbcnn-bsds500-color"  # not those for JPEG of quality 10
+    assert outcome.model.name == "restore-color"  # not those for JPEG of quality 10
     assert any("nothing is known of the damage in WEBP files" in note for note in outcome.notes)
 
 

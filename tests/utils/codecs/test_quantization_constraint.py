@@ -118,8 +118,8 @@ def test_what_contradicts_the_file_is_not_kept():
 def test_trust():
     ones = torch.ones(3, 3)
 
-    def trust(share: float = 0.05, details: float = 10, step: float = 10) -> float:
-        return float(Trust()(ones, share * ones, details * ones, step).mean())
+    def trust(share: float = 0.05, details: float = 10, step: float = 10, low: float = 5) -> float:
+        return float(Trust()(ones, share * ones, details * ones, step, low).mean())
 
     by_contradiction = [trust(share=share) for share in (0.0, 0.01, 0.1, 0.5)]
     assert by_contradiction == sorted(by_contradiction, reverse=True)
@@ -127,6 +127,8 @@ def test_trust():
     assert by_step == sorted(by_step)
     assert by_step[0] < 0.1
     assert by_step[-1] > 0.5
+    assert trust(details=0, low=20) == 1  # where steps are coarse, whatever is in the block,
+    assert trust(details=0, low=20, share=0.5) == 0  # if the network agrees with the file
     assert trust(details=0, step=30) == 0 < trust(details=5, step=30) < trust(details=20, step=30)
 
 
