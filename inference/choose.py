@@ -78,9 +78,9 @@ def choose(image: ImageDescription, entries: Iterable[Entry] | None = None) -> t
     if not suited:
         kind = "gray" if image.is_gray else "color"
         raise UserError(f"no published weights suit this {kind} image; name some with --weights")
-    best = max(_gain(entry, image.quality) for entry in suited)
-    alike = [entry for entry in suited if _gain(entry, image.quality) >= best - _ALIKE]
-    return max(alike, key=lambda entry: (*_reach(entry), _gain(entry, image.quality))), remark
+    gains = {entry.name: _gain(entry, image.quality) for entry in suited}
+    alike = [entry for entry in suited if gains[entry.name] >= max(gains.values()) - _ALIKE]
+    return max(alike, key=lambda entry: (*_reach(entry), gains[entry.name])), remark
 
 
 def choose_for_video(
@@ -122,6 +122,11 @@ def arguments_of(method: str) -> dict[str, Any]:
     return {parameter.name: parameter.default for parameter in parameters}
 
 
+def _required(method: str) -> set[str]:
+    """The arguments of `arguments_of` that have no default."""
+    return {name for name, default in arguments_of(method).items() if default is inspect.Parameter.empty}
+
+
 def can_be_conditioned(method: str) -> bool:
     """Whether all networks of a type take an optional quality factor and estimate it otherwise (FBCNN). For DRUNet it
     depends on quality_map: its weights have to be named."""
@@ -155,9 +160,7 @@ def _is_usable(entry: Entry, image: ImageDescription) -> bool:
 
 def _takes(entry: Entry, known: set[str], takes_qf: bool) -> bool:
     """Whether what is known is enough for a network, and it can be conditioned on a quality factor if it has to."""
-    arguments = arguments_of(entry.method)
-    needed = {name for name, default in arguments.items() if default is inspect.Parameter.empty}
-    return needed <= known and (not takes_qf or can_be_conditioned(entry.method))
+    return _required(entry.method) <= known and (not takes_qf or can_be_conditioned(entry.method))
 
 
 def _distance(entry: Entry, quality: int | None) -> int:
@@ -187,8 +190,7 @@ def _is_blind(entry: Entry) -> bool:
 def _reach(entry: Entry) -> tuple[int, int]:
     """The range of qualities in the training, and minus the number of things that have to be known."""
     values = entry.qualities.values if entry.qualities and entry.qualities.span else (0,)
-    needed = [name for name, default in arguments_of(entry.method).items() if default is inspect.Parameter.empty]
-    return values[-1] - values[0], -len(needed)
+    return values[-1] - values[0], -len(_required(entry.method))
 
 
 def _gain(entry: Entry, quality: int | None) -> float:

@@ -16,11 +16,12 @@ import time
 import torch
 import torch.distributed as dist
 
+from powerqe.utils.signals import STOP
+
 BEAT = 1.0
 """Seconds between two signs of life."""
 QUIET = 10.0
 """Seconds without an answer after which a rank that was told to stop waits no more."""
-_STOPS = {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}
 
 
 class RankWatch:
@@ -95,7 +96,7 @@ class RankWatch:
         if self._ends.is_set():
             time.sleep(min(seconds, 0.1))
         elif select.select([self._hears], [], [], seconds)[0]:
-            numbers = _STOPS.intersection(self._hears.recv(64))
+            numbers = set(STOP).intersection(self._hears.recv(64))
             self._stop = self._stop or next(iter(numbers), None)
 
     def _end(self, reason: str) -> None:
