@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,24 @@ class _TerminalHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         tqdm.write(self.format(record), file=sys.stdout)
         sys.stdout.flush()
+
+
+class _FileHandler(logging.FileHandler):
+    """Appends to a file; what a full disk does not take is lost with one line on the terminal."""
+
+    _has_failed = False
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+        elif not self._has_failed:
+            self._has_failed = True
+            tqdm.write(f"{self.baseFilename}: {error.strerror}; lines of the log may be missing", file=sys.stderr)
+
+    def close(self) -> None:
+        with suppress(OSError):  # it tries once more to write what the disk did not take
+            super().close()
 
 
 def start_log(file: Path | None, is_main: bool = True, *, timed: bool = True) -> None:
@@ -34,7 +53,7 @@ def start_log(file: Path | None, is_main: bool = True, *, timed: bool = True) ->
     handlers: list[logging.Handler] = [_TerminalHandler()]
     if file:
         file.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(file, encoding="utf-8", errors="backslashreplace"))
+        handlers.append(_FileHandler(file, encoding="utf-8", errors="backslashreplace"))
     for handler in handlers:
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s" if timed else None, "%Y-%m-%d %H:%M:%S"))
         logger.addHandler(handler)
