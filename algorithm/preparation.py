@@ -18,7 +18,9 @@ def warm_start(network: nn.Module, start: WarmStart) -> str:
     """
     if start.ckp_load_path is None:
         return ""
-    random = load_weights(network, start.ckp_load_path, start.skip, if_same_network=start.if_same_network)
+    random = load_weights(
+        network, start.ckp_load_path, start.skip, if_same_network=start.if_same_network, to_gray=start.if_to_gray
+    )
     skipped = f"; {len(random)} tensors of {', '.join(start.skip)} are random" if start.skip else ""
     return f"initial weights from {start.ckp_load_path}{skipped}"
 

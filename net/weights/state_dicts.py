@@ -13,6 +13,7 @@ import safetensors.torch
 from torch import Tensor, nn
 
 from powerqe.net.weights.fit import check_finite, first_names, fit_of
+from powerqe.net.weights.gray import in_gray
 from powerqe.net.weights.index import find
 from powerqe.net.weights.names import is_under
 from powerqe.net.weights.read import read, recorded, unwrapped
@@ -23,7 +24,12 @@ from powerqe.utils.options.registry import nearest
 
 
 def load_weights(
-    network: nn.Module, path: str | os.PathLike[str], skip: Sequence[str] = (), *, if_same_network: bool = True
+    network: nn.Module,
+    path: str | os.PathLike[str],
+    skip: Sequence[str] = (),
+    *,
+    if_same_network: bool = True,
+    to_gray: bool = False,
 ) -> list[str]:
     """Load the weights of a file into a network, on the device where the network is.
 
@@ -38,6 +44,7 @@ def load_weights(
             network with other options.
         if_same_network: raise an error if the file records other options of the network;
             false: it is enough that they fit.
+        to_gray: the file is of the network for RGB, and the network for gray images, see `in_gray`.
 
     Returns:
         Names of the weights that stayed as they were.
@@ -50,10 +57,11 @@ def load_weights(
     path = find(path)
     _check_parts(network, skip)
     content = read(path)
-    if if_same_network and not skip:
+    if if_same_network and not (skip or to_gray):
         check_same(network, content.recorded, path)
+    states = [in_gray(network, state) for state in content.states] if to_gray else content.states
     try:
-        fit = min((fit_of(network, state).without(skip) for state in content.states), key=lambda fit: fit.num_problems)
+        fit = min((fit_of(network, state).without(skip) for state in states), key=lambda fit: fit.num_problems)
     except UserError as error:  # of the network's upstream_name
         raise UserError(f"{path}: {error}") from None
     if fit.num_problems:

@@ -101,6 +101,13 @@ class WarmStart(Section):
             description="raise an error for weights trained with other options of the network, unless parts are skipped"
         ),
     ] = True
+    if_to_gray: Annotated[
+        bool,
+        Field(
+            description="the weights are for RGB and the network is for gray images: sums over the colors of what sees "
+            "the image, means of what makes it"
+        ),
+    ] = False
 
 
 class TrainOptions(Section):

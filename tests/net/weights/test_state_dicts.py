@@ -573,3 +573,21 @@ def test_no_such_file(name: str, tmp_path: Path) -> None:
     assert "no weights file" in refused(network(), tmp_path / name)
     with pytest.raises(UserError, match="no weights file"):
         read_metadata(tmp_path / name)
+
+
+@pytest.mark.parametrize("half_size", [True, False])
+def test_a_network_for_gray_from_one_for_colors(half_size: bool, tmp_path: Path) -> None:
+    """On R = G = B it gives the mean of what the other gives."""
+    torch.manual_seed(0)
+    color, gray = (
+        build_network({**options, "in_channels": 3}).eval(),
+        build_network({**options, "in_channels": 1}).eval(),
+    )
+    save_weights(color, tmp_path / "color.safetensors")
+    with pytest.raises(UserError, match="of another shape"):
+        load_weights(gray, tmp_path / "color.safetensors", if_same_network=False)
+    assert load_weights(gray, tmp_path / "color.safetensors", to_gray=True) == []
+    image = torch.rand(1, 1, 24, 16)
+    with torch.inference_mode():
+        expected = color(image.expand(-1, 3, -1, -1)).mean(1, keepdim=True)
+        torch.testing.assert_close(gray(image), expected, rtol=1e-5, atol=1e-5)
