@@ -13,12 +13,9 @@ torchvision has no bfloat16 on the CPU; there it computes in float32, from float
 """
 
 import argparse
-import ctypes
 import math
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -197,7 +194,7 @@ def _table(cases: dict[str, Case], args: argparse.Namespace, dtype: torch.dtype)
             if name.startswith(IN_MEAN):
                 means[a_pass].append(ratio)
         for a_pass in PASSES[:2]:
-            cells += [f"{extra_memory(getattr(side, a_pass), args.device) / 1e6:,.1f}" for side in (own, peer)]
+            cells += [f"{common.extra_memory(getattr(side, a_pass), args.device) / 1e6:,.1f}" for side in (own, peer)]
         print(markdown_row([name, *cells]), flush=True)
     if all(means.values()):
         found = [f"{math.exp(sum(map(math.log, ratios)) / len(ratios)):.1f}" for ratios in means.values()]
@@ -223,34 +220,6 @@ def _repeated(work: Callable[[], Any], device: str) -> common.Side:
             torch.cuda.synchronize()
 
     return common.timed(times)
-
-
-# --------------------------------------------------------------------------- memory
-
-
-def extra_memory(work: Callable[[], Any], device: str) -> float:
-    """Bytes by which memory grows at most while it works; NaN where the system does not tell."""
-    if device == "cuda":
-        torch.cuda.synchronize()
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        work()
-        torch.cuda.synchronize()
-        return torch.cuda.max_memory_allocated() - before
-    reset = Path("/proc/self/clear_refs")
-    if not reset.exists():
-        return math.nan
-    with suppress(OSError, AttributeError):  # only the GNU library has it
-        ctypes.CDLL(None).malloc_trim(0)
-    reset.write_text("5")
-    before = _resident("VmRSS")
-    work()
-    return _resident("VmHWM") - before
-
-
-def _resident(name: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line.split()[1] for line in lines if line.startswith(name))) * 1024
 
 
 if __name__ == "__main__":

@@ -7,7 +7,9 @@ counts (of all its threads): it is what a core of its own would give, and hardly
 """
 
 import argparse
+import gc
 import json
+import math
 import os
 import platform
 import subprocess
@@ -29,6 +31,7 @@ from powerqe.utils.codecs import JPEG
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.io import list_images, read_image, write_image
 from powerqe.utils.machine import processor
+from powerqe.utils.memory import trim_memory
 from powerqe.utils.parser import Parser
 from powerqe.utils.programs import ending
 from powerqe.utils.text_table import markdown
@@ -196,6 +199,41 @@ def _count(side: Side, seconds: float) -> int:
     while (turn := side(count)).wall < seconds / 3:
         count *= 2
     return max(1, round(turn.per_second * seconds))
+
+
+# --------------------------------------------------------------------------- memory
+
+
+def extra_memory(work: Callable[[], Any], device: str = "cpu") -> float:
+    """Bytes by which memory grows at most while it works; NaN where the system does not tell.
+
+    On the CPU, the median of three times, as other threads and the system's own need of memory disturb single ones.
+    """
+    if device == "cuda":
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        work()
+        torch.cuda.synchronize()
+        return torch.cuda.max_memory_allocated() - before
+    reset = Path("/proc/self/clear_refs")
+    if not reset.exists():
+        return math.nan
+    gc.collect()
+    return median(_growth(work, reset) for _ in range(3))
+
+
+def _growth(work: Callable[[], Any], reset: Path) -> int:
+    trim_memory()  # or the work would use what was freed
+    reset.write_text("5")
+    before = _resident("VmRSS")
+    work()
+    return _resident("VmHWM") - before
+
+
+def _resident(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith(name))) * 1024
 
 
 # --------------------------------------------------------------------------- the peer

@@ -22,8 +22,13 @@ def keep_freed_memory() -> bool:
 
 
 def give_back_memory() -> None:
-    """Hand freed memory back to the kernel, even after `keep_freed_memory`, if the C library can: glibc."""
+    """Collect garbage, and hand freed memory back to the kernel."""
     gc.collect()
+    trim_memory()
+
+
+def trim_memory() -> None:
+    """Hand freed memory back to the kernel, even after `keep_freed_memory`, if the C library can: glibc."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim is not None:
         trim(0)

@@ -1,11 +1,12 @@
 """benchmarks/bench_dcn.py runs, and both of its sides compute the same."""
 
+import math
+
 import pytest
 import torch
 
-from powerqe.benchmarks import bench_dcn
+from powerqe.benchmarks import bench_dcn, common
 from powerqe.net.ops.dcn import compiled, force_backend
-from powerqe.utils.memory import give_back_memory
 
 TINY = bench_dcn.Case(1, 4, 2, 9, 10)
 
@@ -51,7 +52,6 @@ def test_both_sides_compute_the_same() -> None:
 
 
 def test_memory_is_that_of_the_work() -> None:
-    give_back_memory()  # else what earlier tests have freed is used
-    kept = []
-    megabytes = bench_dcn.extra_memory(lambda: kept.append(torch.ones(5_000_000)), "cpu") / 1e6
-    assert 19 < megabytes < 30 or megabytes != megabytes
+    """Of blocks that the C library always maps by themselves: it grows its threshold up to 32 MB."""
+    ratio = common.extra_memory(lambda: torch.ones(30_000_000)) / 120e6
+    assert 0.8 < ratio < 1.2 or math.isnan(ratio)

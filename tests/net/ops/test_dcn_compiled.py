@@ -1,6 +1,5 @@
 """net/ops/dcn: what the compiled operator promises besides right numbers."""
 
-import ctypes
 import gc
 import subprocess
 from collections.abc import Callable
@@ -207,44 +206,6 @@ def test_many_channels_go_in_several_slabs(
     found = differentiate(deform_conv2d, arguments)
     force_backend("reference")
     close(found, differentiate(deform_conv2d, arguments), 1e-11)
-
-
-def peak_memory(work: Callable[[], object]) -> int:
-    """Bytes by which the memory of this process grows at most while it works: the least of three times, for what else
-    the process does meanwhile (threads of other tests, the garbage collector) can only add to it."""
-    status, reset = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-    give_back = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if not (reset.exists() and give_back):
-        pytest.skip("only Linux with glibc tells the peak of a part of a program")
-
-    def read(name: str) -> int:
-        return int(next(line.split()[1] for line in status.read_text().splitlines() if line.startswith(name))) * 1024
-
-    def once() -> int:
-        give_back(0)  # what has been freed would be used again, unseen
-        reset.write_text("5")
-        before = read("VmRSS")
-        work()
-        return read("VmHWM") - before
-
-    return min(once() for _ in range(3))
-
-
-@pytest.mark.parametrize("shape", [(6, 4, 128, 128), (1, 1536, 16, 16), (64, 512, 3, 3)])
-def test_scratch_memory_is_small_whatever_the_size(
-    shape: tuple[int, int, int, int], make: Make, threads: Threads
-) -> None:
-    """Columns of the whole would be 57 MB, or 14 MB; gradients of the weights for each image 9 MB."""
-    threads(1)
-    arguments = make(shape=shape, filters=8, dtype=torch.float32)
-    output = deform_conv2d(**arguments)
-    tensors = of_operator(arguments)
-    rest = (*tensors[:4], *tensors[5:-1])
-    wanted = [True] * 5
-    operator = torch.ops.powerqe.deform_conv2d_backward
-    made = sum(g.numel() * 4 for g in operator(output, *rest, wanted, False, False))
-    assert peak_memory(lambda: deform_conv2d(**arguments)) - output.numel() * 4 < 4e6
-    assert peak_memory(lambda: operator(output, *rest, wanted, False, False)) - made < 4e6
 
 
 def test_more_than_2_to_the_31_elements() -> None:
