@@ -61,7 +61,13 @@ class MultiExit:
         return [self._phase]
 
     def training_step(self, batch: Batch) -> Loss:
-        """Losses of one batch."""
+        """Losses of one batch.
+
+        Raises:
+            UserError: the quality of a sample is unknown, or as `weights_of`.
+        """
+        if not batch["has_quality"]:
+            raise UserError("MultiExit needs the quality of each image: folders or files named qfNN or qpNN")
         outputs = self._network(batch["lq"], exit="all")
         return self._losses.weighted(outputs, batch["gt"], self.weights_of(batch["quality"], len(outputs)))
 
@@ -69,12 +75,10 @@ class MultiExit:
         """Weights (exits, N) for samples with qualities (N,).
 
         Raises:
-            UserError: the network has another number of exits, or a sample's quality is unknown.
+            UserError: the network has another number of exits.
         """
         if num_exits != self._weights.shape[1]:
             found = self._weights.shape[1]
             raise UserError(f"exit_weights: found {found} per quality, but the network has {num_exits} exits")
-        if (quality < 0).any():
-            raise UserError("MultiExit needs the quality of each image: folders or files named qfNN or qpNN")
         nearest = (quality[:, None] - self._qualities[None]).abs().argmin(dim=1)
         return self._weights[nearest].T

@@ -1,13 +1,14 @@
 """What comes before a training: PyTorch's switches, and first weights from another network."""
 
-import torch
 from torch import nn
 
 from powerqe.net import load_weights
 from powerqe.net.ops.dcn import force_backend
 from powerqe.utils.memory import keep_freed_memory
+from powerqe.utils.options.components import Component
 from powerqe.utils.options.tree import Options, WarmStart
 from powerqe.utils.ranks import Ranks
+from powerqe.utils.torch_settings import be_deterministic
 
 
 def warm_start(network: nn.Module, start: WarmStart) -> str:
@@ -30,6 +31,10 @@ def set_up_torch(options: Options, ranks: Ranks) -> None:
     if ranks.device.type == "cpu":
         keep_freed_memory()
     force_backend(options.dcn)
-    torch.use_deterministic_algorithms(options.train.deterministic)
-    # Training crops have one size, so cuDNN's search for the fastest algorithm pays.
-    torch.backends.cudnn.benchmark = ranks.device.type == "cuda" and not options.train.deterministic
+    be_deterministic(options.train.deterministic)
+
+
+def has_one_size(data: Component) -> bool:
+    """Whether the samples of a training set are as large as each other, by its option patch or those of its sources."""
+    sources = data.arguments.get("sources")
+    return all(map(has_one_size, sources.values())) if sources else data.arguments.get("patch", 1) is not None

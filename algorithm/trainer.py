@@ -1,24 +1,22 @@
 """The training loop for all algorithms. An iteration is one optimizer step of each phase."""
 
-import math
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.utils import clip_grads_with_norm_, get_total_norm
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from powerqe.algorithm.distributed import distributed, unused_explained, without_exchange
 from powerqe.algorithm.experiment import Best, Experiment, is_judged_alike
+from powerqe.algorithm.moving_average import MovingAverage
 from powerqe.algorithm.phase import Algorithm, Phase, Setting
-from powerqe.algorithm.preparation import set_up_torch, warm_start
+from powerqe.algorithm.preparation import has_one_size, set_up_torch, warm_start
 from powerqe.algorithm.progress import Progress
 from powerqe.algorithm.signals import StopSignals
 from powerqe.algorithm.trial import trial_batch, try_phases
+from powerqe.algorithm.updates import Updates
 from powerqe.algorithm.validation import Validation
 from powerqe.dataset import build_dataset
 from powerqe.dataset.loader import Batch, to_device, train_batches
@@ -29,8 +27,8 @@ from powerqe.utils.options.components import build
 from powerqe.utils.options.tree import Options
 from powerqe.utils.ranks import Ranks
 from powerqe.utils.seed import rng_state, seed_everything, set_rng_state
+from powerqe.utils.torch_settings import cudnn_search
 
-MOST_SKIPS = 100  # updates in a row that are not finite, before the training ends; fp16 begins with about 20
 _PRECISION = {"none": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -61,10 +59,7 @@ class Trainer:
             seed_everything(self._train.seed)  # the same first weights on every rank
             network: nn.Module = self._placed(build(options.network))
             self._warm_start_note = "" if resumes else warm_start(network, self._train.warm_start)
-            self.ema = None
-            if self._train.ema:
-                average = get_ema_multi_avg_fn(self._train.ema)
-                self.ema = AveragedModel(network, multi_avg_fn=average, use_buffers=True)
+            self.ema = MovingAverage(network, self._train.ema) if self._train.ema else None
             setting = Setting(self._train.niter, ranks.device, self._prepare)
             self.algorithm: Algorithm = build(options.algorithm, network, setting)
         for optimizer in self.algorithm.optimizers.values():
@@ -73,13 +68,13 @@ class Trainer:
         self._network = network
         seed_everything(self._train.seed + 1 + ranks.rank)  # different noise on every rank
 
-        self._scaler = torch.amp.GradScaler(ranks.device.type, enabled=self._train.amp == "fp16")
+        self._updates = Updates(self._train, ranks)
         self._progress = Progress(self._train.niter)
+        self._searches = has_one_size(self._data) and not self._train.deterministic
         self._stop = False
         self.step, self._samples = 0, 0  # samples: seen by all ranks, whatever their number and batch were
         self.best: Best = {"iters": [], "value": None}
         self._judged = 0  # the step of the last validation
-        self._skips: Counter[str] = Counter()  # of each phase, in a row
         self._try()
 
     # ------------------------------------------------------------------ the loop
@@ -105,10 +100,12 @@ class Trainer:
             while self.step < end and not self._stop:
                 self._iterate(batches)
                 bar.update()
-                if self.step % self._train.inter_print == 0:
+                is_due, is_reported = self._is_due(end), self.step % self._train.inter_print == 0
+                now = is_due or is_reported  # nothing is saved or told before it is known to be finite
+                self._stop = self._updates.check(self.step, now=now, stop=self._signals.received)
+                if is_reported:
                     self._report()
                 started = time.perf_counter()
-                is_due = self._is_due(end)
                 if self._stop or (is_due and self._validation):  # first, for a validation may last, or fail
                     self._save()
                 if is_due and not self._stop:
@@ -121,6 +118,7 @@ class Trainer:
         batches = self._batches()
         for _ in range(2):
             self._iterate(batches)
+        self._updates.check(self.step, now=True, stop=False)
         if self._validation:
             self._validation.try_one(self._validated_network())
         logger.info(f"dry run of {self._options.name}: two training steps and one validation image succeeded")
@@ -140,13 +138,12 @@ class Trainer:
         started = time.perf_counter()
         micro = [next(batches) for _ in range(self._options.accumulation)]
         self._progress.add_step(time.perf_counter() - started)
-        for phase in self.algorithm.phases(self.step):
-            for group in phase.optimizer.param_groups:
-                group["lr"] = group["initial_lr"] * phase.schedule(self.step)
-            total = self._backward(phase, micro)
-            self._update(phase, total, micro)
-            if self._scaler.is_enabled():
-                self._scaler.update()  # now, as the next phase may use the same optimizer
+        images = ", ".join(name for batch in micro for name in batch["name"])
+        with cudnn_search(self._searches):
+            for phase in self.algorithm.phases(self.step):
+                for group in phase.optimizer.param_groups:
+                    group["lr"] = group["initial_lr"] * phase.schedule(self.step)
+                self._updates.apply(phase, self._backward(phase, micro), images, self.step + 1)
         if self.ema:
             self.ema.update_parameters(self._network)
         self.step += 1
@@ -159,42 +156,10 @@ class Trainer:
             with without_exchange(phase.network) if number < len(micro) else nullcontext():
                 with self._autocast(), unused_explained(phase.network):
                     loss = phase.loss(batch)
-                self._scaler.scale(loss.total / len(micro)).backward()
+                self._updates.backward(loss.total, len(micro))
             total += loss.total.detach() / len(micro)
             self._progress.add_losses(loss.parts)
         return total
-
-    def _update(self, phase: Phase, total: torch.Tensor, micro: list[Batch]) -> None:
-        """Step the optimizer, unless loss or gradient is not finite on some rank."""
-        self._scaler.unscale_(phase.optimizer)
-        parameters = [p for group in phase.optimizer.param_groups for p in group["params"] if p.grad is not None]
-        norm = get_total_norm([p.grad for p in parameters])
-        total_value, norm_value = torch.stack([total, norm]).tolist()
-        # With fp16 the scaler handles infinite gradients: it skips the step and lowers the scale.
-        suspects = [total_value] if self._scaler.is_enabled() else [total_value, norm_value]
-        is_bad, is_skipped, self._stop = self._ranks.any(
-            not all(map(math.isfinite, suspects)), not math.isfinite(norm_value), self._signals.received
-        )
-        self._skips[phase.name] = self._skips[phase.name] + 1 if is_bad or is_skipped else 0
-        if is_bad or self._skips[phase.name] == MOST_SKIPS:
-            self._skip_or_stop(phase, total_value, norm_value, micro)
-        else:
-            if self._train.clip_grad:
-                clip_grads_with_norm_(parameters, self._train.clip_grad, norm)
-            self._scaler.step(phase.optimizer)
-        phase.optimizer.zero_grad()
-
-    def _skip_or_stop(self, phase: Phase, total: float, norm: float, micro: list[Batch]) -> None:
-        names = ", ".join(name for batch in micro for name in batch["name"])
-        message = (
-            f"iteration {self.step + 1}, {phase.name}: loss {total:.6g}, gradient norm {norm:.6g} "
-            f"(images of this rank: {names})"
-        )
-        if self._train.nonfinite == "stop":
-            raise UserError(f"{message}: not finite; reduce lr, set train.clip_grad or train.nonfinite=skip")
-        if self._skips[phase.name] == MOST_SKIPS:
-            raise UserError(f"{message}: {MOST_SKIPS} updates in a row were skipped; reduce lr, or set train.clip_grad")
-        logger.info(f"  {message}: update skipped")
 
     # ------------------------------------------------------------------ validation and checkpoints
 
@@ -277,7 +242,7 @@ class Trainer:
             "networks": {name: network.state_dict() for name, network in self.algorithm.networks.items()},
             "ema": {"net": self.ema.state_dict()} if self.ema else None,
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.algorithm.optimizers.items()},
-            "scaler": self._scaler.state_dict(),
+            "scaler": self._updates.scaler.state_dict(),
             "rng": self._ranks.gather(rng_state()),
             "progress": self._ranks.gather(self._progress.state()),
             "best": self.best,
@@ -311,7 +276,7 @@ class Trainer:
             optimizer.load_state_dict(state["optimizers"][name])
             for group, values in zip(optimizer.param_groups, mine, strict=True):
                 group.update(values)
-        self._scaler.load_state_dict(state["scaler"])
+        self._updates.scaler.load_state_dict(state["scaler"])
         self.step, self._judged = state["iter"], state.get("judged", state["iter"])
         if is_judged_alike(state["options"], self._options):
             self.best = {"iters": list(map(int, state["best"]["iters"])), "value": state["best"]["value"]}

@@ -28,6 +28,8 @@ Batch = dict[str, Any]
 def collate(samples: Sequence[Sample]) -> Batch:
     """Put samples together: images uint8 (N, C, H, W), clips (N, T, C, H, W), name and group lists, quality int64 (N,).
 
+    has_quality says whether that is known of all samples, so that nobody waits for the device to learn it.
+
     If all samples have them, the images gt and clean, tables float32 (N, 1 or 2, 8, 8), the list file, and the scale, a
     number, that they share; of videos the list sequence, frame and peak int64 (N,). The images stay in HWC order in
     memory; `to_device` changes that where it costs nothing.
@@ -39,6 +41,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
         "name": [sample["name"] for sample in samples],
         "group": [sample["group"] for sample in samples],
         "quality": torch.tensor([sample["quality"] for sample in samples]),
+        "has_quality": all(sample["quality"] >= 0 for sample in samples),
     }
     for key in IMAGES:
         images = [image for sample in samples if (image := sample.get(key)) is not None]

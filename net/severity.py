@@ -22,12 +22,13 @@ def severities(network: str, qf: Tensor | float | None, unknown: Tensor) -> Tens
         As `unknown`.
 
     Raises:
-        UserError: qf is not between 0 and 100, or there are not as many as images.
+        UserError: there are not as many qf as images, or one on the host is not between 0 and 100; on another device
+            such a one gives NaN.
     """
     if qf is None:
         return unknown
     try:
-        factors = torch.as_tensor(qf, dtype=unknown.dtype, device=unknown.device).reshape(-1, *[1] * (unknown.ndim - 1))
+        factors = torch.as_tensor(qf, dtype=unknown.dtype).reshape(-1, *[1] * (unknown.ndim - 1))
     except (TypeError, ValueError):
         raise UserError(f"{network}: found qf {qf!r}, expected quality factors of 0 to 100") from None
     count, images = factors.shape[0], unknown.shape[0]
@@ -35,6 +36,9 @@ def severities(network: str, qf: Tensor | float | None, unknown: Tensor) -> Tens
         raise UserError(f"{network}: found {count} values of qf for {images} images, expected one or one for each")
     is_unknown = factors.isnan() | (factors == UNKNOWN)
     # There are no values yet during export or compilation.
-    if not torch.compiler.is_compiling() and (((factors < 0) | (factors > 100)) & ~is_unknown).any():
-        raise UserError(f"{network}: found qf {factors.flatten().tolist()}, expected quality factors of 0 to 100")
-    return torch.where(is_unknown, unknown, 1 - factors / 100)
+    if not torch.compiler.is_compiling():
+        is_wrong = ((factors < 0) | (factors > 100)) & ~is_unknown
+        if factors.device.type == "cpu" and is_wrong.any():
+            raise UserError(f"{network}: found qf {factors.flatten().tolist()}, expected quality factors of 0 to 100")
+        factors = factors.masked_fill(is_wrong, float("nan"))  # of a batch on a GPU, for which no training step waits
+    return torch.where(*(value.to(unknown.device) for value in (is_unknown, unknown, 1 - factors / 100)))

@@ -34,7 +34,9 @@ def run(args: argparse.Namespace) -> None:
     from powerqe.utils.launcher import is_restarted
     from powerqe.utils.log import logger, start_log
     from powerqe.utils.ranks import start_ranks
+    from powerqe.utils.torch_settings import be_deterministic
 
+    be_deterministic(options.train.deterministic)  # before ranks start, and CUDA with them
     with start_ranks(options.device, options.train.timeout) as ranks, ExitStack() as stack:
         start_log(None, ranks.is_main)
         agree_to_train(options, ranks, resume=args.resume, dry_run=args.dry_run)

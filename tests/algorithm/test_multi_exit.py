@@ -32,7 +32,7 @@ def make(**options: object) -> MultiExit:
 def batch(*quality: int) -> dict:
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(2, len(quality), 3, 6, 5, generator=generator)
-    return {"lq": images[0], "gt": images[1], "quality": torch.tensor(quality)}
+    return {"lq": images[0], "gt": images[1], "quality": torch.tensor(quality), "has_quality": min(quality) >= 0}
 
 
 def test_loss_is_the_weighted_sum_over_exits_and_samples():

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from powerqe.algorithm import trainer as trainers
+from powerqe.algorithm import updates
 from powerqe.algorithm.experiment import Experiment, find_resume, is_judged_alike
 from powerqe.algorithm.trainer import Trainer
 from powerqe.net.arcnn import ARCNN
@@ -217,7 +218,7 @@ def test_without_validation_the_newest_is_the_best(go):
 
 @pytest.mark.parametrize("amp", ["none", "fp16"])
 def test_a_training_that_only_skips_gives_up(go, monkeypatch, amp):
-    monkeypatch.setattr(trainers, "MOST_SKIPS", 5)
+    monkeypatch.setattr(updates, "MOST_SKIPS", 5)
     explode = ["algorithm.optimizer={type: SGD, lr: 1.0e+30}", "train.nonfinite=skip", "train.niter=100"]
     with pytest.raises(UserError, match=r"iteration [67], .* 5 updates in a row"):
         go(*explode, f"train.amp={amp}", "train.inter_val=50")
