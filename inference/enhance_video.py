@@ -1,10 +1,12 @@
-"""One video through one model, frame after frame: reading, the network and writing at the same time.
+"""One video through one model, frame after frame. Decoding, the network and encoding happen at the same time, each in
+its thread; others make images of frames, and frames of results.
 
 In memory are the frames of a window and a few that wait, never the whole video. The pixels are those of `powerqe test`.
 """
 
 import hashlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,7 @@ import torch
 
 from powerqe.dataset.peaks import local_peaks
 from powerqe.inference.model import Model
-from powerqe.inference.video_frames import WriteQueue, prefetch, windows
+from powerqe.inference.video_frames import WriteQueue, in_order, prefetch, windows
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.photo import Photo
 from powerqe.utils.video.frame_records import frames_path, read_record
@@ -33,6 +35,8 @@ from powerqe.utils.video.yuv import Frame
 
 _WAITING = 2
 """Frames, or windows of frames, that wait before the network and behind it."""
+_THREADS = 4
+"""That convert frames, at most: on GPUs the network is faster than one of them."""
 _ORIENTATIONS = {90: 8, 180: 3, 270: 6}
 """EXIF's number for what a display matrix turns, in degrees counterclockwise."""
 
@@ -114,18 +118,28 @@ def enhance_video(
     pixels = FramePixels(model.channels, video.geometry._replace(depth=depth), video.color)
     work = _Work(video, model, pixels, target)
     with ExitStack() as stack:
-        source = stack.enter_context(closing(prefetch(_seen(video, model, pixels, peaks), _WAITING)))
+        pool = stack.enter_context(ThreadPoolExecutor(max(1, min(_THREADS, torch.get_num_threads() - 1)), "pixels"))
+        source = stack.enter_context(closing(prefetch(_given(video, model, pixels, peaks, pool), _WAITING)))
         writer: VideoFileWriter | None = None
-        for number, (lq, frame, time) in enumerate(source):
+        for number, (lq, item) in enumerate(source):
             result = None if writer is not None and number < writer.done else work.enhanced(lq)
             if writer is None:
                 assert result is not None  # the first frame tells the size, also if it is done
                 made = video_file_writer(target, pixels.made(result), video, crf, _job(model, peaks))
                 writer = stack.enter_context(made)
                 writing = stack.enter_context(WriteQueue(_WAITING))
-            writing.do(work.write, writer, result, frame, time)
+            restored = None if result is None else pool.submit(pixels.restored, result, item.frame, item.given)
+            writing.do(work.write, writer, restored, item)
             on_frame()
     return work.summary(writer)
+
+
+class _Item(NamedTuple):
+    """A frame, what the network gets of it (`FramePixels.given`), and when it is shown."""
+
+    frame: Frame
+    given: np.ndarray
+    time: int | None
 
 
 class _Work:
@@ -137,21 +151,20 @@ class _Work:
         self._shown: tuple[int, Frame, Frame] | None = None
 
     def enhanced(self, lq: np.ndarray) -> torch.Tensor:
-        """(1, C, H, W) of what the network sees, (H, W, C) or (T, H, W, C) in 0 ... peak."""
-        seen = torch.from_numpy(lq.astype(np.float32)).movedim(-1, -3)[None].contiguous().div_(self._pixels.peak)
-        result, _ = self._model({"lq": seen})
-        if self._model.channels == 1 and result.shape[-2:] != seen.shape[-2:]:
+        """(1, C, H, W) of what the network gets, (C, H, W) or (T, C, H, W)."""
+        result, _ = self._model({"lq": torch.from_numpy(lq)[None]})
+        if self._model.channels == 1 and result.shape[-2:] != lq.shape[-2:]:
             raise UserError(
                 f"{self._model.name} enlarges luma, so that the chroma would not fit; choose weights for RGB"
             )
         return result
 
-    def write(self, writer: VideoFileWriter, result: torch.Tensor | None, frame: Frame, time: int | None) -> None:
-        """Without a result: the frame is done."""
-        made = None if result is None else self._pixels.restored(result, frame)
-        writer.write(made, time)
+    def write(self, writer: VideoFileWriter, restored: Future[Frame] | None, item: _Item) -> None:
+        """The restored frame; None: it is done."""
+        made = None if restored is None else restored.result()
+        writer.write(made, item.time)
         if self._shown is None or self._count == self._video.count // 2:
-            self._shown = self._count, frame, made or writer.frame(self._count)
+            self._shown = self._count, item.frame, made or writer.frame(self._count)
         self._count += 1
 
     def summary(self, writer: VideoFileWriter | None) -> EnhancedVideo:
@@ -201,14 +214,18 @@ def _check(video: VideoFile, model: Model, peaks: np.ndarray | None) -> None:
         )
 
 
-def _seen(
-    video: VideoFile, model: Model, pixels: FramePixels, peaks: np.ndarray | None
-) -> Iterator[tuple[np.ndarray, Frame, int | None]]:
-    """For each frame what the network sees, (H, W, C) or (T, H, W, C), the frame, and when it is shown."""
-    items = ((pixels.seen(frame), frame, time) for frame, time in video.frames())
-    for window in windows(items, model.window, peaks):
-        _, frame, time = window[len(window) // 2]
-        yield (np.stack([seen for seen, *_ in window]) if model.takes_clips else window[0][0]), frame, time
+def _given(
+    video: VideoFile, model: Model, pixels: FramePixels, peaks: np.ndarray | None, pool: Executor
+) -> Iterator[tuple[np.ndarray, _Item]]:
+    """For each frame what the network gets, (C, H, W) or (T, C, H, W), and the frame itself."""
+
+    def item(read: tuple[Frame, int | None]) -> _Item:
+        frame, time = read
+        return _Item(frame, pixels.given(frame), time)
+
+    for window in windows(in_order(pool, item, video.frames(), _WAITING), model.window, peaks):
+        middle = window[len(window) // 2]
+        yield (np.stack([one.given for one in window]) if model.takes_clips else middle.given), middle
 
 
 def _orientation(matrix: tuple[int, ...] | None) -> int:

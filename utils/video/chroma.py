@@ -29,10 +29,10 @@ def enlarged(plane: np.ndarray, steps: tuple[int, int], site: Site) -> np.ndarra
     plane = np.asarray(plane, np.float32)
     for axis, step in enumerate(steps):
         if step == 2:
-            places = range(plane.shape[axis])
-            pixels = [_weighted(plane, axis, places, (-1, 0, 1), weights) for weights in _UP[site[axis]]]
             shape = [2 * size if place == axis else size for place, size in enumerate(plane.shape)]
-            plane = np.stack(pixels, axis + 1).reshape(shape)
+            coarse, plane = plane, np.empty(shape, np.float32)
+            for first, weights in enumerate(_UP[site[axis]]):
+                plane[_along(axis, first, None, 2)] = _weighted(coarse, axis, 1, weights)
     return plane
 
 
@@ -45,16 +45,26 @@ def reduced(plane: np.ndarray, steps: tuple[int, int], site: Site) -> np.ndarray
     plane = np.asarray(plane, np.float32)
     for axis, step in enumerate(steps):
         if step == 2:
-            places = range(0, plane.shape[axis], 2)
-            plane = _weighted(plane, axis, places, (-1, 0, 1, 2), _DOWN[site[axis]])
+            plane = _weighted(plane, axis, 2, _DOWN[site[axis]])
     return plane
 
 
-def _weighted(
-    plane: np.ndarray, axis: int, places: range, offsets: tuple[int, ...], weights: tuple[float, ...]
-) -> np.ndarray:
-    """The weighted sum of what lies at offsets from some places along an axis; beyond the border it goes on."""
-    last, starts = plane.shape[axis] - 1, np.array(places)
-    parts = [weight * plane.take((starts + offset).clip(0, last), axis)
-             for offset, weight in zip(offsets, weights, strict=True) if weight]  # fmt: skip
-    return np.stack(parts).sum(axis=0, dtype=np.float32)
+def _weighted(plane: np.ndarray, axis: int, step: int, weights: tuple[float, ...]) -> np.ndarray:
+    """For each `step`-th line along an axis the weighted sum of the line before it and those that follow; beyond the
+    border the plane goes on."""
+    count, last = plane.shape[axis], plane[_along(axis, -1, None)]
+    continued = np.concatenate([plane[_along(axis, None, 1)], plane, last, last], axis)
+    parts = (
+        continued[_along(axis, place, place + count, step)] * np.float32(weight)
+        for place, weight in enumerate(weights)
+        if weight
+    )
+    total = next(parts)
+    for part in parts:
+        total += part
+    return total
+
+
+def _along(axis: int, *bounds: int | None) -> tuple[slice, ...]:
+    """The index of some of the lines along an axis."""
+    return (*[slice(None)] * axis, slice(*bounds))

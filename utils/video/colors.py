@@ -80,9 +80,9 @@ class ColorSpace(NamedTuple):
     def to_rgb(self, frame: Frame) -> np.ndarray:
         """A frame as float32 (H, W, 3) RGB, nominally 0 ... 1, not clipped; chroma is interpolated linearly."""
         y, *chroma = frame[: self._planes]
-        planes = [np.asarray(y, np.float32), *(enlarged(plane, self._steps, self.site) for plane in chroma)]
-        from_samples = np.linalg.inv(self.to_samples)[:, : self._planes].astype(np.float32)
-        return (np.stack(planes, 2) - self.offset[: self._planes].astype(np.float32)) @ from_samples.T
+        planes = np.stack([y.astype(np.float32), *(enlarged(plane, self._steps, self.site) for plane in chroma)])
+        planes -= self.offset[: self._planes, None, None].astype(np.float32)
+        return _mixed(planes, np.linalg.inv(self.to_samples)[:, : self._planes])
 
     def from_rgb(self, rgb: np.ndarray) -> Frame:
         """The inverse of `to_rgb`, rounded and clipped.
@@ -97,8 +97,8 @@ class ColorSpace(NamedTuple):
 
     def changed(self, frame: Frame, change: np.ndarray) -> Frame:
         """A frame whose RGB changed by float (H, W, 3); where nothing changed, no sample does."""
-        samples = change.astype(np.float32) @ self.to_samples[: self._planes].astype(np.float32).T
-        y, *chroma = np.moveaxis(samples, 2, 0)
+        planes = np.ascontiguousarray(np.moveaxis(change, 2, 0), np.float32)
+        y, *chroma = np.moveaxis(_mixed(planes, self.to_samples[: self._planes]), 2, 0)
         changes = [y, *(reduced(plane, self._steps, self.site) for plane in chroma)]
         largest = (1 << self.depth) - 1
         planes = [np.rint(plane + change).clip(0, largest).astype(self._dtype)
@@ -116,6 +116,16 @@ class ColorSpace(NamedTuple):
     @property
     def _dtype(self) -> np.dtype:
         return Geometry(0, 0, self.chroma, self.depth).dtype
+
+
+def _mixed(planes: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """(H, W, M) of planes (N, H, W): each pixel times a matrix (M, N). Planes that lie as a whole in memory are faster,
+    and row by row the threads of BLAS stay out of it."""
+    if len(matrix) == 1:  # BLAS would round the last few pixels of a row otherwise
+        return np.ascontiguousarray(np.moveaxis(planes, 0, 2)) @ matrix.astype(np.float32).T
+    mixed = np.empty((len(matrix), *planes.shape[1:]), np.float32)
+    np.matmul(matrix.astype(np.float32), planes.swapaxes(0, 1), out=mixed.swapaxes(0, 1))
+    return np.moveaxis(mixed, 0, 2)
 
 
 def color_space(geometry: Geometry, color: Color = Color()) -> ColorSpace:  # noqa: B008 - immutable

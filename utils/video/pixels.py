@@ -38,39 +38,54 @@ class FramePixels(NamedTuple):
         """(H, W, C) in 0 ... `peak`; of luma a read-only view, where the bits stay."""
         if self.channels == 1 and not self.color.is_rgb:
             return self._plane(frame.y)[..., None]
-        rgb = self._space.to_rgb(self._fitting(frame)).clip(0, 1)
+        rgb = self._space.to_rgb(self._fitting(frame))
+        rgb.clip(0, 1, out=rgb)
         if self.channels == 3:
-            return np.rint(rgb * self.peak).astype(self.geometry.dtype)
+            rgb *= self.peak
+            return np.rint(rgb, out=rgb).astype(self.geometry.dtype)
         gray = color_space(self.geometry._replace(chroma="400"), _LUMA)
         return gray.from_rgb(rgb).y[..., None]
+
+    def given(self, frame: Frame) -> np.ndarray:
+        """What a network gets of a frame, float32 (C, H, W) in [0, 1]."""
+        seen = np.moveaxis(self.seen(frame), 2, 0)
+        return np.divide(seen, np.float32(self.peak), order="C", dtype=np.float32)
 
     def shown(self, frame: Frame) -> np.ndarray:
         """A frame as players show it, uint8 (H, W, 3)."""
         frame = Frame(*map(eight_bits, frame))
         return self._replace(channels=3, geometry=self.geometry._replace(depth=8)).seen(frame)
 
-    def restored(self, result: Tensor, frame: Frame | None) -> Frame:
-        """The frame of a network's result, (1, C, H, W); `frame` is what it was made of, None where there is none."""
-        is_same_size = frame is not None and frame.y.shape == result.shape[-2:]
+    def restored(self, result: Tensor, frame: Frame | None, given: np.ndarray | None = None) -> Frame:
+        """The frame of a network's result.
+
+        Args:
+            result: (1, C, H, W).
+            frame: what it was made of; None where there is none.
+            given: of that frame, if it is at hand.
+        """
+        made = result[0].float().cpu().numpy()  # in NumPy: threads of PyTorch would disturb those of the network
+        is_same_size = frame is not None and frame.y.shape == made.shape[1:]
         if self.channels == 1 and not (self.color.is_rgb and is_same_size):
             chroma = neutral_chroma(self.made(result)) if frame is None else self._fitting(frame)[1:]
-            return Frame(self._luma(result), *chroma)
-        made = result[0].clamp(0, 1).movedim(0, -1).float().cpu().numpy()
+            return Frame(self._luma(made[0]), *chroma)
+        made = made.clip(0, 1)
         if frame is None or not is_same_size:
-            return self._space.from_rgb(made)
+            return self._space.from_rgb(np.moveaxis(made, 0, 2))
         frame = self._fitting(frame)
-        change = made - self.seen(frame).astype(np.float32) / np.float32(self.peak)
+        made -= self.given(frame) if given is None else given
         if self.channels == 1:
-            change = np.repeat(change * np.float32(255 / _LUMA_STEPS), 3, axis=2)
-        return self._space.changed(frame, change)
+            made = np.repeat(made * np.float32(255 / _LUMA_STEPS), 3, axis=0)
+        return self._space.changed(frame, np.moveaxis(made, 0, 2))
 
     def made(self, result: Tensor) -> Geometry:
         """The geometry of the frame of a result, which may be larger."""
         return self.geometry._replace(width=result.shape[-1], height=result.shape[-2])
 
-    def _luma(self, result: Tensor) -> np.ndarray:
-        top = ((1 << self.geometry.depth) - 1) / self.peak
-        return result[0, 0].clamp(0, top).mul(self.peak).round().cpu().numpy().astype(self.geometry.dtype)
+    def _luma(self, made: np.ndarray) -> np.ndarray:
+        scaled = made.clip(0, ((1 << self.geometry.depth) - 1) / self.peak)
+        scaled *= self.peak
+        return np.rint(scaled, out=scaled).astype(self.geometry.dtype)
 
     @property
     def _space(self) -> ColorSpace:

@@ -14,7 +14,7 @@ from typing import Any
 from powerqe.utils.errors import UserError
 from powerqe.utils.files import atomic_path
 from powerqe.utils.video.colors import Color, marked, named_color
-from powerqe.utils.video.container import SUFFIXES, VideoReader, VideoWriter
+from powerqe.utils.video.container import PRESET, SUFFIXES, VideoReader, VideoWriter
 from powerqe.utils.video.container_metadata import ContainerMetadata
 from powerqe.utils.video.packets import Clock
 from powerqe.utils.video.pyav import pyav
@@ -191,9 +191,10 @@ def video_file_writer(
 
 
 def _description(source: VideoFile) -> dict[str, Any]:
-    """What tells a file, and the libraries that decode and encode it, from others."""
+    """What tells a file, and how it is decoded and encoded, from others."""
     found = source.path.stat()
-    return {"file": [str(source.path.resolve()), found.st_size, found.st_mtime_ns], "av": pyav("videos").__version__}
+    file = [str(source.path.resolve()), found.st_size, found.st_mtime_ns]
+    return {"file": file, "av": pyav("videos").__version__, "preset": PRESET}
 
 
 def named_depth(path: str | os.PathLike[str]) -> Depth:
