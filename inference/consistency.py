@@ -4,15 +4,19 @@ See utils/codecs/quantization_constraint.py for the set of images that the file 
 more strongly before, the set contains that damage, and would keep it: then it is not used.
 """
 
+from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from powerqe.utils.codecs.constraint_bands import BandConstraint
+from powerqe.utils.codecs.jpeg_bands import CoefficientBands
 from powerqe.utils.codecs.jpeg_coefficients import read_coefficients
 from powerqe.utils.codecs.jpeg_dominant import dominant_quality
 from powerqe.utils.codecs.jpeg_estimate import middle
+from powerqe.utils.codecs.jpeg_tables import nearest_quality
 from powerqe.utils.codecs.quantization_constraint import QuantizationConstraint
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.photo import Photo
@@ -53,21 +57,93 @@ def consistent(file: JPEGFile, image: Tensor, mode: Consistency, *, trusted: boo
     try:
         constraint = QuantizationConstraint(read_coefficients(file.data))
     except UserError as error:
-        return image, f"its coefficients are not used ({str(error).removeprefix('JPEG data: ')})"
+        return image, unusable(error)
     if (constraint.channels, *constraint.size) != image.shape[1:]:
         return image, ""
-    decoded = torch.from_numpy(file.pixels).permute(2, 0, 1)[None].to(image) / 255
+    decoded = _decoded(file.pixels, image)
     image = image.clamp(0, 1)
     found = constraint.weigh(image, decoded, 1.0, None) if trusted else constraint.weigh(image, decoded)
     if mode == "auto" and found.contradiction > _AGREEMENT:
         earlier = earlier_quality(file.pixels, constraint.quality)
         if earlier is not None:
-            return image, f"shows an earlier JPEG compression of quality {earlier}: the network is believed"
-    if found.contradiction < _DISAGREEMENT:
-        return found.image, ""
-    contradiction, kept = (f"{100 * share:.0f} %" for share in (found.contradiction, found.kept))
-    reason = f"the network contradicts the file by {contradiction} of its change"
-    return found.image, f"{reason}: the file is believed, {kept} of what it allows is kept"
+            return image, _earlier_remark(earlier)
+    return found.image, _remark(found.contradiction, found.kept)
+
+
+class ConsistentBands:
+    """`consistent` for an image that comes in bands (1, C, `height`, W), as stored, the last with the rest.
+
+    Whether an earlier compression decides against the file depends on the whole image. Where one shows, bands stay as
+    they are, and if the network agrees with the file all the same, they have to come `again`.
+
+    Args:
+        file, mode, trusted: see `consistent`; mode is "on" or "auto".
+
+    Attributes:
+        again: whether all bands have to come once more. note: for the user, after them.
+
+    Raises:
+        UserError: the file has no coefficients that can be used.
+    """
+
+    def __init__(self, file: JPEGFile, mode: Consistency, *, trusted: bool) -> None:
+        self._file, self._trusted, self.again = file, trusted, False
+        self._coefficients = CoefficientBands(file.data)
+        height, width, channels = file.pixels.shape
+        if (self._coefficients.size, self._coefficients.channels) != ((height, width), channels):
+            raise UserError("JPEG data: they are of another image")
+        quality = nearest_quality(self._coefficients.steps[None])[0]
+        self._earlier = earlier_quality(file.pixels, quality) if mode == "auto" else None
+        self._constraint = BandConstraint(self._coefficients)
+        self.height = self._constraint.height
+
+    def __call__(self, bands: Iterable[Tensor]) -> Iterator[Tensor]:
+        """The bands in agreement with the file.
+
+        Raises:
+            UserError: damaged data of the file.
+        """
+        self._constraint = BandConstraint(self._coefficients)
+        bands = (band.clamp(0, 1) for band in bands)
+        if self._earlier is None or self.again:
+            self.again = False
+            yield from self._constraint.weighed(self._with_decoded(bands), trusted=self._trusted)
+        else:
+            yield from self._constraint.measured(bands)
+            self.again = self._constraint.contradiction <= _AGREEMENT
+
+    @property
+    def note(self) -> str:
+        contradiction = self._constraint.contradiction
+        if self._earlier is not None and contradiction > _AGREEMENT:
+            return _earlier_remark(self._earlier)
+        return _remark(contradiction, self._constraint.share_kept)
+
+    def _with_decoded(self, bands: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        for number, band in enumerate(bands):
+            rows = self._file.pixels[number * self.height : (number + 1) * self.height]
+            yield band, _decoded(rows, band)
+
+
+def _decoded(pixels: np.ndarray, like: Tensor) -> Tensor:
+    """(1, C, H, W) in [0, 1]."""
+    return torch.from_numpy(pixels).permute(2, 0, 1)[None].to(like) / 255
+
+
+def _earlier_remark(quality: int) -> str:
+    return f"shows an earlier JPEG compression of quality {quality}: the network is believed"
+
+
+def _remark(contradiction: float, kept: float) -> str:
+    if contradiction < _DISAGREEMENT:
+        return ""
+    reason = f"the network contradicts the file by {100 * contradiction:.0f} % of its change"
+    return f"{reason}: the file is believed, {100 * kept:.0f} % of what it allows is kept"
+
+
+def unusable(error: UserError) -> str:
+    """A note for the user: why the coefficients of a file say nothing."""
+    return f"its coefficients are not used ({str(error).removeprefix('JPEG data: ')})"
 
 
 def declined(photo: Photo) -> str:

@@ -11,18 +11,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from powerqe.inference.channels import check_same_size, in_channels_of
 from powerqe.inference.consistency import JPEGFile, consistent
+from powerqe.inference.enhance_bands import BandWork, rounded
+from powerqe.inference.lazy_image import LazyImage, to_batch
 from powerqe.inference.model import Model
 from powerqe.net.severity import UNKNOWN
 from powerqe.utils.codecs.jpeg_estimate import estimate_quality
 from powerqe.utils.codecs.jpeg_tables import nearest_quality, quant_tables
 from powerqe.utils.errors import UserError
-from powerqe.utils.image.color import luma, luma_uint8
+from powerqe.utils.image.color import luma
 from powerqe.utils.image.photo import Photo
 from powerqe.utils.image.tensors import to_image, turned, turned_back
 
-_RGB_PER_LUMA = 255 / 219
-"""By which a step of luma changes R, G and B, if the chroma stays (ITU-R BT.601-7, 2.5)."""
 _STRIP = 128
 
 
@@ -43,7 +44,7 @@ class Enhanced:
     notes: tuple[str, ...] = ()
 
 
-def enhance_photo(photo: Photo, model: Model, name: str) -> Enhanced:
+def enhance_photo(photo: Photo, model: Model, name: str, title: str | None = None) -> Enhanced:
     """Enhance an image of any kind.
 
     Colors through a model of luma: the luma is enhanced and the chroma stays. Gray through a model of colors: as
@@ -54,39 +55,67 @@ def enhance_photo(photo: Photo, model: Model, name: str) -> Enhanced:
 
     Args:
         name: of the file, in messages.
+        title: of a progress bar while it is enhanced in tiles; None: there is none.
 
     Raises:
         UserError: the model is for videos, or needs the tables of a JPEG file and the image shows no trace of one.
     """
     _check_takes_images(model, name)
     if (filled := photo.with_hidden_filled()) is not photo:
-        return _with_hidden_back(photo, enhance_photo(filled, model, name))
+        return _with_hidden_back(photo, enhance_photo(filled, model, name, title))
     notes, stored = list(photo.notes), photo
     known = _known(photo.tables, photo.pixels, model, name, notes)
     if photo.format in ("JPEG", "MPO") and "tables" not in known:
-        photo = photo.upright()  # as `powerqe test` reads it; tables are of the blocks as they lie in the file
-    is_neutral = photo.is_neutral
-    seen = _seen(photo.pixels[..., :1] if is_neutral else photo.pixels, model.channels)
-    result, estimates = model({"lq": seen, **known})
-    if is_neutral and not photo.is_gray:
-        result = result.mean(1, keepdim=True).expand(-1, 3, -1, -1)
-    _note_channels(photo, result, seen, notes)
-    if stored.file is not None and model.scale == 1 and model.options.consistency != "off":
-        result = _in_channels_of(_to_batch(photo.pixels), result, seen)
-        result, note = _consistent(stored, stored.file, result, 0 if photo is stored else stored.symmetry, model)
-        notes += [note] if note else []
-    pixels = _pixels(photo, result, seen)
+        photo = photo.upright(
+            copy=False
+        )  # as `powerqe test` reads it; tables are of the blocks as they lie in the file
+    seen = LazyImage(photo.pixels[..., :1] if photo.is_neutral else photo.pixels, model.channels)
+    symmetry = 0 if photo.pixels is stored.pixels else stored.symmetry
+    if model.in_tiles(seen, known):
+        work = BandWork(stored, seen, symmetry, known, model, title)
+        work.run()
+        pixels, estimates = work.pixels, work.estimates
+        _note_channels(photo, work.channels, notes)
+        notes += work.notes
+    else:
+        pixels, estimates = _enhance_whole(photo, stored, symmetry, seen, known, model, notes)
     alpha = photo.alpha if photo.alpha is None else _enlarged(photo.alpha, pixels)
     return Enhanced(replace(photo, pixels=pixels, alpha=alpha, file=None), photo, estimates, tuple(notes))
 
 
+def _enhance_whole(
+    photo: Photo,
+    stored: Photo,
+    symmetry: int,
+    image: LazyImage,
+    known: dict[str, Tensor],
+    model: Model,
+    notes: list[str],
+) -> tuple[np.ndarray, dict[str, float]]:
+    """The new pixels and the network's estimates."""
+    seen = image.part(slice(None))
+    result, estimates = model({"lq": seen, **known})
+    if image.pixels.shape[2] < photo.pixels.shape[2]:  # no color in it
+        result = result.mean(1, keepdim=True).expand(-1, 3, -1, -1)
+    check_same_size(result, seen, photo.pixels.shape[2])
+    _note_channels(photo, result.shape[1], notes)
+    if stored.file is not None and model.scale == 1 and model.options.consistency != "off":
+        result = in_channels_of(to_batch(photo.pixels), result, seen)
+        result, note = _consistent(stored, stored.file, result, symmetry, model)
+        notes += [note] if note else []
+    return _pixels(photo, result, seen), estimates
+
+
 def _with_hidden_back(photo: Photo, done: Enhanced) -> Enhanced:
     """With the colors below an alpha of 0 as they were, unless the image was enlarged."""
-    original = photo if done.photo.orientation == photo.orientation else photo.upright()
-    if original.alpha is None or original.pixels.shape != done.photo.pixels.shape:
+    original = photo if done.photo.orientation == photo.orientation else photo.upright(copy=False)
+    pixels = done.photo.pixels
+    if original.alpha is None or original.pixels.shape != pixels.shape:
         return done
-    pixels = np.where(original.alpha == 0, original.pixels, done.photo.pixels)
-    return replace(done, photo=replace(done.photo, pixels=pixels), before=done.before.with_pixels(original.pixels))
+    for top in range(0, len(pixels), _STRIP):
+        rows = slice(top, top + _STRIP)
+        pixels[rows] = np.where(original.alpha[rows] == 0, original.pixels[rows], pixels[rows])
+    return replace(done, before=done.before.with_pixels(original.pixels))
 
 
 def enhance_tensor(image: Tensor, model: Model, name: str) -> Tensor:
@@ -111,8 +140,8 @@ def enhance_tensor(image: Tensor, model: Model, name: str) -> Tensor:
     result = result.clamp(0, 1)
     if result.shape[1] == image.shape[1]:
         return result
-    _check_same_size(result, seen, image.shape[1])
-    return _in_channels_of(image, result, seen).clamp(0, 1)
+    check_same_size(result, seen, image.shape[1])
+    return in_channels_of(image, result, seen).clamp(0, 1)
 
 
 def _check_takes_images(model: Model, name: str) -> None:
@@ -128,41 +157,10 @@ def _consistent(stored: Photo, data: bytes, result: Tensor, symmetry: int, model
     return turned(found, symmetry), note
 
 
-def _check_same_size(result: Tensor, seen: Tensor, channels: int) -> None:
-    if channels == 3 and result.shape[1] == 1 and result.shape != seen.shape:
-        raise UserError("weights that enlarge luma cannot take a color image; choose weights for RGB")
-
-
-def _in_channels_of(image: Tensor, result: Tensor, seen: Tensor) -> Tensor:
-    """What a network made of what it saw of an image, gray of RGB or RGB of luma, in the channels of the image."""
-    if result.shape[1] == image.shape[1]:
-        return result
-    if result.shape[1] == 3:
-        return result.mean(dim=1, keepdim=True)
-    return image + (result - seen) * _RGB_PER_LUMA
-
-
-def _seen(pixels: np.ndarray, channels: int) -> Tensor:
-    """What the network sees, (1, channels, H, W) float32 in [0, 1]."""
-    if channels == 1 and pixels.shape[2] == 3:
-        if pixels.dtype != np.uint8:
-            return luma(_to_batch(pixels))
-        pixels = luma_uint8(pixels)
-    return _to_batch(pixels).expand(-1, channels, -1, -1).contiguous()
-
-
-def _to_batch(pixels: np.ndarray) -> Tensor:
-    """(H, W, C) uint8 or uint16 -> (1, C, H, W) float32 in [0, 1]."""
-    peak = np.iinfo(pixels.dtype).max
-    tensor = torch.from_numpy(pixels.astype(np.float32) if peak > 255 else pixels).movedim(-1, 0)[None]
-    return tensor.to(torch.float32, memory_format=torch.contiguous_format).div_(peak)
-
-
-def _note_channels(photo: Photo, result: Tensor, seen: Tensor, notes: list[str]) -> None:
-    if photo.is_gray and result.shape[1] == 3:
+def _note_channels(photo: Photo, channels: int, notes: list[str]) -> None:
+    if photo.is_gray and channels == 3:
         notes.append("gray, through weights for color")
-    elif not photo.is_gray and result.shape[1] == 1:
-        _check_same_size(result, seen, 3)
+    elif not photo.is_gray and channels == 1:
         notes.append("weights for luma: the chroma stays as it was")
 
 
@@ -181,10 +179,8 @@ def _pixels(photo: Photo, result: Tensor, seen: Tensor) -> np.ndarray:
 
 def _strip(photo: Photo, result: Tensor, seen: Tensor, rows: slice) -> np.ndarray:
     if result.shape[1] != photo.pixels.shape[2]:
-        result = _in_channels_of(_to_batch(photo.pixels[rows]), result, seen)
-    if photo.pixels.dtype == np.uint8:
-        return to_image(result[0])
-    return (result[0].clamp(0, 1).double() * photo.peak).round().permute(1, 2, 0).numpy().astype(np.uint16)
+        result = in_channels_of(to_batch(photo.pixels[rows]), result, seen)
+    return rounded(result, photo.pixels.dtype)
 
 
 def _enlarged(alpha: np.ndarray, pixels: np.ndarray) -> np.ndarray:

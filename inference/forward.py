@@ -68,7 +68,11 @@ class Forward:
         Raises:
             UserError: the batch lacks what the network requires.
         """
-        return self._call(batch["lq"], **(self.inputs(batch) | self._arguments | arguments))
+        return self._call(batch["lq"], **(self.arguments(batch) | arguments))
+
+    def arguments(self, batch: Batch) -> dict[str, Any]:
+        """All that the network is called with besides the image."""
+        return self.inputs(batch) | self._arguments
 
     def inputs(self, batch: Batch) -> dict[str, Any]:
         """What the network requires of the batch besides the image or is conditioned on if the batch has it, and what

@@ -6,9 +6,9 @@ from typing import Literal, get_args
 import torch
 
 from powerqe.inference.consistency import CONSISTENCY, Consistency
+from powerqe.inference.tile_option import TileOption, tile_choice
 from powerqe.utils.errors import UserError
 
-TileOption = int | Literal["auto", "off"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 _TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -20,7 +20,8 @@ class InferenceOptions:
     Attributes:
         device: "auto", the GPU if there is one; "cpu", "cuda" or another device name of PyTorch.
         memory: bytes that the maps of a network may take; None: half of what is free on the device.
-        tile: "auto": as large as `memory` lets them be; a side in pixels; "off": whole images.
+        tile: "auto": as large as `memory` lets them be; a side in pixels; "exact" or "exact:N": the same with global
+            means of the whole image whatever they cost, see `powerqe.inference.tiled.Tiled`; "off": whole images.
         qf: quality factor, 0 to 100, to restore for, of networks conditioned on one; None: as they estimate it.
         self_ensemble: the mean over eight orientations.
         consistency: whether results agree with what a JPEG file says itself, see `powerqe.inference.consistency`.
@@ -43,8 +44,7 @@ class InferenceOptions:
 
     def __post_init__(self) -> None:
         device = self.torch_device
-        if self.tile not in ("auto", "off") and (isinstance(self.tile, str | bool) or self.tile < 1):
-            raise UserError(f"tile: found {self.tile!r}, expected auto, off or a side in pixels")
+        tile_choice(self.tile)
         if self.qf is not None and not 0 <= self.qf <= 100:
             raise UserError(f"qf: found {self.qf}, expected a quality factor of 0 to 100")
         if self.memory is not None and self.memory < 1:

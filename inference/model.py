@@ -1,8 +1,8 @@
 """A network with its weights, applied to images and frames of videos: tiles, precision, arguments of its forward."""
 
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,12 +12,22 @@ from powerqe.dataset.windows import FrameWindow, PeakFrames, Sliding
 from powerqe.inference.choose import PEAKS, arguments_of, window_of
 from powerqe.inference.forward import Forward
 from powerqe.inference.inference_options import InferenceOptions
+from powerqe.inference.lazy_image import LazyImage
 from powerqe.inference.load import NetworkReference, NetworkSource, find_network
 from powerqe.inference.self_ensemble import SelfEnsemble
+from powerqe.inference.tile_grid import FORWARDS, Order
+from powerqe.inference.tile_option import tile_choice
 from powerqe.inference.tiled import WholeImage, tiling_of
 from powerqe.inference.within_memory import WithinMemory, default_bound
 from powerqe.net import NETWORKS
 from powerqe.utils.errors import UserError
+
+
+class EnhancedBand(NamedTuple):
+    """result: (1, C, rows, W) or (1, C, H, columns) float32, not clamped, on the CPU. estimates: of the network."""
+
+    result: Tensor
+    estimates: dict[str, float]
 
 
 class Model:
@@ -65,9 +75,10 @@ class Model:
         self.network, self.parameters = module, sum(parameter.numel() for parameter in module.parameters())
         self.window = _window(module, window_of(self.method))
         self.takes_clips, self.needs_peaks = self.window.size > 1, window_of(self.method) == PEAKS
-        self._tiles: WithinMemory | None = None
         self._enhance = Forward(module, self._call(module), fixed, on_cpu=True)
         self.estimates = list(self._enhance.estimates)
+
+    _tiles: WithinMemory | None = None
 
     @property
     def tile(self) -> int | None:
@@ -87,18 +98,47 @@ class Model:
             batch: lq (1, C, H, W), of a network that takes clips (1, T, C, H, W), in [0, 1] and, if it needs them,
                 tables or quality (1,); on the CPU.
         """
-        dtype = self.options.autocast
-        with torch.autocast(self._device.type, dtype) if dtype else nullcontext():
-            output = self._enhance(batch)
+        with self._autocast():
+            return self._parts(self._enhance(batch))
+
+    def in_tiles(self, image: LazyImage, known: Batch) -> bool:
+        """Whether the network sees an image in tiles, so that it can be enhanced in `bands`."""
+        if self._tiles is None or self.options.self_ensemble:
+            return False
+        return self._tiles.divides(image.form, **self._enhance.arguments(known))
+
+    def bands(
+        self, image: LazyImage, known: Batch, order: Order = FORWARDS, title: str | None = None
+    ) -> Iterator[EnhancedBand]:
+        """What a call gives, band after band, for an image that is not there as floats.
+
+        Args:
+            known: the batch without lq.
+            order, title: see `powerqe.inference.tiled.Tiled.bands`.
+        """
+        assert self._tiles is not None
+        bands = self._tiles.bands(image, order, title, **self._enhance.arguments(known))
+        while True:
+            with torch.inference_mode(), self._autocast():
+                band = next(bands, None)
+            if band is None:
+                return
+            yield EnhancedBand(*self._parts(band.output))
+
+    def _parts(self, output: Any) -> tuple[Tensor, dict[str, float]]:
         image, *others = output if isinstance(output, tuple) else (output,)
         return image.float().cpu(), {name: float(value) for name, value in zip(self.estimates, others, strict=False)}
 
+    def _autocast(self) -> AbstractContextManager[Any]:
+        dtype = self.options.autocast
+        return torch.autocast(self._device.type, dtype) if dtype else nullcontext()
+
     def _call(self, network: nn.Module) -> Callable[..., Any]:
-        tile = self.options.tile
+        tile = tile_choice(self.options.tile)
         call: Callable[..., Any] = WholeImage(network, "take tiles: --tile 512")
-        if tile != "off" and (tile != "auto" or tiling_of(network) != "whole"):
+        if tile is not None and (tile.side is not None or tiling_of(network) != "whole"):
             memory = self.options.memory or default_bound(self._device)
-            call = self._tiles = WithinMemory(network, memory, None if tile == "auto" else tile)
+            call = self._tiles = WithinMemory(network, memory, tile.side, exact=tile.exact)
         return SelfEnsemble(call) if self.options.self_ensemble else call
 
 

@@ -9,12 +9,16 @@ the same kind.
 
 from fractions import Fraction
 from itertools import product
+from math import lcm
 from typing import NamedTuple
 
 from torch import Tensor
 
 from powerqe.net.forward_inputs import ratio_of
 
+PATCH = 64
+"""Pixels of a sample's squares."""
+_BLOCKS = 16
 Ratios = tuple[Fraction, Fraction]
 """Height and width of a map of features, or of a result, per pixel of the image."""
 
@@ -33,6 +37,11 @@ class Span(NamedTuple):
     def length(self) -> int:
         """What the network sees."""
         return self.stop - self.start
+
+    def core_in(self, box: "Span", ratio: Fraction) -> slice:
+        """Where the core lies in a map of a box of cores."""
+        origin = int(box.core_start * ratio)
+        return slice(int(self.core_start * ratio) - origin, int(self.core_stop * ratio) - origin)
 
     def core(self, ratio: Fraction, length: int) -> slice:
         """The core in a map of this tile that is `length` long; the last one has what padding added, too."""
@@ -67,6 +76,54 @@ class Tile(NamedTuple):
     def pixels(self) -> int:
         """What the network sees."""
         return self.rows.length * self.columns.length
+
+
+class Order(NamedTuple):
+    """In which order tiles come: band after band, along the rows (-2) or columns (-1), from the first or the last."""
+
+    axis: int
+    backwards: bool
+
+
+FORWARDS = Order(-2, backwards=False)
+
+
+def bands_of(tiles: list[Tile], order: Order) -> list[list[Tile]]:
+    """The tiles of each band."""
+    found: dict[int, list[Tile]] = {}
+    for tile in tiles:
+        found.setdefault(tile[order.axis].core_start, []).append(tile)
+    return [found[start] for start in sorted(found, reverse=order.backwards)]
+
+
+def box_of(tiles: list[Tile]) -> Tile:
+    """What their cores make up, as a tile without overlap."""
+    rows, columns = (
+        Span(first.core_start, last.core_stop, first.core_start, last.core_stop, last.is_last)
+        for first, last in zip(min(tiles), max(tiles), strict=True)
+    )
+    return Tile(rows, columns)
+
+
+def patches(height: int, width: int, pixels: int, multiple: int) -> list[list[Tile]]:
+    """A sample of an image: squares of `PATCH` or some more pixels, evenly spread, row by row, of `pixels` at most.
+
+    They start where blocks of JPEG do, and at multiples of `multiple`.
+    """
+    step = lcm(multiple, _BLOCKS)
+    side = -(-PATCH // step) * step
+    most = max(pixels // side**2, 1)
+    across = min(max(round((most * width / height) ** 0.5), 1), most, max(width // side, 1))
+    down = min(most // across, max(height // side, 1))
+    rows, columns = (_spread(length, side, number, step) for length, number in ((height, down), (width, across)))
+    return [[Tile(*pair) for pair in product([row], columns)] for row in rows]
+
+
+def _spread(length: int, side: int, number: int, step: int) -> list[Span]:
+    """Spans of a side over a length."""
+    starts = (number and (length - side) * (2 * place + 1) // (2 * number) for place in range(number))
+    return [Span(start, min(start + side, length), start, min(start + side, length), False)
+            for start in (max(start, 0) // step * step for start in starts)]  # fmt: skip
 
 
 def divide(height: int, width: int, size: int, overlap: tuple[int, int], multiple: int) -> list[Tile]:

@@ -2,38 +2,72 @@
 
 A network declares `multiple` (default 1): its total stride in pixels of the image. The receptive field is measured
 (net/measure/receptive.py), the scale of the result follows from that of a tile, and modules that depend on the whole
-image still get it (inference/whole_image.py). Video networks take a clip instead of an image. Tiles are approximate,
-not exact, for networks with modules of unbounded motion (`follows_motion = True`), with `tiling = "near"`, or with
-"exact if possible" and a receptive field that is too large; with "whole" there are tiles only on request.
+image still get it (inference/whole_image.py), or what they make of a sample of the image. Video networks take a clip
+instead of an image. Tiles are approximate, not exact, for networks with modules of unbounded motion
+(`follows_motion = True`), with `tiling = "near"`, or with "exact if possible" and a receptive field that is too large;
+with "whole" there are tiles only on request.
 """
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
-from itertools import repeat
-from typing import Any
+from itertools import count, islice, repeat
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from powerqe.inference.consistent_forward import ConsistentForward
 from powerqe.inference.forward import Forward
+from powerqe.inference.lazy_image import LazyImage
 from powerqe.inference.self_ensemble import SelfEnsemble
-from powerqe.inference.tile_grid import Ratios, Tile, core_size, divide
+from powerqe.inference.tile_grid import FORWARDS, Order, Ratios, Tile, bands_of, box_of, core_size, divide, patches
+from powerqe.inference.tile_option import Exactness
 from powerqe.inference.whole_image import GlobalResults, NotLearnedYet
-from powerqe.net.forward_inputs import ForwardInputs, is_image, moved, rebuilt, results
+from powerqe.net.forward_inputs import ForwardInputs, is_image, joined, moved, rebuilt, results
 from powerqe.net.measure.receptive import FURTHEST, reach
-from powerqe.net.measure.unbounded_modules import follows_motion, global_modules
+from powerqe.net.measure.unbounded_modules import count_calls, follows_motion, global_modules
 from powerqe.utils.errors import UserError
-from powerqe.utils.log import logger
+from powerqe.utils.log import logger, progress_bar
 from powerqe.utils.memory import is_out_of_memory
 from powerqe.utils.options.tree import ForwardOptions
 
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
 Call = Callable[..., Any]
+Cut = Callable[[Tile], ForwardInputs]
 SMALLEST = 32
 """Smallest side of a core in pixels."""
-MOTION = 64
-"""Default overlap in pixels for networks that follow motion."""
+_PATIENCE = 3
+"""Seconds without a progress bar."""
+NEAR = 64
+"""Default overlap in pixels of tiles that do not give exactly what the whole image gives."""
+FEW = 2
+"""Calls of modules of the whole image in a row that are worth their passes: exact tiles cost twice the work then."""
+
+
+class Band(NamedTuple):
+    """What a network makes of an image from edge to edge: some rows of the result, or some columns.
+
+    start: how many came before. output: what the network returns, its image (1, C, rows, W) or (1, C, H, columns).
+    """
+
+    start: int
+    output: Any
+
+    def length(self, order: Order) -> int:
+        """Its rows, or columns."""
+        return results(self.output)[0].shape[order.axis]
+
+    def behind(self, done: int, order: Order) -> "Band | None":
+        """What of it does not belong to the first `done` rows or columns; None if nothing does."""
+        image, *others = results(self.output)
+        rest = self.start + image.shape[order.axis] - done
+        if rest <= 0 or done <= self.start:
+            return None if rest <= 0 else self
+        image = image.narrow(order.axis, 0 if order.backwards else image.shape[order.axis] - rest, rest)
+        return Band(done, rebuilt(self.output, iter([image, *others])))
 
 
 class Tiled:
@@ -53,27 +87,35 @@ class Tiled:
             other things are the same for all tiles, or those of the last one.
         tile: largest side of a core in pixels of the input; rounded to `network.multiple`.
         overlap: pixels around the core that the network sees, too. None: as many as it takes for the result to be
-            that of the whole image, or `MOTION`. Fewer cost less and leave seams.
+            that of the whole image, or `NEAR`. Fewer cost less and leave seams.
         exact: take global means and the like over the whole image. If false, each tile is to them an image of its
-            own, which costs no more work than a network without them; tiles then differ in tone.
+            own, which costs no more work than a network without them; tiles then differ in tone. "auto": if there are
+            more than `FEW` of them in a row, take them over a sample of the image, of the size of a tile, for one
+            pass of tiles that overlap by `NEAR`; true or, if the network cannot be exact, false otherwise.
+
+    Attributes:
+        size: largest side of a core. exact: whether the tiles of the last image gave what the whole image gives.
 
     Raises:
         UserError: exact, and the network follows motion.
     """
 
-    def __init__(self, network: nn.Module, tile: int, overlap: int | None = None, *, exact: bool = True) -> None:
+    def __init__(self, network: nn.Module, tile: int, overlap: int | None = None, *, exact: Exactness = True) -> None:
         self.multiple: int = getattr(network, "multiple", 1)
         self.size = core_size(tile, self.multiple)
         near = not can_be_exact(network)
-        if exact and near:
+        if exact is True and near:
             raise UserError(
                 f"{type(network).__name__} has no fixed receptive field, so tiles cannot give exactly what "
                 f"the whole image gives: do without tiles, or set {_tile_option(network)}"
             )
-        self.overlap, self.exact = MOTION if overlap is None and near else overlap, exact
+        self.overlap = NEAR if overlap is None and near else overlap
+        self.exact = exact is not False and not near
+        self._modules = global_modules(network) if self.exact else []
+        self._samples = exact == "auto"
         self._network = network
-        self._modules = global_modules(network)
         self._reaches: dict[Any, tuple[int, int]] = {}
+        self._counts: dict[Any, int] = {}
 
     @torch.no_grad()
     def __call__(self, image: Tensor, *others: Any, **named: Any) -> Any:
@@ -83,17 +125,28 @@ class Tiled:
         Raises:
             UserError: the smallest tile does not fit into memory, or the network sees further than tiles can.
         """
-        if self._network.training:
-            raise ValueError("tiles are for a network in evaluation mode")
         arguments = ForwardInputs((image, *others), named)
-        while True:
-            try:
-                with self._eager():
-                    return self._enhance(arguments, self.tiles(*arguments.positional, **named))
-            except RuntimeError as error:
-                if not is_out_of_memory(error):
-                    raise
-            self._halve()  # after the except clause, which holds the tensors of the frames that failed
+        return next(self._within_memory(arguments, lambda tile: arguments.changed(tile.cut), None)).output
+
+    @torch.no_grad()
+    def bands(
+        self, image: LazyImage, order: Order = FORWARDS, title: str | None = None, **named: Any
+    ) -> Iterator[Band]:
+        """The same of an image of which no more than a band of tiles is ever there as floats; on the CPU.
+
+        Args:
+            order: of the bands; that of their starts, also if these count from the other end.
+            title: of a progress bar, if that takes longer than a few seconds.
+
+        Raises:
+            UserError: as above.
+        """
+        arguments = ForwardInputs((image.form,), named)
+
+        def cut(tile: Tile) -> ForwardInputs:
+            return arguments.changed(tile.cut)._replace(positional=(image.cut(tile),))
+
+        return self._within_memory(arguments, cut, order, title)
 
     def tiles(self, image: Tensor, *others: Any, **named: Any) -> list[Tile]:
         """The tiles in which the network would see this image."""
@@ -103,6 +156,72 @@ class Tiled:
             return divide(height, width, self.size, (0, 0), self.multiple)
         return divide(height, width, self.size, self._overlap(arguments), self.multiple)
 
+    def _within_memory(
+        self, arguments: ForwardInputs, cut: Cut, order: Order | None, title: str | None = None
+    ) -> Iterator[Band]:
+        """Band after band, or all in one; with smaller tiles from where one does not fit."""
+        if self._network.training:
+            raise ValueError("tiles are for a network in evaluation mode")
+        done = 0
+        while True:
+            try:
+                for band in self._bands(arguments, cut, order, title):
+                    if (rest := band if order is None else band.behind(done, order)) is not None:
+                        yield rest
+                        done = rest.start + (rest.length(order) if order else 0)
+                return
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+            self._halve()  # after the except clause, which holds the tensors of the frames that failed
+
+    def _bands(self, arguments: ForwardInputs, cut: Cut, order: Order | None, title: str | None) -> Iterator[Band]:
+        tiles = self.tiles(*arguments.positional, **arguments.named)
+        groups = [tiles] if order is None else bands_of(tiles, order)
+        outputs = self._outputs(arguments, cut, [tile for group in groups for tile in group], title)
+        start = 0
+        for group in groups:
+            band = Band(start, _together(islice(outputs, len(group)), box_of(group), arguments.image.device))
+            yield band
+            start += band.length(order) if order else 0
+
+    def _outputs(
+        self, arguments: ForwardInputs, cut: Cut, tiles: list[Tile], title: str | None
+    ) -> Iterator[tuple[Tile, Any]]:
+        """What the network returns for each tile."""
+        if len(tiles) == 1:
+            yield tiles[0], self._run(cut(tiles[0]))
+            return
+        whole = GlobalResults(self._modules, self.multiple)
+        passes = 1 if title is None else self._calls(arguments) + 1
+        if self._is_sampled(arguments):
+            self.exact, passes = False, 1  # and one for each judgment
+            sample = patches(*arguments.image.shape[-2:], max(tile.pixels for tile in tiles), self.multiple)
+            whole.estimate(lambda: self._run(joined([[cut(patch) for patch in row] for row in sample])))
+        with whole.installed(), _tile_bar(title, len(tiles) * (passes + 1) / 2) as bar:
+            for number in count(1):
+                whole.begin_pass()
+                for tile in tiles:
+                    whole.begin(tile)
+                    with suppress(NotLearnedYet):
+                        yield tile, self._run(cut(tile))
+                    bar.update(min(number / passes, 1))
+                if not whole.learn(len(tiles)):
+                    return
+
+    def _is_sampled(self, arguments: ForwardInputs) -> bool:
+        """Whether exact tiles would take too many passes."""
+        return self._samples and self._calls(arguments) > FEW
+
+    def _calls(self, arguments: ForwardInputs) -> int:
+        """How many modules of the whole image the network calls, one after another."""
+        key = arguments.key()
+        if self._modules and key not in self._counts:
+            side = -(-SMALLEST // self.multiple) * 2 * self.multiple
+            small = arguments.changed(lambda like: like.new_zeros((*like.shape[:-2], side, side)))
+            self._counts[key] = count_calls(self._modules, lambda: self._run(small))
+        return self._counts.get(key, 0)
+
     def _eager(self) -> AbstractContextManager[None]:
         """torch.compile cannot follow modules that are replaced for a while; it costs seconds to ask it not to try."""
         is_compiled = self._network._compiled_call_impl is not None
@@ -111,14 +230,17 @@ class Tiled:
     def _overlap(self, arguments: ForwardInputs) -> tuple[int, int]:
         if self.overlap is not None:
             return self.overlap, self.overlap
+        if self._is_sampled(arguments):
+            return NEAR, NEAR
         image = arguments.image
         key = (image.shape[-2] % self.multiple, image.shape[-1] % self.multiple, arguments.key())
         if key not in self._reaches:
             device = _device_of(self._network, image)
-            found = reach(self._network, self._modules, arguments, self.multiple, device)
+            with self._eager():
+                found = reach(self._network, self._modules, arguments, self.multiple, device)
             if found is None and tiling_of(self._network) == "exact if possible":
-                self.overlap, self.exact = MOTION, False
-                return MOTION, MOTION
+                self.overlap, self.exact, self._modules = NEAR, False, []
+                return NEAR, NEAR
             if found is None:
                 raise UserError(
                     f"{type(self._network).__name__} sees further than {FURTHEST} pixels, so tiles cannot give what "
@@ -129,28 +251,10 @@ class Tiled:
             self._reaches[key] = found
         return self._reaches[key]
 
-    def _enhance(self, arguments: ForwardInputs, tiles: list[Tile]) -> Any:
-        if len(tiles) == 1:
-            return moved(self._run(arguments), arguments.image.device)
-        whole = GlobalResults(self._modules if self.exact else [], self.multiple)
-        with whole.installed():
-            while True:
-                output = None
-                whole.begin_pass()
-                for tile in tiles:
-                    whole.begin(tile)
-                    try:
-                        result = self._run(arguments.changed(tile.cut))
-                    except NotLearnedYet:
-                        continue
-                    output = output or _Output(result, tile, arguments.image)
-                    output.add(result, tile)
-                if not whole.learn(len(tiles)) and output is not None:
-                    return output.result()
-
     def _run(self, arguments: ForwardInputs) -> Any:
         there = arguments.to(_device_of(self._network, arguments.image))
-        return self._network(*there.positional, **there.named)
+        with self._eager():
+            return self._network(*there.positional, **there.named)
 
     def _halve(self) -> None:
         if torch.cuda.is_available():
@@ -225,20 +329,32 @@ def _device_of(network: nn.Module, image: Tensor) -> torch.device:
 
 def _tile_option(network: nn.Module) -> str:
     """Tiles that the network can take."""
-    return "tile: {size: 512}" if can_be_exact(network) else f"tile: {{size: 512, overlap: {MOTION}, exact: false}}"
+    return "tile: {size: 512}" if can_be_exact(network) else f"tile: {{size: 512, overlap: {NEAR}, exact: false}}"
+
+
+def _together(outputs: Iterator[tuple[Tile, Any]], box: Tile, device: torch.device) -> Any:
+    """What the network returns for a part of the image, from what it returns for the tiles there."""
+    tile, first = next(outputs)
+    if tile == box:
+        return moved(first, device)
+    output = _Output(first, tile, box, device)
+    output.add(first, tile)
+    for tile, result in outputs:
+        output.add(result, tile)
+    return output.result()
 
 
 class _Output:
-    """The results of all tiles, put together on the device of the image."""
+    """The results of all tiles of a part of the image, put together."""
 
-    def __init__(self, first: Any, tile: Tile, image: Tensor) -> None:
+    def __init__(self, first: Any, tile: Tile, box: Tile, device: torch.device) -> None:
         self._form = rebuilt(first, repeat(None))
-        self._device = image.device
+        self._device, self._box = device, box
         self._last: list[Any] = []
         self._ratios = [_ratios(value, tile) for value in results(first)]
         """How much larger than the image each result is; None if it is no image."""
         self._images = [
-            None if ratios is None else _canvas(value, ratios, image)
+            None if ratios is None else _canvas(value, ratios, box, device)
             for value, ratios in zip(results(first), self._ratios, strict=True)
         ]
 
@@ -250,8 +366,8 @@ class _Output:
             if canvas is None or ratios is None or ratios != self._ratios[number]:
                 self._images[number] = None  # only the first tile's size made it look like an image
                 continue
-            sides = zip(tile, ratios, strict=True)
-            core = [slice(int(span.core_start * ratio), int(span.core_stop * ratio)) for span, ratio in sides]
+            sides = zip(tile, self._box, ratios, strict=True)
+            core = [span.core_in(whole, ratio) for span, whole, ratio in sides]
             canvas[(..., *core)] = tile.core_of(value, ratios).to(self._device)
 
     def result(self) -> Any:
@@ -267,6 +383,14 @@ def _ratios(value: Any, tile: Tile) -> Ratios | None:
     return tile.ratios_of(value, 1) if is_like else None
 
 
-def _canvas(value: Tensor, ratios: Ratios, image: Tensor) -> Tensor:
-    sides = (int(side * ratio) for side, ratio in zip(image.shape[-2:], ratios, strict=True))
-    return value.new_empty((*value.shape[:-2], *sides), device=image.device)
+def _canvas(value: Tensor, ratios: Ratios, box: Tile, device: torch.device) -> Tensor:
+    sides = (int((span.core_stop - span.core_start) * ratio) for span, ratio in zip(box, ratios, strict=True))
+    return value.new_empty((*value.shape[:-2], *sides), device=device)
+
+
+def _tile_bar(title: str | None, total: float) -> "tqdm[Any]":
+    """Of an image that takes longer than a few seconds."""
+    return progress_bar(
+        None, title, total, title is not None, leave=False, delay=_PATIENCE,
+        bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}",
+    )  # fmt: skip

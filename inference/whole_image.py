@@ -1,7 +1,7 @@
 """Modules that look at the whole image (net/measure/unbounded_modules.py) in a network that sees tile after tile."""
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from powerqe.inference.tile_grid import Ratios, Tile
 from powerqe.net.blocks import GlobalMean
-from powerqe.net.measure.unbounded_modules import Forward, replaced
+from powerqe.net.measure.unbounded_modules import Forward, by_longest_path, replaced
 from powerqe.utils.memory import is_out_of_memory
 
 
@@ -23,7 +23,7 @@ class GlobalResults:
 
     The network runs on every tile until it comes to a call whose result is not known yet. There the tile's
     core is taken and the run is abandoned; when all tiles have come, the result is known. So a network
-    with K such calls runs K + 1 times on every tile, about half of it in the mean.
+    with K such calls runs K + 1 times on every tile, about half of it in the mean. After `estimate`, fewer.
 
     Args:
         multiple: of the network.
@@ -31,9 +31,19 @@ class GlobalResults:
 
     def __init__(self, modules: Sequence[nn.Module], multiple: int) -> None:
         self._modules, self._multiple = modules, multiple
-        self._known: list[_Mean | _Map] = []
-        self._frontier: _Mean | _Map | None = None
-        self._shares = 0
+        self._known: dict[int, _Mean | _Map | _Judgment | _Constant] = {}
+        self._frontier: _Mean | _Map | _Judgment | None = None
+        self._place = self._shares = self._calls = 0
+        self._is_estimated = False
+
+    def estimate(self, run: Callable[[], Any]) -> None:
+        """Take means over a sample of the image, on which `run` lets the network run.
+
+        What is no mean, a map or a judgment by which the network may end early, is learnt from the tiles.
+        """
+        self._is_estimated, self._calls = True, 0
+        with replaced(self._modules, self._recorded):
+            run()
 
     @contextmanager
     def installed(self) -> Iterator[None]:
@@ -57,25 +67,44 @@ class GlobalResults:
             raise RuntimeError(f"{self._shares} of {tiles} tiles came to the same call: the network's path depends on "
                                "the tile; let it depend on modules that see the whole image")  # fmt: skip
         self._frontier.finish()
-        self._known.append(self._frontier)
+        self._known[self._place] = self._frontier
         self.begin_pass()
         return True
+
+    def _recorded(self, module: nn.Module) -> Forward:
+        original = module.forward
+
+        def forward(*inputs: Any) -> Any:
+            call, self._calls = self._calls, self._calls + 1
+            if not isinstance(module, GlobalMean):
+                return by_longest_path(original(*inputs))
+            result = original(*inputs)
+            self._known[call] = _Constant(result)
+            return result
+
+        return forward
 
     def _make(self, module: nn.Module) -> Forward:
         original = module.forward
 
         def forward(*inputs: Any) -> Any:
             call, self._calls = self._calls, self._calls + 1
-            if call < len(self._known):
+            if call in self._known:
                 return self._known[call].value(self._tile, inputs)
             if self._frontier is None:
-                is_mean = isinstance(module, GlobalMean)
-                self._frontier = _Mean(self._multiple) if is_mean else _Map(module, original, self._multiple)
+                self._frontier, self._place = self._learner(module, original), call
             self._frontier.add(self._tile, inputs)
             self._shares += 1
             raise NotLearnedYet
 
         return forward
+
+    def _learner(self, module: nn.Module, original: Forward) -> "_Mean | _Map | _Judgment":
+        if isinstance(module, GlobalMean):
+            return _Mean(self._multiple)
+        if self._is_estimated and hasattr(module, "summary"):
+            return _Judgment(module, self._multiple)
+        return _Map(module, original, self._multiple)
 
 
 class _Mean:
@@ -99,6 +128,36 @@ class _Mean:
 
     def value(self, tile: Tile, inputs: tuple[Any, ...]) -> Any:
         return torch.as_tensor(self._mean).to(inputs[0].dtype)
+
+
+class _Constant:
+    """What a module made of a sample."""
+
+    def __init__(self, result: Any) -> None:
+        self._result = result
+
+    def value(self, tile: Tile, inputs: tuple[Any, ...]) -> Any:
+        return self._result
+
+
+class _Judgment:
+    """A judgment from what adds up over the cores, but for what lies across their edges."""
+
+    def __init__(self, module: nn.Module, multiple: int) -> None:
+        self._module: Any = module
+        self._multiple = multiple
+        self._sum: Tensor | float = 0.0
+
+    def add(self, tile: Tile, inputs: tuple[Any, ...]) -> None:
+        features: Tensor = inputs[0]
+        core = tile.core_of(features, tile.ratios_of(features, self._multiple))
+        self._sum = self._sum + self._module.summary(core).double()
+
+    def finish(self) -> None:
+        self._result = self._module.score(torch.as_tensor(self._sum).float())
+
+    def value(self, tile: Tile, inputs: tuple[Any, ...]) -> Any:
+        return self._result
 
 
 class _Map:

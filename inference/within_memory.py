@@ -5,13 +5,16 @@ It grows with the pixels as good as linearly from there. What libraries take in 
 not seen; `MARGIN` is for that, and where it is not enough, tiles are halved (inference/tiled.py).
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from powerqe.inference.tile_grid import core_size
-from powerqe.inference.tiled import SMALLEST, Tiled, can_be_exact
+from powerqe.inference.lazy_image import LazyImage
+from powerqe.inference.tile_grid import FORWARDS, Order, core_size
+from powerqe.inference.tile_option import Exactness
+from powerqe.inference.tiled import SMALLEST, Band, Tiled, can_be_exact
 from powerqe.net.forward_inputs import ForwardInputs
 from powerqe.net.measure.live_memory import LiveMemory
 from powerqe.utils.memory import available_memory
@@ -29,22 +32,21 @@ def default_bound(device: torch.device) -> int:
 class WithinMemory:
     """A network, called as itself; see above. Images stay on the CPU.
 
-    Tiles give what the whole image gives, but of a network that follows motion: then they are near it.
-
     Args:
         network: in evaluation mode.
         bound: bytes that its maps may take.
         tile: side of the tiles, in place of the one that fits. None: that.
+        exact: as far as the network can be, see `Tiled`.
 
     Attributes:
         size: side of the tiles of the last image; None if it was seen as a whole.
     """
 
-    def __init__(self, network: nn.Module, bound: int, tile: int | None = None) -> None:
+    def __init__(self, network: nn.Module, bound: int, tile: int | None = None, *, exact: Exactness = "auto") -> None:
         self.bound, self.size = bound, None
         self._network = network
         self._fixed = tile
-        self._tiled = Tiled(network, tile or SMALLEST, exact=can_be_exact(network))
+        self._tiled = Tiled(network, tile or SMALLEST, exact=exact if can_be_exact(network) else False)
         self._line: tuple[float, float] | None = None
 
     def __call__(self, image: Tensor, **named: Any) -> Any:
@@ -53,19 +55,40 @@ class WithinMemory:
         Raises:
             UserError: the smallest tile does not fit into memory.
         """
-        if self._fixed is None:
-            self._tiled.size = self._side(image, named)
-        planned = self._tiled.size
+        planned = self._plan(image, named)
         result = self._tiled(image, **named)
-        if self._tiled.size < planned and self._fixed is None:  # later images are planned for what did fit
-            self.bound = self._largest_need(image, named)
-        self.size = None if max(image.shape[-2:]) <= self._tiled.size else self._tiled.size
+        self._learn(planned, image, named)
         return result
+
+    def bands(
+        self, image: LazyImage, order: Order = FORWARDS, title: str | None = None, **named: Any
+    ) -> Iterator[Band]:
+        """The same of an image that is not there as floats, band after band; see `Tiled.bands`."""
+        planned = self._plan(image.form, named)
+        yield from self._tiled.bands(image, order, title, **named)
+        self._learn(planned, image.form, named)
+
+    @torch.inference_mode()
+    def divides(self, image: Tensor, **named: Any) -> bool:
+        """Whether it would see an image of this shape in tiles."""
+        return self._plan(image, named) < max(image.shape[-2:])
 
     @property
     def exact(self) -> bool:
         """Whether tiles give what the whole image gives."""
         return self._tiled.exact
+
+    def _plan(self, image: Tensor, named: dict[str, Any]) -> int:
+        """The side of the tiles."""
+        if self._fixed is None:
+            self._tiled.size = self._side(image, named)
+        return self._tiled.size
+
+    def _learn(self, planned: int, image: Tensor, named: dict[str, Any]) -> None:
+        """From what did fit."""
+        if self._tiled.size < planned and self._fixed is None:  # later images are planned for what did fit
+            self.bound = self._largest_need(image, named)
+        self.size = None if max(image.shape[-2:]) <= self._tiled.size else self._tiled.size
 
     def needs(self, pixels: int) -> int:
         """Bytes for an image or tile of so many pixels, after the first call."""

@@ -1,7 +1,7 @@
 """What a network is called with and what it returns: which of the tensors are images."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -39,6 +39,20 @@ class ForwardInputs(NamedTuple):
         """What of them, besides the image, can change which layers the network applies."""
         values = [*enumerate(self.positional[1:]), *self.named.items()]
         return tuple((name, value.ndim if isinstance(value, Tensor) else repr(value)) for name, value in values)
+
+
+def joined(parts: Sequence[Sequence[ForwardInputs]]) -> ForwardInputs:
+    """Parts of an image, row by row, side by side as one image."""
+    first = parts[0][0]
+
+    def whole(values: list[list[Any]]) -> Any:
+        value = values[0][0]
+        is_like = isinstance(value, Tensor) and value.ndim > 2 and value.shape[-2:] == first.image.shape[-2:]
+        return torch.cat([torch.cat(row, -1) for row in values], -2) if is_like else value
+
+    positional = (whole([[part.positional[n] for part in row] for row in parts]) for n in range(len(first.positional)))
+    named = {name: whole([[part.named[name] for part in row] for row in parts]) for name in first.named}
+    return ForwardInputs(tuple(positional), named)
 
 
 def results(output: Any) -> list[Any]:

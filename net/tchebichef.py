@@ -83,10 +83,16 @@ class TchebichefQuality(nn.Module):
         Returns:
             (N,), float32.
         """
+        return self.score(self.summary(images))
+
+    @torch.no_grad()
+    def summary(self, images: Tensor) -> Tensor:
+        """What scores are made of, which adds up over the parts of an image: (N, 4), float32, sum and number of the
+        scores of textured and of smooth patches."""
         with torch.autocast(images.device.type, enabled=False):  # differences of 1e-5 decide
             patches = self._patches(self._channel(images.float()))
             if not patches.numel():
-                return torch.ones(len(images), device=images.device)
+                return torch.zeros(len(images), 4, device=images.device)
             mean = patches.mean((0, 1))
             moments = _both_sides(self.table, patches - mean)
             squares = moments.square()
@@ -96,9 +102,14 @@ class TchebichefQuality(nn.Module):
             textured, constant = ac > _TEXTURED * energy, ac <= _CONSTANT * energy
             texture_scores = self._texture_scores(patches, moments, squares, energy)
             smooth_scores = self._smooth_scores(moments, energy, constant)
-            texture = _mean(texture_scores, textured, len(images))
-            smooth = _mean(smooth_scores, ~textured, len(images))
-            return smooth**_SMOOTH_WEIGHT * texture ** (1 - _SMOOTH_WEIGHT)
+            texture = _sums(texture_scores, textured, len(images))
+            return torch.stack([*texture, *_sums(smooth_scores, ~textured, len(images))], 1)
+
+    def score(self, summary: Tensor) -> Tensor:
+        """(N, 4) -> (N,); an image without patches of a kind has the best score there."""
+        totals, counts = summary[:, ::2], summary[:, 1::2]
+        texture, smooth = torch.where(counts > 0, totals / counts, 1).unbind(1)
+        return smooth**_SMOOTH_WEIGHT * texture ** (1 - _SMOOTH_WEIGHT)
 
     def good_enough(self, images: Tensor) -> Tensor:
         """(N, C, H, W) -> (N,), bool: the score reaches the threshold. NaN in an image never does."""
@@ -179,8 +190,7 @@ def _both_sides(matrix: Tensor, patches: Tensor) -> Tensor:
     return (matrix @ (matrix @ patches).flatten(1)).view_as(patches)
 
 
-def _mean(scores: Tensor, mask: Tensor, images: int) -> Tensor:
-    """(patches of all images,) -> (N,): mean where the mask is set, 1 where it never is."""
-    count = mask.view(images, -1).sum(1)
+def _sums(scores: Tensor, mask: Tensor, images: int) -> tuple[Tensor, Tensor]:
+    """(patches of all images,) -> (N,): sum of those that the mask has, and their number."""
     total = torch.where(mask, scores, 0).view(images, -1).sum(1)
-    return torch.where(count > 0, total / count, 1)
+    return total, mask.view(images, -1).sum(1).to(total)

@@ -75,12 +75,17 @@ def progress_bar(
     initial: int = 0,
     leave: bool = True,
     unit: str = "it",
+    **options: Any,
 ) -> "tqdm[Any]":
-    """A tqdm bar on the main rank, and only where somebody can watch it; of bytes, unit "B", in kB, MB ..."""
+    """A tqdm bar on the main rank, and only where somebody can watch it; of bytes, unit "B", in kB, MB ...
+
+    Args:
+        options: others of tqdm.
+    """
     hidden = None if is_main else True  # None: hidden unless the output is a terminal
     return tqdm(
         items, title, total, leave, initial=initial, disable=hidden, dynamic_ncols=True, unit=unit,
-        unit_scale=unit == "B",
+        unit_scale=unit == "B", **options,
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from powerqe.net.forward_inputs import ForwardInputs, is_image, ratio_of, results
-from powerqe.net.measure.unbounded_modules import Forward, replaced
+from powerqe.net.measure.unbounded_modules import Forward, by_longest_path, replaced
 
 FURTHEST = 4096
 """In pixels; a larger receptive field is regarded as unbounded."""
@@ -120,10 +120,7 @@ class _Probe:
 
             def forward(*inputs: Any) -> Any:
                 maps.extend(value for value in inputs if isinstance(value, Tensor) and value.ndim == 4)
-                result = original(*inputs)
-                # A number for each image is a judgment, by which the network may choose a shorter path: NaN,
-                # which is never good enough, takes the longest.
-                return result.nan_to_num() if result.ndim == 4 else torch.full_like(result, torch.nan)
+                return by_longest_path(original(*inputs))
 
             return forward
 

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from powerqe.net.blocks import GlobalMean
 
@@ -36,6 +37,31 @@ def replaced(modules: Sequence[nn.Module], make: Callable[[nn.Module], Forward])
     finally:
         for module in modules:
             del module.forward  # what its class has appears again
+
+
+def count_calls(modules: Sequence[nn.Module], run: Callable[[], Any]) -> int:
+    """How often a run of the network calls them, on the longest path that it may take."""
+    calls = 0
+
+    def counted(module: nn.Module) -> Forward:
+        original = module.forward
+
+        def forward(*inputs: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            return by_longest_path(original(*inputs))
+
+        return forward
+
+    with replaced(modules, counted):
+        run()
+    return calls
+
+
+def by_longest_path(result: Tensor) -> Tensor:
+    """What a module gives, so that the network takes all of its layers: a number for each image is a judgment by which
+    it may choose a shorter path, and NaN is never good enough. Maps are without NaN."""
+    return result.nan_to_num() if result.ndim == 4 else torch.full_like(result, torch.nan)
 
 
 def follows_motion(network: nn.Module) -> bool:

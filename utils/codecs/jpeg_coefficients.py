@@ -1,6 +1,9 @@
 """The quantized DCT coefficients of a JPEG file: what it says itself, before any decoder rounds, clips and converts."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -62,18 +65,39 @@ class JPEGCoefficients:
 
 
 @dataclass
-class _Component:
+class Component:
+    """Of a frame."""
+
     sampling: tuple[int, int]
     """Vertical and horizontal."""
     table: int
-    coefficients: np.ndarray
-    columns: int
-    """Of blocks, with those that only fill whole units."""
+    grid: tuple[int, int]
+    """Rows and columns of units of several components."""
     needed: tuple[int, int]
     """Rows and columns of blocks that the image needs."""
-    units: np.ndarray
-    """The blocks of each unit of several components."""
     steps: np.ndarray | None = None
+
+    @property
+    def columns(self) -> int:
+        """Of blocks, with those that only fill whole units."""
+        return self.grid[1] * self.sampling[1]
+
+    @property
+    def nothing(self) -> np.ndarray:
+        """The coefficients of no block."""
+        return np.empty((0, COEFFICIENTS), np.int16)
+
+    @cached_property
+    def coefficients(self) -> np.ndarray:
+        """Of all blocks, row by row."""
+        return np.zeros((self.grid[0] * self.sampling[0] * self.columns, COEFFICIENTS), np.int16)
+
+    @cached_property
+    def units(self) -> np.ndarray:
+        """The blocks of each unit of several components."""
+        (rows, columns), (vertical, horizontal) = self.grid, self.sampling
+        blocks = np.arange(len(self.coefficients)).reshape(rows, vertical, columns, horizontal)
+        return blocks.transpose(0, 2, 1, 3).reshape(-1, vertical * horizontal)
 
 
 def read_coefficients(data: Buffer, name: str = "JPEG data") -> JPEGCoefficients:
@@ -86,38 +110,51 @@ def read_coefficients(data: Buffer, name: str = "JPEG data") -> JPEGCoefficients
     Raises:
         UserError: no JPEG, damaged, or of a kind that is not supported, see `read_tables`.
     """
+    with readable(data, name):
+        reader = CoefficientReader(data)
+        planes = (reader.plane(each, each.coefficients) for each in reader.components.values())
+        return JPEGCoefficients(*reader.size, reader.colors, tuple(planes))
+
+
+@contextmanager
+def readable(data: Buffer, name: str) -> Iterator[None]:
+    """Reading a file of this name; errors name it.
+
+    Raises:
+        UserError: no JPEG file, or whatever is found to be damaged inside of the `with`.
+    """
     if not is_jpeg(data):
         raise UserError(f"{name}: no JPEG file, so it has no coefficients")
     try:
-        return _Reader().read(data)
+        yield
     except UserError as error:
         raise UserError(f"{name}: {error}") from None
     except (IndexError, ValueError):  # segments that are too short
         raise UserError(f"{name}: {damaged_jpeg('a header is cut off')}") from None
 
 
-class _Reader:
-    """Reads the segments of a file one after another."""
+class CoefficientReader:
+    """Reads the segments of a file one after another.
 
-    def __init__(self) -> None:
+    Attributes:
+        size: (height, width) of the image as stored. components: by their numbers, in the order of the frame.
+    """
+
+    def __init__(self, data: Buffer) -> None:
         self._steps: dict[int, np.ndarray] = {}
         self._huffman: dict[int, HuffmanTable] = {}  # 16 x class + number
-        self._components: dict[int, _Component] = {}
-        self._size = (0, 0)
+        self.components: dict[int, Component] = {}
+        self.size = (0, 0)
         self._interval = 0
         self._progressive = False
         self._has_jfif, self._transform = False, -1
-
-    def read(self, data: Buffer) -> JPEGCoefficients:
-        """All of it."""
         code = 0
         for code, content, coded in jpeg_parts(data):
             self._take(code, content, coded)
         if code != END:
             raise UserError("truncated JPEG file; replace it")
-        if not self._components or any(each.steps is None for each in self._components.values()):
+        if not self.components or any(each.steps is None for each in self.components.values()):
             raise damaged_jpeg("no frame, or a component without a scan")
-        return JPEGCoefficients(*self._size, self._colors(), tuple(map(self._plane, self._components.values())))
 
     def _take(self, code: int, content: Buffer, coded: Buffer) -> None:
         if code == DQT:
@@ -137,7 +174,7 @@ class _Reader:
 
     def _take_frame(self, code: int, content: Buffer) -> None:
         tables = read_frame(code, content)
-        if self._components:
+        if self.components:
             raise damaged_jpeg("two frames")
         self._progressive = code == _PROGRESSIVE
         height, width = int.from_bytes(content[1:3], "big"), int.from_bytes(content[3:5], "big")
@@ -148,13 +185,13 @@ class _Reader:
             samplings = [(1, 1)]  # whatever it says (A.2.2)
         elif sum(vertical * horizontal for vertical, horizontal in samplings) > _MOST_BLOCKS:
             raise damaged_jpeg("an impossible sampling")
-        self._size, largest = (height, width), tuple(np.max(samplings, axis=0).tolist())
+        self.size, largest = (height, width), tuple(np.max(samplings, axis=0).tolist())
         for (number, table), sampling in zip(tables.items(), samplings, strict=True):
-            self._components[number] = _component(self._size, largest, sampling, table)
+            self.components[number] = _component(self.size, largest, sampling, table)
 
     def _take_scan(self, content: Buffer, coded: Buffer) -> None:
         numbers = read_scan(content)
-        if len(set(numbers)) < len(numbers) or not set(numbers) <= set(self._components):
+        if len(set(numbers)) < len(numbers) or not set(numbers) <= set(self.components):
             raise damaged_jpeg("a scan of unknown components")
         end = 1 + 2 * len(numbers)
         spectrum = Spectrum(content[end], content[end + 1], *divmod(content[end + 2], 16))
@@ -164,54 +201,50 @@ class _Reader:
             raise damaged_jpeg("an impossible scan")
         plans = []
         for place, number in enumerate(numbers):
-            component, selector = self._components[number], content[2 + 2 * place]
+            component, selector = self.components[number], content[2 + 2 * place]
             if component.steps is None:
                 component.steps = self._steps.get(component.table)
             dc, ac = self._huffman.get(selector >> 4), self._huffman.get(16 + (selector & 15))
-            units = component.units if len(numbers) > 1 else _alone(component)
-            plans.append(BlockPlan(component.coefficients, units, dc, ac))
-        decode_scan(coded, plans, spectrum, self._interval, self._progressive)
+            plans.append(BlockPlan(*self.blocks(component, alone=len(numbers) == 1), dc, ac))
+        self.decode(coded, plans, spectrum, self._interval, self._progressive)
 
-    def _colors(self) -> Colors:
+    def blocks(self, component: Component, *, alone: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Where a scan of the component, alone or with others, stores coefficients, and its units."""
+        return component.coefficients, _alone(component) if alone else component.units
+
+    decode = staticmethod(decode_scan)
+
+    @property
+    def colors(self) -> Colors:
         """As libjpeg decides it."""
-        if len(self._components) == 1:
+        if len(self.components) == 1:
             return "gray"
         if self._has_jfif:
             return "ycbcr"
         if self._transform >= 0:
             return "ycbcr" if self._transform else "rgb"
-        return "rgb" if bytes(self._components) == b"RGB" else "ycbcr"
+        return "rgb" if bytes(self.components) == b"RGB" else "ycbcr"
 
-    def _plane(self, component: _Component) -> Plane:
+    def plane(self, component: Component, coefficients: np.ndarray) -> Plane:
+        """Of a component, from the coefficients of some rows of its blocks, in the order of the file's zigzag."""
         assert component.steps is not None
         if not component.steps.all():
             raise damaged_jpeg("a quantization step of 0")
-        levels = component.coefficients[:, _ORDER].reshape(-1, component.columns, 8, 8)
-        largest = np.max([each.sampling for each in self._components.values()], axis=0)
+        levels = coefficients[:, _ORDER].reshape(-1, component.columns, 8, 8)
+        largest = np.max([each.sampling for each in self.components.values()], axis=0)
         down, across = (int(most) // own for most, own in zip(largest, component.sampling, strict=True))
         if (down * component.sampling[0], across * component.sampling[1]) != tuple(largest):
             raise UserError("found a chroma sampling that is no whole fraction of the luma's")
         return Plane(levels, component.steps.astype(np.float32), (down, across))
 
 
-def _component(size: tuple[int, int], largest: tuple[int, ...], sampling: tuple[int, int], table: int) -> _Component:
+def _component(size: tuple[int, int], largest: tuple[int, ...], sampling: tuple[int, int], table: int) -> Component:
     units = [-(-side // (8 * most)) for side, most in zip(size, largest, strict=True)]
     needed = [-(-side * own // (8 * most)) for side, own, most in zip(size, sampling, largest, strict=True)]
-    (vertical, horizontal), (unit_rows, unit_columns) = sampling, units
-    columns = unit_columns * horizontal
-    blocks = np.arange(unit_rows * vertical * columns)
-    grid = blocks.reshape(unit_rows, vertical, unit_columns, horizontal)
-    return _Component(
-        sampling,
-        table,
-        np.zeros((len(blocks), COEFFICIENTS), np.int16),
-        columns,
-        (needed[0], needed[1]),
-        grid.transpose(0, 2, 1, 3).reshape(-1, vertical * horizontal),
-    )
+    return Component(sampling, table, (units[0], units[1]), (needed[0], needed[1]))
 
 
-def _alone(component: _Component) -> np.ndarray:
+def _alone(component: Component) -> np.ndarray:
     """The units of a scan of this component alone: its blocks, row by row, no more than the image needs (A.2.2)."""
     rows, columns = component.needed
     return (np.arange(rows)[:, None] * component.columns + np.arange(columns)).reshape(-1, 1)

@@ -4,13 +4,15 @@ No library with wheels for all platforms gives coefficients. See utils/codecs/jp
 """
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from powerqe.utils.codecs.jpeg_progressive import read_bands, refine_bands, refine_means
 from powerqe.utils.codecs.jpeg_tables import damaged_jpeg
 from powerqe.utils.codecs.jpeg_walk import (
+    COEFFICIENTS,
     BlockPlan,
     Progress,
     ScanData,
@@ -52,7 +54,62 @@ def decode_scan(data: Buffer, plans: Sequence[BlockPlan], spectrum: Spectrum, in
 
 def _read_blocks(progress: Progress, plans: Sequence[BlockPlan], spectrum: Spectrum, progressive: bool) -> None:
     """Whole blocks (F.2.2), or their means alone in a progressive file (G.1.2.1)."""
-    last = 0 if progressive else spectrum.last
+    for chunk in _chunks(progress, plans, 0 if progressive else spectrum.last):
+        blocks = np.concatenate([plan.units[chunk.first : chunk.end] for plan in plans], axis=1).ravel()
+        _store_blocks(plans, chunk, blocks, spectrum.low)
+    for plan in plans:
+        blocks = plan.units.ravel()
+        differences = plan.coefficients[blocks, 0].astype(np.int64)
+        plan.coefficients[blocks, 0] = _sums(differences, progress.restarts, plan.units.shape[1], 0, 0) << spectrum.low
+
+
+def scan_units(data: Buffer, plans: Sequence[BlockPlan], count: int, interval: int) -> Iterator[list[np.ndarray]]:
+    """The coefficients of a scan of whole blocks, some units after others.
+
+    Args:
+        data, interval: see `decode_scan`. plans: without their coefficients. count: of units.
+
+    Yields:
+        Of each component, int16 (units, blocks of it per unit, 64) in the order of the file's zigzag.
+
+    Raises:
+        UserError: damaged data.
+    """
+    progress = Progress(ScanData(data), count, interval)
+    before = [0] * len(plans)
+    try:
+        for chunk in _chunks(progress, plans, COEFFICIENTS - 1):
+            sizes = [(chunk.end - chunk.first, plan.units.shape[1]) for plan in plans]
+            blocks = np.concatenate([np.arange(each[0] * each[1]).reshape(each) for each in sizes], axis=1).ravel()
+            found = [np.zeros((number * each, COEFFICIENTS), np.int16) for number, each in sizes]
+            own = [plan._replace(coefficients=each) for plan, each in zip(plans, found, strict=True)]
+            _store_blocks(own, chunk, blocks, 0)
+            for number, (each, size) in enumerate(zip(found, sizes, strict=True)):
+                differences = each[:, 0].astype(np.int64)
+                means = _sums(differences, progress.restarts, size[1], chunk.first, before[number])
+                each[:, 0], before[number] = means, int(means[-1])
+            yield [each.reshape(*size, COEFFICIENTS) for each, size in zip(found, sizes, strict=True)]
+    except IndexError:
+        raise damaged_jpeg("a scan is cut off") from None
+
+
+class _Chunk(NamedTuple):
+    """The units first ... end - 1 of a scan, as they were walked.
+
+    windows: see `ScanData.windows`. symbols: the position of each code. ends: number of codes up to the end of each
+    block. order: the component of each block of a unit.
+    """
+
+    first: int
+    end: int
+    windows: np.ndarray
+    symbols: np.ndarray
+    ends: np.ndarray
+    order: Sequence[int]
+
+
+def _chunks(progress: Progress, plans: Sequence[BlockPlan], last: int) -> Iterator[_Chunk]:
+    """Walk from code to code, up to coefficient `last` of each block."""
     dc_steps = [needed(plan.dc).dc_steps() for plan in plans]
     ac_steps = [needed(plan.ac).ac_steps(progressive=False) for plan in plans] if last else dc_steps
     order = [number for number, plan in enumerate(plans) for _ in range(plan.units.shape[1])]
@@ -63,10 +120,7 @@ def _read_blocks(progress: Progress, plans: Sequence[BlockPlan], spectrum: Spect
         for until in progress.spans():
             _walk_blocks(progress, tables, until, last, symbols, ends)
         if ends:
-            blocks = np.concatenate([plan.units[first : progress.unit] for plan in plans], axis=1).ravel()
-            _store_blocks(plans, order, windows, np.array(symbols), np.array(ends), blocks, spectrum.low)
-    for plan in plans:
-        _sum_up(plan, progress.restarts, spectrum.low)
+            yield _Chunk(first, progress.unit, windows, np.array(symbols), np.array(ends), order)
 
 
 def _walk_blocks(
@@ -99,42 +153,37 @@ def _walk_blocks(
     progress.unit, progress.at = unit, at
 
 
-def _store_blocks(
-    plans: Sequence[BlockPlan],
-    order: Sequence[int],
-    windows: np.ndarray,
-    symbols: np.ndarray,
-    ends: np.ndarray,
-    blocks: np.ndarray,
-    low: int,
-) -> None:
-    """Take the values at the positions of the codes; means as differences, see `_sum_up`.
+def _store_blocks(plans: Sequence[BlockPlan], chunk: _Chunk, blocks: np.ndarray, low: int) -> None:
+    """Take the values at the positions of the codes; means as differences, see `_sums`.
 
     Args:
         blocks: of each walked block its number in its component.
     """
+    symbols, ends = chunk.symbols, chunk.ends
     starts = np.concatenate([[0], ends[:-1]])
     is_mean = np.zeros(len(symbols), bool)
     is_mean[starts] = True
-    component = np.resize(np.array(order), len(ends))
+    component = np.resize(np.array(chunk.order), len(ends))
     block_of = np.arange(len(ends)).repeat(ends - starts)
     for number, plan in enumerate(plans):
         mine = component == number
         means = symbols[starts[mine]]
         table = needed(plan.dc)
-        sizes, at = looked_up(table, windows, means)
-        plan.coefficients[blocks[mine], 0] = values_at(windows, at, sizes & 15)
+        sizes, at = looked_up(table, chunk.windows, means)
+        plan.coefficients[blocks[mine], 0] = values_at(chunk.windows, at, sizes & 15)
         others = np.flatnonzero(mine[block_of] & ~is_mean)
         if len(others):
-            store_others(plan, windows, symbols[others], blocks[block_of[others]], 0, low)
+            store_others(plan, chunk.windows, symbols[others], blocks[block_of[others]], 0, low)
 
 
-def _sum_up(plan: BlockPlan, restarts: range, low: int) -> None:
-    """Means, from their differences in the order of the scan, which begin anew at restarts (F.1.1.5.1)."""
-    blocks = plan.units.ravel()
-    differences = plan.coefficients[blocks, 0].astype(np.int64)
-    total = np.cumsum(differences)
-    starts = np.array(restarts) * plan.units.shape[1]
-    before = (total - differences)[starts]
-    lengths = np.diff([*starts, len(blocks)])
-    plan.coefficients[blocks, 0] = (total - before.repeat(lengths)) << low
+def _sums(differences: np.ndarray, restarts: range, per_unit: int, first: int, before: int) -> np.ndarray:
+    """Means, from their differences in the order of the scan, which begin anew at restarts (F.1.1.5.1).
+
+    Args:
+        differences: int64, of some units. per_unit: means of a unit. first: number of the first unit.
+        before: the last mean before them.
+    """
+    total, count = np.cumsum(differences), len(differences) // per_unit
+    places = [(unit - first) * per_unit for unit in restarts[-(-first // restarts.step) :] if unit < first + count]
+    offsets = [before, *(-int(total[place - 1]) if place else 0 for place in places)]
+    return total + np.repeat(offsets, np.diff([0, *places, len(total)]))

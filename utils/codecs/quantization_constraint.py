@@ -102,6 +102,15 @@ class Constrained(NamedTuple):
     kept: float
 
 
+class Changes(NamedTuple):
+    """Of each block of luma, (rows, columns): energy of the change, and of what lies outside of the set; how many
+    coefficients are not 0, besides the mean."""
+
+    moved: Tensor
+    outside: Tensor
+    details: Tensor
+
+
 class QuantizationConstraint:
     """The images that a JPEG file may have been made from.
 
@@ -110,14 +119,18 @@ class QuantizationConstraint:
 
     Attributes:
         channels: 1 or 3, that images have. size: (height, width) of the image as stored: before any rotation that
-            its EXIF data asks for. quality: libjpeg's quality factor next to that of the file.
+            its EXIF data asks for.
     """
 
     def __init__(self, coefficients: JPEGCoefficients) -> None:
         self._file = coefficients
         self.channels = len(coefficients.planes)
         self.size = coefficients.height, coefficients.width
-        self.quality = nearest_quality(coefficients.planes[0].steps[None])[0]
+
+    @property
+    def quality(self) -> int:
+        """libjpeg's quality factor next to that of the file."""
+        return nearest_quality(self._file.planes[0].steps[None])[0]
 
     def project(self, image: Tensor, narrow: float = 1.0) -> Tensor:
         """The nearest image in the set, as the file's planes see it.
@@ -140,20 +153,32 @@ class QuantizationConstraint:
             narrow: factor of the intervals.
             trust: None keeps all of the projected image.
         """
-        maps = [self._contradictions(image, rows) for rows in self._strips()]
-        moved, outside, details = (torch.cat(each) for each in zip(*maps, strict=True))
-        share = float(outside.sum() / moved.sum().clamp_min(_LEAST))
+        changes = self.changes(image)
+        share = float(changes.outside.sum() / changes.moved.sum().clamp_min(_LEAST))
         if trust is None:
             return Constrained(self.project(image, narrow), share, 1.0)
+        kept = self.trusted(changes, trust)
+        mean = float((kept * changes.moved).sum() / changes.moved.sum().clamp_min(_LEAST))
+        return Constrained(self.blend(image, decoded, kept, narrow), share, mean)
+
+    def changes(self, image: Tensor) -> Changes:
+        """How far the blocks of an image (1, C, H, W) are from those of the file."""
+        maps = [self._changes(image, rows) for rows in self._strips()]
+        return Changes(*(torch.cat(each) for each in zip(*maps, strict=True)))
+
+    def trusted(self, changes: Changes, trust: Trust = TRUST) -> Tensor:
+        """(rows, columns) in 0 ... 1, of each block."""
         steps = self._file.planes[self._luma].steps
-        kept = trust(moved, outside, details, float(steps.mean()), float(steps[:4, :4].mean()))
+        return trust(*changes, float(steps.mean()), float(steps[:4, :4].mean()))
+
+    def blend(self, image: Tensor, decoded: Tensor, kept: Tensor, narrow: float = NARROW) -> Tensor:
+        """The projected image as far as it is kept (rows, columns), and for the rest the decoded one."""
         strips = []
         for rows in self._strips():
             blocks = kept[rows.start // _BLOCK : -(-rows.stop // _BLOCK)][None, None]
             weights = interpolate(blocks, scale_factor=_BLOCK)[:, :, : rows.stop - rows.start, : image.shape[3]]
             strips.append(torch.lerp(decoded[:, :, rows], self._projected(image, rows, narrow), weights))
-        mean = float((kept * moved).sum() / moved.sum().clamp_min(_LEAST))
-        return Constrained(torch.cat(strips, dim=2), share, mean)
+        return torch.cat(strips, dim=2)
 
     def _strips(self) -> Iterator[slice]:
         height = self.size[0]
@@ -169,8 +194,7 @@ class QuantizationConstraint:
             changes.append(_pixels(moved.clamp(-half, half) - moved, plane.reduction, *part.shape[-2:]))
         return (part + self._image(torch.cat(changes, dim=1))).div_(255).clamp_(0, 1)
 
-    def _contradictions(self, image: Tensor, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
-        """Of each block of luma: energy of the change, and of what lies outside of the set; number of details."""
+    def _changes(self, image: Tensor, rows: slice) -> Changes:
         plane = self._file.planes[self._luma]
         samples = self._planes(image[:, :, rows] * 255)[:, self._luma : self._luma + 1]
         moved, steps = _moved(samples, plane, rows.start)
@@ -178,7 +202,7 @@ class QuantizationConstraint:
         first = rows.start // _BLOCK
         levels = plane.levels[first : first + moved.shape[0], : moved.shape[1]]
         details = np.count_nonzero(levels, axis=(2, 3)) - (levels[:, :, 0, 0] != 0)
-        return moved.square().sum((2, 3)), outside.square().sum((2, 3)), torch.from_numpy(details).to(moved)
+        return Changes(moved.square().sum((2, 3)), outside.square().sum((2, 3)), torch.from_numpy(details).to(moved))
 
     @property
     def _luma(self) -> int:

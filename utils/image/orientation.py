@@ -22,3 +22,15 @@ def oriented(image: np.ndarray, symmetry: int) -> np.ndarray:
     if symmetry & 4:
         image = cv2.transpose(image).reshape(image.shape[1], image.shape[0], image.shape[2])
     return np.ascontiguousarray(image)
+
+
+def oriented_view(image: np.ndarray, symmetry: int) -> np.ndarray:
+    """As `oriented`, of any (H, W, C), but a view of the same pixels."""
+    image = image[:: -1 if symmetry & 2 else 1, :: -1 if symmetry & 1 else 1]
+    return image.swapaxes(0, 1) if symmetry & 4 else image
+
+
+def restored_view(image: np.ndarray, symmetry: int) -> np.ndarray:
+    """Undo `oriented`, with a view of the same pixels."""
+    image = image.swapaxes(0, 1) if symmetry & 4 else image
+    return image[:: -1 if symmetry & 2 else 1, :: -1 if symmetry & 1 else 1]

@@ -13,7 +13,7 @@ from powerqe.utils.image.io import SUFFIXES, check_whole
 from powerqe.utils.image.jpeg_damage import Severity, jpeg_damage
 from powerqe.utils.image.jpeg_stream import is_jpeg
 from powerqe.utils.image.metadata import Metadata, read_metadata
-from powerqe.utils.image.orientation import SYMMETRY, oriented
+from powerqe.utils.image.orientation import SYMMETRY, oriented, oriented_view
 from powerqe.utils.image.transparency import with_hidden_filled
 
 PHOTO_SUFFIXES = (*SUFFIXES, ".gif", ".avif", ".ppm", ".pgm", ".pnm")
@@ -61,7 +61,7 @@ class Photo:
     def with_hidden_filled(self) -> "Photo":
         """With the nearest visible color wherever alpha is 0; itself if these are there already."""
         pixels = with_hidden_filled(self.pixels, self.alpha)
-        return self if np.array_equal(pixels, self.pixels) else replace(self, pixels=pixels)
+        return self if pixels is self.pixels or np.array_equal(pixels, self.pixels) else replace(self, pixels=pixels)
 
     @property
     def peak(self) -> int:
@@ -77,12 +77,17 @@ class Photo:
         """The same with other pixels of the same kind; the tables and the file are not theirs."""
         return replace(self, pixels=pixels, tables=None, file=None)
 
-    def upright(self) -> "Photo":
-        """The image rotated by its orientation; the tables and the file no longer fit its pixels then."""
+    def upright(self, *, copy: bool = True) -> "Photo":
+        """The image rotated by its orientation; the tables and the file no longer fit its pixels then.
+
+        Args:
+            copy: the pixels, which are contiguous then; else they are a view.
+        """
         pixels, alpha, tables, file = self.pixels, self.alpha, self.tables, self.file
         if symmetry := self.symmetry:
-            pixels, tables, file = oriented(pixels, symmetry), None, None
-            alpha = None if alpha is None else oriented(alpha, symmetry)
+            turn = oriented if copy else oriented_view
+            pixels, tables, file = turn(pixels, symmetry), None, None
+            alpha = None if alpha is None else turn(alpha, symmetry)
         height, width = pixels.shape[:2]
         metadata = self.metadata.upright(width, height)
         return replace(self, pixels=pixels, alpha=alpha, orientation=1, tables=tables, file=file, metadata=metadata)

@@ -1,0 +1,132 @@
+"""One image through one model, in bands: of a huge image only these are there as floats, rows of tiles or less."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from powerqe.inference.channels import check_same_size, in_channels_of
+from powerqe.inference.consistency import ConsistentBands, JPEGFile, unusable
+from powerqe.inference.lazy_image import LazyImage, to_batch
+from powerqe.inference.model import Model
+from powerqe.inference.tile_grid import Order
+from powerqe.utils.codecs.constraint_bands import BAND
+from powerqe.utils.errors import UserError
+from powerqe.utils.image.orientation import restored_view
+from powerqe.utils.image.photo import Photo
+from powerqe.utils.image.tensors import to_image, turned_back
+
+
+@dataclass
+class BandWork:
+    """What is enhanced and how; `run` does it.
+
+    Args:
+        photo: as stored. seen: its pixels, or one channel of them, as the network sees them: turned by `symmetry`.
+        known: what the network is conditioned on. title: of a progress bar.
+
+    Attributes:
+        pixels: of the result, turned by `symmetry`. estimates: of the network. notes: for the user. channels: of what
+            the network gave.
+    """
+
+    photo: Photo
+    seen: LazyImage
+    symmetry: int
+    known: Mapping[str, Any]
+    model: Model
+    title: str | None = None
+    pixels: np.ndarray = field(init=False)
+    estimates: dict[str, float] = field(init=False, default_factory=dict)
+    notes: list[str] = field(init=False, default_factory=list)
+    channels: int = field(init=False, default=0)
+
+    def run(self) -> None:
+        """Enhance the image.
+
+        Raises:
+            UserError: see `enhance_photo`.
+        """
+        constraint = self._constraint()
+        if constraint is None:
+            self._store(_regrouped(self._results(), BAND))
+            return
+        self._store(constraint(_regrouped(self._results(), constraint.height)))
+        if constraint.again:
+            self._store(constraint(_regrouped(self._results(), constraint.height)))
+        self.notes += [constraint.note] if constraint.note else []
+
+    @property
+    def _is_held(self) -> bool:
+        """Whether the result is held against the file."""
+        return self.photo.file is not None and self.model.scale == 1 and self.model.options.consistency != "off"
+
+    def _constraint(self) -> ConsistentBands | None:
+        options = self.model.options
+        if not self._is_held or self.photo.file is None:
+            return None
+        file = JPEGFile(self.photo.file, self.photo.pixels)
+        try:
+            return ConsistentBands(file, options.consistency, trusted=options.force_enhance)
+        except UserError as error:
+            self.notes.append(unusable(error))
+            return None
+
+    def _results(self) -> Iterator[Tensor]:
+        """Bands of what the network gives, rows as stored, in the channels of the image."""
+        order = Order(-1 if self.symmetry & 4 else -2, backwards=bool(self.symmetry & 2))
+        top = 0
+        for band in self.model.bands(self.seen, self.known, order, self.title):
+            self.estimates, self.channels = band.estimates, band.result.shape[1]
+            result = turned_back(band.result, self.symmetry)
+            for start in range(0, result.shape[2], BAND):
+                part = result[:, :, start : start + BAND]
+                yield self._in_channels(part, slice(top + start, top + start + part.shape[2]))
+            top += result.shape[2]
+
+    def _in_channels(self, result: Tensor, rows: slice) -> Tensor:
+        channels = self.photo.pixels.shape[2]
+        if self.seen.pixels.shape[2] < channels:  # no color in it
+            result = result.mean(1, keepdim=True).expand(-1, 3, -1, -1)
+        if not self._is_held:
+            result = result.clamp(0, 1)
+        if result.shape[1] == channels:
+            return result
+        pixels = self.photo.pixels[rows]
+        seen = LazyImage(pixels, self.seen.channels).part(slice(None))
+        check_same_size(result, seen, channels)
+        return in_channels_of(to_batch(pixels), result, seen)
+
+    def _store(self, bands: Iterable[Tensor]) -> None:
+        height, width = (self.model.scale * side for side in self.seen.pixels.shape[:2])
+        self.pixels = np.empty((height, width, self.photo.pixels.shape[2]), self.photo.pixels.dtype)
+        as_stored, top = restored_view(self.pixels, self.symmetry), 0
+        for band in bands:
+            as_stored[top : top + band.shape[2]] = rounded(band, self.photo.pixels.dtype)
+            top += band.shape[2]
+
+
+def rounded(result: Tensor, dtype: np.dtype[Any]) -> np.ndarray:
+    """(1, C, H, W) in nominal [0, 1] -> (H, W, C) uint8 or uint16."""
+    if dtype == np.uint8:
+        return to_image(result[0])
+    peak = np.iinfo(dtype).max
+    return (result[0].clamp(0, 1).double() * peak).round().permute(1, 2, 0).numpy().astype(np.uint16)
+
+
+def _regrouped(bands: Iterable[Tensor], height: int) -> Iterator[Tensor]:
+    """Rows of tensors (1, C, rows, W) in tensors of this height, the last of the rest."""
+    waiting: list[Tensor] = []
+    missing = height
+    for band in bands:
+        while band.shape[2] >= missing:
+            yield torch.cat([*waiting, band[:, :, :missing]], 2)
+            band, waiting, missing = band[:, :, missing:], [], height
+        if band.shape[2]:
+            waiting.append(band)
+            missing -= band.shape[2]
+    if waiting:
+        yield torch.cat(waiting, 2)
