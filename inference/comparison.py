@@ -59,15 +59,15 @@ def most_changed(before: np.ndarray, after: np.ndarray) -> tuple[list[tuple[int,
 
     Windows do not overlap. Of a small image there are fewer, or one of all that fits.
     """
-    change = np.abs(after.astype(np.float32) - before.astype(np.float32)).sum(axis=2)
-    height, width = change.shape
+    height, width = before.shape[:2]
     side = min(_SIDE, height, width)
     step = max(side // 2, 1)
-    sums = {
-        (row, column): float(change[row : row + side, column : column + side].sum())
-        for row in range(0, height - side + 1, step)
-        for column in range(0, width - side + 1, step)
-    }
+    sums = {}
+    for row in range(0, height - side + 1, step):  # no more of a huge image is there as floats
+        rows = slice(row, row + side)
+        change = np.abs(after[rows].astype(np.float32) - before[rows].astype(np.float32)).sum(axis=2)
+        for column in range(0, width - side + 1, step):
+            sums[row, column] = float(change[:, column : column + side].sum())
     found: list[tuple[int, int]] = []
     for corner in sorted(sums, key=lambda corner: (-sums[corner], corner)):
         apart = all(max(abs(corner[0] - other[0]), abs(corner[1] - other[1])) >= side for other in found)
@@ -78,12 +78,18 @@ def most_changed(before: np.ndarray, after: np.ndarray) -> tuple[list[tuple[int,
 
 def _shown(photo: Photo) -> np.ndarray:
     """uint8 (H, W, 3), upright, transparency on white."""
-    photo = photo.upright()
-    pixels = photo.pixels.astype(np.float32) * (255 / photo.peak)
-    if photo.alpha is not None:
-        opacity = photo.alpha.astype(np.float32) / photo.peak
-        pixels = pixels * opacity + 255 * (1 - opacity)
-    return np.repeat(pixels, 3 // pixels.shape[2], axis=2).round().astype(np.uint8)
+    photo = photo.upright(copy=False)
+    if photo.pixels.dtype == np.uint8 and photo.alpha is None and not photo.is_gray:
+        return np.ascontiguousarray(photo.pixels)
+    shown = np.empty((*photo.pixels.shape[:2], 3), np.uint8)
+    for top in range(0, len(shown), _SIDE):
+        rows = slice(top, top + _SIDE)
+        pixels = photo.pixels[rows].astype(np.float32) * (255 / photo.peak)
+        if photo.alpha is not None:
+            opacity = photo.alpha[rows].astype(np.float32) / photo.peak
+            pixels = pixels * opacity + 255 * (1 - opacity)
+        shown[rows] = pixels.round()
+    return shown
 
 
 def _reduced(image: np.ndarray) -> np.ndarray:

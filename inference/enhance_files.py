@@ -190,12 +190,12 @@ def _enhance_photo(job: EnhanceJob, photo: Photo, models: Models) -> _Enhanced:
     model, remark = models.of(photo)
     check_memory(BYTES_PER_SAMPLE * photo.pixels.size)
     start = time.perf_counter()  # without the loading of weights, which only the first image waits for
-    enhanced = enhance_photo(photo, model, str(job.source))
+    enhanced = enhance_photo(photo, model, str(job.source), drawable(job.source.name, _TITLE))
     seconds = time.perf_counter() - start
     height, width = photo.pixels.shape[:2]
     found = describe_quality(photo, enhanced.estimates)
     facts = [f"{width}x{height}", *found, model.name, f"{seconds:.1f} s"]
-    notes = [remark, *enhanced.notes, _tiles(model)]
+    notes = [remark, *enhanced.notes, model.tiling]
     return _Enhanced(enhanced.before, enhanced.photo, _titles(job, model, found), ", ".join(facts), notes)
 
 
@@ -210,15 +210,10 @@ def _enhance_video(job: EnhanceJob, video: VideoFile, settings: _Settings) -> _E
     rate = [] if video.rate is None else [f"{float(video.rate):.4g} frames/s"]
     facts = [f"{video.geometry.width}x{video.geometry.height}", f"{enhanced.count} frames", *rate, model.name,
              f"{seconds:.1f} s ({enhanced.count / seconds:.3g} frames/s)"]  # fmt: skip
-    notes = [remark, *enhanced.notes, _tiles(model)]
+    notes = [remark, *enhanced.notes, model.tiling]
     return _Enhanced(
         enhanced.before, enhanced.after, _titles(job, model, [f"frame {enhanced.shown + 1}"]), ", ".join(facts), notes
     )
-
-
-def _tiles(model: Model) -> str:
-    near = "" if model.is_exact else ", near what whole frames give"
-    return f"in tiles of {model.tile}{near}" if model.tile else ""
 
 
 def _titles(job: EnhanceJob, model: Model, facts: list[str]) -> tuple[str, str]:

@@ -90,6 +90,11 @@ class Model:
         """Whether tiles give what the whole image gives."""
         return self._tiles is None or self._tiles.exact
 
+    @property
+    def tiling(self) -> str:
+        """How the last image was seen in tiles, in words; "" if as a whole."""
+        return self._tiles.remark if self._tiles else ""
+
     @torch.inference_mode()
     def __call__(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         """The enhanced image (1, C, H, W) float32, not clamped, on the CPU, and the network's estimates.

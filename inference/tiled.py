@@ -43,6 +43,8 @@ _PATIENCE = 3
 """Seconds without a progress bar."""
 NEAR = 64
 """Default overlap in pixels of tiles that do not give exactly what the whole image gives."""
+SAMPLED_DB = 50
+"""Least PSNR of what networks with sampled means give to what they give for whole images: of `RBQE` 76 and more."""
 FEW = 2
 """Calls of modules of the whole image in a row that are worth their passes: exact tiles cost twice the work then."""
 
@@ -95,6 +97,7 @@ class Tiled:
 
     Attributes:
         size: largest side of a core. exact: whether the tiles of the last image gave what the whole image gives.
+        sampled: whether they did not as means were taken over a sample of it.
 
     Raises:
         UserError: exact, and the network follows motion.
@@ -112,7 +115,7 @@ class Tiled:
         self.overlap = NEAR if overlap is None and near else overlap
         self.exact = exact is not False and not near
         self._modules = global_modules(network) if self.exact else []
-        self._samples = exact == "auto"
+        self._samples, self.sampled = exact == "auto", False
         self._network = network
         self._reaches: dict[Any, tuple[int, int]] = {}
         self._counts: dict[Any, int] = {}
@@ -156,6 +159,10 @@ class Tiled:
             return divide(height, width, self.size, (0, 0), self.multiple)
         return divide(height, width, self.size, self._overlap(arguments), self.multiple)
 
+    def overlaps(self, image: Tensor, **named: Any) -> tuple[int, int]:
+        """Pixels that a tile of such an image sees around its core, above and below, left and right."""
+        return self._overlap(ForwardInputs((image,), named))
+
     def _within_memory(
         self, arguments: ForwardInputs, cut: Cut, order: Order | None, title: str | None = None
     ) -> Iterator[Band]:
@@ -195,7 +202,7 @@ class Tiled:
         whole = GlobalResults(self._modules, self.multiple)
         passes = 1 if title is None else self._calls(arguments) + 1
         if self._is_sampled(arguments):
-            self.exact, passes = False, 1  # and one for each judgment
+            self.exact, self.sampled, passes = False, True, 1  # and one for each judgment
             sample = patches(*arguments.image.shape[-2:], max(tile.pixels for tile in tiles), self.multiple)
             whole.estimate(lambda: self._run(joined([[cut(patch) for patch in row] for row in sample])))
         with whole.installed(), _tile_bar(title, len(tiles) * (passes + 1) / 2) as bar:
@@ -235,7 +242,7 @@ class Tiled:
         image = arguments.image
         key = (image.shape[-2] % self.multiple, image.shape[-1] % self.multiple, arguments.key())
         if key not in self._reaches:
-            device = _device_of(self._network, image)
+            device = device_of(self._network, image)
             with self._eager():
                 found = reach(self._network, self._modules, arguments, self.multiple, device)
             if found is None and tiling_of(self._network) == "exact if possible":
@@ -252,7 +259,7 @@ class Tiled:
         return self._reaches[key]
 
     def _run(self, arguments: ForwardInputs) -> Any:
-        there = arguments.to(_device_of(self._network, arguments.image))
+        there = arguments.to(device_of(self._network, arguments.image))
         with self._eager():
             return self._network(*there.positional, **there.named)
 
@@ -285,7 +292,7 @@ class WholeImage:
         Raises:
             UserError: it does not fit into memory.
         """
-        inputs = ForwardInputs((image,), named).to(_device_of(self._network, image))
+        inputs = ForwardInputs((image,), named).to(device_of(self._network, image))
         try:
             return self._network(*inputs.positional, **inputs.named)
         except RuntimeError as error:
@@ -322,7 +329,8 @@ def tiling_of(network: nn.Module) -> str:
     return getattr(network, "tiling", "exact")
 
 
-def _device_of(network: nn.Module, image: Tensor) -> torch.device:
+def device_of(network: nn.Module, image: Tensor) -> torch.device:
+    """Of its parameters; of the image if it has none."""
     first = next(network.parameters(), None)
     return image.device if first is None else first.device
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from powerqe.inference.lazy_image import LazyImage
 from powerqe.inference.tile_grid import FORWARDS, Order, core_size
 from powerqe.inference.tile_option import Exactness
-from powerqe.inference.tiled import SMALLEST, Band, Tiled, can_be_exact
+from powerqe.inference.tiled import SAMPLED_DB, SMALLEST, Band, Tiled, can_be_exact, device_of
 from powerqe.net.forward_inputs import ForwardInputs
 from powerqe.net.measure.live_memory import LiveMemory
 from powerqe.utils.memory import available_memory
@@ -22,6 +22,9 @@ from powerqe.utils.memory import available_memory
 MARGIN = 2.0
 """Memory that is planned for, in that of the tensors."""
 _PROBES = (64, 128)
+_SPARED = 1.1**0.5 - 1
+"""By which factor a tile's side may be longer than that of its core: for 10 % more work."""
+_LEAST = 256
 
 
 def default_bound(device: torch.device) -> int:
@@ -78,6 +81,16 @@ class WithinMemory:
         """Whether tiles give what the whole image gives."""
         return self._tiled.exact
 
+    @property
+    def remark(self) -> str:
+        """How the tiles of the last image were, in words; "" if there were none."""
+        if self.size is None:
+            return ""
+        near = "" if self.exact else ", near what whole images give"
+        if self._tiled.sampled:
+            near = f", global means of a sample: {SAMPLED_DB} dB or more to exact ones (--tile exact)"
+        return f"in tiles of {self.size}{near}"
+
     def _plan(self, image: Tensor, named: dict[str, Any]) -> int:
         """The side of the tiles."""
         if self._fixed is None:
@@ -103,12 +116,18 @@ class WithinMemory:
         side = -(-max(height, width) // multiple) * multiple
         if self.needs(height * width) <= self.bound:
             return side
-        smallest = core_size(SMALLEST, multiple)
-        while side > smallest:
-            self._tiled.size = side = max(side * 7 // 8 // multiple * multiple, smallest)
-            if self._largest_need(image, named) <= self.bound:
-                break
-        return side
+        side, smallest = min(side * 7 // 8, self._ample(image, named)), core_size(SMALLEST, multiple)
+        while True:
+            self._tiled.size = side = max(side // multiple * multiple, smallest)
+            if side == smallest or self._largest_need(image, named) <= self.bound:
+                return side
+            side = side * 7 // 8
+
+    def _ample(self, image: Tensor, named: dict[str, Any]) -> int:
+        """A side of tiles from which on larger ones save a CPU hardly any work, and take memory."""
+        if device_of(self._network, image).type != "cpu":
+            return max(image.shape[-2:])
+        return max(int(2 * max(self._tiled.overlaps(image, **named)) / _SPARED), _LEAST)
 
     def _largest_need(self, image: Tensor, named: dict[str, Any]) -> int:
         """Bytes for the largest of the tiles in which the image would be seen now."""
@@ -117,7 +136,7 @@ class WithinMemory:
 
 def _measured(network: nn.Module, image: Tensor, named: dict[str, Any]) -> tuple[float, float]:
     """Bytes of the maps: for any image, and more for each pixel."""
-    device = next((parameter.device for parameter in network.parameters()), image.device)
+    device = device_of(network, image)
     peaks = []
     for side in _PROBES:
         small = ForwardInputs((image,), named).changed(

@@ -63,7 +63,8 @@ def load(
         network: `{"type": NAME, ...}`, needed if the file does not determine the network.
         device: "auto" (the GPU if there is one), "cpu", "cuda" or another device of PyTorch.
         precision: "fp32", "bf16" or "fp16"; "auto" is fp32.
-        tile: "auto", tiles if the whole image would not fit into `memory`; side of the tiles in pixels; or "off".
+        tile: "auto", tiles if the whole image would not fit into `memory`; side of the tiles in pixels; "exact" or
+            "exact:512", the same with all means over the image exact, whatever they cost; or "off".
         memory: bytes for the feature maps of the network; None: half of the free memory of the device.
         qf: quality factor, 0 to 100, for networks conditioned on it; None: estimated by the network.
         self_ensemble: take the mean over eight flips and transpositions of each image.

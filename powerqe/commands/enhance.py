@@ -10,11 +10,12 @@ of an invalid command line.
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from powerqe.arguments.inference import add_inference, inference_options
 from powerqe.arguments.types import number
-from powerqe.utils.errors import PartialFailureError, resumable
+from powerqe.inference.tile_option import tile_choice
+from powerqe.utils.errors import PartialFailureError, UserError, resumable
 
 if TYPE_CHECKING:
     from powerqe.inference.enhance_files import Result
@@ -44,10 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--qf", type=number(0, 100, "a quality factor of 0 to 100"), metavar="Q", help="JPEG quality factor, 0 to 100, "
         "for networks conditioned on it (FBCNN, DRUNet); lower removes more artifacts (default: estimated by the "
         "network)")  # fmt: skip
-    add("--tile", type=_tile, default="auto", metavar="auto|N|off", help="process images in tiles: auto, if the "
-        "feature maps would not fit into --memory; N, always, with this side in pixels, halved if it does not fit; "
-        "off, never. The result equals that of the whole image, approximately for networks that follow motion "
-        "(default: auto)")  # fmt: skip
+    add("--tile", type=_tile, default="auto", metavar="auto|N|exact|exact:N|off", help="process images in tiles: auto, "
+        "if the feature maps would not fit into --memory; N, always, with this side in pixels, halved if it does not "
+        "fit; off, never. The result equals that of the whole image; approximately for networks that follow motion, "
+        "and for those with many means over the image (RBQE, RCAN), which are taken over a sample of it. exact, "
+        "exact:N: also theirs are exact, in many times the computation (default: auto)")  # fmt: skip
     add("--self-ensemble", action="store_true", help="take the mean over eight flips and "
         "transpositions of each image: slightly better, eight times the computation")  # fmt: skip
     add("--consistency", choices=("auto", "on", "off"), default="auto", help="bring results into agreement with the "
@@ -111,9 +113,9 @@ def _period(text: str) -> int:
     return int(text)
 
 
-def _tile(text: str) -> int | Literal["auto", "off"]:
-    if text == "auto" or text == "off":
-        return text
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected auto, off or a side in pixels")
-    return int(text)
+def _tile(text: str) -> str:
+    try:
+        tile_choice(text)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error).removeprefix("tile: ")) from None
+    return text

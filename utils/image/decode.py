@@ -34,6 +34,9 @@ _LOSSLESS = ("PNG", "BMP", "GIF", "PPM")
 VARIABLE = "POWERQE_MAX_PIXELS"
 """Environment variable: pixels that an image may have, instead of `LARGEST`."""
 LARGEST = 1 << 28
+HUGE = 1 << 26
+"""Pixels of an image from which on it is decoded and encoded with as little memory as possible."""
+_STRIP = 128
 
 # Pillow's mode -> that to which the pixels are converted.
 _MODES = {"1": "L", "L": "L", "LA": "LA", "La": "LA", "P": "RGB", "PA": "RGBA", "RGB": "RGB", "RGBA": "RGBA",
@@ -169,6 +172,8 @@ def read_pixels(image: OpenedImage) -> Pixels:
         return replace(_by_pillow(header, image.name), notes=(f"its {bits} bits became 8",))
     if header.format == "PNG" and (sample := png.transparent_gray(image.data)) is not None:
         header.info["transparency"] = sample * 255 // ((1 << png.depth_of(image.data)) - 1)  # Pillow scales the rest
+    if header.format in ("JPEG", "MPO") and header.mode in ("L", "RGB") and is_huge(header.height, header.width):
+        return Pixels(_huge_jpeg(image))
     return _by_pillow(header, image.name)
 
 
@@ -205,6 +210,23 @@ def _by_pillow(header: Image.Image, name: str) -> Pixels:
         raise UserError(f"{name}: {error}") from None
 
 
+def is_huge(height: int, width: int) -> bool:
+    """Whether a second copy of so many pixels is one too many."""
+    return height * width >= HUGE
+
+
+def _huge_jpeg(image: OpenedImage) -> np.ndarray:
+    """By OpenCV, whose decoder is the same as Pillow's, libjpeg-turbo; Pillow has 4 bytes per pixel and copies them."""
+    with silent_opencv:
+        pixels = cv2.imdecode(np.frombuffer(image.data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        raise UserError(f"{image.name}: not a readable image (damaged); replace the file")
+    for top in range(0, len(pixels) if pixels.ndim == 3 else 0, _STRIP):
+        rows = slice(top, top + _STRIP)
+        pixels[rows] = cv2.cvtColor(pixels[rows], cv2.COLOR_BGR2RGB)
+    return pixels.reshape(*pixels.shape[:2], -1)
+
+
 def _is_deep_gray(image: Image.Image) -> bool:
     return image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM")
 
@@ -233,7 +255,13 @@ def converted(image: Image.Image) -> Pixels:
 
 def _array(image: Image.Image, mode: str) -> np.ndarray:
     """Its pixels, converted only if need be: that takes as long as a tenth of the decoding."""
-    return np.array(image if image.mode == mode else image.convert(mode))
+    if not is_huge(image.height, image.width):
+        return np.array(image if image.mode == mode else image.convert(mode))
+    pixels = np.empty((image.height, image.width, *np.array(Image.new(mode, (1, 1))).shape[2:]), np.uint8)
+    for top in range(0, image.height, _STRIP):
+        strip = image.crop((0, top, image.width, min(top + _STRIP, image.height)))
+        pixels[top : top + _STRIP] = np.array(strip if image.mode == mode else strip.convert(mode))
+    return pixels
 
 
 def _divided(image: Image.Image) -> Pixels:

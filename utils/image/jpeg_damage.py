@@ -168,8 +168,12 @@ def _interval_damages(part: bytes, blocks: "Sequence[_Codes]", mcus: int, is_las
 def _walked(data: bytes, blocks: "Sequence[_Codes]", mcus: int) -> int | None:
     """The bits that so many MCUs have, or a number beyond the data if these end first; None: no Huffman code."""
     size = 8 * len(data)
-    padded = np.frombuffer(data + bytes(512), np.uint8).astype(np.uint32)  # a block has at most 64 * 27 bits
-    words = memoryview((padded[:-2] << 16 | padded[1:-1] << 8 | padded[2:]).tobytes()).cast("I")
+    padded = np.frombuffer(data + bytes(512), np.uint8)  # a block has at most 64 * 27 bits
+    three = padded[:-2].astype(np.uint32)
+    for following in (padded[1:-1], padded[2:]):
+        three <<= 8
+        three |= following
+    words = memoryview(three)
     position = 0
     for _ in range(mcus):
         for dc, one, many in blocks:

@@ -4,6 +4,7 @@ import io
 import os
 import struct
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ from PIL import Image
 
 from powerqe.utils.errors import UserError
 from powerqe.utils.files import atomic_path
+from powerqe.utils.image.decode import is_huge
 from powerqe.utils.image.exif import PREFIX
 from powerqe.utils.image.io import JPEG_SUFFIXES, encode_image
 from powerqe.utils.image.library_settings import silent_opencv
 from powerqe.utils.image.metadata import Metadata
 from powerqe.utils.image.photo import Photo
+from powerqe.utils.image.png_bands import png_bands, png_header
 from powerqe.utils.image.png_metadata import png_chunk
 from powerqe.utils.image.write_metadata import fitted, jpeg_segments_of, with_png_chunks
 
@@ -67,6 +70,10 @@ def write_photo(path: str | os.PathLike[str], photo: Photo) -> None:
         raise UserError(f"cannot write an image as {path.name}; use {' '.join(FORMATS)}")
     if reason := misfit(photo, path.suffix):
         raise UserError(f"cannot write {path}: {reason}; use .png")
+    if FORMATS[path.suffix.lower()] == "PNG" and is_huge(*photo.pixels.shape[:2]):
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            file.writelines(_png_in_bands(photo.upright(copy=False)))
+        return
     data = encode_photo(photo, path.suffix)
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
@@ -95,6 +102,15 @@ def _png(photo: Photo) -> bytes:
     if not done:
         raise _cannot_write(photo, "PNG", "too large")
     return data.tobytes()
+
+
+def _png_in_bands(photo: Photo) -> Iterator[bytes]:
+    metadata, _ = fitted(photo.metadata, "PNG", _colors(photo, "PNG"))
+    height, width, channels = photo.pixels.shape
+    yield with_png_chunks(
+        png_header(height, width, channels + (photo.alpha is not None), 8 * photo.pixels.itemsize), metadata
+    )
+    yield from png_bands(photo.pixels, photo.alpha)
 
 
 def _gray_alpha_png(pixels: np.ndarray) -> bytes:

@@ -176,10 +176,11 @@ class TileOptions(Section):
         ),
     ] = None
     exact: Annotated[
-        bool,
+        bool | Literal["auto"],
         Field(
-            description="means over the image are those of the whole image; n of them one after another cost "
-            "about n / 2 times the work. false: each tile has its own; networks that follow motion need it"
+            description="true: means over the image are those of the whole image; n of them one after another cost "
+            "about n / 2 times the work. auto: more than two are taken over a sample of the image, and tiles overlap "
+            "by 64 pixels then. false: each tile has its own; networks that follow motion need it, or auto"
         ),
     ] = True
 
