@@ -113,6 +113,11 @@ class ConsistentBands:
             self.again = self._constraint.contradiction <= _AGREEMENT
 
     @property
+    def may_come_again(self) -> bool:
+        """Whether it depends on the bands whether they have to."""
+        return self._earlier is not None
+
+    @property
     def note(self) -> str:
         contradiction = self._constraint.contradiction
         if self._earlier is not None and contradiction > _AGREEMENT:

@@ -1,5 +1,6 @@
 """One image through one model, in bands: of a huge image only these are there as floats, rows of tiles or less."""
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +16,7 @@ from powerqe.inference.model import Model
 from powerqe.inference.tile_grid import Order
 from powerqe.utils.codecs.constraint_bands import BAND
 from powerqe.utils.errors import UserError
-from powerqe.utils.image.orientation import restored_view
+from powerqe.utils.image.orientation import oriented_view, restored_view
 from powerqe.utils.image.photo import Photo
 from powerqe.utils.image.tensors import to_image, turned_back
 
@@ -27,6 +28,8 @@ class BandWork:
     Args:
         photo: as stored. seen: its pixels, or one channel of them, as the network sees them: turned by `symmetry`.
         known: what the network is conditioned on. title: of a progress bar.
+        in_place: whether the result may take the place of the photo's pixels, which halves the memory. It does where
+            all that is still needed of these can be kept.
 
     Attributes:
         pixels: of the result, turned by `symmetry`. estimates: of the network. notes: for the user. channels: of what
@@ -39,10 +42,12 @@ class BandWork:
     known: Mapping[str, Any]
     model: Model
     title: str | None = None
+    in_place: bool = False
     pixels: np.ndarray = field(init=False)
     estimates: dict[str, float] = field(init=False, default_factory=dict)
     notes: list[str] = field(init=False, default_factory=list)
     channels: int = field(init=False, default=0)
+    _free: int = field(init=False, default=0)
 
     def run(self) -> None:
         """Enhance the image.
@@ -51,6 +56,9 @@ class BandWork:
             UserError: see `enhance_photo`.
         """
         constraint = self._constraint()
+        self.in_place &= (
+            self.model.is_local and self.model.scale == 1 and not (constraint and constraint.may_come_again)
+        )
         if constraint is None:
             self._store(_regrouped(self._results(), BAND))
             return
@@ -80,7 +88,7 @@ class BandWork:
         order = Order(-1 if self.symmetry & 4 else -2, backwards=bool(self.symmetry & 2))
         top = 0
         for band in self.model.bands(self.seen, self.known, order, self.title):
-            self.estimates, self.channels = band.estimates, band.result.shape[1]
+            self.estimates, self.channels, self._free = band.estimates, band.result.shape[1], band.free
             result = turned_back(band.result, self.symmetry)
             for start in range(0, result.shape[2], BAND):
                 part = result[:, :, start : start + BAND]
@@ -101,12 +109,22 @@ class BandWork:
         return in_channels_of(to_batch(pixels), result, seen)
 
     def _store(self, bands: Iterable[Tensor]) -> None:
-        height, width = (self.model.scale * side for side in self.seen.pixels.shape[:2])
-        self.pixels = np.empty((height, width, self.photo.pixels.shape[2]), self.photo.pixels.dtype)
+        pixels, dtype = self.photo.pixels, self.photo.pixels.dtype
+        if self.in_place:
+            self.pixels = oriented_view(pixels, self.symmetry)
+        else:
+            height, width = (self.model.scale * side for side in self.seen.pixels.shape[:2])
+            self.pixels = np.empty((height, width, pixels.shape[2]), dtype)
         as_stored, top = restored_view(self.pixels, self.symmetry), 0
+        waiting: deque[tuple[slice, np.ndarray]] = deque()
         for band in bands:
-            as_stored[top : top + band.shape[2]] = rounded(band, self.photo.pixels.dtype)
+            waiting.append((slice(top, top + band.shape[2]), rounded(band, dtype)))
             top += band.shape[2]
+            while waiting and (not self.in_place or waiting[0][0].stop <= self._free):
+                rows, new = waiting.popleft()
+                as_stored[rows] = new
+        for rows, new in waiting:
+            as_stored[rows] = new
 
 
 def rounded(result: Tensor, dtype: np.dtype[Any]) -> np.ndarray:

@@ -177,20 +177,21 @@ def _read(job: EnhanceJob, settings: _Settings) -> Photo | VideoFile:
 
 def _enhance(job: EnhanceJob, found: Photo | VideoFile, settings: _Settings) -> _Enhanced:
     return (
-        _enhance_video(job, found, settings)
-        if isinstance(found, VideoFile)
-        else _enhance_photo(job, found, settings.models)
+        _enhance_video(job, found, settings) if isinstance(found, VideoFile) else _enhance_photo(job, found, settings)
     )
 
 
-def _enhance_photo(job: EnhanceJob, photo: Photo, models: Models) -> _Enhanced:
+def _enhance_photo(job: EnhanceJob, photo: Photo, settings: _Settings) -> _Enhanced:
+    models = settings.models
     if reason := models.declines(photo):
         size = f"{photo.pixels.shape[1]}x{photo.pixels.shape[0]}"
         return _Enhanced(photo, photo, ("before", "after: unchanged"), size, [reason, *photo.notes])
     model, remark = models.of(photo)
     check_memory(BYTES_PER_SAMPLE * photo.pixels.size)
     start = time.perf_counter()  # without the loading of weights, which only the first image waits for
-    enhanced = enhance_photo(photo, model, str(job.source), drawable(job.source.name, _TITLE))
+    enhanced = enhance_photo(
+        photo, model, str(job.source), drawable(job.source.name, _TITLE), in_place=not settings.compare
+    )
     seconds = time.perf_counter() - start
     height, width = photo.pixels.shape[:2]
     found = describe_quality(photo, enhanced.estimates)

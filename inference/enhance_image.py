@@ -44,7 +44,9 @@ class Enhanced:
     notes: tuple[str, ...] = ()
 
 
-def enhance_photo(photo: Photo, model: Model, name: str, title: str | None = None) -> Enhanced:
+def enhance_photo(
+    photo: Photo, model: Model, name: str, title: str | None = None, *, in_place: bool = False
+) -> Enhanced:
     """Enhance an image of any kind.
 
     Colors through a model of luma: the luma is enhanced and the chroma stays. Gray through a model of colors: as
@@ -56,13 +58,14 @@ def enhance_photo(photo: Photo, model: Model, name: str, title: str | None = Non
     Args:
         name: of the file, in messages.
         title: of a progress bar while it is enhanced in tiles; None: there is none.
+        in_place: overwrite the photo's pixels if it is enhanced in tiles; nothing is then as it was `before`.
 
     Raises:
         UserError: the model is for videos, or needs the tables of a JPEG file and the image shows no trace of one.
     """
     _check_takes_images(model, name)
     if (filled := photo.with_hidden_filled()) is not photo:
-        return _with_hidden_back(photo, enhance_photo(filled, model, name, title))
+        return _with_hidden_back(photo, enhance_photo(filled, model, name, title, in_place=True))
     notes, stored = list(photo.notes), photo
     known = _known(photo.tables, photo.pixels, model, name, notes)
     if photo.format in ("JPEG", "MPO") and "tables" not in known:
@@ -72,7 +75,7 @@ def enhance_photo(photo: Photo, model: Model, name: str, title: str | None = Non
     seen = LazyImage(photo.pixels[..., :1] if photo.is_neutral else photo.pixels, model.channels)
     symmetry = 0 if photo.pixels is stored.pixels else stored.symmetry
     if model.in_tiles(seen, known):
-        work = BandWork(stored, seen, symmetry, known, model, title)
+        work = BandWork(stored, seen, symmetry, known, model, title, in_place)
         work.run()
         pixels, estimates = work.pixels, work.estimates
         _note_channels(photo, work.channels, notes)

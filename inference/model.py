@@ -24,10 +24,12 @@ from powerqe.utils.errors import UserError
 
 
 class EnhancedBand(NamedTuple):
-    """result: (1, C, rows, W) or (1, C, H, columns) float32, not clamped, on the CPU. estimates: of the network."""
+    """result: (1, C, rows, W) or (1, C, H, columns) float32, not clamped, on the CPU. estimates: of the network.
+    free: see `powerqe.inference.tiled.Band`."""
 
     result: Tensor
     estimates: dict[str, float]
+    free: int
 
 
 class Model:
@@ -91,6 +93,11 @@ class Model:
         return self._tiles is None or self._tiles.exact
 
     @property
+    def is_local(self) -> bool:
+        """Whether what becomes of a pixel depends on those around it alone, and not on means over the image."""
+        return self._tiles is not None and self._tiles.is_local
+
+    @property
     def tiling(self) -> str:
         """How the last image was seen in tiles, in words; "" if as a whole."""
         return self._tiles.remark if self._tiles else ""
@@ -128,7 +135,7 @@ class Model:
                 band = next(bands, None)
             if band is None:
                 return
-            yield EnhancedBand(*self._parts(band.output))
+            yield EnhancedBand(*self._parts(band.output), band.free)
 
     def _parts(self, output: Any) -> tuple[Tensor, dict[str, float]]:
         image, *others = output if isinstance(output, tuple) else (output,)

@@ -53,10 +53,12 @@ class Band(NamedTuple):
     """What a network makes of an image from edge to edge: some rows of the result, or some columns.
 
     start: how many came before. output: what the network returns, its image (1, C, rows, W) or (1, C, H, columns).
+    free: rows or columns of the image, counted alike, that no later band sees, with smaller tiles neither.
     """
 
     start: int
     output: Any
+    free: int
 
     def length(self, order: Order) -> int:
         """Its rows, or columns."""
@@ -69,7 +71,7 @@ class Band(NamedTuple):
         if rest <= 0 or done <= self.start:
             return None if rest <= 0 else self
         image = image.narrow(order.axis, 0 if order.backwards else image.shape[order.axis] - rest, rest)
-        return Band(done, rebuilt(self.output, iter([image, *others])))
+        return Band(done, rebuilt(self.output, iter([image, *others])), self.free)
 
 
 class Tiled:
@@ -159,6 +161,11 @@ class Tiled:
             return divide(height, width, self.size, (0, 0), self.multiple)
         return divide(height, width, self.size, self._overlap(arguments), self.multiple)
 
+    @property
+    def is_local(self) -> bool:
+        """Whether nothing but the tiles around it decides what becomes of a tile, so that each is seen once."""
+        return not self._modules
+
     def overlaps(self, image: Tensor, **named: Any) -> tuple[int, int]:
         """Pixels that a tile of such an image sees around its core, above and below, left and right."""
         return self._overlap(ForwardInputs((image,), named))
@@ -188,9 +195,17 @@ class Tiled:
         outputs = self._outputs(arguments, cut, [tile for group in groups for tile in group], title)
         start = 0
         for group in groups:
-            band = Band(start, _together(islice(outputs, len(group)), box_of(group), arguments.image.device))
+            box = box_of(group)
+            output = _together(islice(outputs, len(group)), box, arguments.image.device)
+            band = Band(start, output, self._free(arguments, box, order) if order else 0)
             yield band
             start += band.length(order) if order else 0
+
+    def _free(self, arguments: ForwardInputs, box: Tile, order: Order) -> int:
+        length, span = arguments.image.shape[order.axis], box[order.axis]
+        passed = length - span.core_start if order.backwards else span.core_stop
+        around = self.size + max(self._overlap(arguments)) + 2 * self.multiple
+        return length if passed == length else max(passed - around, 0)
 
     def _outputs(
         self, arguments: ForwardInputs, cut: Cut, tiles: list[Tile], title: str | None

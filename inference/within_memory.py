@@ -82,6 +82,11 @@ class WithinMemory:
         return self._tiled.exact
 
     @property
+    def is_local(self) -> bool:
+        """See `Tiled`."""
+        return self._tiled.is_local
+
+    @property
     def remark(self) -> str:
         """How the tiles of the last image were, in words; "" if there were none."""
         if self.size is None:

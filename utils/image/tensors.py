@@ -13,14 +13,15 @@ def to_image(tensor: Tensor) -> np.ndarray:
 def turned(image: Tensor, symmetry: int) -> Tensor:
     """`powerqe.utils.image.io.oriented` for tensors (N, C, H, W)."""
     axes = [axis for axis, bit in ((3, 1), (2, 2)) if symmetry & bit]
-    image = image.flip(axes)
+    image = image.flip(axes) if axes else image
     return image.transpose(2, 3) if symmetry & 4 else image
 
 
 def turned_back(image: Tensor, symmetry: int) -> Tensor:
     """The inverse of `turned`."""
     axes = [axis for axis, bit in ((3, 1), (2, 2)) if symmetry & bit]
-    return (image.transpose(2, 3) if symmetry & 4 else image).flip(axes)
+    image = image.transpose(2, 3) if symmetry & 4 else image
+    return image.flip(axes) if axes else image
 
 
 def to_tensor(image: np.ndarray) -> Tensor:
