@@ -90,10 +90,12 @@ class BandWork:
         for band in self.model.bands(self.seen, self.known, order, self.title):
             self.estimates, self.channels, self._free = band.estimates, band.result.shape[1], band.free
             result = turned_back(band.result, self.symmetry)
-            for start in range(0, result.shape[2], BAND):
-                part = result[:, :, start : start + BAND]
-                yield self._in_channels(part, slice(top + start, top + start + part.shape[2]))
-            top += result.shape[2]
+            height = result.shape[2]
+            for start in range(0, height, BAND):
+                rows = slice(start, min(start + BAND, height))
+                yield self._in_channels(result[:, :, rows], slice(top + rows.start, top + rows.stop))
+            top += height
+            band = result = None  # not beside the next one
 
     def _in_channels(self, result: Tensor, rows: slice) -> Tensor:
         channels = self.photo.pixels.shape[2]
@@ -144,7 +146,8 @@ def _regrouped(bands: Iterable[Tensor], height: int) -> Iterator[Tensor]:
             yield torch.cat([*waiting, band[:, :, :missing]], 2)
             band, waiting, missing = band[:, :, missing:], [], height
         if band.shape[2]:
-            waiting.append(band)
+            waiting.append(band.clone())  # of these rows alone
             missing -= band.shape[2]
+        band = None
     if waiting:
         yield torch.cat(waiting, 2)

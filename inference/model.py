@@ -136,6 +136,7 @@ class Model:
             if band is None:
                 return
             yield EnhancedBand(*self._parts(band.output), band.free)
+            band = None  # not beside the next one
 
     def _parts(self, output: Any) -> tuple[Tensor, dict[str, float]]:
         image, *others = output if isinstance(output, tuple) else (output,)

@@ -116,7 +116,7 @@ class Tiled:
             )
         self.overlap = NEAR if overlap is None and near else overlap
         self.exact = exact is not False and not near
-        self._modules = global_modules(network) if self.exact else []
+        self._modules = global_modules(network)
         self._samples, self.sampled = exact == "auto", False
         self._network = network
         self._reaches: dict[Any, tuple[int, int]] = {}
@@ -164,7 +164,7 @@ class Tiled:
     @property
     def is_local(self) -> bool:
         """Whether nothing but the tiles around it decides what becomes of a tile, so that each is seen once."""
-        return not self._modules
+        return not (self._modules and self.exact) and not self.sampled
 
     def overlaps(self, image: Tensor, **named: Any) -> tuple[int, int]:
         """Pixels that a tile of such an image sees around its core, above and below, left and right."""
@@ -180,9 +180,12 @@ class Tiled:
         while True:
             try:
                 for band in self._bands(arguments, cut, order, title):
-                    if (rest := band if order is None else band.behind(done, order)) is not None:
+                    if order is None:
+                        yield band
+                    elif (rest := band.behind(done, order)) is not None:
+                        done = rest.start + rest.length(order)
                         yield rest
-                        done = rest.start + (rest.length(order) if order else 0)
+                    band = rest = None  # not beside the next one
                 return
             except RuntimeError as error:
                 if not is_out_of_memory(error):
@@ -198,8 +201,9 @@ class Tiled:
             box = box_of(group)
             output = _together(islice(outputs, len(group)), box, arguments.image.device)
             band = Band(start, output, self._free(arguments, box, order) if order else 0)
-            yield band
             start += band.length(order) if order else 0
+            yield band
+            output = band = None  # not beside the next one
 
     def _free(self, arguments: ForwardInputs, box: Tile, order: Order) -> int:
         length, span = arguments.image.shape[order.axis], box[order.axis]
@@ -214,9 +218,10 @@ class Tiled:
         if len(tiles) == 1:
             yield tiles[0], self._run(cut(tiles[0]))
             return
-        whole = GlobalResults(self._modules, self.multiple)
+        is_sampled = self._is_sampled(arguments)
+        whole = GlobalResults(self._modules if self.exact or is_sampled else [], self.multiple)
         passes = 1 if title is None else self._calls(arguments) + 1
-        if self._is_sampled(arguments):
+        if is_sampled:
             self.exact, self.sampled, passes = False, True, 1  # and one for each judgment
             sample = patches(*arguments.image.shape[-2:], max(tile.pixels for tile in tiles), self.multiple)
             whole.estimate(lambda: self._run(joined([[cut(patch) for patch in row] for row in sample])))
@@ -261,7 +266,7 @@ class Tiled:
             with self._eager():
                 found = reach(self._network, self._modules, arguments, self.multiple, device)
             if found is None and tiling_of(self._network) == "exact if possible":
-                self.overlap, self.exact, self._modules = NEAR, False, []
+                self.overlap, self.exact = NEAR, False
                 return NEAR, NEAR
             if found is None:
                 raise UserError(

@@ -8,7 +8,7 @@ from torch import Tensor
 from powerqe.utils.codecs.jpeg_bands import CoefficientBands
 from powerqe.utils.codecs.quantization_constraint import NARROW, TRUST, Changes, QuantizationConstraint
 
-BAND = 64
+BAND = 32
 """Rows of pixels of a band, or somewhat more: whole units of the file."""
 _LEAST = 1e-3
 _AROUND = TRUST.neighborhood // 2
