@@ -98,8 +98,7 @@ class Tiled:
             pass of tiles that overlap by `NEAR`; true or, if the network cannot be exact, false otherwise.
 
     Attributes:
-        size: largest side of a core. exact: whether the tiles of the last image gave what the whole image gives.
-        sampled: whether they did not as means were taken over a sample of it.
+        size: largest side of a core. sampled: whether means of the last image were taken over a sample of it.
 
     Raises:
         UserError: exact, and the network follows motion.
@@ -115,7 +114,7 @@ class Tiled:
                 f"the whole image gives: do without tiles, or set {_tile_option(network)}"
             )
         self.overlap = NEAR if overlap is None and near else overlap
-        self.exact = exact is not False and not near
+        self._learns = exact is not False and not near
         self._modules = global_modules(network)
         self._samples, self.sampled = exact == "auto", False
         self._network = network
@@ -162,9 +161,14 @@ class Tiled:
         return divide(height, width, self.size, self._overlap(arguments), self.multiple)
 
     @property
+    def exact(self) -> bool:
+        """Whether the tiles of the last image gave what the whole image gives."""
+        return self._learns and not self.sampled
+
+    @property
     def is_local(self) -> bool:
         """Whether nothing but the tiles around it decides what becomes of a tile, so that each is seen once."""
-        return not (self._modules and self.exact) and not self.sampled
+        return not (self._modules and self._learns)
 
     def overlaps(self, image: Tensor, **named: Any) -> tuple[int, int]:
         """Pixels that a tile of such an image sees around its core, above and below, left and right."""
@@ -218,11 +222,11 @@ class Tiled:
         if len(tiles) == 1:
             yield tiles[0], self._run(cut(tiles[0]))
             return
-        is_sampled = self._is_sampled(arguments)
-        whole = GlobalResults(self._modules if self.exact or is_sampled else [], self.multiple)
+        self.sampled = self._is_sampled(arguments)
+        whole = GlobalResults(self._modules if self._learns else [], self.multiple)
         passes = 1 if title is None else self._calls(arguments) + 1
-        if is_sampled:
-            self.exact, self.sampled, passes = False, True, 1  # and one for each judgment
+        if self.sampled:
+            passes = 1  # and one for each judgment
             sample = patches(*arguments.image.shape[-2:], max(tile.pixels for tile in tiles), self.multiple)
             whole.estimate(lambda: self._run(joined([[cut(patch) for patch in row] for row in sample])))
         with whole.installed(), _tile_bar(title, len(tiles) * (passes + 1) / 2) as bar:
@@ -238,7 +242,7 @@ class Tiled:
 
     def _is_sampled(self, arguments: ForwardInputs) -> bool:
         """Whether exact tiles would take too many passes."""
-        return self._samples and self._calls(arguments) > FEW
+        return self._samples and self._learns and self._calls(arguments) > FEW
 
     def _calls(self, arguments: ForwardInputs) -> int:
         """How many modules of the whole image the network calls, one after another."""
@@ -266,7 +270,7 @@ class Tiled:
             with self._eager():
                 found = reach(self._network, self._modules, arguments, self.multiple, device)
             if found is None and tiling_of(self._network) == "exact if possible":
-                self.overlap, self.exact = NEAR, False
+                self.overlap, self._learns = NEAR, False
                 return NEAR, NEAR
             if found is None:
                 raise UserError(
