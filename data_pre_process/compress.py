@@ -16,11 +16,15 @@ from powerqe.data_pre_process import driver
 from powerqe.utils.codecs import Codec, check_quality
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.io import list_images
+from powerqe.utils.shards import Part, part_here
 
 _QUALITY = re.compile(r"([a-z]+)(\d+)")
 
 SIZES = "sizes.jsonl"
-"""The file of bit stream sizes in the folder of the decoded images, one JSON object per line."""
+"""The file of bit stream sizes in the folder of the decoded images, one JSON object per line.
+
+Of several machines each has its own, `sizes.<part>.jsonl`, for in network folders two do not append to one.
+"""
 
 
 def compress(codec: Codec, qualities: Sequence[int], args: argparse.Namespace) -> None:
@@ -33,11 +37,12 @@ def compress(codec: Codec, qualities: Sequence[int], args: argparse.Namespace) -
         UserError: no such quality, a missing folder, or bad images.
     """
     images = list_images(args.data_root / args.source)
+    sizes = _name_of_sizes(part_here(args.shard))
     jobs = []
     for value in [check_quality(codec, value) for value in qualities]:
         target = args.data_root / args.target / f"{codec.quality_name}{value}"
         jobs += [
-            driver.ImageJob(path, target / f"{stem}.png", partial(_decoded, codec, value, target / SIZES, stem))
+            driver.ImageJob(path, target / f"{stem}.png", partial(_decoded, codec, value, target / sizes, stem))
             for stem, path in images.items()
         ]
     driver.convert(jobs, args)
@@ -60,16 +65,21 @@ def quality_folders(folder: Path) -> list[Path]:
 
 def read_sizes(folder: Path) -> dict[str, int]:
     """Stem -> size of the bit stream in bytes, for the images of a folder whose size is known."""
-    try:
-        text = (folder / SIZES).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return {}
     sizes: dict[str, int] = {}
-    for line in text.splitlines():  # a full disk may have cut one off
-        with suppress(ValueError, KeyError, TypeError):
-            record = json.loads(line)
-            sizes[record["image"]] = record["bytes"]  # made again: the last one counts
+    for path in sorted(folder.glob(f"{Path(SIZES).stem}*.jsonl"), key=lambda path: path.stat().st_mtime_ns):
+        for line in path.read_text(encoding="utf-8").splitlines():  # a full disk may have cut one off
+            with suppress(ValueError, KeyError, TypeError):
+                record = json.loads(line)
+                sizes[record["image"]] = record["bytes"]  # made again: the last one counts
     return sizes
+
+
+def _name_of_sizes(part: Part) -> str:
+    """The file of this part of the work."""
+    if part.is_whole:
+        return SIZES
+    shard, place = part
+    return f"{Path(SIZES).stem}.{shard.index}-of-{shard.count}.{place.rank}-of-{place.world_size}.jsonl"
 
 
 def _decoded(codec: Codec, quality: int, sizes: Path, stem: str, image: np.ndarray) -> np.ndarray:

@@ -21,6 +21,8 @@ from tqdm import tqdm
 from powerqe.utils.errors import PartialFailureError, UserError, failure, resumable
 from powerqe.utils.file_names import place_finder
 from powerqe.utils.image.io import list_images, read_image, write_image
+from powerqe.utils.launcher import told_by_all
+from powerqe.utils.shards import Part, part_here, size_of
 from powerqe.utils.signals import held_back, leave_to_parent
 
 T = TypeVar("T")
@@ -75,8 +77,15 @@ def convert(jobs: Sequence[ImageJob], args: argparse.Namespace) -> None:
     make_files(files, args)
 
 
-def make_files(jobs: Sequence[FileJob], args: argparse.Namespace, unit: str = "image") -> None:
+def make_files(
+    jobs: Sequence[FileJob],
+    args: argparse.Namespace,
+    unit: str = "image",
+    remarks: Callable[[Sequence[FileJob]], Iterable[str]] = lambda _: (),
+) -> None:
     """Do the jobs in `args.nworker` processes, without those already done unless `args.force`.
+
+    Of the jobs only those of `args.shard`, and of this rank, are done; the largest first.
 
     A bad file hinders no other one. When the run is interrupted (Ctrl-C, SIGTERM) the files in work are
     finished, or given up if they take long; the others are left for the next run.
@@ -85,25 +94,40 @@ def make_files(jobs: Sequence[FileJob], args: argparse.Namespace, unit: str = "i
         jobs: the files to make.
         args: the command line.
         unit: what a file is, in the words of the user.
+        remarks: on the jobs that are done here, to be printed first.
 
     Raises:
         PartialFailureError: some files could not be made; they are named, and all others were made.
         UserError: none could be made, or two have one name, or one has the name of a source; then nothing is made.
     """
     check_names(jobs)
+    part = part_here(args.shard)
+    jobs = _of_part(jobs, part)
+    for line in remarks(jobs):
+        report(line, args)
     todo = [job for job in jobs if args.force or not job.done]
-    failures = []
+    failures: list[str] = []
     with resumable(), _pool(args.nworker) as pool:
         with held_back():  # submitting starts the workers
             runs = [pool.submit(_do, job) for job in todo]
         for run in progress(as_completed(runs), args, len(runs), unit):
             if failure := run.result():
                 failures.append(failure)
-    if failures:
-        kind = PartialFailureError if len(failures) < len(jobs) else UserError
-        raise kind(_summary(sorted(failures), len(jobs), unit))
-    folders = dict.fromkeys(str(job.target.parent) for job in jobs)
-    report(f"{', '.join(folders)}: {len(todo)} {unit}s written, {len(jobs) - len(todo)} existed already", args)
+    folders = ", ".join(dict.fromkeys(str(job.target.parent) for job in jobs))
+    made = f"{len(todo) - len(failures)} {unit}s written, {len(jobs) - len(todo)} existed already"
+    report(f"{f'{part}: ' if not part.is_whole else ''}{f'{folders}: ' if folders else ''}{made}", args)
+    told = told_by_all([len(jobs), failures])
+    if failures := sorted(failure for _, some in told for failure in some):
+        total = sum(count for count, _ in told)
+        kind = PartialFailureError if len(failures) < total else UserError
+        raise kind(_summary(failures, total, unit))
+
+
+def _of_part(jobs: Sequence[FileJob], part: Part) -> Sequence[FileJob]:
+    if part.is_whole:
+        return jobs
+    costs = [size_of(job.source) for job in jobs]
+    return [jobs[number] for number in sorted(part.of(costs), key=lambda number: -costs[number])]
 
 
 def check_names(jobs: Iterable[FileJob | ImageJob]) -> None:

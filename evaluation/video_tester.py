@@ -27,6 +27,7 @@ from powerqe.utils.file_names import file_name
 from powerqe.utils.log import logger, progress_bar
 from powerqe.utils.options.tree import Options
 from powerqe.utils.ranks import Ranks
+from powerqe.utils.shards import deal
 from powerqe.utils.video.frame_records import FrameInfo, frames_path, read_record
 from powerqe.utils.video.pixels import FramePixels
 from powerqe.utils.video.yuv import Frame
@@ -199,17 +200,6 @@ class _Test:
             "available": sorted(self._metrics.metrics),
             "code": code_hash(_COMPUTING, options.network, data, test.criterion),
         }  # fmt: skip
-
-
-def deal(costs: Sequence[int], ranks: int) -> list[list[int]]:
-    """Indices of the items of each rank: greedily, the most expensive first, to the rank with the least total cost."""
-    hands: list[list[int]] = [[] for _ in range(ranks)]
-    loads = [0] * ranks
-    for number in sorted(range(len(costs)), key=lambda number: -costs[number]):
-        rank = loads.index(min(loads))
-        hands[rank].append(number)
-        loads[rank] += costs[number]
-    return hands
 
 
 def _frame_of(result: Tensor, job: _Job, index: int) -> Frame:

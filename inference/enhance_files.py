@@ -44,12 +44,18 @@ class Result:
     Attributes:
         job: the file.
         error: why nothing became of it; empty if something did.
+        exists: whether that is because a result exists, of an earlier run or of another process.
         summary: one line: size, quality, weights, seconds, the file that was written.
     """
 
     job: EnhanceJob
     error: str = ""
+    exists: bool = False
     summary: str = ""
+
+
+class ExistsError(UserError):
+    """A result exists already."""
 
 
 class Models:
@@ -166,7 +172,7 @@ def _guarded(job: EnhanceJob, do: Callable[[], T]) -> T | Result:
     try:
         return do()
     except Exception as error:
-        return Result(job, failure(error, job.source, job.target))
+        return Result(job, failure(error, job.source, job.target), isinstance(error, ExistsError))
 
 
 def _read(job: EnhanceJob, settings: _Settings) -> Photo | VideoFile:
@@ -247,7 +253,7 @@ def _fitting(job: EnhanceJob, photo: Photo, force: bool) -> tuple[Path, str]:
 
 def _check_free(target: Path, force: bool) -> None:
     if target.exists() and not force:
-        raise UserError(f"{target} exists already; use --force to overwrite")
+        raise ExistsError(f"{target} exists already; use --force to overwrite")
 
 
 def describe_quality(photo: Photo | None, estimates: Mapping[str, float]) -> list[str]:

@@ -8,6 +8,7 @@ import torch
 from powerqe.inference.consistency import CONSISTENCY, Consistency
 from powerqe.inference.tile_option import TileOption, tile_choice
 from powerqe.utils.errors import UserError
+from powerqe.utils.launcher import launched_place
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 _TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -70,17 +71,20 @@ class InferenceOptions:
 
 
 def find_device(name: str | torch.device) -> torch.device:
-    """The device of a name; "auto" is the GPU if there is one.
+    """The device of a name; "auto" is the GPU if there is one, of several ranks that of this one.
 
     Raises:
         UserError: no such device.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError:
         raise UserError(f"device: found {name!r}, expected auto, cpu or cuda") from None
+    place = launched_place()
+    if device.type != "cpu" and device.index is None and place.world_size > 1:
+        device = torch.device(device.type, place.local_rank)
     count = torch.cuda.device_count()
     if device.type == "cuda" and (device.index or 0) >= count:
         seen = f"PyTorch sees {count}" if count else "PyTorch sees no GPU"

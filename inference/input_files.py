@@ -4,26 +4,39 @@ import glob
 import os
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
+from powerqe.inference.file_list import FileList
 from powerqe.inference.folder_search import describe_skipped, known_suffixes, wanted_files
 from powerqe.inference.result_names import EnhanceJob, Wanted, check_sources, named_apart
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.write import FORMATS
 from powerqe.utils.log import logger
+from powerqe.utils.shards import ALL, Part, size_of
 from powerqe.utils.video.video_file import RAW, VIDEO_SUFFIXES, VIDEO_TARGETS, is_raw, is_video
 
 Format = Literal["png", "jpeg", "webp", "tiff", "same"]
 FOLDER = Path("enhanced")
 """Where results go by default."""
+_PIXELS = 4e6  # of an image, to compare it with videos
+_PIXELS_PER_BYTE = {"raw": 2 / 3, "coded": 100}  # of videos
 _SUFFIX = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "tiff": ".tiff"}
 
 
 def find_jobs(
-    inputs: Sequence[str], output: Path | None, file_format: Format | None = None, *, compare: bool = False
+    inputs: Sequence[str],
+    output: Path | None,
+    file_format: Format | None = None,
+    *,
+    listed: FileList | None = None,
+    part: Part = ALL,
+    compare: bool = False,
 ) -> list[EnhanceJob]:
     """The input files, each once, in the given order and by name within a folder; what is left out is logged.
+
+    Of a part of the work, what is not whole, the longest videos come first.
 
     Args:
         inputs: files, folders (searched to the bottom for known suffixes; hidden ones do not count), or patterns
@@ -31,25 +44,54 @@ def find_jobs(
         output: a folder; if one file is named, it may be the name of the result. None: `FOLDER`.
         file_format: of images; None: png, or by the suffix of the result. Raw videos stay raw, mp4 stays mp4, others
             become mkv.
+        listed: more files; whether they are there is not looked at.
+        part: of the work, for which the names of all results are considered nevertheless.
         compare: whether comparisons are drawn.
 
     Raises:
         UserError: no such file, a folder without images and videos, a result of another kind, one that would
             overwrite a source, or two of one name that cannot be told apart (see `named_apart`).
     """
-    found: dict[Path, tuple[Path, Path]] = {}
     skipped: Counter[str] = Counter()
     as_file = output is not None and _is_file_name(output)
     folder = FOLDER if output is None else output
-    for name in inputs:
-        for source, place in _expanded(name, folder, skipped):
-            found.setdefault(Path(os.path.realpath(source.parent), source.name), (source, place))
+    expanded = [pair for name in inputs for pair in _expanded(name, folder, skipped)]
+    expanded += listed.found(folder) if listed else []
+    found = _each_once(expanded)
     if skipped:
         logger.info(f"{skipped.total()} files and folders are left out: {describe_skipped(skipped)}")
     if as_file:
-        return [_to_file([source for source, _ in found.values()], folder, file_format, compare)]
-    wanted = [Wanted(source, place, _suffix(source, file_format or "png")) for source, place in found.values()]
-    return named_apart(wanted, folder, compare=compare)
+        jobs = [_to_file([source for source, _ in found], folder, file_format)]
+    else:
+        wanted = [Wanted(source, place, _suffix(source, file_format or "png")) for source, place in found]
+        jobs = named_apart(wanted, folder, compare=compare)
+    jobs = _of_part(jobs, part)
+    check_sources(jobs, compare=compare)
+    return jobs
+
+
+def _each_once(found: Sequence[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
+    """The pairs with different files, by their names in real folders."""
+    real, files = cache(os.path.realpath), {}
+    for source, place in found:
+        files.setdefault((real(os.path.dirname(source)), source.name), (source, place))  # noqa: PTH120 - it is fast
+    return list(files.values())
+
+
+def _of_part(jobs: list[EnhanceJob], part: Part) -> list[EnhanceJob]:
+    if part.is_whole:
+        return jobs
+    costs = [_cost(job) for job in jobs]
+    mine = part.of(costs)
+    videos = sorted((number for number in mine if jobs[number].is_video), key=lambda number: -costs[number])
+    return [jobs[number] for number in (*videos, *(number for number in mine if not jobs[number].is_video))]
+
+
+def _cost(job: EnhanceJob) -> float:
+    """About how many pixels there are. A million images are not looked at, but counted."""
+    if not job.is_video:
+        return _PIXELS
+    return size_of(job.source) * _PIXELS_PER_BYTE["raw" if is_raw(job.source) else "coded"]
 
 
 def _expanded(name: str, output: Path, skipped: Counter[str]) -> list[tuple[Path, Path]]:
@@ -90,7 +132,20 @@ def _suffix(source: Path, file_format: Format) -> str:
     return _SUFFIX[file_format]
 
 
-def _to_file(sources: list[Path], output: Path, file_format: Format | None, compare: bool) -> EnhanceJob:
+def unfinished(jobs: Sequence[EnhanceJob], *, compare: bool) -> list[EnhanceJob]:
+    """The jobs of which a result is missing; how many others there are is logged."""
+    todo = [job for job in jobs if not is_finished(job, compare=compare)]
+    if skipped := len(jobs) - len(todo):
+        logger.info(f"{skipped} of {len(jobs)} results exist already and are skipped; use --force to overwrite")
+    return todo
+
+
+def is_finished(job: EnhanceJob, *, compare: bool) -> bool:
+    """Whether all results of a file are there."""
+    return all(path.exists() for path in job.results(compare))
+
+
+def _to_file(sources: list[Path], output: Path, file_format: Format | None) -> EnhanceJob:
     if len(sources) != 1:
         raise UserError(f"-o {output} is the name of one file, and {len(sources)} are to be enhanced; name a folder")
     if is_video(sources[0]) != is_video(output):
@@ -101,9 +156,7 @@ def _to_file(sources: list[Path], output: Path, file_format: Format | None, comp
     wanted = _SUFFIX.get(file_format or "", output.suffix.lower())
     if file_format and FORMATS[wanted] != FORMATS[output.suffix.lower()]:
         raise UserError(f"-o {output} and --format {file_format} contradict each other; leave one out")
-    job = EnhanceJob(sources[0], output)
-    check_sources([job], compare=compare)
-    return job
+    return EnhanceJob(sources[0], output)
 
 
 def make_folder(output: Path | None) -> None:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,60 +59,81 @@ def named_apart(wanted: Sequence[Wanted], output: Path, *, compare: bool) -> lis
         compare: whether comparisons are drawn, which are results, too.
 
     Raises:
-        UserError: two results would still be called alike, or one as a file that is enhanced.
+        UserError: two results would still be called alike.
     """
-    levels = dict.fromkeys(wanted, 0)
-    namer = _Namer(output, _common([each.source for each in wanted]), compare)
+    levels = dict.fromkeys(range(len(wanted)), 0)
+    namer = _Namer(wanted, output, compare)
     while groups := namer.alike(levels):
-        if repeated := {each for group in groups for each in _repeated(group)}:
+        if repeated := {each for group in groups for each in namer.repeated(group)}:
             levels = {each: level for each, level in levels.items() if each not in repeated}
             continue
         lowest = {each for group in groups for each in group if levels[each] == min(levels[one] for one in group)}
         if stuck := [each for each in lowest if levels[each] + 1 == _LEVELS]:
             group = next(group for group in groups if stuck[0] in group)
-            raise UserError(f"the results of {group[0].source} and {group[1].source} would have one name; enhance "
-                            "them in two runs, each with a folder of its own (-o)")  # fmt: skip
+            raise UserError(f"the results of {wanted[group[0]].source} and {wanted[group[1]].source} would have one "
+                            "name; enhance them in two runs, each with a folder of its own (-o)")  # fmt: skip
         levels |= {each: levels[each] + 1 for each in lowest}
-    jobs = [namer.job(each, level) for each, level in levels.items()]
-    check_sources(jobs, compare=compare)
-    return namer.with_spares(jobs)
+    return namer.with_spares([namer.job(each, level) for each, level in levels.items()])
 
 
 def check_sources(jobs: Sequence[EnhanceJob], *, compare: bool = False) -> None:
     """Raises `UserError` if a result would take the place of a file that is enhanced."""
-    sources = {_identity(job.source): job.source for job in jobs if job.source.exists()}
+    sources = {there: job.source for job in jobs if (there := _identity(job.source))}
     for job in jobs:
         for path in job.results(compare):
-            if path.exists() and (source := sources.get(_identity(path))):
+            if (there := _identity(path)) and (source := sources.get(there)):
                 whose = "its own result" if source == job.source else f"the result of {job.source}"
                 raise UserError(f"{source} would be written over by {whose}; choose another folder with -o")
 
 
 class _Namer:
-    """The names of results, each with a level: 0, 1 with the suffix of the source, 2 and 3 below its folder."""
+    """The names of results, each with a level: 0, 1 with the suffix of the source, 2 and 3 below its folder.
 
-    def __init__(self, output: Path, common: Path | None, compare: bool) -> None:
-        self._output, self._common, self._compare = output, common, compare
+    Args:
+        wanted: the files, called by their numbers from here on. There may be a million: `Path` is slow.
+    """
+
+    def __init__(self, wanted: Sequence[Wanted], output: Path, compare: bool) -> None:
+        self._wanted, self._output, self._compare = wanted, output, compare
         self._place = place_finder()
+        self._simple = [EnhanceJob(each.source, _named(each.place, each.place.stem, each.suffix)) for each in wanted]
 
-    def job(self, wanted: Wanted, level: int) -> EnhanceJob:
-        source, place, suffix = wanted
+    @cached_property
+    def _common(self) -> Path | None:
+        return _common([each.source for each in self._wanted])
+
+    def job(self, number: int, level: int) -> EnhanceJob:
+        if not level:
+            return self._simple[number]
+        source, place, suffix = self._wanted[number]
         in_folder, with_source_suffix = divmod(level, 2)
         if in_folder:
             whole = _absolute(source)
             place = self._output / (whole.relative_to(self._common) if self._common else Path(*whole.parts[1:]))
-        return EnhanceJob(source, place.with_name(within(source.name if with_source_suffix else place.stem, suffix)))
+        return EnhanceJob(source, _named(place, source.name if with_source_suffix else place.stem, suffix))
 
-    def alike(self, levels: dict[Wanted, int]) -> list[list[Wanted]]:
+    def alike(self, levels: dict[int, int]) -> list[list[int]]:
         """Groups of files of which a result has one name."""
-        found: dict[str, list[Wanted]] = {}
-        for wanted, level in levels.items():
-            for path in self.job(wanted, level).results(self._compare):
-                found.setdefault(self._place(path), []).append(wanted)
+        found: dict[str, list[int]] = {}
+        for number, level in levels.items():
+            for path in self.job(number, level).results(self._compare):
+                found.setdefault(self._place(path), []).append(number)
         return [group for group in found.values() if len(group) > 1]
+
+    def repeated(self, group: Sequence[int]) -> list[int]:
+        """Those that are the same file as an earlier one."""
+        first: dict[object, int] = {}
+        return [each for each in group if first.setdefault(self._file(each), each) != each]
+
+    def _file(self, number: int) -> object:
+        """What is equal for names of one file."""
+        source = self._wanted[number].source
+        return _identity(source) or source
 
     def with_spares(self, jobs: Sequence[EnhanceJob]) -> list[EnhanceJob]:
         """The jobs with names of PNG files that are neither another result nor a source."""
+        if all(job.is_video or job.target.suffix.lower() == ".png" for job in jobs):
+            return list(jobs)
         taken = {self._place(path) for job in jobs for path in (job.source, *job.results(self._compare))}
         return [
             job if job.is_video or job.target.suffix.lower() == ".png" else job._replace(spare=self._spare(job, taken))
@@ -124,6 +146,10 @@ class _Namer:
         spare = next((name for name in names if self._place(name) not in taken), last)
         taken.add(self._place(spare))
         return spare
+
+
+def _named(place: Path, stem: str, suffix: str) -> Path:
+    return place.with_name(within(stem, suffix))
 
 
 def _common(sources: Sequence[Path]) -> Path | None:
@@ -139,12 +165,10 @@ def _absolute(path: Path) -> Path:
     return Path(os.path.abspath(path))  # noqa: PTH100
 
 
-def _repeated(group: Sequence[Wanted]) -> list[Wanted]:
-    """Those that are the same file as an earlier one."""
-    first: dict[tuple[int, int], Wanted] = {}
-    return [each for each in group if first.setdefault(_identity(each.source), each) is not each]
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    state = path.stat()
+def _identity(path: Path) -> tuple[int, int] | None:
+    """The file that is there; None if there is none."""
+    try:
+        state = path.stat()
+    except OSError:
+        return None
     return state.st_dev, state.st_ino

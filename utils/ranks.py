@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 
 from powerqe.utils.errors import LostRankError, UserError
-from powerqe.utils.launcher import is_launched
+from powerqe.utils.launcher import is_launched, launched_place
 from powerqe.utils.rank_watch import RankWatch, first_line, is_loss
 
 T = TypeVar("T")
@@ -140,8 +140,7 @@ def start_ranks(device: str = "auto", timeout: float = TIMEOUT) -> Iterator[Rank
             several ranks without a place where they meet.
         LostRankError: a rank, or the link to it, is lost.
     """
-    rank, local_rank, world_size = (_environment(name, default) for name, default in _LAUNCHER.items())
-    _check_environment(rank, world_size)
+    rank, local_rank, world_size = launched_place()
     place = _device(device, local_rank)
     if not is_launched():
         yield Ranks(rank, local_rank, world_size, place)
@@ -164,28 +163,6 @@ def start_ranks(device: str = "auto", timeout: float = TIMEOUT) -> Iterator[Rank
     finally:
         if (watch is None or watch.end()) and is_whole:  # or it would wait for those that are lost
             dist.destroy_process_group()
-
-
-_LAUNCHER = {"RANK": 0, "LOCAL_RANK": 0, "WORLD_SIZE": 1}
-
-
-def _environment(name: str, default: int) -> int:
-    value = os.environ.get(name, str(default))
-    if not value.isdigit():
-        raise UserError(f"environment variable {name}: found {value!r}, expected a whole number; start with torchrun")
-    return int(value)
-
-
-def _check_environment(rank: int, world_size: int) -> None:
-    if world_size > 1 and not is_launched():
-        raise UserError(
-            f"environment variable WORLD_SIZE is {world_size}, but MASTER_PORT is missing; start with torchrun, or "
-            "unset WORLD_SIZE"
-        )
-    if rank >= world_size:
-        raise UserError(
-            f"environment variable RANK is {rank}, expected less than WORLD_SIZE = {world_size}; start with torchrun"
-        )
 
 
 def _device(device: str, local_rank: int) -> torch.device:

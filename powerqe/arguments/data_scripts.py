@@ -38,5 +38,7 @@ def add_nworker(parser: argparse.ArgumentParser, unit: str = "image") -> None:
 
 
 def _cores() -> int:
-    """Cores available to this process; fewer than those of the machine in a container or a batch job."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Cores for this process; fewer than those of the machine in a container, a batch job, or beside other ranks."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    ranks = os.environ.get("LOCAL_WORLD_SIZE", "1")
+    return max(1, cores // max(1, int(ranks))) if ranks.isdecimal() else cores

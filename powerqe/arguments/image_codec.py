@@ -4,6 +4,7 @@ import argparse
 from typing import NamedTuple
 
 from powerqe.arguments.data_scripts import add_data_arguments, add_nworker
+from powerqe.arguments.shard import add_shard
 from powerqe.arguments.types import numbers
 
 
@@ -40,6 +41,7 @@ class ImageCodec(NamedTuple):
         add("target", help=f"folder, inside the data folder, for the results; each quality has its subfolder "
             f"{self.quality}<{quality}>")  # fmt: skip
         add_nworker(parser)
+        add_shard(parser, "image")
 
     def run(self, args: argparse.Namespace) -> None:
         """Compress images that have no result yet."""

@@ -3,8 +3,11 @@
 Enhanced videos keep size, frame rate, time stamps, colors, rotation and sound. They are lossless, and therefore large,
 unless --crf is given. The container is mp4 for mp4, raw for raw, and mkv for all others, unless -o names another.
 
-Exit status: 0, all files were enhanced; 1, some files failed, each with an error message; 2, nothing was done because
-of an invalid command line.
+Results that exist are skipped, so the same command again finishes the rest. Several machines share the work by --shard,
+several GPUs of one by `torchrun --nproc_per_node=N enhance.py ...` (docs/multi_node.md).
+
+Exit status: 0, all files were enhanced, now or before; 1, some files failed, each with an error message; 2, nothing was
+done because of an invalid command line.
 """
 
 import argparse
@@ -13,12 +16,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from powerqe.arguments.inference import add_inference, inference_options
+from powerqe.arguments.shard import add_shard
 from powerqe.arguments.types import number
 from powerqe.inference.tile_option import tile_choice
 from powerqe.utils.errors import PartialFailureError, UserError, resumable
 
 if TYPE_CHECKING:
     from powerqe.inference.enhance_files import Result
+    from powerqe.inference.file_list import FileList
+    from powerqe.inference.result_names import EnhanceJob
+    from powerqe.utils.shards import Part
 
 EXAMPLES = (
     "%(prog)s photo.jpg                         enhanced/photo.png, by automatically selected weights",
@@ -27,6 +34,7 @@ EXAMPLES = (
     "%(prog)s photo.png --qf 20                 restore for JPEG quality factor 20",
     "%(prog)s clip.mp4 --crf 18                 enhanced/clip.mp4 with sound, compressed",
     "%(prog)s Foo_416x240_50.yuv                raw video: enhanced/Foo_416x240_50.yuv",
+    "%(prog)s photos -o out --shard 0/3         the first third; 1/3 and 2/3 on other machines",
 )
 LONGEST_PERIOD = 250
 """Frames, which are buffered until the next peak-quality frame."""
@@ -35,8 +43,10 @@ LONGEST_PERIOD = 250
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add files, weights and options of inference."""
     add = parser.add_argument
-    add("inputs", nargs="+", metavar="FILE", help="images, videos, folders (searched recursively) or quoted "
+    add("inputs", nargs="*", metavar="FILE", help="images, videos, folders (searched recursively) or quoted "
         "patterns")  # fmt: skip
+    add("--list", metavar="FILE", help="text file with one path a line, in place of a folder of very many files; - "
+        "reads the standard input. The results keep these paths below the output folder")  # fmt: skip
     add("-o", "--output", type=Path, metavar="OUT", help="output folder, which keeps the structure of input folders; "
         "for one file, also the name of the result (default: enhanced/)")  # fmt: skip
     add("--weights", metavar="NAME|PATH", help="weights by name (see `powerqe weights list`), path, or "
@@ -69,42 +79,71 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "peak-quality frame; typically 4 or 8 for low-delay encoders (default: frames with a lower QP than their "
         "neighbors, from NAME.frames.json in the folder of the video)")  # fmt: skip
     add("--force", action="store_true", help="overwrite existing results; otherwise they are skipped")
+    add_shard(parser)
 
 
 def run(args: argparse.Namespace) -> None:
     """Enhance all files and report the result of each."""
-    from powerqe.inference.input_files import check_crf, find_jobs, make_folder
-    from powerqe.utils.log import progress_bar, start_log
+    from powerqe.inference.file_list import FileList
+    from powerqe.inference.input_files import check_crf, find_jobs
+    from powerqe.utils.launcher import told_by_all
+    from powerqe.utils.log import start_log
+    from powerqe.utils.shards import part_here
 
-    start_log(None, timed=False)
-    jobs = find_jobs(args.inputs, args.output, args.format, compare=args.compare)
+    part = part_here(args.shard)
+    start_log(None, is_main=not part.place.rank, timed=False)
+    listed = FileList(args.list) if args.list is not None else None
+    if not args.inputs and not listed:
+        raise UserError("no file to enhance; name files, folders or patterns, or a list of them by --list")
+    jobs = find_jobs(args.inputs, args.output, args.format, listed=listed, part=part, compare=args.compare)
     check_crf(jobs, args.crf)
+    told = told_by_all([len(jobs), *_enhance(jobs, args, listed, part)])
+    total, begun, failures = (sum(numbers) for numbers in zip(*told, strict=True)) if told else (0, 0, 0)
+    if told and not part.is_whole:
+        ranks = f" on {len(told)} ranks ({' + '.join(str(count) for count, *_ in told)})" if len(told) > 1 else ""
+        shard = f"shard {part.shard}: " if part.shard.count > 1 else ""
+        print(f"{shard}{total} files{ranks}, {begun - failures} enhanced, {total - begun} existed, {failures} failed")
+    if failures:
+        raise PartialFailureError(f"{failures} of {total} files failed")
 
+
+def _enhance(
+    jobs: "list[EnhanceJob]", args: argparse.Namespace, listed: "FileList | None", part: "Part"
+) -> tuple[int, int]:
+    """Returns how many files had no result yet, and how many failed."""
     from tqdm import tqdm
 
     from powerqe.inference.enhance_files import Models, enhance_files
+    from powerqe.inference.input_files import is_finished, make_folder, unfinished
     from powerqe.utils.file_names import printable
+    from powerqe.utils.log import progress_bar
     from powerqe.utils.memory import keep_freed_memory
 
     models = Models(args.weights, inference_options(args), args.pqf_period)
-    models.check(jobs)
+    if jobs:  # a shard may have none
+        models.check(jobs)
     make_folder(args.output)
+    jobs = jobs if args.force else unfinished(jobs, compare=args.compare)
     keep_freed_memory()
-    failures = 0
-    with resumable("files that were written are complete"), progress_bar(
-        None, "files", len(jobs), len(jobs) > 1, leave=False
+    failures, place = 0, part.place
+    prefix = f"rank {place.rank}: " if place.world_size > 1 else ""
+    with resumable("files that were written are complete; run the same command again to go on"), progress_bar(
+        None, "files", len(jobs), not place.rank and len(jobs) > 1, leave=False
     ) as bar:  # fmt: skip
 
         def report(result: "Result") -> None:
             nonlocal failures
-            failures += bool(result.error)
-            line = printable(f"failed: {result.error}" if result.error else result.summary)
-            tqdm.write(line, sys.stderr if result.error else sys.stdout)
+            is_there = result.exists and (not args.compare or is_finished(result.job, compare=True))
+            error = "" if is_there else result.error
+            failures += bool(error)
+            if error and listed:
+                error = listed.explained(result.job.source, error)
+            line = f"failed: {error}" if error else f"skipped: {result.error}" if is_there else result.summary
+            tqdm.write(printable(prefix + line), sys.stderr if error else sys.stdout)
             bar.update()
 
         enhance_files(jobs, models, report, force=args.force, compare=args.compare, crf=args.crf)
-    if failures:
-        raise PartialFailureError(f"{failures} of {len(jobs)} files failed")
+    return len(jobs), failures
 
 
 def _period(text: str) -> int:

@@ -98,7 +98,7 @@ SLOW = """
 
     @command
     def main():
-        args = Namespace(nworker=2, force=False, quiet=False)
+        args = Namespace(nworker=2, force=False, quiet=False, shard=None)
         driver.convert(driver.folder_jobs(Path("raw"), Path("copy"), change), args)
 
     if __name__ == "__main__":

@@ -12,8 +12,6 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import nn
 
 from powerqe.evaluation import tester, video_tester
@@ -412,18 +410,6 @@ def test_two_processes_do_not_test_the_same_video(options, monkeypatch):
 
 
 # ----------------------------------------------------------------------- ranks, memory, ways to apply a network
-
-
-@given(st.lists(st.integers(0, 100), max_size=20), st.integers(1, 5))
-def test_everything_is_dealt_once_and_evenly(costs, ranks):
-    hands = video_tester.deal(costs, ranks)
-    assert sorted(number for hand in hands for number in hand) == list(range(len(costs)))
-    loads = [sum(costs[number] for number in hand) for hand in hands]
-    assert max(loads) - min(loads) <= max(costs, default=0)
-
-
-def test_the_dearest_come_first():
-    assert video_tester.deal([1, 5, 2, 4], 2) == [[1, 0], [3, 2]]
 
 
 def test_memory_does_not_grow_with_the_video(clip_options, monkeypatch):

@@ -7,6 +7,7 @@ most frequent first; the step {type: JPEG, tables: {file: ...}} of ChainedImages
 import argparse
 
 from powerqe.arguments.data_scripts import add_data_arguments, add_nworker
+from powerqe.arguments.shard import check_alone, refuse_shard
 from powerqe.arguments.types import positive
 from powerqe.utils.errors import UserError
 
@@ -16,6 +17,7 @@ EXAMPLES = ("%(prog)s my_photos jpeg_tables.json",)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add source, target and selection."""
     add_data_arguments(parser)
+    refuse_shard(parser, "the file of tables")
     add_nworker(parser)
     add = parser.add_argument
     add("source", help="folder of JPEG files, inside the data folder, for example my_photos")
@@ -27,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Collect the tables, unless the target exists."""
+    check_alone("the file of tables")
     target = args.data_root / args.target
     if target.exists() and not args.force:
         raise UserError(f"{target} exists already; use --force to overwrite")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from powerqe.arguments.data_scripts import add_data_arguments, add_nworker
+from powerqe.arguments.shard import add_shard
 from powerqe.arguments.types import numbers, positive
 from powerqe.utils.errors import UserError
 
@@ -74,6 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--keep-stream", action="store_true", help="also save the bit streams, in the same folder")
     add_nworker(parser, "sequence")
+    add_shard(parser, "sequence")
 
 
 def run(args: argparse.Namespace) -> None:

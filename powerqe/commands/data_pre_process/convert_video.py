@@ -9,6 +9,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from powerqe.arguments.data_scripts import add_data_arguments, add_nworker
+from powerqe.arguments.shard import add_shard
 from powerqe.arguments.types import natural, positive
 from powerqe.utils.errors import UserError
 
@@ -74,6 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--fps", type=positive, metavar="N", default=25, help="frame rate of .yuv sources (default: 25)"
     )
     add_nworker(parser, "video")
+    add_shard(parser, "video")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -85,9 +87,7 @@ def run(args: argparse.Namespace) -> None:
         f".{args.to}", args.crop, args.down, args.method, args.start, args.max_frames, args.chroma, args.depth, args.fps
     )
     jobs = conversion.jobs(args.data_root / args.source, args.data_root / args.target)
-    for line in conversion.remarks(jobs):
-        driver.report(line, args)
-    driver.make_files(jobs, args, "video")
+    driver.make_files(jobs, args, "video", conversion.remarks)
 
 
 def _crop(text: str) -> "CropBox":

@@ -8,6 +8,7 @@ import argparse
 from pathlib import Path
 
 from powerqe.arguments.data_scripts import add_data_arguments, add_nworker
+from powerqe.arguments.shard import add_shard
 from powerqe.arguments.types import natural, positive
 
 EXAMPLES = (
@@ -21,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add number, size and kinds of images."""
     add_data_arguments(parser)
     add_nworker(parser)
+    add_shard(parser, "image")
     add = parser.add_argument
     add("--name", default="graphics", help="data set, a folder in the data folder (default: %(default)s)")
     add("--count", type=positive, default=100, metavar="N", help="number of images (default: %(default)s)")

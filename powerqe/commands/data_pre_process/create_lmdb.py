@@ -3,6 +3,7 @@
 import argparse
 
 from powerqe.arguments.data_scripts import add_data_arguments, add_nworker
+from powerqe.arguments.shard import check_alone, refuse_shard
 
 EXAMPLES = ("%(prog)s div2k/raw_ds_2",)
 
@@ -10,6 +11,7 @@ EXAMPLES = ("%(prog)s div2k/raw_ds_2",)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add source and format."""
     add_data_arguments(parser)
+    refuse_shard(parser, "a store")
     add_nworker(parser)
     parser.add_argument("source", help="folder of images, inside the data folder, for example div2k/raw_ds_2")
     parser.add_argument("--codec", choices=("raw", "png"), default="raw", help="raw: fastest; png: about two thirds of "
@@ -18,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Pack the images, unless the store is up to date."""
+    check_alone("a store")
     from powerqe.data_pre_process.pack_images import pack
 
     folder = args.data_root / args.source

@@ -3,6 +3,7 @@
 import argparse
 
 from powerqe.arguments.data_scripts import add_data_arguments, add_nworker
+from powerqe.arguments.shard import check_alone, refuse_shard
 from powerqe.arguments.types import positive, width_and_height
 from powerqe.utils.errors import UserError
 
@@ -12,6 +13,7 @@ EXAMPLES = ("%(prog)s mine/x265_ldp/qp37",)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add source, selection and format."""
     add_data_arguments(parser)
+    refuse_shard(parser, "a store")
     add_nworker(parser)
     add = parser.add_argument
     add("source", help="folder of *.yuv files or of folders of frames, inside the data folder")
@@ -59,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Pack the videos, unless the store is up to date."""
+    check_alone("a store")
     if args.layout == "stdf" and (args.color, args.codec) != ("y", "raw"):
         raise UserError("--layout stdf stores luma as PNG; remove --color and --codec")
     if args.layout == "powerqe" and args.gt:

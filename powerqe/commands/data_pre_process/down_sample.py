@@ -6,6 +6,7 @@ With --method bicubic the folder is data/NAME/raw_bicubic_ds_RATIO.
 import argparse
 
 from powerqe.arguments.data_scripts import add_data_arguments, add_nworker
+from powerqe.arguments.shard import add_shard
 from powerqe.arguments.types import positive
 
 METHODS = ("area", "bicubic")
@@ -25,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "cropped to multiples of RATIO, for super-resolution (default: %(default)s)",
     )
     add_nworker(parser)
+    add_shard(parser, "image")
 
 
 def run(args: argparse.Namespace) -> None:

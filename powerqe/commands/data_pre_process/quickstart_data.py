@@ -3,6 +3,7 @@
 import argparse
 
 from powerqe.arguments.data_scripts import add_data_arguments, add_nworker
+from powerqe.arguments.shard import add_shard
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -12,6 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--name", default="quickstart", help="data set, a folder in the data folder (default: %(default)s)"
     )
     add_nworker(parser)
+    add_shard(parser, "image")
 
 
 def run(args: argparse.Namespace) -> None:
