@@ -136,7 +136,7 @@ class _ControlledUp(nn.Module):
     def __init__(self, coarse: int, fine: int, num_blocks: int, hidden_features: int) -> None:
         super().__init__()
         self.up = nn.ConvTranspose2d(coarse, fine, 2, stride=2)
-        self.blocks = nn.ModuleList(_ControlledBlock(fine) for _ in range(num_blocks))
+        self.blocks = nn.ModuleList(ControlledBlock(fine) for _ in range(num_blocks))
         self.gamma = nn.Linear(hidden_features, fine)
         self.beta = nn.Linear(hidden_features, fine)
 
@@ -148,7 +148,7 @@ class _ControlledUp(nn.Module):
         return x
 
 
-class _ControlledBlock(nn.Module):
+class ControlledBlock(nn.Module):
     """x + gamma conv(ReLU(conv(x))) + beta; gamma and beta (N, features, 1, 1)."""
 
     def __init__(self, features: int) -> None:
