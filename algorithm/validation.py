@@ -1,5 +1,6 @@
 """Validation during a training: the scores of a network, or of lq, over the validation set."""
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from powerqe.algorithm.trial import try_validation
 from powerqe.dataset import build_dataset
 from powerqe.dataset.loader import collate, to_device
 from powerqe.evaluation.evaluate import Enhance, Metrics, Record, Scores, evaluate, home
+from powerqe.inference.precision import choose_precision, prepared
 from powerqe.inference.tiled import enhancer
 from powerqe.utils.options.tree import Options
 from powerqe.utils.ranks import Ranks
@@ -71,6 +73,9 @@ class Validation:
         return than is None or than != than or sign * value > sign * than
 
     def _enhance(self, network: nn.Module) -> Enhance:
+        precision = choose_precision(self._options.precision, self._ranks.device, None)
+        if precision != "fp32":
+            network = prepared(copy.deepcopy(network), precision)  # training goes on with the network itself
         return enhancer(network, self._options)
 
     def _records(

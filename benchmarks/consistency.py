@@ -42,7 +42,7 @@ class OnceAModel:
     """A model that is applied twice to each image and computes once."""
 
     def __init__(self, name: str) -> None:
-        self._model, self._last = Model(name, InferenceOptions(device="cpu")), None
+        self._model, self._last = Model(name, InferenceOptions(device="cpu", precision="fp32")), None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)

@@ -210,7 +210,7 @@ def write_points(reports: Sequence[ExitReport], path: Path) -> None:
 def _exit_scores(network: RBQE, metrics: Metrics, batch: Batch, name: str) -> ExitScores:
     if "gt" not in batch:
         raise UserError(f"dataset.test.{name} has no ground truth (gt), which the PSNR gain needs")
-    outputs = network(batch["lq"], exit="all")
+    outputs = network(batch["lq"], exit="all").float()
     return ExitScores(
         group=" ".join(part for part in (name, batch["group"][0]) if part),
         baseline=metrics(batch["lq"], batch["gt"]),

@@ -95,7 +95,8 @@ class Table:
         rows = [row[:2] + row[3:] for row in self.mean_rows()]
         lines = aligned([[*short, *self._estimate_titles(), SPEED], *rows], 2)
         legend = [f"{metric.title}: {metric.convention}" for metric in metrics]
-        return "\n".join([f"{self.title}, mean over images", *lines, *legend, *self.results.notes])
+        notes = [*self.results.computation, *self.results.notes]
+        return "\n".join([f"{self.title}, mean over images", *lines, *legend, *notes])
 
     def to_csv(self) -> str:
         """All rows, images first."""
@@ -108,7 +109,8 @@ class Table:
     def to_markdown(self) -> str:
         """The means, then the images."""
         table = markdown([self.header(), *self.mean_rows(), *self.image_rows()], 3)
-        return f"# {self.title}\n\n{table}" + "".join(f"\n{note}\n" for note in self.results.notes)
+        notes = [*self.results.computation, *self.results.notes]
+        return f"# {self.title}\n\n{table}" + "".join(f"\n{note}\n" for note in notes)
 
     def to_latex(self) -> str:
         """The means as a booktabs table, the images as commented lines below it."""

@@ -207,6 +207,8 @@ class Results(Part):
         parameters: of all networks together.
         weights: "all", or "peaks" and "others", -> file.
         test: how the network was applied.
+        precision: "fp32", "bf16" or "fp16", in which the network computed; of two networks both; "" if unknown.
+        engine: what computed it, and on which kind of device.
         threads: of the CPU; None on other devices.
         data: test set -> options of the data set, which make the same images again, in the order of `images`.
         notes: for the reader, such as scores left out of a mean.
@@ -220,6 +222,8 @@ class Results(Part):
     weights: dict[str, Weights]
     test: dict[str, Any] = {}
     device: str = ""
+    precision: str = ""
+    engine: str = ""
     threads: int | None = None
     versions: dict[str, str] = {}
     data: dict[str, Any] = {}
@@ -243,8 +247,14 @@ class Results(Part):
 
     @property
     def machine(self) -> str:
-        """Device and threads as text."""
-        return self.device + (f", {self.threads} thread{'s' * (self.threads > 1)}" if self.threads else "")
+        """Device, threads and precision as text."""
+        threads = f"{self.threads} thread{'s' * (self.threads > 1)}" if self.threads else ""
+        return ", ".join(part for part in (self.device, threads, self.precision) if part)
+
+    @property
+    def computation(self) -> list[str]:
+        """Precision and engine as a line, if they are known."""
+        return [f"computed in {self.precision} by {self.engine}"] if self.engine else []
 
     @property
     def fluctuating(self) -> Metric | None:

@@ -18,6 +18,7 @@ from powerqe.evaluation.result_table import Table, write_tables
 from powerqe.evaluation.video_results import VideoReport
 from powerqe.evaluation.video_tester import ByPeak, test_videos
 from powerqe.inference.load import find_network
+from powerqe.inference.precision import choose_precision, prepared
 from powerqe.inference.tiled import enhancer
 from powerqe.net.networks import full_spec
 from powerqe.net.ops.dcn import force_backend
@@ -88,7 +89,8 @@ def trained_network(options: Options, device: torch.device, weights: Path | None
         keep_freed_memory()
     force_backend(options.dcn)
     weights = weights or tested_weights(options)
-    network = find_network(weights, options.network).build(device)
+    source = find_network(weights, options.network)
+    network = prepared(source.build(device), choose_precision(options.test.precision, device, source.card))
     logger.info(f"testing {weights} ({sum(p.numel() for p in network.parameters()):,} parameters)")
     return network
 

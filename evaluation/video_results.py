@@ -107,15 +107,19 @@ class VideoReport:
             for average in self.results.averages
         ]  # fmt: skip
         lines = aligned([["set", "quality", "mean of", "videos", "frames", *self._titles(BRIEF)], *rows], 3)
-        closing = [*self.results.notes, "all videos and the definitions of the figures: summary.md"]
-        return "\n".join([*title, *lines, *self._conventions(), *closing])
+        notes = [*self.results.computation, *self.results.notes]
+        closing = "all videos and the definitions of the figures: summary.md"
+        return "\n".join([*title, *lines, *self._conventions(), *notes, closing])
 
     def to_markdown(self) -> str:
         """A table for each set and quality: every video, then the averages."""
         parts = [f"# {self.title}\n"]
         for name, group in dict.fromkeys((video.set, video.group) for video in self.videos):
             parts += [f"## {' '.join(part for part in (name, group) if part)}\n", markdown(self._grid(name, group), 2)]
-        return "\n".join(parts) + "".join(f"\n{line}\n" for line in [*self.definitions(), *self.results.notes])
+        return "\n".join(parts) + "".join(f"\n{line}\n" for line in self._remarks())
+
+    def _remarks(self) -> list[str]:
+        return [*self.definitions(), *self.results.computation, *self.results.notes]
 
     def frames_csv(self) -> str:
         """A row for each frame."""

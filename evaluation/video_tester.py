@@ -189,8 +189,9 @@ class _Test:
         weights = {name: each["sha256"] for name, each in self._facts["weights"].items()}
         options, test = self._options, self._options.test
         data = options.dataset.test[job.set]
+        known = ("network", "parameters", "test", "device", "precision", "versions")
         return {
-            "facts": {key: self._facts[key] for key in ("network", "parameters", "test", "device", "versions")},
+            "facts": {key: self._facts[key] for key in known},
             "weights": weights,
             "data": data.model_dump(mode="json", serialize_as_any=True),
             "files": [_state(file) for file in files],

@@ -36,6 +36,7 @@ class ConsistentForward(Forward):
             )
         output = super().__call__(batch, **arguments)
         images, *others = output if isinstance(output, tuple) else (output,)
+        images = images.float()
         files = (JPEGFile(data, to_image(lq)) for data, lq in zip(batch["file"], batch["lq"], strict=True))
         found = [consistent(file, image[None], self._mode)[0] for file, image in zip(files, images, strict=True)]
         return (torch.cat(found), *others) if others else torch.cat(found)

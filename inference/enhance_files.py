@@ -202,7 +202,7 @@ def _enhance_photo(job: EnhanceJob, photo: Photo, settings: _Settings) -> _Enhan
     height, width = photo.pixels.shape[:2]
     found = describe_quality(photo, enhanced.estimates)
     facts = [f"{width}x{height}", *found, model.name, f"{seconds:.1f} s"]
-    notes = [remark, *enhanced.notes, model.tiling]
+    notes = [remark, *enhanced.notes, model.note, model.tiling]
     return _Enhanced(enhanced.before, enhanced.photo, _titles(job, model, found), ", ".join(facts), notes)
 
 
@@ -217,7 +217,7 @@ def _enhance_video(job: EnhanceJob, video: VideoFile, settings: _Settings) -> _E
     rate = [] if video.rate is None else [f"{float(video.rate):.4g} frames/s"]
     facts = [f"{video.geometry.width}x{video.geometry.height}", f"{enhanced.count} frames", *rate, model.name,
              f"{seconds:.1f} s ({enhanced.count / seconds:.3g} frames/s)"]  # fmt: skip
-    notes = [remark, *enhanced.notes, model.tiling]
+    notes = [remark, *enhanced.notes, model.note, model.tiling]
     return _Enhanced(
         enhanced.before, enhanced.after, _titles(job, model, [f"frame {enhanced.shown + 1}"]), ", ".join(facts), notes
     )

@@ -1,7 +1,6 @@
 """A network with its weights, applied to images and frames of videos: tiles, precision, arguments of its forward."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -14,6 +13,7 @@ from powerqe.inference.forward import Forward
 from powerqe.inference.inference_options import InferenceOptions
 from powerqe.inference.lazy_image import LazyImage
 from powerqe.inference.load import NetworkReference, NetworkSource, find_network
+from powerqe.inference.precision import choose_precision, note_on, prepared
 from powerqe.inference.self_ensemble import SelfEnsemble
 from powerqe.inference.tile_grid import FORWARDS, Order
 from powerqe.inference.tile_option import tile_choice
@@ -47,6 +47,7 @@ class Model:
         -1 where it is not known. estimates: names of its estimates, in the order of its outputs.
         window: which frames of a video it sees. takes_clips: it sees several at once, so it is for videos only.
         needs_peaks: some of them are the frames of peak quality. options: how it is applied.
+        precision: in which it computes, "fp32", "bf16" or "fp16". note: on that, for the user; "" if it is as expected.
 
     Raises:
         UserError: no such weights, or of a network that takes other channels, or no quality factor.
@@ -64,7 +65,9 @@ class Model:
         self.name, self.method, self.card = found.name, found.method, found.card
         arguments = arguments_of(self.method)
         self.needs_tables = "tables" in arguments
-        module = found.build(self._device)
+        self.precision = choose_precision(options.precision, self._device, found.card)
+        self.note = note_on(options.precision, self.precision, self._device)
+        module = prepared(found.build(self._device), self.precision)
         self.channels = _channels(found, module)
         fixed: dict[str, Any] = {**getattr(module, "applied", {})}
         if options.qf is not None:
@@ -110,8 +113,7 @@ class Model:
             batch: lq (1, C, H, W), of a network that takes clips (1, T, C, H, W), in [0, 1] and, if it needs them,
                 tables or quality (1,); on the CPU.
         """
-        with self._autocast():
-            return self._parts(self._enhance(batch))
+        return self._parts(self._enhance(batch))
 
     def in_tiles(self, image: LazyImage, known: Batch) -> bool:
         """Whether the network sees an image in tiles, so that it can be enhanced in `bands`."""
@@ -131,7 +133,7 @@ class Model:
         assert self._tiles is not None
         bands = self._tiles.bands(image, order, title, **self._enhance.arguments(known))
         while True:
-            with torch.inference_mode(), self._autocast():
+            with torch.inference_mode():
                 band = next(bands, None)
             if band is None:
                 return
@@ -141,10 +143,6 @@ class Model:
     def _parts(self, output: Any) -> tuple[Tensor, dict[str, float]]:
         image, *others = output if isinstance(output, tuple) else (output,)
         return image.float().cpu(), {name: float(value) for name, value in zip(self.estimates, others, strict=False)}
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        dtype = self.options.autocast
-        return torch.autocast(self._device.type, dtype) if dtype else nullcontext()
 
     def _call(self, network: nn.Module) -> Callable[..., Any]:
         tile = tile_choice(self.options.tile)

@@ -288,8 +288,8 @@ class Tiled:
             return self._network(*there.positional, **there.named)
 
     def _halve(self) -> None:
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        if torch.accelerator.is_available():
+            torch.accelerator.empty_cache()
         smaller = core_size(self.size // 2, self.multiple)
         if smaller < SMALLEST or smaller == self.size:
             raise UserError(

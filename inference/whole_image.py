@@ -127,7 +127,7 @@ class _Mean:
         self._mean = self._sum / self._count
 
     def value(self, tile: Tile, inputs: tuple[Any, ...]) -> Any:
-        return torch.as_tensor(self._mean).to(inputs[0].dtype)
+        return torch.as_tensor(self._mean).to(GlobalMean.dtype(inputs[0]))
 
 
 class _Constant:

@@ -6,6 +6,7 @@ not seen; `MARGIN` is for that, and where it is not enough, tiles are halved (in
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -29,7 +30,10 @@ _LEAST = 256
 
 def default_bound(device: torch.device) -> int:
     """Bytes that the maps of a network may take: half of what is free on the device."""
-    return (torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available_memory()) // 2
+    if device.type != "cpu":
+        with suppress(RuntimeError):  # not of mps, whose memory is that of the CPU
+            return torch.accelerator.get_memory_info(device)[0] // 2
+    return available_memory() // 2
 
 
 class WithinMemory:

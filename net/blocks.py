@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from powerqe.net.autocast import exactly, is_autocast
 from powerqe.utils.errors import UserError
 
 _DIV2K_MEAN = (0.4488, 0.4371, 0.4040)  # of the training images, RGB in [0, 1]
@@ -116,11 +117,16 @@ class GlobalMean(nn.Module):
     """The mean of each channel over the image, (N, C, H, W) -> (N, C, 1, 1).
 
     Networks take the mean through this module so that one who applies them to an image in tiles can
-    find it and put the mean of the whole image there (inference/tiled.py).
+    find it and put the mean of the whole image there (inference/tiled.py). Under autocast it is float32.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.mean((2, 3), keepdim=True)
+        return x.mean((2, 3), keepdim=True, dtype=self.dtype(x))
+
+    @staticmethod
+    def dtype(x: Tensor) -> torch.dtype:
+        """The type of the mean of x."""
+        return torch.promote_types(x.dtype, torch.float32) if is_autocast(x.device.type) else x.dtype
 
 
 class ChannelAttention(nn.Module):
@@ -145,7 +151,8 @@ class ChannelAttention(nn.Module):
         self.expand = conv(features // reduction, features, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * self.expand(F.relu(self.reduce(self.mean(x)))).sigmoid()
+        weights = exactly(self.expand, F.relu(exactly(self.reduce, self.mean(x)))).sigmoid()
+        return x * weights.to(x.dtype)
 
 
 class ChannelAttentionBlock(nn.Module):

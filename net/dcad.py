@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
+from powerqe.net.autocast import ImageConv
 from powerqe.net.blocks import Repeated, check_skip, conv, init_residual
 from powerqe.net.networks import NETWORKS
 from powerqe.net.weights import State, layers_of, numbered
@@ -43,7 +44,7 @@ class DCAD(nn.Module):
         def block() -> nn.Module:
             return nn.Sequential(conv(num_features, num_features, 3), nn.ReLU(inplace=True))
 
-        self.head = conv(in_channels, num_features, 3)
+        self.head = ImageConv(in_channels, num_features, 3, padding=1)
         self.body = Repeated(num_blocks, block, share_weights=share_weights)
         self.tail = conv(num_features, out_channels, 3)
         init_residual(self, self.tail)

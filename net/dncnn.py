@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
+from powerqe.net.autocast import ImageConv
 from powerqe.net.blocks import Repeated, check_skip, conv, init_residual
 from powerqe.net.networks import NETWORKS
 from powerqe.net.weights import State, layers_of, numbered
@@ -53,7 +54,7 @@ class DnCNN(nn.Module):
             norm = [nn.BatchNorm2d(num_features)] if batch_norm else []
             return nn.Sequential(convolution, *norm, nn.ReLU(inplace=True))
 
-        self.head = conv(in_channels, num_features, 3)
+        self.head = ImageConv(in_channels, num_features, 3, padding=1)
         self.body = Repeated(depth - 2, unit, share_weights=share_weights)
         self.tail = conv(num_features, out_channels, 3)
         init_residual(self, self.tail)

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
+from powerqe.net.autocast import ImageConv
 from powerqe.net.blocks import conv, to_multiple
 from powerqe.net.networks import NETWORKS
 from powerqe.net.severity import severities
@@ -62,7 +63,7 @@ class DRUNet(nn.Module):
         def blocks(features: int) -> list[nn.Module]:
             return [_Block(features, bias) for _ in range(num_blocks)]
 
-        self.m_head = conv(seen + quality_map, widths[0], 3, bias=bias)
+        self.m_head = ImageConv(seen + quality_map, widths[0], 3, padding=1, bias=bias)
         levels = list(enumerate(pairwise(widths), start=1))  # number, (fine, coarse)
         for level, (fine, coarse) in levels:
             down = nn.Conv2d(fine, coarse, 2, stride=2, bias=bias)

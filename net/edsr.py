@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
+from powerqe.net.autocast import ExactConv, ImageConv
 from powerqe.net.blocks import MeanShift, PixelShuffleUp, ResidualBlock, conv
 from powerqe.net.networks import NETWORKS
 from powerqe.net.weights import State, count, enlargement, renamed
@@ -51,9 +52,10 @@ class EDSR(nn.Module):
         super().__init__()
         self.in_channels, self.scale = in_channels, scale
         self.sub_mean = MeanShift(in_channels, -1)
-        self.head = conv(in_channels, num_features, 3)
+        self.head = ImageConv(in_channels, num_features, 3, padding=1)
         self.body = _body(num_features, num_blocks, res_scale)
-        self.tail = nn.Sequential(PixelShuffleUp(num_features, scale), conv(num_features, out_channels, 3))
+        last = ExactConv(num_features, out_channels, 3, padding=1)
+        self.tail = nn.Sequential(PixelShuffleUp(num_features, scale), last)
         self.add_mean = MeanShift(out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -118,11 +120,11 @@ class MDSR(nn.Module):
             raise UserError(f"MDSR: found scales {list(scales)}, expected each once")
         self.in_channels, self.scales = in_channels, tuple(scales)
         self.sub_mean = MeanShift(in_channels, -1)
-        self.head = conv(in_channels, num_features, 3)
+        self.head = ImageConv(in_channels, num_features, 3, padding=1)
         self.pre_process = nn.ModuleDict({f"x{scale}": _pre_process(num_features) for scale in scales})
         self.body = _body(num_features, num_blocks, 1.0)
         self.upsample = nn.ModuleDict({f"x{scale}": PixelShuffleUp(num_features, scale) for scale in scales})
-        self.tail = conv(num_features, out_channels, 3)
+        self.tail = ExactConv(num_features, out_channels, 3, padding=1)
         self.add_mean = MeanShift(out_channels, 1)
 
     def forward(self, x: Tensor, scale: int) -> Tensor:

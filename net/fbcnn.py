@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
+from powerqe.net.autocast import ImageConv, exactly
 from powerqe.net.blocks import GlobalMean, ResidualBlock, check_skip, conv, to_multiple
 from powerqe.net.networks import NETWORKS
 from powerqe.net.severity import severities
@@ -56,7 +57,7 @@ class FBCNN(nn.Module):
         self.in_channels, self.residual = in_channels, residual
         levels = list(pairwise(num_features))  # (fine, coarse)
         coarsest = num_features[-1]
-        self.head = conv(in_channels, num_features[0], 3)
+        self.head = ImageConv(in_channels, num_features[0], 3, padding=1)
         self.downs = nn.ModuleList(
             nn.Sequential(*_blocks(fine, num_blocks), nn.Conv2d(fine, coarse, 2, stride=2)) for fine, coarse in levels
         )
@@ -68,6 +69,7 @@ class FBCNN(nn.Module):
             *_dense(coarsest, hidden_features, hidden_features),
             nn.Linear(hidden_features, 1),
         )
+        self._mean = num_blocks + 1  # layers up to the mean
         self.embedding = nn.Sequential(*_dense(1, hidden_features, hidden_features, hidden_features))
         self.decoder = nn.Sequential(*_blocks(coarsest, num_blocks))
         self.ups = nn.ModuleList(
@@ -98,8 +100,9 @@ class FBCNN(nn.Module):
             skips.append(f)
             f = down(f)
         encoded = self.encoder(f)
-        severity = self.estimator(encoded).float().sigmoid()  # 1 - QF / 100, which the network computes with
-        control = self.embedding(severities("FBCNN", qf, severity))
+        means = self.estimator[: self._mean](encoded)
+        severity = exactly(self.estimator[self._mean :], means).float().sigmoid()  # 1 - QF / 100, as the network has it
+        control = exactly(self.embedding, severities("FBCNN", qf, severity))
         f = f + self.decoder(encoded)
         for up in self.ups:
             f = up(f, control) + skips.pop()

@@ -13,6 +13,7 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
+from powerqe.net.autocast import exactly
 from powerqe.net.blocks import GlobalMean, at_least, check_skip, fit
 from powerqe.net.networks import NETWORKS
 from powerqe.net.tchebichef import Codec, Rule, TchebichefQuality
@@ -251,7 +252,7 @@ class ECA(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         means = self.mean(x)[:, :, 0, 0]
-        return x * self.conv(means[:, None]).sigmoid()[:, 0, :, None, None]
+        return x * exactly(self.conv, means[:, None]).sigmoid()[:, 0, :, None, None].to(x.dtype)
 
 
 def _read(before: int, after: int, style: _Style, *, gain: float = 1.0, inplace: bool = False) -> list[nn.Module]:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
+from powerqe.net.autocast import ExactConv, ImageConv
 from powerqe.net.blocks import MeanShift, PixelShuffleUp, ResidualGroup, conv
 from powerqe.net.networks import NETWORKS
 from powerqe.net.weights import State, count, enlargement, renamed
@@ -41,10 +42,10 @@ class RCAN(nn.Module):
         super().__init__()
         self.scale = scale
         self.sub_mean = MeanShift(3, -1)
-        self.head = conv(3, num_features, 3)
+        self.head = ImageConv(3, num_features, 3, padding=1)
         groups = (ResidualGroup(num_features, num_blocks, reduction) for _ in range(num_groups))
         self.body = nn.Sequential(*groups, conv(num_features, num_features, 3))
-        self.tail = nn.Sequential(PixelShuffleUp(num_features, scale), conv(num_features, 3, 3))
+        self.tail = nn.Sequential(PixelShuffleUp(num_features, scale), ExactConv(num_features, 3, 3, padding=1))
         self.add_mean = MeanShift(3, 1)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -20,8 +20,9 @@ from powerqe.inference.choose import choose, description_of
 from powerqe.inference.consistency import Consistency, declined
 from powerqe.inference.image_model import ImageModel
 from powerqe.inference.image_types import apply_to, array_of, first_of, photo_of
-from powerqe.inference.inference_options import InferenceOptions, Precision, TileOption
+from powerqe.inference.inference_options import InferenceOptions, TileOption
 from powerqe.inference.model import Model
+from powerqe.inference.precision import Precision
 from powerqe.inference.result_names import EnhanceJob, check_sources
 from powerqe.net import build_network
 from powerqe.net.weights.index import known_weights
@@ -61,8 +62,9 @@ def load(
         name_or_path: name of published weights (`list_weights`); path of weights, of a training checkpoint, or of the
             official checkpoint of a method; or an untrained network `{"type": NAME, ...}`.
         network: `{"type": NAME, ...}`, needed if the file does not determine the network.
-        device: "auto" (the GPU if there is one), "cpu", "cuda" or another device of PyTorch.
-        precision: "fp32", "bf16" or "fp16"; "auto" is fp32.
+        device: "auto" (the GPU if there is one), "cpu", "cuda", "mps", "xpu" or another device of PyTorch.
+        precision: "fp32", "bf16", "fp16", or "auto": the faster ones if the device computes in them and the weights are
+            known to give nearly the same (65 dB) as in fp32.
         tile: "auto", tiles if the whole image would not fit into `memory`; side of the tiles in pixels; "exact" or
             "exact:512", the same with all means over the image exact, whatever they cost; or "off".
         memory: bytes for the feature maps of the network; None: half of the free memory of the device.

@@ -16,4 +16,5 @@ def processor() -> str:
 
 def device_name(device: torch.device) -> str:
     """The name of a GPU, or of the CPU."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
+    named = getattr(torch.get_device_module(device), "get_device_name", None)  # not of the CPU, nor of mps
+    return named(device) if named else processor()

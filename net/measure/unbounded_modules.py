@@ -30,13 +30,16 @@ def global_modules(network: nn.Module) -> list[nn.Module]:
 @contextmanager
 def replaced(modules: Sequence[nn.Module], make: Callable[[nn.Module], Forward]) -> Iterator[None]:
     """Give each module the forward that `make` makes for it, for a while."""
+    own = [vars(module).get("forward") for module in modules]  # beside that of the class
     for module in modules:
         module.forward = make(module)
     try:
         yield
     finally:
-        for module in modules:
-            del module.forward  # what its class has appears again
+        for module, forward in zip(modules, own, strict=True):
+            del module.forward
+            if forward is not None:
+                module.forward = forward
 
 
 def count_calls(modules: Sequence[nn.Module], run: Callable[[], Any]) -> int:

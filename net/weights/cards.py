@@ -20,6 +20,7 @@ def card(entry: Entry) -> str:
         f"license: {entry.license}",
         f"SHA-256 `{entry.sha256}`",
         f"for: {entry}",
+        *(f"in {name}: at least {value:g} dB of PSNR to float32" for name, value in entry.precision.items()),
         *download,
     ]
     parts = [

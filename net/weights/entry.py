@@ -117,6 +117,8 @@ class Entry(Purpose):
         figures: the means of its tests, those of the first test set first.
         figures_from: source of the figures; "" if measured here.
         test: arguments of `powerqe test` to measure published figures.
+        precision: "bf16" or "fp16" -> the least PSNR, in dB, of its results in this type to those in float32, over the
+            images of a test (benchmarks/precision.py).
         file: its name, in the folder of the index.
         bytes: size of the file.
         sha256: of the file; its first 8 digits, or "", if the rest is unknown.
@@ -137,6 +139,7 @@ class Entry(Purpose):
     figures: tuple[Figure, ...] = ()
     figures_from: str = ""
     test: str | None = None
+    precision: dict[Literal["fp32", "bf16", "fp16"], float] = Field(default_factory=dict)
     file: Annotated[str, Field(pattern=r"^[^/\\]+$")]
     bytes: PositiveInt | None = None
     sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64}|[0-9a-f]{8}|)$")]

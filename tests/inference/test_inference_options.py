@@ -9,11 +9,10 @@ from powerqe.inference.inference_options import InferenceOptions, find_device
 from powerqe.utils.errors import UserError
 
 
-def test_words_become_devices_and_types() -> None:
+def test_words_become_devices() -> None:
     assert find_device("cpu") == torch.device("cpu")
-    assert find_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
-    found = {word: InferenceOptions(device="cpu", precision=word).autocast for word in ("auto", "fp32", "bf16")}
-    assert found == {"auto": None, "fp32": None, "bf16": torch.bfloat16}
+    found = torch.accelerator.current_accelerator(check_available=True)
+    assert find_device("auto").type == (found.type if found else "cpu")
     assert InferenceOptions(device=torch.device("cpu")).torch_device.type == "cpu"
 
 
@@ -22,6 +21,7 @@ def test_words_become_devices_and_types() -> None:
     [
         ({"device": "gpu"}, "gpu"),
         ({"device": "cuda:77"}, "cuda:77"),
+        ({"device": "cpu:1"}, "cpu:1"),
         ({"tile": 0}, "0"),
         ({"tile": "on"}, "'on'"),
         ({"qf": 101}, "101"),
@@ -37,12 +37,23 @@ def test_mistakes(options: dict[str, Any], fact: str) -> None:
 
 @pytest.mark.parametrize("supported", [True, False])
 def test_precisions_of_a_gpu(supported: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: supported)
-    assert InferenceOptions(precision="fp16").autocast == torch.float16
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda **_: torch.device("cuda"))
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: supported)
+    assert InferenceOptions(precision="fp16").torch_device.type == "cuda"
     if supported:
         assert InferenceOptions(precision="bf16").torch_device.type == "cuda"
     else:
         with pytest.raises(UserError, match="bf16"):
             InferenceOptions(precision="bf16")
+    for device in ("cuda:1", "xpu"):
+        with pytest.raises(UserError, match=device):
+            InferenceOptions(device)
+
+
+@pytest.mark.parametrize("kind", ["mps", "xpu"])
+def test_other_accelerators(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda **_: torch.device(kind))
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 1)
+    assert find_device("auto").type == find_device(kind).type == find_device(f"{kind}:0").type == kind
+    assert find_device("cpu").type == "cpu"

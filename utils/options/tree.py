@@ -197,6 +197,13 @@ class ForwardOptions(Section):
     self_ensemble: Annotated[
         bool, Field(description="mean over the eight flips and transpositions of each image: eight times the work")
     ] = False
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16", "fp16"],
+        Field(
+            description="data type of the computation; auto, as powerqe enhance: bf16 or fp16 if the device computes "
+            "in it and the weights are published ones that give nearly the same (65 dB) in it, else fp32"
+        ),
+    ] = "fp32"
     consistency: Literal["off", "on", "auto"] = Field(
         default="off",
         description="bring results into agreement with the coefficients of the JPEG file, as powerqe enhance does "

@@ -12,8 +12,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from powerqe.net.autocast import is_autocast
 from powerqe.net.ops.dcn import compiled, reference, torchvision_op
-from powerqe.net.ops.dcn.deform_inputs import DeformInputs, is_autocast
+from powerqe.net.ops.dcn.deform_inputs import DeformInputs
 from powerqe.utils.errors import UserError
 from powerqe.utils.log import logger
 

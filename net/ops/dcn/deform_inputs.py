@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from powerqe.net.autocast import is_autocast
 from powerqe.utils.errors import UserError
 
 Pair = tuple[int, int]
@@ -100,12 +101,6 @@ def check_arguments(
         raise _wrong("offset", f"{offset.shape[1]} channels, {offset_groups} offset groups", expected)
     _check_sizes(input, offset, weight, mask, steps, offset_groups)
     return DeformInputs(input, offset, mask, weight, bias, *steps, groups, offset_groups)
-
-
-def is_autocast(device: str) -> bool:
-    """Whether automatic mixed precision is on for a type of device."""
-    # The meta device has none. `torch.amp.is_autocast_available` cannot be compiled by PyTorch 2.11.
-    return device != "meta" and torch.is_autocast_enabled(device)
 
 
 def cast_for_autocast(
