@@ -30,10 +30,11 @@ from powerqe.net.measure.unbounded_modules import count_calls, follows_motion, g
 from powerqe.utils.errors import UserError
 from powerqe.utils.log import logger, progress_bar
 from powerqe.utils.memory import is_out_of_memory
-from powerqe.utils.options.tree import ForwardOptions
 
 if TYPE_CHECKING:
     from tqdm import tqdm
+
+    from powerqe.utils.options.tree import ForwardOptions
 
 Call = Callable[..., Any]
 Cut = Callable[[Tile], ForwardInputs]
@@ -329,7 +330,7 @@ class WholeImage:
         )
 
 
-def enhancer(network: nn.Module, options: ForwardOptions) -> Forward:
+def enhancer(network: nn.Module, options: "ForwardOptions") -> Forward:
     """A network as the options want it applied: whole or in tiles, once or in eight orientations.
 
     Raises:

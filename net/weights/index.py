@@ -9,6 +9,7 @@ file was registered, it is recorded in `FILE.sha256`.
 
 import json
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -178,8 +179,11 @@ def _path(file: str, place: Path, folders: list[Path]) -> Path:
 
 
 def _read(path: Path) -> list[Entry]:
-    if not path.is_file():
-        return []
+    return _entries(path, path.stat().st_mtime_ns) if path.is_file() else []
+
+
+@lru_cache(16)
+def _entries(path: Path, _modified: int) -> list[Entry]:
     try:
         return [Entry.model_validate(entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
     except (ValueError, TypeError, UserError) as error:  # ValidationError is a ValueError

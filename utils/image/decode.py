@@ -24,7 +24,7 @@ from powerqe.utils.image.orientation import SYMMETRY, oriented
 from powerqe.utils.image.tiff import TiffImage, is_tiff, read_samples, tiff_image
 from powerqe.utils.image.transparency import unassociated
 from powerqe.utils.memory import is_out_of_memory
-from powerqe.utils.video.container import SUFFIXES as VIDEO_SUFFIXES
+from powerqe.utils.video.suffixes import is_video
 
 FORMATS = ("JPEG", "MPO", "PNG", "TIFF", "BMP", "WEBP", "GIF", "AVIF", "HEIF", "PPM")
 """Pillow's names of those that are read, as far as it can. Others may start programs (EPS) or unpack before they tell
@@ -123,7 +123,7 @@ def _header(data: bytes, name: str, tiff: TiffImage | None) -> Image.Image:
     except UnidentifiedImageError:
         if tiff is not None:
             return _stand_in(tiff, name)
-        if Path(name).suffix.lower() in (*VIDEO_SUFFIXES, ".yuv"):
+        if is_video(name):
             raise UserError(f"{name}: a video, expected an image; powerqe enhance takes videos, too") from None
         reason = f"no image, or of a format that is not known here; these are {', '.join(FORMATS)}"
         raise UserError(f"{name}: {reason}") from None
