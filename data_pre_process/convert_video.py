@@ -148,11 +148,7 @@ def _videos(source: Path) -> list[Path]:
         if not source.exists():
             raise UserError(f"cannot read {source}: {os.strerror(errno.ENOENT)}; check the path")
         return [source]
-    found = sorted(
-        path
-        for path in source.iterdir()
-        if is_video(path) and not path.name.startswith(".")
-    )
+    found = sorted(path for path in source.iterdir() if is_video(path) and not path.name.startswith("."))
     if not found:
         raise UserError(f"no video in {source}; it needs files *.yuv *{' *'.join(SUFFIXES)}")
     return found

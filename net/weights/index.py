@@ -74,7 +74,8 @@ def known_weights(folder: str | os.PathLike[str] | None = None) -> dict[str, Kno
     """Name -> entry and path, sorted by name. Of one name the working folder's counts. Raises as `entries`."""
     folders = [WEIGHTS, weights_store(), Path("weights")] if folder is None else [Path(folder)]
     official = _read(OFFICIAL) if folder is None else []
-    known = {entry.name: Known(entry, _path(entry.file, user_weights(), folders)) for entry in official}
+    place = user_weights()
+    known = {entry.name: Known(entry, _path(entry.file, place, folders)) for entry in official}
     known |= {
         entry.name: Known(entry, _path(entry.file, place, folders))
         for place in folders

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
@@ -117,9 +117,8 @@ def opened(data: bytes, name: str, most: int | None = None) -> Iterator[OpenedIm
 
 
 def _header(data: bytes, name: str, tiff: TiffImage | None) -> Image.Image:
-    Image.init()
     try:
-        header = Image.open(io.BytesIO(data), formats=[known for known in FORMATS if known in Image.OPEN])
+        header = _opened_by_pillow(io.BytesIO(data))
     except UnidentifiedImageError:
         if tiff is not None:
             return _stand_in(tiff, name)
@@ -130,6 +129,27 @@ def _header(data: bytes, name: str, tiff: TiffImage | None) -> Image.Image:
     if tiff is not None and tiff.page.index:
         header.seek(tiff.page.index)
     return header
+
+
+def _opened_by_pillow(file: BinaryIO) -> Image.Image:
+    """By one of its common formats; all others are imported, which takes longer than to read an image, only then."""
+    Image.preinit()
+    try:
+        return Image.open(file, formats=[known for known in FORMATS if known in Image.OPEN])
+    except UnidentifiedImageError:
+        if not Image.init():
+            raise
+    file.seek(0)
+    return _opened_by_pillow(file)
+
+
+def pixel_count(path: Path) -> int:
+    """Pixels of an image file by its header; by the size of a file that Pillow does not know."""
+    try:
+        with path.open("rb") as file, pillow_without_limits, _opened_by_pillow(file) as header:
+            return header.width * header.height
+    except Exception:  # whatever damaged bytes make it raise; reading the image tells
+        return path.stat().st_size if path.is_file() else 0
 
 
 def _stand_in(tiff: TiffImage, name: str) -> Image.Image:
