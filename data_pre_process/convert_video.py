@@ -15,8 +15,9 @@ from powerqe.data_pre_process.driver import FileJob, check_names, is_up_to_date
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.crop import CropBox
 from powerqe.utils.video.colors import Color, marked, named_color
-from powerqe.utils.video.container import SUFFIXES, VideoReader, VideoWriter, count_packets
+from powerqe.utils.video.container import VideoReader, VideoWriter, count_packets
 from powerqe.utils.video.planes import Method, check_crop, crop, shrink, shrunk_geometry
+from powerqe.utils.video.suffixes import SUFFIXES, is_video
 from powerqe.utils.video.yuv import Chroma, Depth, Frame, Geometry, YUVName, YUVReader, YUVWriter, parse_name
 
 
@@ -147,11 +148,7 @@ def _videos(source: Path) -> list[Path]:
         if not source.exists():
             raise UserError(f"cannot read {source}: {os.strerror(errno.ENOENT)}; check the path")
         return [source]
-    found = sorted(
-        path
-        for path in source.iterdir()
-        if path.suffix.lower() in (*SUFFIXES, ".yuv") and not path.name.startswith(".")
-    )
+    found = sorted(path for path in source.iterdir() if is_video(path) and not path.name.startswith("."))
     if not found:
         raise UserError(f"no video in {source}; it needs files *.yuv *{' *'.join(SUFFIXES)}")
     return found

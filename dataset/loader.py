@@ -4,7 +4,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,8 +14,10 @@ from powerqe.dataset.sampler import TrainSampler
 from powerqe.dataset.samples import Draw, ImageDataset, Sample
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.io import use_one_thread
-from powerqe.utils.options.tree import TrainData
 from powerqe.utils.signals import held_back, leave_to_parent
+
+if TYPE_CHECKING:
+    from powerqe.utils.options.tree import TrainData
 
 IMAGES = ("lq", "gt", "clean")
 _LONGEST_SOCKET = (107 if sys.platform == "linux" else 103) - len("/pymp-12345678/listener-12345678")
@@ -95,7 +97,7 @@ def to_device(
 
 def train_batches(
     dataset: ImageDataset,
-    data: TrainData,
+    data: "TrainData",
     *,
     seed: int,
     rank: int = 0,

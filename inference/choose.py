@@ -11,6 +11,7 @@ known gain come last.
 import importlib.util
 import inspect
 from collections.abc import Iterable
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from powerqe.net import NETWORKS
@@ -65,22 +66,32 @@ def choose(image: ImageDescription, entries: Iterable[Entry] | None = None) -> t
         UserError: no weights suit such an image.
     """
     entries = installed_weights() if entries is None else entries
-    usable = [entry for entry in entries if _is_usable(entry, image)]
-    task = TASKS.get(image.format, "")
-    remark = ""
-    if not any(entry.task == task for entry in usable):
+    fitting = [entry for entry in entries if entry.color == ("y" if image.is_gray else "rgb") and entry.scale == 1]
+    own = [entry for entry in fitting if entry.task == TASKS.get(image.format, "")]
+    suited = [entry for entry in own if _suits(entry, image.quality)]
+    blind = [entry for entry in own if _is_blind(entry)]  # for a quality beyond all that was trained for
+    best, remark = _best(suited, image) or _best(blind, image), ""
+    if best is None and not any(_is_usable(entry, image) for entry in own):
         what = f"{image.format} files" if image.format else "such an image"
-        task, remark = "jpeg", f"nothing is known of the damage in {what}: weights for JPEG of any quality"
-        image = image._replace(quality=None)  # what another codec calls so means nothing here
-    suited = [entry for entry in usable if entry.task == task and _suits(entry, image.quality)]
-    if not suited:  # a quality beyond all that was trained for
-        suited = [entry for entry in usable if entry.task == task and _is_blind(entry)]
-    if not suited:
+        remark = f"nothing is known of the damage in {what}: weights for JPEG of any quality"
+        blind = [entry for entry in fitting if entry.task == "jpeg" and _is_blind(entry)]
+        best = _best(blind, image._replace(quality=None))  # what another codec calls so means nothing here
+    if best is None:
         kind = "gray" if image.is_gray else "color"
         raise UserError(f"no published weights suit this {kind} image; name some with --weights")
-    gains = {entry.name: _gain(entry, image.quality) for entry in suited}
-    alike = [entry for entry in suited if gains[entry.name] >= max(gains.values()) - _ALIKE]
-    return max(alike, key=lambda entry: (*_reach(entry), gains[entry.name])), remark
+    return best, remark
+
+
+def _best(entries: Iterable[Entry], image: ImageDescription) -> Entry | None:
+    """Of those that can be used. Entries of less gain are not looked into, for that imports their networks."""
+    alike: list[tuple[float, Entry]] = []
+    gains = [(_gain(entry, image.quality), entry) for entry in entries]
+    for gain, entry in sorted(gains, key=itemgetter(0), reverse=True):
+        if alike and gain < alike[0][0] - _ALIKE:
+            break
+        if _is_usable(entry, image):
+            alike.append((gain, entry))
+    return max(alike, key=lambda each: (*_reach(each[1]), each[0]), default=(0.0, None))[1]
 
 
 def choose_for_video(
@@ -144,23 +155,20 @@ def has_library() -> bool:
 
 
 def installed_weights() -> list[Entry]:
-    """The entries of all weights on this machine that can be applied here."""
+    """The entries of all weights on this machine."""
     here = (known.entry for known in known_weights().values() if known.path.is_file())
-    return [entry for entry in here if entry.task != BACKBONE and (entry.method in NETWORKS or has_library())]
+    return [entry for entry in here if entry.task != BACKBONE]
 
 
 def _is_usable(entry: Entry, image: ImageDescription) -> bool:
-    return (
-        entry.color == ("y" if image.is_gray else "rgb")
-        and entry.scale == 1
-        and window_of(entry.method) is None
-        and _takes(entry, {"tables"} if image.has_tables else set(), image.takes_qf)
-    )
+    is_for_images = window_of(entry.method) is None
+    return is_for_images and _takes(entry, {"tables"} if image.has_tables else set(), image.takes_qf)
 
 
 def _takes(entry: Entry, known: set[str], takes_qf: bool) -> bool:
-    """Whether what is known is enough for a network, and it can be conditioned on a quality factor if it has to."""
-    return _required(entry.method) <= known and (not takes_qf or can_be_conditioned(entry.method))
+    """Whether a network is here, needs no more than is known, and takes a quality factor if it has to."""
+    is_here = entry.method in NETWORKS or has_library()
+    return is_here and _required(entry.method) <= known and (not takes_qf or can_be_conditioned(entry.method))
 
 
 def _distance(entry: Entry, quality: int | None) -> int:

@@ -1,40 +1,51 @@
-"""File after file: one is read and one is written while a third is enhanced, in the order in which they are named.
-Videos are read and written while they are enhanced (inference/enhance_video.py).
+"""Many files: as many images at once as there are cores, from file to file, and results in the order of the names.
 
-So three images are in memory at once: about 35 bytes for each pixel of the one that is enhanced and 10 for those of
-the two others, besides the maps of the network, which are bounded (inference/within_memory.py).
+Images of `_MOST` pixels in all are in memory at once, with about 35 bytes for each pixel besides the maps of the
+networks, which are bounded (inference/within_memory.py); fewer if memory is short. A larger image is alone, and so is a
+video, which is read and written while it is enhanced (inference/enhance_video.py).
 """
 
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
 
 from powerqe.inference.choose import choose, choose_for_video, description_of, installed_weights
 from powerqe.inference.comparison import draw_comparison
 from powerqe.inference.consistency import declined
 from powerqe.inference.enhance_image import enhance_photo
-from powerqe.inference.enhance_video import CompressionInfo, compression_info, enhance_video
 from powerqe.inference.inference_options import InferenceOptions
 from powerqe.inference.model import Model
+from powerqe.inference.parallel import Turns, in_order
 from powerqe.inference.result_names import EnhanceJob, check_sources
 from powerqe.utils.codecs.jpeg_tables import nearest_quality
 from powerqe.utils.errors import UserError, failure
 from powerqe.utils.figures import drawable
+from powerqe.utils.image.decode import pixel_count
 from powerqe.utils.image.photo import Photo, read_photo
 from powerqe.utils.image.write import losses, misfit, write_photo
 from powerqe.utils.log import progress_bar
-from powerqe.utils.memory import check_memory
-from powerqe.utils.video.video_file import VideoFile, open_video_file
+from powerqe.utils.memory import available_memory, check_memory
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from powerqe.inference.enhance_video import CompressionInfo
+    from powerqe.utils.video.video_file import VideoFile
+
 BYTES_PER_SAMPLE = 10
 """Memory that the enhancement of an image takes besides its pixels and the maps of the network."""
+_MOST = 1 << 26
+"""Pixels of all images that are in memory at once."""
+_BYTES_PER_PIXEL = 100
+"""Of free memory, for each of these."""
 _TITLE = 28
 """Characters of a name above an image."""
+_drawing = threading.Lock()  # matplotlib is for one thread at a time
 
 
 @dataclass(frozen=True)
@@ -72,10 +83,14 @@ class Models:
 
     def __init__(self, weights: str | None, options: InferenceOptions, period: int | None = None) -> None:
         self._weights, self._options, self._period = weights, options, period
-        self._load = cache(lambda name: Model(name, options))
+        self._loaded, self._loading = cache(lambda name: Model(name, options)), threading.Lock()
         self._installed = cache(installed_weights)  # reads the indexes once, not for every image
         if weights is not None:
             self._load(weights)
+
+    def _load(self, name: str) -> Model:
+        with self._loading:
+            return self._loaded(name)
 
     def of(self, photo: Photo) -> tuple[Model, str]:
         """The network for an image, and a remark on the choice."""
@@ -89,8 +104,10 @@ class Models:
         is_free = self._weights is None and not self._options.force_enhance
         return declined(photo) if is_free else ""
 
-    def for_video(self, video: VideoFile) -> tuple[Model, CompressionInfo, str]:
+    def for_video(self, video: "VideoFile") -> tuple[Model, "CompressionInfo", str]:
         """The network for a video, what is known of the video's compression, and a remark on the choice."""
+        from powerqe.inference.enhance_video import CompressionInfo, compression_info
+
         if self._weights is not None:
             model = self._load(self._weights)
             return model, compression_info(video, self._period) if model.needs_peaks else CompressionInfo(), ""
@@ -121,37 +138,31 @@ def enhance_files(
     """Enhance files. A file that fails does not stop the others.
 
     Args:
-        on_result: called with the result of each file, in order, from another thread.
+        on_result: called with the result of each file, in order.
         force: overwrite existing files, which are errors otherwise.
         compare: also draw a comparison for each result.
         crf: x265's constant rate factor for videos; None: lossless.
     """
-    settings = _Settings(models, force, compare, crf)
-    with ThreadPoolExecutor(1, "reader") as reader, ThreadPoolExecutor(1, "writer") as writer:
-
-        def read(number: int) -> "Future[Photo | VideoFile | Result] | None":
-            job = jobs[number] if number < len(jobs) else None
-            return job and reader.submit(_guarded, job, lambda: _read(job, settings))
-
-        def finish(job: EnhanceJob, done: "_Enhanced | Result") -> None:
-            on_result(done if isinstance(done, Result) else _guarded(job, partial(_write, job, done, settings)))
-
-        reading, writing = read(0), None
-        for number, job in enumerate(jobs):
-            assert reading is not None
-            found, reading = reading.result(), read(number + 1)
-            done = found if isinstance(found, Result) else _guarded(job, partial(_enhance, job, found, settings))
-            if writing is not None:
-                writing.result()
-            writing = writer.submit(finish, job, done)
-        if writing is not None:
-            writing.result()
+    most = min(_MOST, available_memory() // _BYTES_PER_PIXEL)
+    cores = min(torch.get_num_threads(), len(jobs))
+    settings = _Settings(models, Turns(cores), force, compare, crf)
+    results = in_order(
+        jobs,
+        partial(_enhance_file, settings=settings),
+        threads=cores + 2,  # for one that is read and one that is written
+        weigh=lambda job: most if job.is_video or len(jobs) == 1 else pixel_count(job.source),
+        limit=most,
+    )
+    with closing(results):
+        for result in results:
+            on_result(result)
 
 
 class _Settings(NamedTuple):
     """What is settings of all files, see `enhance_files`."""
 
     models: Models
+    turns: Turns
     force: bool
     compare: bool
     crf: float | None
@@ -167,49 +178,45 @@ class _Enhanced(NamedTuple):
     notes: list[str]
 
 
-def _guarded(job: EnhanceJob, do: Callable[[], T]) -> T | Result:
-    """What `do` gives, or its failure as a result."""
+def _enhance_file(job: EnhanceJob, settings: _Settings) -> Result:
+    """From file to file; a failure is a result, too."""
     try:
-        return do()
+        for target in job.results(settings.compare):
+            _check_free(target, settings.force)
+        with settings.turns.use():
+            if job.is_video:
+                return _write(job, _enhance_video(job, settings), settings)
+            return _write(job, _enhance_photo(job, read_photo(job.source), settings), settings)
     except Exception as error:
         return Result(job, failure(error, job.source, job.target), isinstance(error, ExistsError))
 
 
-def _read(job: EnhanceJob, settings: _Settings) -> Photo | VideoFile:
-    for target in job.results(settings.compare):
-        _check_free(target, settings.force)
-    return open_video_file(job.source) if job.is_video else read_photo(job.source)
-
-
-def _enhance(job: EnhanceJob, found: Photo | VideoFile, settings: _Settings) -> _Enhanced:
-    return (
-        _enhance_video(job, found, settings) if isinstance(found, VideoFile) else _enhance_photo(job, found, settings)
-    )
-
-
 def _enhance_photo(job: EnhanceJob, photo: Photo, settings: _Settings) -> _Enhanced:
-    models = settings.models
+    height, width = photo.pixels.shape[:2]
+    size, models, turns = f"{width}x{height}", settings.models, settings.turns
     if reason := models.declines(photo):
-        size = f"{photo.pixels.shape[1]}x{photo.pixels.shape[0]}"
         return _Enhanced(photo, photo, ("before", "after: unchanged"), size, [reason, *photo.notes])
     model, remark = models.of(photo)
     check_memory(BYTES_PER_SAMPLE * photo.pixels.size)
-    start = time.perf_counter()  # without the loading of weights, which only the first image waits for
-    enhanced = enhance_photo(
-        photo, model, str(job.source), drawable(job.source.name, _TITLE), in_place=not settings.compare
-    )
-    seconds = time.perf_counter() - start
-    height, width = photo.pixels.shape[:2]
+    with turns.turn(height * width, alone=not model.fits(turns.most, height * width)):
+        start = time.perf_counter()  # without the loading of weights, which only the first image waits for
+        title, in_place = drawable(job.source.name, _TITLE), not settings.compare
+        enhanced, tiling = enhance_photo(photo, model, str(job.source), title, in_place=in_place), model.tiling
+        seconds = time.perf_counter() - start
     found = describe_quality(photo, enhanced.estimates)
-    facts = [f"{width}x{height}", *found, model.name, f"{seconds:.1f} s"]
-    notes = [remark, *enhanced.notes, model.note, model.tiling]
+    facts = [size, *found, model.name, f"{seconds:.1f} s"]
+    notes = [remark, *enhanced.notes, model.note, tiling]
     return _Enhanced(enhanced.before, enhanced.photo, _titles(job, model, found), ", ".join(facts), notes)
 
 
-def _enhance_video(job: EnhanceJob, video: VideoFile, settings: _Settings) -> _Enhanced:
+def _enhance_video(job: EnhanceJob, settings: _Settings) -> _Enhanced:
     """With all frames written."""
-    _check_free(job.target, settings.force)
+    from powerqe.inference.enhance_video import enhance_video
+    from powerqe.utils.video.video_file import open_video_file
+
+    video = open_video_file(job.source)
     model, coding, remark = settings.models.for_video(video)
+    torch.set_num_threads(settings.turns.cores)
     start = time.perf_counter()
     with progress_bar(None, drawable(job.source.name, _TITLE), video.count, True, leave=False, unit="frame") as bar:
         enhanced = enhance_video(video, model, job.target, coding.peaks, crf=settings.crf, on_frame=bar.update)
@@ -236,7 +243,8 @@ def _write(job: EnhanceJob, done: _Enhanced, settings: _Settings) -> Result:
         notes = [*notes, reason, losses(done.after, target.suffix)]
         write_photo(target, done.after)
     if settings.compare:
-        draw_comparison(job.comparison, done.before, done.after, done.titles)
+        with _drawing:
+            draw_comparison(job.comparison, done.before, done.after, done.titles)
     notes = [note for note in notes if note]
     remarks = f" ({'; '.join(notes)})" if notes else ""
     return Result(job, summary=f"{job.source}: {done.facts} -> {target}{remarks}")

@@ -22,11 +22,11 @@ from powerqe.utils.errors import UserError
 from powerqe.utils.image.photo import Photo
 from powerqe.utils.video.frame_records import frames_path, read_record
 from powerqe.utils.video.pixels import FramePixels
+from powerqe.utils.video.suffixes import is_raw
 from powerqe.utils.video.video_file import (
     RAW_RATE,
     VideoFile,
     VideoFileWriter,
-    is_raw,
     named_depth,
     open_video_file,
     video_file_writer,

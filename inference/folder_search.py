@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from powerqe.utils.image.photo import PHOTO_SUFFIXES
-from powerqe.utils.video.video_file import VIDEO_SUFFIXES
+from powerqe.utils.video.suffixes import VIDEO_SUFFIXES
 
 _BY_PLUGIN = (".heic", ".heif", ".avif")
 """Suffixes of images that Pillow opens with some plugin, or if it was built so."""

@@ -15,7 +15,7 @@ from powerqe.utils.errors import UserError
 from powerqe.utils.image.write import FORMATS
 from powerqe.utils.log import logger
 from powerqe.utils.shards import ALL, Part, size_of
-from powerqe.utils.video.video_file import RAW, VIDEO_SUFFIXES, VIDEO_TARGETS, is_raw, is_video
+from powerqe.utils.video.suffixes import RAW, VIDEO_SUFFIXES, VIDEO_TARGETS, is_raw, is_video
 
 Format = Literal["png", "jpeg", "webp", "tiff", "same"]
 FOLDER = Path("enhanced")

@@ -105,6 +105,10 @@ class Model:
         """How the last image was seen in tiles, in words; "" if as a whole."""
         return self._tiles.remark if self._tiles else ""
 
+    def fits(self, count: int, pixels: int) -> bool:
+        """Whether so many images, each of so many pixels, may be enhanced at once, in threads."""
+        return self._tiles is not None and self._tiles.fits(count, pixels)
+
     @torch.inference_mode()
     def __call__(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         """The enhanced image (1, C, H, W) float32, not clamped, on the CPU, and the network's estimates.

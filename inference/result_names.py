@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from powerqe.utils.errors import UserError
 from powerqe.utils.file_names import place_finder, with_suffix, within
-from powerqe.utils.video.video_file import is_video
+from powerqe.utils.video.suffixes import is_video
 
 _LEVELS = 4
 """Of names, see `_Namer`."""

@@ -8,6 +8,7 @@ instead of an image. Tiles are approximate, not exact, for networks with modules
 with "whole" there are tiles only on request.
 """
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
@@ -30,10 +31,11 @@ from powerqe.net.measure.unbounded_modules import count_calls, follows_motion, g
 from powerqe.utils.errors import UserError
 from powerqe.utils.log import logger, progress_bar
 from powerqe.utils.memory import is_out_of_memory
-from powerqe.utils.options.tree import ForwardOptions
 
 if TYPE_CHECKING:
     from tqdm import tqdm
+
+    from powerqe.utils.options.tree import ForwardOptions
 
 Call = Callable[..., Any]
 Cut = Callable[[Tile], ForwardInputs]
@@ -74,7 +76,7 @@ class Band(NamedTuple):
         return Band(done, rebuilt(self.output, iter([image, *others])), self.free)
 
 
-class Tiled:
+class Tiled(threading.local):
     """A network, called as itself, that sees the image in overlapping tiles.
 
     The image stays where it is (on the CPU, if it is large) and the result is put together there; tiles go
@@ -85,6 +87,8 @@ class Tiled:
     times the image's share. Where s + 2r covers the image it is computed as a whole. Modules that see the
     whole image, K of them in a row, cost another factor of about K / 2 + 1 (RCAN has 200, RBQE with five exits 45),
     because the tiles start again after each of them.
+
+    Each thread has its own size of tiles, and may call it while others do if they see whole images.
 
     Args:
         network: in evaluation mode. Its results may be a tuple; images among them are put together,
@@ -329,7 +333,7 @@ class WholeImage:
         )
 
 
-def enhancer(network: nn.Module, options: ForwardOptions) -> Forward:
+def enhancer(network: nn.Module, options: "ForwardOptions") -> Forward:
     """A network as the options want it applied: whole or in tiles, once or in eight orientations.
 
     Raises:

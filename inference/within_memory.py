@@ -26,6 +26,8 @@ _PROBES = (64, 128)
 _SPARED = 1.1**0.5 - 1
 """By which factor a tile's side may be longer than that of its core: for 10 % more work."""
 _LEAST = 256
+_AMPLE = 1 << 17
+"""Bytes for each pixel that are more than any network takes: so much memory spares a small image the measurement."""
 
 
 def default_bound(device: torch.device) -> int:
@@ -112,17 +114,24 @@ class WithinMemory:
             self.bound = self._largest_need(image, named)
         self.size = None if max(image.shape[-2:]) <= self._tiled.size else self._tiled.size
 
+    def fits(self, count: int, pixels: int) -> bool:
+        """Whether so many images, each of so many pixels, are surely seen as wholes and fit into memory at once."""
+        need = _AMPLE * pixels if self._line is None else self.needs(pixels)
+        return self._fixed is None and count * need <= self.bound
+
     def needs(self, pixels: int) -> int:
-        """Bytes for an image or tile of so many pixels, after the first call."""
+        """Bytes for an image or tile of so many pixels, once they were measured."""
         assert self._line is not None
         return int(MARGIN * (self._line[0] + self._line[1] * pixels))
 
     def _side(self, image: Tensor, named: dict[str, Any]) -> int:
         """The largest side of tiles that fit; that of the image if it does."""
-        self._line = self._line or _measured(self._network, image, named)
         height, width = image.shape[-2:]
         multiple = self._tiled.multiple  # of which sides have to be
         side = -(-max(height, width) // multiple) * multiple
+        if _AMPLE * height * width <= self.bound:
+            return side
+        self._measure(image, named)
         if self.needs(height * width) <= self.bound:
             return side
         side, smallest = min(side * 7 // 8, self._ample(image, named)), core_size(SMALLEST, multiple)
@@ -138,8 +147,12 @@ class WithinMemory:
             return max(image.shape[-2:])
         return max(int(2 * max(self._tiled.overlaps(image, **named)) / _SPARED), _LEAST)
 
+    def _measure(self, image: Tensor, named: dict[str, Any]) -> None:
+        self._line = self._line or _measured(self._network, image, named)
+
     def _largest_need(self, image: Tensor, named: dict[str, Any]) -> int:
         """Bytes for the largest of the tiles in which the image would be seen now."""
+        self._measure(image, named)
         return self.needs(max(tile.pixels for tile in self._tiled.tiles(image, **named)))
 
 

@@ -5,20 +5,21 @@ import gc
 import sys
 from pathlib import Path
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h of glibc
 
 
 def keep_freed_memory() -> bool:
     """Let the process keep memory that it frees instead of handing it back to the kernel.
 
     A training step on the CPU frees and allocates the same large tensors repeatedly; mapping their
-    pages again took a quarter of the step (AR-CNN, 16 patches of 48 x 48). Returns whether the C library
-    supports it: glibc does.
+    pages again took a quarter of the step (AR-CNN, 16 patches of 48 x 48). Call it before threads start: all of them
+    then have one arena, for others hold no large tensors. Returns whether the C library supports it: glibc does.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is None:
         return False
-    return bool(mallopt(_M_MMAP_THRESHOLD, 1 << 30) and mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1))
+    settings = {_M_MMAP_THRESHOLD: 1 << 30, _M_TRIM_THRESHOLD: (1 << 31) - 1, _M_ARENA_MAX: 1}
+    return all(mallopt(*setting) for setting in settings.items())
 
 
 def give_back_memory() -> None:

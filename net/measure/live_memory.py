@@ -21,6 +21,11 @@ class LiveMemory(TorchDispatchMode):
         self.peak = self._live = 0
         self._known: set[int] = set()
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Of PyTorch. By default every call imports torch.compile, which takes longer than PyTorch itself."""
+        return False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         for leaf in tree_leaves(result):

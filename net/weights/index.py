@@ -9,6 +9,7 @@ file was registered, it is recorded in `FILE.sha256`.
 
 import json
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -73,7 +74,8 @@ def known_weights(folder: str | os.PathLike[str] | None = None) -> dict[str, Kno
     """Name -> entry and path, sorted by name. Of one name the working folder's counts. Raises as `entries`."""
     folders = [WEIGHTS, weights_store(), Path("weights")] if folder is None else [Path(folder)]
     official = _read(OFFICIAL) if folder is None else []
-    known = {entry.name: Known(entry, _path(entry.file, user_weights(), folders)) for entry in official}
+    place = user_weights()
+    known = {entry.name: Known(entry, _path(entry.file, place, folders)) for entry in official}
     known |= {
         entry.name: Known(entry, _path(entry.file, place, folders))
         for place in folders
@@ -178,8 +180,11 @@ def _path(file: str, place: Path, folders: list[Path]) -> Path:
 
 
 def _read(path: Path) -> list[Entry]:
-    if not path.is_file():
-        return []
+    return _entries(path, path.stat().st_mtime_ns) if path.is_file() else []
+
+
+@lru_cache(16)
+def _entries(path: Path, _modified: int) -> list[Entry]:
     try:
         return [Entry.model_validate(entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
     except (ValueError, TypeError, UserError) as error:  # ValidationError is a ValueError

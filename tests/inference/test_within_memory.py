@@ -41,7 +41,7 @@ def test_maps_stay_within_the_bound_and_the_result_is_the_same(bound):
         network(whole)
     assert unbounded.peak > 9 << 20
     call = WithinMemory(network, bound)
-    call(make_image(4, 4))  # measured and kept
+    call(make_image(16, 16))  # measured and kept
     network.seen.clear()
     with LiveMemory() as live:
         result = call(whole)
@@ -89,7 +89,7 @@ def test_a_side_that_is_given_is_taken():
 @torch.inference_mode()
 def test_a_network_that_sees_the_whole_image(weights):
     network = build_network(spec(weights("fbcnn"))).eval()
-    call, large = WithinMemory(network, 1 << 40), make_image(96, 1400)
+    call, large = WithinMemory(network, 1 << 20), make_image(96, 1400)
     call(make_image(8, 8))
     call.bound = call.needs(96 * 1400) * 2 // 3
     result, qf = call(large)
@@ -124,7 +124,7 @@ def test_clips_of_a_network_that_follows_motion(weights):
     """Near the whole frame's result, and within the bound."""
     network = build_network(spec(weights("stdf"))).eval()
     clip = torch.rand(1, 3, 1, 320, 448, generator=torch.Generator().manual_seed(0))
-    call, bound = WithinMemory(network, 1 << 40), 24 << 20
+    call, bound = WithinMemory(network, 1 << 33), 24 << 20
     assert not call.exact
     expected = call(clip)
     torch.testing.assert_close(expected, network(clip), rtol=0, atol=0)

@@ -54,6 +54,22 @@ def test_the_import_itself_is_light(tmp_path: Path, root: Path) -> None:
     assert _python(code, tmp_path, root).stdout.split() == ["[]", powerqe.__version__]
 
 
+@pytest.mark.slow
+def test_the_command_imports_what_an_image_needs(tmp_path: Path, root: Path) -> None:
+    """Of a JPEG file: no video, no option files, only the networks that may be the best, and no compiler of PyTorch."""
+    unneeded = ["torch._dynamo", "torch.onnx", "sympy", "av", "lmdb", "skimage", "matplotlib", "tensorboard"]
+    unneeded += [f"powerqe.{name}" for name in ("utils.options.tree", "utils.video.container", "utils.metrics")]
+    unneeded += ["powerqe.net.esrgan", "powerqe.net.mfqe", "powerqe.evaluation", "PIL.TiffImagePlugin"]
+    code = f"""
+import sys, cv2, numpy
+from powerqe import cli
+cv2.imwrite("a.jpg", numpy.arange(64 * 64 * 3, dtype=numpy.uint8).reshape(64, 64, 3), [cv2.IMWRITE_JPEG_QUALITY, 30])
+assert not cli.main(["enhance", "a.jpg", "--device", "cpu"])
+print([name for name in {unneeded} if name in sys.modules])
+"""
+    assert _python(code, tmp_path, root).stdout.splitlines()[1:] == ["[]"]
+
+
 def test_what_is_public_is_there() -> None:
     assert dir(powerqe) == sorted(powerqe.__all__)
     assert all(getattr(powerqe, name) is not None for name in powerqe.__all__)

@@ -14,7 +14,6 @@ from powerqe.utils.codecs.jpeg_walk import (
     HuffmanTable,
     Progress,
     Spectrum,
-    looked_up,
     needed,
     quick,
     store_others,
@@ -45,11 +44,18 @@ def _bits(windows: np.ndarray, positions: np.ndarray) -> np.ndarray:
     return (windows[positions] >> 15).astype(np.int16)
 
 
-def _end_of_band(table: HuffmanTable, windows: np.ndarray, at: int) -> int:
-    """How many blocks the code at a position ends (G.1.2.2)."""
-    found, ends = looked_up(table, windows, np.array([at]))
-    run = int(found[0]) >> 4
-    return (1 << run) + (int(windows[ends[0]]) >> (16 - run))
+def _ends_of_bands(table: HuffmanTable, windows: np.ndarray) -> Callable[[int], int]:
+    """How many blocks the code at a position ends (G.1.2.2), of a chunk. One by one, numbers of Python are fast."""
+    symbols, lengths, following = table.symbols.tobytes(), table.lengths.tobytes(), memoryview(windows)
+
+    def ended(at: int) -> int:
+        code = following[at]
+        run, length = symbols[code] >> 4, lengths[code]
+        if not length:
+            raise damaged_jpeg("an invalid Huffman code")
+        return (1 << run) + (following[at + length] >> 16 - run)
+
+    return ended
 
 
 def read_bands(progress: Progress, plan: BlockPlan, spectrum: Spectrum) -> None:
@@ -58,6 +64,7 @@ def read_bands(progress: Progress, plan: BlockPlan, spectrum: Spectrum) -> None:
     step_table = table.ac_steps(progressive=True)
     for windows in progress.chunks():
         steps, first, symbols, ends = quick(step_table[windows]), progress.unit, [], []
+        ended = _ends_of_bands(table, windows)
         for until in progress.spans():
             unit, at, pending = progress.unit, progress.at, progress.pending
             while unit < until and at < progress.limit:
@@ -67,7 +74,7 @@ def read_bands(progress: Progress, plan: BlockPlan, spectrum: Spectrum) -> None:
                     symbols.append(at)
                     step = steps[at]
                     if step >= END_OF_BLOCK:
-                        pending = _end_of_band(table, windows, at) - 1
+                        pending = ended(at) - 1
                     at += step & 31
                     k += step >> 5
                 ends.append(len(symbols))
@@ -135,7 +142,7 @@ def _band_walk(
     zeros: list[int] = np.nonzero(~known)[1].tolist()
     zeros_before: list[int] = np.cumsum(width - known.sum(axis=1)).tolist()
     zeros_before.insert(0, 0)
-    add_start, add_count = runs.starts.append, runs.counts.append
+    add_start, add_count, ended = runs.starts.append, runs.counts.append, _ends_of_bands(table, windows)
 
     def walk(until: int) -> None:
         unit, at, pending = progress.unit, progress.at, progress.pending
@@ -147,7 +154,7 @@ def _band_walk(
                 code, step = at, steps[at]
                 at += step & 31
                 if step >= END_OF_BLOCK:
-                    pending = _end_of_band(table, windows, code)
+                    pending = ended(code)
                     break
                 run = (step >> 5) - 1
                 if zero + run >= end:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
@@ -24,7 +24,7 @@ from powerqe.utils.image.orientation import SYMMETRY, oriented
 from powerqe.utils.image.tiff import TiffImage, is_tiff, read_samples, tiff_image
 from powerqe.utils.image.transparency import unassociated
 from powerqe.utils.memory import is_out_of_memory
-from powerqe.utils.video.container import SUFFIXES as VIDEO_SUFFIXES
+from powerqe.utils.video.suffixes import is_video
 
 FORMATS = ("JPEG", "MPO", "PNG", "TIFF", "BMP", "WEBP", "GIF", "AVIF", "HEIF", "PPM")
 """Pillow's names of those that are read, as far as it can. Others may start programs (EPS) or unpack before they tell
@@ -117,19 +117,39 @@ def opened(data: bytes, name: str, most: int | None = None) -> Iterator[OpenedIm
 
 
 def _header(data: bytes, name: str, tiff: TiffImage | None) -> Image.Image:
-    Image.init()
     try:
-        header = Image.open(io.BytesIO(data), formats=[known for known in FORMATS if known in Image.OPEN])
+        header = _opened_by_pillow(io.BytesIO(data))
     except UnidentifiedImageError:
         if tiff is not None:
             return _stand_in(tiff, name)
-        if Path(name).suffix.lower() in (*VIDEO_SUFFIXES, ".yuv"):
+        if is_video(name):
             raise UserError(f"{name}: a video, expected an image; powerqe enhance takes videos, too") from None
         reason = f"no image, or of a format that is not known here; these are {', '.join(FORMATS)}"
         raise UserError(f"{name}: {reason}") from None
     if tiff is not None and tiff.page.index:
         header.seek(tiff.page.index)
     return header
+
+
+def _opened_by_pillow(file: BinaryIO) -> Image.Image:
+    """By one of its common formats; all others are imported, which takes longer than to read an image, only then."""
+    Image.preinit()
+    try:
+        return Image.open(file, formats=[known for known in FORMATS if known in Image.OPEN])
+    except UnidentifiedImageError:
+        if not Image.init():
+            raise
+    file.seek(0)
+    return _opened_by_pillow(file)
+
+
+def pixel_count(path: Path) -> int:
+    """Pixels of an image file by its header; by the size of a file that Pillow does not know."""
+    try:
+        with path.open("rb") as file, pillow_without_limits, _opened_by_pillow(file) as header:
+            return header.width * header.height
+    except Exception:  # whatever damaged bytes make it raise; reading the image tells
+        return path.stat().st_size if path.is_file() else 0
 
 
 def _stand_in(tiff: TiffImage, name: str) -> Image.Image:

@@ -18,7 +18,6 @@ import numpy as np
 
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.jpeg_stream import Buffer, jpeg_parts
-from powerqe.utils.video.pyav import pyav
 
 _DHT, _SOS, _EOI, _DRI = 0xC4, 0xDA, 0xD9, 0xDD
 _BASELINE, _EXTENDED, _PROGRESSIVE = 0xC0, 0xC1, 0xC2
@@ -261,6 +260,8 @@ def _of_ffmpeg(data: Buffer) -> str:
         if not 0xE0 <= code <= 0xEF:
             stream += bytes([0xFF, code]) + (b"" if code == _EOI else struct.pack(">H", len(content) + 2))
             stream += bytes(content) + (b"" if code == _EOI else bytes(coded))
+    from powerqe.utils.video.pyav import pyav
+
     try:
         av = pyav("looking into progressive JPEG files", "mjpeg")
     except UserError:

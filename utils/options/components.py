@@ -58,6 +58,11 @@ def _is_numeric(annotation: Any) -> bool:
     return bool(kinds & {int, float}) and not kinds & {str, bool}
 
 
+@cache
+def _numeric_fields(model: type[BaseModel]) -> set[str]:
+    return {name for name, field in model.model_fields.items() if _is_numeric(field.annotation)}
+
+
 def _has_keys(field: FieldInfo) -> bool:
     models = [leaf for leaf in _leaves(field.annotation) if isinstance(leaf, type) and issubclass(leaf, BaseModel)]
     return bool(models) or any(isinstance(mark, Slot) for mark in field.metadata)
@@ -125,7 +130,7 @@ class Section(BaseModel):
     def _by_declared_type(cls, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
         """Cast numbers, reject true and false as numbers, and describe a wrong type in plain words."""
         field = cls.model_fields[info.field_name or ""]
-        numeric = _is_numeric(field.annotation)
+        numeric = info.field_name in _numeric_fields(cls)
         if not (numeric and _has_bool(value)):
             try:
                 return handler(_cast(value) if numeric else value)

@@ -28,8 +28,9 @@ class Registry:
 
     Args:
         kind: what an entry is, for messages ("network").
-        package: the package whose modules hold the entries. They are imported at first use, so adding a file there is
-            enough to add an entry.
+        package: the package whose modules hold the entries, so adding a file there is enough to add an entry. An entry
+            is first looked for in the module of its name: ESRGAN in esrgan, NonLocalDeblock in non_local_deblock; if it
+            is not there, and for a list of all, all modules are imported.
         refused: names that a user may expect -> why there is no such entry.
     """
 
@@ -58,12 +59,12 @@ class Registry:
         return sorted(self._entries)
 
     def __contains__(self, name: str) -> bool:
-        self._import_entries()
+        self._import_entries(name)
         return name in self._entries
 
     def __getitem__(self, name: str) -> Callable[..., Any]:
         """The entry called `name`; raises `UserError` with the nearest name when there is none."""
-        self._import_entries()
+        self._import_entries(name)
         if name in self.refused:
             raise UserError(f"{self.kind} {name} {self.refused[name]}; known: {', '.join(self.names())}")
         if name not in self._entries:
@@ -84,13 +85,19 @@ class Registry:
                 )
         return options
 
-    def _import_entries(self) -> None:
-        if self._package is None:
+    def _import_entries(self, name: str | None = None) -> None:
+        """Import the modules that hold the entries, only the one of a name if that has it."""
+        if self._package is None or name in self._entries:
             return
-        package, self._package = importlib.import_module(self._package), None
-        for module in pkgutil.iter_modules(package.__path__):
-            if not module.ispkg:
-                importlib.import_module(f"{package.__name__}.{module.name}")
+        package = importlib.import_module(self._package)
+        modules = [module.name for module in pkgutil.iter_modules(package.__path__) if not module.ispkg]
+        wanted = [module for module in modules if name and module.replace("_", "") == name.lower()]
+        for module in wanted:
+            importlib.import_module(f"{package.__name__}.{module}")
+        if name not in self._entries:
+            self._package = None
+            for module in modules:
+                importlib.import_module(f"{package.__name__}.{module}")
 
 
 def nearest(name: str, known: Iterable[Any], most: int = 1) -> str:

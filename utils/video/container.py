@@ -37,11 +37,6 @@ LOSSLESS = {".mp4": "libx265", ".mkv": "ffv1"}
 PRESET = "superfast"
 """Of x265 without loss: its files are smaller than those of `fast`, which takes a third more time."""
 
-SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".3gp", ".ts", ".mts", ".mpg", ".mpeg", ".wmv", ".flv",
-            ".y4m", ".hevc", ".h264", ".obu", ".ivf")  # fmt: skip
-"""Of the files that are taken for videos when a folder is searched; a file that is named may have any other."""
-
-
 _FEW = 2
 """Frames of a video that is too short for x265 4.2 to know when it is to be decoded: it gives a number it never set."""
 

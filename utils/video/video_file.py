@@ -14,18 +14,14 @@ from typing import Any
 from powerqe.utils.errors import UserError
 from powerqe.utils.files import atomic_path
 from powerqe.utils.video.colors import Color, marked, named_color
-from powerqe.utils.video.container import PRESET, SUFFIXES, VideoReader, VideoWriter
+from powerqe.utils.video.container import PRESET, VideoReader, VideoWriter
 from powerqe.utils.video.container_metadata import ContainerMetadata
 from powerqe.utils.video.packets import Clock
 from powerqe.utils.video.pyav import pyav
 from powerqe.utils.video.segments import Segments, open_segments, packets
+from powerqe.utils.video.suffixes import RAW, is_raw
 from powerqe.utils.video.yuv import Depth, Frame, Geometry, YUVName, YUVReader, YUVWriter, count_frames, parse_name
 
-RAW = ".yuv"
-VIDEO_SUFFIXES = (*SUFFIXES, RAW)
-"""Of what is taken for a video."""
-VIDEO_TARGETS = (".mp4", ".mkv", RAW)
-"""What can be written."""
 RAW_RATE = 25
 """Frames per second of a video file that is made of a raw one."""
 _UNKNOWN = Color()
@@ -65,16 +61,6 @@ class VideoFile:
             return
         with VideoReader(self.path, odd=True, rgb=self.color.is_rgb) as video:
             yield from video.timed()
-
-
-def is_video(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is a video, by its suffix."""
-    return Path(path).suffix.lower() in VIDEO_SUFFIXES
-
-
-def is_raw(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is a raw video, by its suffix."""
-    return Path(path).suffix.lower() == RAW
 
 
 def open_video_file(path: str | os.PathLike[str], *, rgb: bool = True) -> VideoFile:

@@ -11,7 +11,8 @@ from powerqe.utils.errors import UserError
 from powerqe.utils.video.colors import Color
 from powerqe.utils.video.container import VideoReader, VideoWriter
 from powerqe.utils.video.container_metadata import ContainerMetadata
-from powerqe.utils.video.video_file import is_raw, is_video, open_video_file, video_file_writer
+from powerqe.utils.video.suffixes import is_raw, is_video
+from powerqe.utils.video.video_file import open_video_file, video_file_writer
 from powerqe.utils.video.yuv import Geometry, YUVReader
 
 GEOMETRY = Geometry(64, 48)
