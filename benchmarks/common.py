@@ -204,10 +204,10 @@ def _count(side: Side, seconds: float) -> int:
 # --------------------------------------------------------------------------- memory
 
 
-def extra_memory(work: Callable[[], Any], device: str = "cpu") -> float:
+def extra_memory(work: Callable[[], Any], device: str = "cpu", times: int = 3) -> float:
     """Bytes by which memory grows at most while it works; NaN where the system does not tell.
 
-    On the CPU, the median of three times, as other threads and the system's own need of memory disturb single ones.
+    On the CPU, the median of several times, as other threads and the system's own need of memory disturb single ones.
     """
     if device == "cuda":
         torch.cuda.synchronize()
@@ -220,7 +220,7 @@ def extra_memory(work: Callable[[], Any], device: str = "cpu") -> float:
     if not reset.exists():
         return math.nan
     gc.collect()
-    return median(_growth(work, reset) for _ in range(3))
+    return median(_growth(work, reset) for _ in range(times))
 
 
 def _growth(work: Callable[[], Any], reset: Path) -> int:

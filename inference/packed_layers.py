@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from powerqe.net.autocast import ExactConv, ImageConv
 from powerqe.net.blocks import GlobalMean, ResidualBlock
 from powerqe.net.fbcnn import ControlledBlock
 
@@ -82,7 +83,7 @@ def _fast(module: nn.Module) -> Forward | None:
 class PackedConv:
     """A convolution without gradients; its weights are packed at the first call in each type.
 
-    Attributes: those of a convolution.
+    Attributes: those of a convolution; dtype: in which it computes, None: that of autocast or of the image.
     """
 
     weight: Tensor
@@ -91,11 +92,12 @@ class PackedConv:
     padding: Sequence[int]
     dilation: Sequence[int] = (1, 1)
     groups: int = 1
+    dtype: torch.dtype | None = None
     _packed: dict[torch.dtype, Tensor] = field(default_factory=dict, init=False)
 
     def __call__(self, x: Tensor, *, relu: bool = False, plus: Tensor | None = None) -> Tensor:
         """The convolution of (N, C, H, W), its ReLU if wanted, or its sum with `plus`; channels_last."""
-        dtype = _type_of(x)
+        dtype = self.dtype or _type_of(x)
         x, weight = _channels_last(x, dtype), self._weight(dtype)
         bias = None if self.bias is None else self.bias.to(dtype)
         arguments = (weight, bias, self.padding, self.stride, self.dilation, self.groups)
@@ -114,7 +116,9 @@ class PackedConv:
 
 def _packed(layer: nn.Conv2d) -> PackedConv:
     bias = None if layer.bias is None else layer.bias.detach()
-    return PackedConv(layer.weight.detach(), bias, layer.stride, layer.padding, layer.dilation, layer.groups)  # type: ignore[arg-type]
+    arguments = (layer.stride, layer.padding, layer.dilation, layer.groups)
+    dtype = layer.weight.dtype if isinstance(layer, ExactConv) else None
+    return PackedConv(layer.weight.detach(), bias, *arguments, dtype)  # type: ignore[arg-type]
 
 
 def _conv(layer: nn.Conv2d) -> Forward | None:
@@ -124,6 +128,11 @@ def _conv(layer: nn.Conv2d) -> Forward | None:
     plain = layer.groups == 1 and layer.stride == layer.dilation == (1, 1)
     side = min(_BLOCKS, key=partial(_cost, layer)) if plain else 1
     return packed if side == 1 else partial(_in_blocks, _block_conv(packed, side), side, layer.kernel_size)
+
+
+def _image_conv(layer: ImageConv) -> Forward | None:
+    fast = _conv(layer)
+    return fast and (lambda x: fast(x).to(_type_of(x)))
 
 
 def _cost(layer: nn.Conv2d, side: int) -> float:
@@ -285,6 +294,8 @@ def _prelu(layer: nn.PReLU) -> Forward | None:
 
 _MAKERS: dict[type[nn.Module], Callable[[Any], Forward | None]] = {
     nn.Conv2d: _conv,
+    ExactConv: _conv,
+    ImageConv: _image_conv,
     nn.ConvTranspose2d: _transposed,
     nn.PReLU: _prelu,
     ResidualBlock: _residual,

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from powerqe.inference.packed_layers import pack_layers
 from powerqe.net.weights.entry import Entry
 from powerqe.utils.errors import UserError
 from powerqe.utils.log import logger
@@ -67,6 +68,7 @@ def prepared(network: nn.Module, precision: DataType) -> nn.Module:
         network: in evaluation mode, on its device. Its images stay float32 and NCHW; the type of its results may be
             that of the precision.
     """
+    pack_layers(network)
     network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - known to PyTorch, not to its stubs
     if precision != "fp32":
         device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
