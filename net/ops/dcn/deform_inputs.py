@@ -106,16 +106,17 @@ def check_arguments(
 def cast_for_autocast(
     device: str, input: Tensor, offset: Tensor, mask: Tensor | None, weight: Tensor, bias: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor, Tensor | None]:
-    """The tensors as automatic mixed precision wants them: values in its type, positions as fine as they are.
+    """The tensors as automatic mixed precision wants them: values in its type, positions in float32.
 
-    A position in float16 or bfloat16 has no fractions beyond column 1024 or 128. float64 stays as it is.
+    A position in float16 or bfloat16, where offsets are of that type, has no fractions beyond column 1024 or 128. float64
+    stays as it is.
     """
     dtype = torch.get_autocast_dtype(device)
     if input.dtype == torch.float64:
         return input, offset, mask, weight, bias
     bias = None if bias is None else bias.to(dtype)
-    mask = None if mask is None or mask.dtype == dtype else mask.float()
-    return input.to(dtype), offset if offset.dtype == dtype else offset.float(), mask, weight.to(dtype), bias
+    mask = mask if mask is None or mask.dtype == dtype else mask.float()
+    return input.to(dtype), offset.float(), mask, weight.to(dtype), bias
 
 
 def _check_tensors(input: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | None, mask: Tensor | None) -> None:
