@@ -108,8 +108,7 @@ def cast_for_autocast(
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor, Tensor | None]:
     """The tensors as automatic mixed precision wants them: values in its type, positions in float32.
 
-    A position in float16 or bfloat16, where offsets are of that type, has no fractions beyond column 1024 or 128. float64
-    stays as it is.
+    A position in float16 or bfloat16 has no fractions beyond column 1024 or 128. float64 stays as it is.
     """
     dtype = torch.get_autocast_dtype(device)
     if input.dtype == torch.float64:
