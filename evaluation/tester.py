@@ -8,11 +8,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import Subset
 
 from powerqe.dataset import build_dataset
 from powerqe.dataset.loader import Batch
 from powerqe.evaluation.crops import Crops
 from powerqe.evaluation.evaluate import Metrics, Record, evaluate
+from powerqe.evaluation.partial_results import partial_path, write_partial
 from powerqe.evaluation.provenance import facts_of
 from powerqe.evaluation.result_table import Table, write_tables
 from powerqe.evaluation.video_results import VideoReport
@@ -32,13 +34,15 @@ from powerqe.utils.log import logger
 from powerqe.utils.memory import keep_freed_memory
 from powerqe.utils.options.tree import Options
 from powerqe.utils.ranks import Ranks
+from powerqe.utils.shards import WHOLE, Shard
 
 
-def test(options: Options, ranks: Ranks) -> Table | VideoReport:
+def test(options: Options, ranks: Ranks, shard: Shard = WHOLE) -> Table | VideoReport:  # noqa: PT028 - no pytest
     """Enhance every image of the test sets once, score it, save images and tables in the experiment's folder.
 
     Files: test_im_enhanced/<set>/<image>.png (option test.if_save_im), results.csv / .json / .md / .tex, and
     crops.png (crops of the first images: compressed | enhanced | original). For videos see evaluation/video_tester.py.
+    Of a shard of the images or videos, in place of tables and crops: see evaluation/partial_results.py.
 
     Raises:
         UserError: no test set, missing or unfitting weights, anything wrong with the data, or another process tests
@@ -48,14 +52,15 @@ def test(options: Options, ranks: Ranks) -> Table | VideoReport:
         raise UserError(f"{options.name}: testing needs the option dataset.test")
     sets = {name: build_dataset(spec, f"dataset.test.{name}") for name, spec in options.dataset.test.items()}
     if _are_videos(sets, options):
-        return _test_videos(options, ranks, sets)
+        return _test_videos(options, ranks, sets, shard)
     network = trained_network(options, ranks.device)
     metrics = Metrics(options.test.criterion)
     crops = Crops(metrics)
-    with _claimed(options, ranks):
+    numbers = {name: (range(shard.index, len(each), shard.count), len(each)) for name, each in sets.items()}
+    with _claimed(options, ranks, shard):
         records = {
             name: evaluate(
-                dataset,
+                dataset if shard.count == 1 else Subset(dataset, numbers[name][0]),
                 metrics,
                 ranks,
                 enhancer(network, options.test),
@@ -70,7 +75,9 @@ def test(options: Options, ranks: Ranks) -> Table | VideoReport:
             metrics,
             facts_of(options, ranks.device, network, {"all": tested_weights(options)}),
         )
-        if ranks.is_main:
+        if ranks.is_main and shard.count > 1:
+            write_partial(options, shard, table, numbers)
+        elif ranks.is_main:
             write_tables(table, options.folder)
             crops.save(options.folder / "crops.png")
     return table
@@ -130,21 +137,22 @@ def _are_videos(sets: dict[str, Any], options: Options) -> bool:
     return bool(videos)
 
 
-def _test_videos(options: Options, ranks: Ranks, sets: dict[str, Any]) -> VideoReport:
+def _test_videos(options: Options, ranks: Ranks, sets: dict[str, Any], shard: Shard) -> VideoReport:
     network = trained_network(options, ranks.device)
     enhance, weights = ByPeak(enhancer(network, options.test)), {"all": tested_weights(options)}
     if options.test.peaks_ckp_load_path:
         weights = {"others": weights["all"], "peaks": find(options.test.peaks_ckp_load_path)}
         peaks = trained_network(options, ranks.device, weights["peaks"])
         enhance = ByPeak(enhancer(network, options.test), enhancer(peaks, options.test))
-    with _claimed(options, ranks):
-        return test_videos(options, ranks, sets, enhance, facts_of(options, ranks.device, network, weights))
+    with _claimed(options, ranks, shard):
+        return test_videos(options, ranks, sets, enhance, facts_of(options, ranks.device, network, weights), shard)
 
 
-def _claimed(options: Options, ranks: Ranks) -> AbstractContextManager[None]:
-    """No other process tests the experiment meanwhile; a training may go on."""
+def _claimed(options: Options, ranks: Ranks, shard: Shard) -> AbstractContextManager[None]:
+    """No other process tests the experiment, or this shard, meanwhile; a training may go on."""
     advice = "wait for it, or use another name (--set name=NEW)"
-    return claimed(options.folder, "tested", advice) if ranks.is_main else nullcontext()
+    folder = options.folder if shard.count == 1 else partial_path(options, shard)
+    return claimed(folder, "tested", advice) if ranks.is_main else nullcontext()
 
 
 def _title(options: Options) -> str:

@@ -17,6 +17,7 @@ from powerqe.dataset.loader import Batch, collate, to_device
 from powerqe.dataset.peaks import local_peaks
 from powerqe.evaluation.computing_code import code_hash
 from powerqe.evaluation.evaluate import Enhance, Metrics, home, judge
+from powerqe.evaluation.partial_results import write_partial
 from powerqe.evaluation.video_curves import draw_curves
 from powerqe.evaluation.video_progress import Fingerprint, FrameScores, Saved, VideoWork
 from powerqe.evaluation.video_results import VideoReport, write_report
@@ -24,10 +25,11 @@ from powerqe.evaluation.video_scores import VideoScores
 from powerqe.inference.tiled import enhancer
 from powerqe.utils.errors import UserError
 from powerqe.utils.file_names import file_name
+from powerqe.utils.launcher import Place
 from powerqe.utils.log import logger, progress_bar
 from powerqe.utils.options.tree import Options
 from powerqe.utils.ranks import Ranks
-from powerqe.utils.shards import deal
+from powerqe.utils.shards import WHOLE, Part, Shard
 from powerqe.utils.video.frame_records import FrameInfo, frames_path, read_record
 from powerqe.utils.video.pixels import FramePixels
 from powerqe.utils.video.yuv import Frame
@@ -92,7 +94,12 @@ class _Job:
 
 @torch.inference_mode()
 def test_videos(
-    options: Options, ranks: Ranks, datasets: dict[str, Any], enhance: ByPeak, facts: dict[str, Any]
+    options: Options,
+    ranks: Ranks,
+    datasets: dict[str, Any],
+    enhance: ByPeak,
+    facts: dict[str, Any],
+    shard: Shard = WHOLE,  # noqa: PT028 - no pytest
 ) -> VideoReport:
     """Enhance and score every frame of the videos once; write the files listed above.
 
@@ -102,6 +109,7 @@ def test_videos(
         datasets: by name, indexed by frame; their `sequences` list the frames of each video.
         enhance: the network.
         facts: what was tested (evaluation/provenance.py), for the results and the fingerprint.
+        shard: of the videos; its results are written as in evaluation/partial_results.py.
 
     Raises:
         UserError: a metric of sets, wrong data, or another process that tests the same.
@@ -109,7 +117,9 @@ def test_videos(
     metrics = Metrics(options.test.criterion)
     _check(metrics)
     jobs = [_Job(name, dataset, video) for name, dataset in datasets.items() for video in dataset.sequences]
-    mine = deal([job.cost for job in jobs], ranks.world_size)[ranks.rank]
+    costs = [job.cost for job in jobs]
+    part = Part(shard, Place(ranks.rank, ranks.local_rank, ranks.world_size))
+    mine = sorted(part.of(costs), key=lambda number: -costs[number])
     test = _Test(options, ranks, metrics, enhance, facts)
     total = sum(len(jobs[number].video.indices) for number in mine)
     with progress_bar(None, "frames", total, ranks.is_main, leave=False) as bar:
@@ -118,11 +128,15 @@ def test_videos(
     for part, unavailable, _ in parts:
         found |= part
         metrics.unavailable |= unavailable
-    report = VideoReport(options.name, [found[number] for number in range(len(jobs))], metrics, facts)
+    numbers = part.of_shard(costs)
+    report = VideoReport(options.name, [found[number] for number in numbers], metrics, facts)
     if ranks.is_main:
         if taken_over := sum(count for *_, count in parts):
             logger.info(f"{taken_over} of {sum(len(job.video.indices) for job in jobs)} frames are reused from an "
                         "earlier test; test.if_continue=false tests them again")  # fmt: skip
+        if shard.count > 1:
+            write_partial(options, shard, report, {"": (numbers, len(jobs))})
+            return report
         write_report(report, options.folder)
         draw_curves(report, options.folder / "curves")
     return report

@@ -20,6 +20,7 @@ from powerqe.utils.parser import Parser
 COMMANDS = {
     "train": "train the network of an option file",
     "test": "test the network of an option file and print the table of results",
+    "merge-results": "merge the results of a test that was shared by several machines",
     "enhance": "enhance image and video files",
     "demo": "enhance images in a web page on this machine",
     "report": "compare tested experiments in an HTML page",

@@ -29,6 +29,11 @@ class Shard(NamedTuple):
     def __str__(self) -> str:
         return f"{self.index}/{self.count}"
 
+    @property
+    def title(self) -> str:
+        """For messages, with its origin."""
+        return f"shard {self} ({self.origin})" if self.origin else f"shard {self}"
+
 
 WHOLE = Shard(0, 1)
 
@@ -60,8 +65,7 @@ class Part(NamedTuple):
 
     def __str__(self) -> str:
         """For messages: "shard 0/3 (--shard), rank 1 of 2"; empty if it does all."""
-        origin = f" ({self.shard.origin})" if self.shard.origin else ""
-        shard = [f"shard {self.shard}{origin}"] if self.shard.count > 1 else []
+        shard = [self.shard.title] if self.shard.count > 1 else []
         rank = [f"rank {self.place.rank} of {self.place.world_size}"] if self.place.world_size > 1 else []
         return ", ".join(shard + rank)
 

@@ -98,11 +98,12 @@ def run(args: argparse.Namespace) -> None:
     jobs = find_jobs(args.inputs, args.output, args.format, listed=listed, part=part, compare=args.compare)
     check_crf(jobs, args.crf)
     told = told_by_all([len(jobs), *_enhance(jobs, args, listed, part)])
-    total, begun, failures = (sum(numbers) for numbers in zip(*told, strict=True)) if told else (0, 0, 0)
+    total, enhanced, failures = (sum(numbers) for numbers in zip(*told, strict=True)) if told else (0, 0, 0)
     if told and not part.is_whole:
         ranks = f" on {len(told)} ranks ({' + '.join(str(count) for count, *_ in told)})" if len(told) > 1 else ""
         shard = f"shard {part.shard}: " if part.shard.count > 1 else ""
-        print(f"{shard}{total} files{ranks}, {begun - failures} enhanced, {total - begun} existed, {failures} failed")
+        existed = total - enhanced - failures
+        print(f"{shard}{total} files{ranks}, {enhanced} enhanced, {existed} existed, {failures} failed")
     if failures:
         raise PartialFailureError(f"{failures} of {total} files failed")
 
@@ -110,7 +111,7 @@ def run(args: argparse.Namespace) -> None:
 def _enhance(
     jobs: "list[EnhanceJob]", args: argparse.Namespace, listed: "FileList | None", part: "Part"
 ) -> tuple[int, int]:
-    """Returns how many files had no result yet, and how many failed."""
+    """Returns how many files were enhanced, and how many failed."""
     from tqdm import tqdm
 
     from powerqe.inference.enhance_files import Models, enhance_files
@@ -125,17 +126,18 @@ def _enhance(
     make_folder(args.output)
     jobs = jobs if args.force else unfinished(jobs, compare=args.compare)
     keep_freed_memory()
-    failures, place = 0, part.place
+    enhanced, failures, place = 0, 0, part.place
     prefix = f"rank {place.rank}: " if place.world_size > 1 else ""
     with resumable("files that were written are complete; run the same command again to go on"), progress_bar(
         None, "files", len(jobs), not place.rank and len(jobs) > 1, leave=False
     ) as bar:  # fmt: skip
 
         def report(result: "Result") -> None:
-            nonlocal failures
+            nonlocal enhanced, failures
             is_there = result.exists and (not args.compare or is_finished(result.job, compare=True))
             error = "" if is_there else result.error
             failures += bool(error)
+            enhanced += not result.error
             if error and listed:
                 error = listed.explained(result.job.source, error)
             line = f"failed: {error}" if error else f"skipped: {result.error}" if is_there else result.summary
@@ -143,7 +145,7 @@ def _enhance(
             bar.update()
 
         enhance_files(jobs, models, report, force=args.force, compare=args.compare, crf=args.crf)
-    return len(jobs), failures
+    return enhanced, failures
 
 
 def _period(text: str) -> int:

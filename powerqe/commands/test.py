@@ -3,6 +3,7 @@
 import argparse
 
 from powerqe.arguments.option_file import add_option_file, read_options
+from powerqe.arguments.shard import add_shard
 
 EXAMPLES = (
     "%(prog)s --opt opts/arcnn.yml --case div2k-qf10",
@@ -20,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="test these weights, by name or path, with the network that they determine, on the data sets of the "
         "option file (default: the best checkpoint of the experiment, or test.ckp_load_path)",
     )
+    add_shard(parser, "image or video")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -32,13 +34,19 @@ def run(args: argparse.Namespace) -> None:
     if options is None:
         return
     from powerqe.evaluation.agreement import agree_to_test
+    from powerqe.evaluation.partial_results import partial_path
     from powerqe.evaluation.tester import test
     from powerqe.utils.log import start_log
     from powerqe.utils.ranks import start_ranks
+    from powerqe.utils.shards import part_here
 
+    shard = part_here(args.shard).shard
     with start_ranks(options.device, options.train.timeout) as ranks:
         start_log(None, ranks.is_main)
         agree_to_test(options, ranks)
-        table = test(options, ranks)
-        if ranks.is_main:
+        table = test(options, ranks, shard)
+        if ranks.is_main and shard.count == 1:
             print(table.to_terminal())
+        elif ranks.is_main:
+            print(f"{shard.title}: {partial_path(options, shard)}; when all shards are done, merge them with `powerqe "
+                  f"merge-results {options.folder} -o {options.folder}`")  # fmt: skip
