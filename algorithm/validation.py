@@ -90,6 +90,7 @@ class Validation:
             on_result=on_result,
             title="validation",
             stop=self._stop,
+            timed=False,
         )
 
     def _pooled(self, scores: list[Scores]) -> dict[str, float]:

@@ -14,12 +14,15 @@ from powerqe.dataset.sampler import TrainSampler
 from powerqe.dataset.samples import Draw, ImageDataset, Sample
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.io import use_one_thread
+from powerqe.utils.in_order import in_order
 from powerqe.utils.signals import held_back, leave_to_parent
 
 if TYPE_CHECKING:
     from powerqe.utils.options.tree import TrainData
 
 IMAGES = ("lq", "gt", "clean")
+READERS = 4
+"""Threads that read whole images ahead of their use."""
 _LONGEST_SOCKET = (107 if sys.platform == "linux" else 103) - len("/pymp-12345678/listener-12345678")
 """Bytes of the folder in the name of a socket (sun_path of unix(7), without its last 0)."""
 
@@ -138,10 +141,19 @@ def eval_batches(
     rank: int = 0,
     world_size: int = 1,
     device: torch.device = torch.device("cpu"),  # noqa: B008 - immutable
+    *,
+    ahead: bool = False,
 ) -> Iterator[Batch]:
-    """Whole images in batches of one: rank, rank + world_size, ..., each exactly once over all ranks."""
-    for index in range(rank, len(dataset), world_size):
-        yield to_device(collate([dataset[index]]), device)
+    """Whole images in batches of one: rank, rank + world_size, ..., each exactly once over all ranks.
+
+    Args:
+        ahead: threads read the next `READERS` images meanwhile, of videos one, as windows have frames in common. Else
+            an image is read when it is asked for.
+    """
+    readers = (1 if hasattr(dataset, "sequences") else READERS) if ahead else 0
+    indices = range(rank, len(dataset), world_size)
+    for batch in in_order(lambda index: collate([dataset[index]]), indices, readers, "reader"):
+        yield to_device(batch, device)
 
 
 def make_loader(

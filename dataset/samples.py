@@ -54,7 +54,7 @@ class Sample(_Sample, total=False):
 
 
 class ImageDataset(Protocol):
-    """A data set for the loader: an `int` gives a whole image, a `Draw` a random patch."""
+    """A data set for the loader: an `int` gives a whole image, to several threads at once, a `Draw` a random patch."""
 
     def __len__(self) -> int: ...
 

@@ -171,7 +171,7 @@ def evaluate_exits(options: Options) -> ExitReport:
         for name, spec in options.dataset.test.items():
             dataset = build_dataset(spec, f"dataset.test.{name}")
             batches = progress_bar(
-                eval_batches(dataset, device=ranks.device), name, len(dataset), ranks.is_main, leave=False
+                eval_batches(dataset, device=ranks.device, ahead=True), name, len(dataset), ranks.is_main, leave=False
             )
             images += [_exit_scores(network, metrics, batch, name) for batch in batches]
     direct, judged = ([macs / 1000 for macs in network.macs_per_pixel(judged=judged)] for judged in (False, True))

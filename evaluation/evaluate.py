@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 import torch
@@ -16,6 +17,7 @@ from powerqe.dataset.loader import Batch, eval_batches
 from powerqe.inference.forward import image_of, middle
 from powerqe.utils.image.imresize import imresize
 from powerqe.utils.image.tensors import to_image, to_tensor
+from powerqe.utils.in_order import in_two_steps
 from powerqe.utils.log import logger, progress_bar
 from powerqe.utils.memory import is_out_of_memory
 from powerqe.utils.metrics import METRICS, MetricUnavailable
@@ -125,11 +127,15 @@ class Metrics:
         """Scores of one image, both (1, C, H, W); without a target only of the metrics that need none."""
         return self.scored(result, target)[0]
 
-    def scored(self, result: Tensor, target: Tensor | None) -> tuple[Scores, dict[str, str]]:
-        """Scores as above, and why there are none: metric -> reason, of those that cannot be computed of this image."""
+    def scored(self, result: Tensor, target: Tensor | None, *, must_fit: bool = False) -> tuple[Scores, dict[str, str]]:
+        """Scores as above, and why there are none: metric -> reason, of those that cannot be computed of this image.
+
+        Args:
+            must_fit: a lack of memory is raised, and no such reason.
+        """
         names = [name for name in self.names if target is not None or not self._needs_target(name)]
         reasons: dict[str, str] = {}
-        scores = {name: self._score(name, result, target, reasons) for name in names}
+        scores = {name: self._score(name, result, target, reasons, must_fit) for name in names}
         self.unavailable |= reasons
         return scores, reasons
 
@@ -160,7 +166,9 @@ class Metrics:
     def _needs_target(self, name: str) -> bool:
         return getattr(self.metrics.get(name), "needs_target", True)
 
-    def _score(self, name: str, result: Tensor, target: Tensor | None, reasons: dict[str, str]) -> Score:
+    def _score(
+        self, name: str, result: Tensor, target: Tensor | None, reasons: dict[str, str], must_fit: bool
+    ) -> Score:
         if name not in self.metrics:
             return float("nan")
         try:
@@ -169,7 +177,7 @@ class Metrics:
             reasons[name] = str(reason)
             return float("nan")
         except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
+            if must_fit or not is_out_of_memory(error):
                 raise
             reasons[name] = f"an image of {result.shape[-1]}x{result.shape[-2]} does not fit into memory"
             return float("nan")
@@ -203,8 +211,13 @@ def evaluate(
     on_result: Callable[[Record, Batch, Tensor], None] | None = None,
     title: str = "images",
     stop: Callable[[], bool] = _never,
+    timed: bool = True,
 ) -> list[Record]:
     """Score a data set, its images dealt out to the ranks.
+
+    A thread computes the metrics of an image while the next one is read. Where the time of the network does not count,
+    that goes on while the network runs, and others read ahead; else it runs alone, as it does if it takes tiles from
+    the CPU, which is for images that hardly fit into memory.
 
     Args:
         dataset: indexable by int; samples as powerqe.dataset.loader collates them.
@@ -214,9 +227,10 @@ def evaluate(
             names what it returns after the image; for its `on_cpu` see `home`.
         with_baseline: score lq too; where gt is a whole number of times larger, lq `enlarged` so many times. Where the
             sizes do not match, only by metrics that need no gt.
-        on_result: called for each image of this rank with its record, batch and the clamped result.
+        on_result: called for each image of this rank with its record, batch and the clamped result, by a thread.
         title: of the progress bar.
         stop: asked before each image; if it says so on one rank, all of them leave.
+        timed: the records have the time of the network, which is warmed up by the first image.
 
     Returns:
         The records of all ranks in data-set order, on every rank.
@@ -224,17 +238,29 @@ def evaluate(
     Raises:
         StoppedError: on every rank, if one was stopped.
     """
-    records = []
-    batches = eval_batches(dataset, ranks.rank, ranks.world_size, home(enhance, ranks.device))
-    for number, batch in enumerate(progress_bar(batches, title, ranks.share(len(dataset)), ranks.is_main, leave=False)):
-        if stop():
-            break
-        if enhance and number == 0:
-            enhance(batch)  # warm-up: memory, kernels and code paths are set up outside the timing
-        record, result = judge(batch, metrics, enhance, ranks.device, with_baseline)
-        if on_result and result is not None:
-            on_result(record, batch, result)
-        records.append(record)
+    place, is_timed, is_warm = home(enhance, ranks.device), timed and enhance is not None, not timed
+    batches = eval_batches(dataset, ranks.rank, ranks.world_size, place, ahead=not is_timed)
+    bar = progress_bar(batches, title, ranks.share(len(dataset)), ranks.is_main, leave=False)
+
+    def enhanced(batch: Batch) -> _Enhanced:
+        nonlocal is_warm
+        if enhance is None:
+            return _Enhanced(batch)
+        if not is_warm:
+            is_warm = enhance(batch) is not None  # memory, kernels and code paths are set up outside the timing
+        return _Enhanced(batch, *(_timed(enhance, batch, ranks.device) if is_timed else [enhance(batch)]))
+
+    @torch.inference_mode()  # which is a thread's own, as is the device
+    def scored(image: _Enhanced, must_fit: bool) -> Record:
+        with torch.accelerator.device_index(ranks.device.index):
+            record, result = _judged(image, metrics, enhance, with_baseline, must_fit)
+            if on_result and result is not None:
+                on_result(record, image.batch, result)
+            return record
+
+    images = takewhile(lambda _: not stop(), bar)
+    alone = is_timed or getattr(enhance, "on_cpu", False)
+    records = list(in_two_steps(images, enhanced, scored, alone=alone))
     parts = ranks.gather((records, metrics.unavailable))
     for _, unavailable in parts:
         metrics.unavailable |= unavailable
@@ -248,6 +274,14 @@ def home(enhance: Enhance | None, device: torch.device) -> torch.device:
     return torch.device("cpu") if getattr(enhance, "on_cpu", False) else device
 
 
+class _Enhanced(NamedTuple):
+    """An image, what the network returned, None without one, and its seconds."""
+
+    batch: Batch
+    output: Any = None
+    seconds: float = 0.0
+
+
 def judge(
     batch: Batch, metrics: Metrics, enhance: Enhance | None, device: torch.device, with_baseline: bool = True
 ) -> tuple[Record, Tensor | None]:
@@ -256,6 +290,15 @@ def judge(
     Returns:
         The record, and the clamped result (1, C, H, W) if there is a network.
     """
+    image = _Enhanced(batch, *(() if enhance is None else _timed(enhance, batch, device)))
+    return _judged(image, metrics, enhance, with_baseline)
+
+
+def _judged(
+    image: _Enhanced, metrics: Metrics, enhance: Enhance | None, with_baseline: bool, must_fit: bool = False
+) -> tuple[Record, Tensor | None]:
+    """As `judge`, of what the network has done; `must_fit` as of `Metrics.scored`."""
+    batch = image.batch
     lq, gt = middle(batch["lq"]), batch.get("gt")
     _, channels, height, width = lq.shape
     scale = 1 if gt is None else enlargement(lq, gt)
@@ -263,14 +306,14 @@ def judge(
     if with_baseline:
         before = enlarged(lq, scale)
         target = gt if gt is not None and gt.shape == before.shape else None
-        record.baseline, record.not_available = metrics.scored(before, target)
+        record.baseline, record.not_available = metrics.scored(before, target, must_fit=must_fit)
     if enhance is None:
         return record, None
-    output, record.seconds = _timed(enhance, batch, device)
-    result = image_of(output).float()
-    record.result, reasons = metrics.scored(result, gt)  # metrics clamp, if their options say so
+    record.seconds = image.seconds
+    result = image_of(image.output).float()
+    record.result, reasons = metrics.scored(result, gt, must_fit=must_fit)  # metrics clamp, if their options say so
     record.not_available |= reasons
-    record.estimates = _estimates(getattr(enhance, "estimates", {}), output, batch)
+    record.estimates = _estimates(getattr(enhance, "estimates", {}), image.output, batch)
     return record, result.clamp(0, 1)
 
 

@@ -468,7 +468,7 @@ def test_validation_in_tiles_and_eight_orientations(opt, monkeypatch):
     monkeypatch.setattr(Tiled, "__call__", lambda self, x: seen.append((self.size, *x.shape)) or call(self, x))
     overrides = ["train.niter=1", "train.if_test_baseline=false", "val.tile.size=16", "val.self_ensemble=true"]
     train(load_options(opt, overrides=overrides))
-    assert len(seen) == 8 * 3  # one image, once before the first step, and once to warm up
+    assert len(seen) == 8 * 2  # one image, once before the first step
     assert set(seen) == {(16, 1, 3, 48, 56), (16, 1, 3, 56, 48)}
 
 

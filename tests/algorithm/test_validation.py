@@ -121,7 +121,7 @@ def test_a_stop_is_heard_between_two_images_and_the_network_is_judged_after_resu
     monkeypatch.setattr(trainers, "StopSignals", Signals)
     monkeypatch.setattr(ARCNN, "forward", stopped)
     go("dataset.val.slice=[0, 8]")
-    assert seen == 3  # the first image, before that to warm up, and the trial before the training
+    assert seen == 2  # the first image, and the trial before the training
     saved = load_checkpoint(FOLDER / "ckp-last.pt")
     assert (saved["iter"], saved["best"]["iters"]) == (4, [])
     monkeypatch.setattr(ARCNN, "forward", forward)

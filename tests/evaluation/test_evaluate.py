@@ -4,6 +4,8 @@ import logging
 import math
 import pickle
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import powerqe.evaluation.evaluate
 from powerqe.dataset.down_sampled_images import DownSampledImages
 from powerqe.dataset.images import PairedImages
 from powerqe.evaluation.evaluate import EstimateRecord, Metrics, StoppedError, evaluate
+from powerqe.utils.errors import UserError
 from powerqe.utils.image.imresize import imresize
 from powerqe.utils.metrics import METRICS, MetricUnavailable
 from powerqe.utils.metrics.fid import frechet_distance
@@ -223,7 +226,7 @@ def test_direction_is_the_metrics_or_the_packages(standin, monkeypatch):
 def test_images_stay_on_the_cpu_if_the_network_takes_tiles_from_there(monkeypatch, on_cpu, expected):
     asked: list[torch.device] = []
 
-    def no_batches(_dataset: Any, _rank: int, _ranks: int, device: torch.device) -> list[Any]:
+    def no_batches(_dataset: Any, _rank: int, _ranks: int, device: torch.device, *, ahead: bool) -> list[Any]:
         asked.append(device)
         return []
 
@@ -237,3 +240,64 @@ def test_images_stay_on_the_cpu_if_the_network_takes_tiles_from_there(monkeypatc
     monkeypatch.setattr(powerqe.evaluation.evaluate, "eval_batches", no_batches)
     evaluate([], metrics(PSNR={}), Ranks(0, 0, 1, torch.device("cuda")), Tiles())
     assert asked == [torch.device(expected)]
+
+
+@pytest.mark.parametrize("on_cpu", [False, True])
+def test_without_the_time_of_the_network_records_are_the_same_and_in_the_same_order(standin, pairs: Path, on_cpu):
+    dataset, seen = PairedImages(gt=str(pairs / "gt"), lq=str(pairs / "lq")), []
+    judge = metrics(PSNR={}, SSIM={}, NIQE={}, FID={})
+
+    class Network:
+        def __init__(self) -> None:
+            self.on_cpu = on_cpu
+
+        def __call__(self, batch: dict[str, Any]) -> torch.Tensor:
+            return torch.nn.functional.avg_pool2d(batch["lq"], 3, 1, 1)
+
+    timed, beside = (
+        evaluate(dataset, judge, ALONE, Network(), timed=timed, on_result=lambda record, *_: seen.append(record.name))
+        for timed in (True, False)
+    )
+    assert seen == [record.name for record in timed] * 2
+    for one, other in zip(timed, beside, strict=True):
+        assert one.seconds > 0
+        for part in ("baseline", "result"):
+            mine, others = (getattr(record, part) for record in (one, other))
+            assert torch.equal(mine.pop("FID"), others.pop("FID"))
+            assert mine == others
+        one.seconds = other.seconds = 0
+        assert one == other
+
+
+@pytest.mark.parametrize("timed", [True, False])
+def test_an_image_that_cannot_be_read_is_the_same_line(pairs: Path, timed):
+    dataset = PairedImages(gt=str(pairs / "gt"), lq=str(pairs / "lq"))
+    (pairs / "lq/5.png").write_bytes(b"damaged")
+    seen: list[str] = []
+    with pytest.raises(UserError, match=r"^[^\n]*lq/5\.png: [^\n]*$"):
+        evaluate(dataset, metrics(PSNR={}), ALONE, halved, timed=timed, on_result=lambda one, *_: seen.append(one.name))
+    assert seen == list("01234")
+
+
+def test_a_network_that_is_timed_runs_alone(pairs: Path, monkeypatch):
+    """While it runs, no image is read and none is judged."""
+    at_work = threading.Lock()
+
+    class Data(PairedImages):
+        def __getitem__(self, request: Any) -> Any:
+            assert not at_work.locked()
+            return super().__getitem__(request)
+
+    class Judge(Counted):
+        def __call__(self, *images: Any) -> torch.Tensor:
+            assert not at_work.locked()
+            return super().__call__(*images)
+
+    def network(batch: dict[str, Any]) -> torch.Tensor:
+        with at_work:
+            time.sleep(0.005)
+            return batch["lq"]
+
+    monkeypatch.setitem(METRICS._entries, "Judge", Judge)
+    records = evaluate(Data(gt=None, lq=str(pairs / "lq")), metrics(Judge={"refuse": -1}), ALONE, network)
+    assert all(record.seconds >= 0.005 for record in records)
