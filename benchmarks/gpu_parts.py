@@ -152,11 +152,11 @@ def inference(device: str, faults: Faults) -> None:
 def _inferred(
     source: Any, other: Any, device: str, side: tuple[int, int], rounds: int, title: str, faults: Faults
 ) -> list[Any]:
-    torch.manual_seed(0)  # of untrained weights
-    reference = Model(source, InferenceOptions("cpu", precision="fp32"))
-    models = {p: Model(source, InferenceOptions(device, precision=p)) for p in ("fp32", other)}
-    for model in models.values():
-        model.network.load_state_dict(reference.network.state_dict())
+    def build(where: str, precision: Any) -> Model:
+        torch.manual_seed(0)  # for untrained networks
+        return Model(source, InferenceOptions(where, precision=precision))
+
+    reference, models = build("cpu", "fp32"), {precision: build(device, precision) for precision in ("fp32", other)}
     small, large = _sample(reference, 32, 40), _sample(reference, *side)
     to_cpu = psnr(models["fp32"](small)[0], reference(small)[0])
     faults.check(to_cpu > NEAR, f"{title}: {to_cpu:.1f} dB to the CPU")
