@@ -19,7 +19,7 @@ ROOMS := algorithm data_pre_process dataset evaluation inference net utils
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install test quick test-matrix _test lint format quickstart clean distclean
+.PHONY: help install test quick gpu-check test-matrix _test lint format quickstart clean distclean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ test: lint ## lint, compile, then run all tests
 
 quick: $(INSTALLED) ## run the tests that are not marked slow (2 minutes)
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist worksteal -m 'not slow' $(TESTS)
+
+gpu-check: ## on a machine with a GPU: its tests, speed and memory, into benchmarks/GPU.md (8 minutes)
+	@$(if $(wildcard $(PY)),$(PY),$(PYTHON)) benchmarks/gpu_check.py
 
 test-matrix: ## run all tests with the oldest and with the newest Python and dependencies; before a release
 	PIP_CONSTRAINT=$(abspath tests/oldest.txt) $(MAKE) _test VENV=build/matrix/oldest PYTHON=$(OLDEST)

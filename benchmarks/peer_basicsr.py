@@ -125,7 +125,7 @@ def load(options: dict[str, Any], orders: Orders) -> None:
 
 
 def train(options: dict[str, Any], orders: Orders) -> None:
-    """`steps`: iterations of basicsr.train.train_pipeline with SRModel and an AR-CNN, plain `-opt FILE`."""
+    """`steps`: iterations of basicsr.train.train_pipeline with SRModel and the network, plain `-opt FILE`."""
     from basicsr.archs import ARCH_REGISTRY
     from basicsr.models import MODEL_REGISTRY
     from basicsr.models.sr_model import SRModel
@@ -144,6 +144,21 @@ def train(options: dict[str, Any], orders: Orders) -> None:
                 nn.ReLU(inplace=True),
                 nn.Conv2d(32, 3, 5, padding=2),
             )
+
+    @ARCH_REGISTRY.register()
+    class Enhancer(nn.Module):
+        """The image of a network of PowerQE, which this environment must be able to run, too."""
+
+        def __init__(self, spec: dict[str, Any]) -> None:
+            sys.path.append(str(Path(__file__).resolve().parents[1]))
+            from powerqe.net import build_network
+
+            super().__init__()
+            self.network = build_network(spec)
+
+        def forward(self, image: Any) -> Any:
+            output = self.network(image)
+            return output[0] if isinstance(output, tuple) else output
 
     @MODEL_REGISTRY.register()
     class SteppedModel(SRModel):
@@ -171,14 +186,15 @@ def train(options: dict[str, Any], orders: Orders) -> None:
 
 
 def _training_options(options: dict[str, Any]) -> dict[str, Any]:
+    network = options["network"]
     return {
-        "name": f"arcnn-{options['batch']}x{options['patch']}",
+        "name": f"{network['type'].lower()}-{options['batch']}x{options['patch']}",
         "model_type": "SteppedModel",
         "scale": 1,
-        "num_gpu": 0,
+        "num_gpu": options["gpus"],
         "manual_seed": 7,
         "datasets": {"train": _dataset_options(options)},
-        "network_g": {"type": "ARCNN"},
+        "network_g": network if network == {"type": "ARCNN"} else {"type": "Enhancer", "spec": network},
         "path": {},
         "train": {
             "optim_g": {"type": "Adam", "lr": 0.0001},

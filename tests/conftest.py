@@ -21,9 +21,9 @@ import powerqe.algorithm  # noqa: F401  # whose registries option files need
 from powerqe.utils.log import logger, stop_log
 from powerqe.utils.places import WEIGHTS_VARIABLE
 from powerqe.utils.video.yuv import Frame, Geometry, YUVName, YUVWriter
+from tests.processes import ROOT, Forked, environment_of, forked_ranks
 
 pytest_plugins = ["tests.skips", "tests.video_fixtures"]
-ROOT = Path(__file__).resolve().parents[1]
 STANDIN = ROOT / "tests/data/standin"
 
 
@@ -154,14 +154,30 @@ def sequence(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def run(pairs: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs `python <arguments>` in the folder of `pairs`, where exp/ is then made; scripts by their name."""
+def run(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs `python <arguments>` in the folder of `pairs`, where exp/ is then made; scripts by their name.
 
-    def run(*arguments: object, launcher: tuple[str, ...] = (), **environment: str) -> subprocess.CompletedProcess[str]:
+    With a `launcher` (arguments of Python), or anew=True, that is a new Python, else a fork, which is much faster.
+    `ranks` processes are started if it is given, as a launcher starts them; the result has the outputs of all.
+    """
+
+    def run(
+        *arguments: object, launcher: tuple[str, ...] = (), anew: bool = False, ranks: int = 0, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         script, *rest = (str(argument) for argument in arguments)
-        command = [sys.executable, *launcher, str(ROOT / script), *rest]
-        variables = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment}
-        return subprocess.run(command, cwd=pairs, env=variables, capture_output=True, text=True, timeout=240)
+        command = [str(ROOT / script), *rest]
+        variables = environment_of(**environment)
+        if launcher or anew or not Forked.IS_POSSIBLE:
+            many = ("-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}") if ranks else ()
+            command = [sys.executable, *(launcher or many), *command]
+            return subprocess.run(command, cwd=pairs, env=variables, capture_output=True, text=True, timeout=240)
+        if not ranks:
+            return Forked(command, pairs, variables, tmp_path_factory.mktemp("said") / "0").result()
+        started = forked_ranks([command] * ranks, pairs, tmp_path_factory.mktemp("said") / "all", variables)
+        results = [process.result() for process in started]
+        worst = max((result.returncode for result in results), key=abs)
+        texts = ("".join(result.stdout for result in results), "".join(result.stderr for result in results))
+        return subprocess.CompletedProcess(command, worst, *texts)
 
     return run
 

@@ -1,7 +1,7 @@
 """Which tests may be skipped. Where CI or POWERQE_STRICT_SKIPS is set, every other skip is a failure.
 
 A test that needs data which may not be part of the repository is marked with their names, and finds them below the
-fixture `data_folder`: `@pytest.mark.needs_data("live1")`.
+fixture `data_folder`: `@pytest.mark.needs_data("live1")`. One that needs a GPU is marked `cuda`.
 """
 
 import os
@@ -43,6 +43,12 @@ def is_strict() -> bool:
     return any(os.environ.get(name) for name in ("CI", "POWERQE_STRICT_SKIPS"))
 
 
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
 def is_expected(reason: str) -> bool:
     return any(re.search(part, reason) for part in EXPECTED)
 
@@ -54,6 +60,8 @@ def data_folder() -> Path:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("cuda") and not _has_gpu():
+        pytest.skip("there is no GPU")
     for name in (name for marker in item.iter_markers("needs_data") for name in marker.args):
         if not (DATA / name).exists():
             pytest.skip(NEEDS.format(name=name, how=HOW_TO_GET[name]))

@@ -21,10 +21,11 @@ from powerqe.utils.checkpoint import load_checkpoint
 from powerqe.utils.file_lock import claimed
 from powerqe.utils.options.tree import load_options
 from powerqe.utils.ranks import Ranks
-from tests.processes import in_background
+from tests.processes import ROOT, Forked, forked_ranks, free_port, in_background
 
 pytestmark = pytest.mark.slow
 
+NEEDS_FORKS = pytest.mark.skipif(not Forked.IS_POSSIBLE, reason="only Linux")
 TWO_RANKS = ("-m", "torch.distributed.run", "--nproc_per_node=2")
 STOP_AFTER = """
 import sys
@@ -40,9 +41,7 @@ leave(train.main())
 
 @pytest.fixture
 def port() -> str:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return f"--master_port={free.getsockname()[1]}"
+    return f"--master_port={free_port()}"
 
 
 def one_error(result: subprocess.CompletedProcess[str]) -> str:
@@ -60,9 +59,9 @@ def log_lines(folder: Path) -> list[str]:
 
 
 def test_train_test_and_the_table(run, opt, pairs):
-    result = run("train.py", "--opt", opt)
+    result = run("train.py", "--opt", opt, anew=True)
     assert result.returncode == 0, result.stderr
-    result = run("test.py", "--opt", opt)
+    result = run("test.py", "--opt", opt, anew=True)
     assert result.returncode == 0, result.stderr
     assert "PSNR lq" in result.stdout
     folder = pairs / "exp/tiny-c"
@@ -79,24 +78,23 @@ def test_print_options_and_dry_run_write_nothing(run, opt, pairs):
     assert not (pairs / "exp").exists()
 
 
-def train_whole_and_in_parts(run, opt, pairs, port, sets) -> tuple[dict, dict]:
+def train_whole_and_in_parts(run, opt, pairs, sets) -> tuple[dict, dict]:
     """On two ranks: exp/whole in one go, exp/parts stopped after four iterations and resumed; the last checkpoints."""
     (pairs / "part.py").write_text(STOP_AFTER)
-    two = (*TWO_RANKS, port)
     part, root = str(pairs / "part.py"), str(Path(__file__).resolve().parents[1])
     for result in (
-        run("train.py", "--opt", opt, "--set", *sets, "name=whole", launcher=two),
-        run(part, "4", root, "--opt", opt, "--set", *sets, "name=parts", launcher=two),
-        run("train.py", "--opt", opt, "--resume", "auto", "--set", *sets, "name=parts", launcher=two),
+        run("train.py", "--opt", opt, "--set", *sets, "name=whole", ranks=2),
+        run(part, "4", root, "--opt", opt, "--set", *sets, "name=parts", ranks=2),
+        run("train.py", "--opt", opt, "--resume", "auto", "--set", *sets, "name=parts", ranks=2),
     ):
         assert result.returncode == 0, result.stderr
     assert log_lines(pairs / "exp/whole") == log_lines(pairs / "exp/parts")
     return load_checkpoint(pairs / "exp/whole/ckp-last.pt"), load_checkpoint(pairs / "exp/parts/ckp-last.pt")
 
 
-def test_two_ranks_resume_exactly_and_equal_one_rank_with_twice_the_batch(run, opt, pairs, port):
+def test_two_ranks_resume_exactly_and_equal_one_rank_with_twice_the_batch(run, opt, pairs):
     sets = ["train.inter_print=3", "algorithm.optimizer={type: SGD, lr: 0.1}"]
-    whole, parts = train_whole_and_in_parts(run, opt, pairs, port, sets)
+    whole, parts = train_whole_and_in_parts(run, opt, pairs, sets)
     result = run("train.py", "--opt", opt, "--set", *sets, "name=alone", "dataset.train.bs_pg=4")
     assert result.returncode == 0, result.stderr
     alone = load_checkpoint(pairs / "exp/alone/ckp-last.pt")
@@ -111,7 +109,7 @@ def test_two_ranks_resume_exactly_and_equal_one_rank_with_twice_the_batch(run, o
     assert len(log_lines(pairs / "exp/whole")) == 2
 
 
-def test_two_ranks_play_the_game_of_generator_and_discriminator_and_resume_exactly(run, opt, pairs, port):
+def test_two_ranks_play_the_game_of_generator_and_discriminator_and_resume_exactly(run, opt, pairs):
     sets = [
         "algorithm={type: RelativisticGAN, niter_warmup: 2, loss: {Charbonnier: {weight: 0.01}}, discriminator: "
         "{type: VGGDiscriminator, num_features: 2, hidden_features: 4, patch_size: [32, 32]}}",
@@ -120,14 +118,14 @@ def test_two_ranks_play_the_game_of_generator_and_discriminator_and_resume_exact
         "train.real_bs_pg=4",  # two batches accumulated
         "train.inter_print=3",
     ]
-    whole, parts = train_whole_and_in_parts(run, opt, pairs, port, sets)
+    whole, parts = train_whole_and_in_parts(run, opt, pairs, sets)
     assert whole["iter"] == parts["iter"] == 6
     for network, state in whole["networks"].items():
         assert all(torch.equal(tensor, parts["networks"][network][name]) for name, tensor in state.items())
     assert "discriminator" in log_lines(pairs / "exp/whole")[-1]
 
 
-def test_two_ranks_update_after_each_recursion_as_one_with_twice_the_batch(run, opt, pairs, port):
+def test_two_ranks_update_after_each_recursion_as_one_with_twice_the_batch(run, opt, pairs):
     coded = "codecs: [{codec: {type: JPEG}, quality: 9}]"
     sets = [
         "network={type: CISRPSI, num_features: 4, num_groups: [1, 1], num_blocks: 1, reduction: 2}",
@@ -136,9 +134,9 @@ def test_two_ranks_update_after_each_recursion_as_one_with_twice_the_batch(run, 
         "dataset.val=null",
         "train.niter=2",
     ]
-    for name, batch, launcher in (("two", 2, (*TWO_RANKS, port)), ("alone", 4, ())):
+    for name, batch, ranks in (("two", 2, 2), ("alone", 4, 0)):
         more = (f"name={name}", f"dataset.train.bs_pg={batch}")
-        result = run("train.py", "--opt", opt, "--set", *sets, *more, launcher=launcher)
+        result = run("train.py", "--opt", opt, "--set", *sets, *more, ranks=ranks)
         assert result.returncode == 0, result.stderr
     two, alone = (load_checkpoint(pairs / f"exp/{name}/ckp-last.pt") for name in ("two", "alone"))
     for name, tensor in two["networks"]["net"].items():
@@ -146,11 +144,11 @@ def test_two_ranks_update_after_each_recursion_as_one_with_twice_the_batch(run, 
     assert two["iter"] == 2
 
 
-def test_two_ranks_validate_the_network_that_is_saved(run, opt, pairs, port):
+def test_two_ranks_validate_the_network_that_is_saved(run, opt, pairs):
     """Each rank has seen other images, so has other statistics of BatchNorm, for which gloo has no common ones."""
     network = "network={type: DnCNN, num_features: 4, depth: 4, batch_norm: true}"
     sets = [network, "train.niter=4", "train.ema=null", "dataset.val.slice=[0, 8]", "train.if_test_baseline=false"]
-    result = run("train.py", "--opt", opt, "--set", *sets, launcher=(*TWO_RANKS, port))
+    result = run("train.py", "--opt", opt, "--set", *sets, ranks=2)
     assert result.returncode == 0, result.stderr
     saved = load_checkpoint(pairs / "exp/tiny-c/ckp-last.pt")
     alone = Trainer(load_options(opt, overrides=sets), Ranks(0, 0, 1, torch.device("cpu")))
@@ -158,13 +156,13 @@ def test_two_ranks_validate_the_network_that_is_saved(run, opt, pairs, port):
     assert alone._validate(alone._validated_network())["PSNR"] == pytest.approx(saved["best"]["value"], abs=1e-5)
 
 
-def test_test_on_two_ranks_gives_the_table_of_one(run, opt, pairs, root, port):
+def test_test_on_two_ranks_gives_the_table_of_one(run, opt, pairs, root):
     assert run("train.py", "--opt", opt, "--set", "train.niter=2").returncode == 0
     tables = []
     sets = ("dataset.test.slice=[1, 6]", "test.criterion={PSNR: {}, FID: {}, NIQE: {}}")
     packages = f"{root}{os.pathsep}{root / 'tests/data/standin'}"
-    for launcher in ((), (*TWO_RANKS, port)):
-        result = run("test.py", "--opt", opt, "--set", *sets, launcher=launcher, PYTHONPATH=packages)
+    for ranks in (0, 2):
+        result = run("test.py", "--opt", opt, "--set", *sets, ranks=ranks, PYTHONPATH=packages)
         assert result.returncode == 0, result.stderr
         rows = (pairs / "exp/tiny-c/results.csv").read_text().splitlines()
         tables.append([row.rsplit(",", 1)[0] for row in rows])  # all but the speed
@@ -196,8 +194,10 @@ def test_old_launchers_pass_the_local_rank(run, opt, argument):
     assert run("train.py", "--opt", opt, "--print-options", argument).returncode == 0
 
 
-@pytest.mark.parametrize("whole_group", [False, True], ids=["alone", "with-its-workers"])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize(
+    ("number", "whole_group"),
+    [(signal.SIGTERM, False), (signal.SIGTERM, True), (signal.SIGINT, True), (signal.SIGHUP, False)],
+)
 def test_a_signal_saves_and_the_training_can_go_on(run, opt, pairs, root, number, whole_group):
     """Started in the background, where SIGINT is ignored; a terminal sends signals to loader processes, too."""
     endless = ["--set", "train.niter=1e6", "train.inter_print=1", "train.inter_val=1e6", "dataset.train.nworker_pg=2"]
@@ -220,10 +220,9 @@ def test_a_signal_saves_and_the_training_can_go_on(run, opt, pairs, root, number
     assert load_checkpoint(pairs / "exp/tiny-c/ckp-last.pt")["iter"] == step + 2
 
 
-@pytest.mark.parametrize("workers", [1, 4])
-def test_sigterm_to_the_launcher_saves(opt, pairs, root, port, workers):
+def test_sigterm_to_the_launcher_saves(opt, pairs, root, port):
     """Which passes it to the process groups of the ranks, loader processes and all."""
-    endless = ["train.niter=1e6", "train.inter_print=1", "train.inter_val=1e6", f"dataset.train.nworker_pg={workers}"]
+    endless = ["train.niter=1e6", "train.inter_print=1", "train.inter_val=1e6", "dataset.train.nworker_pg=3"]
     command = [sys.executable, *TWO_RANKS, port, root / "train.py", "--opt", opt, "--set", *endless]
     with in_background(command, pairs) as process:
         assert process.stdout is not None
@@ -343,48 +342,35 @@ def test_port_in_use_is_one_line(run, opt):
     assert "Traceback" not in result.stderr
 
 
-def two_nodes(opt: Path, pairs: Path, root: Path, port: str, *sets: str, second: str) -> list[subprocess.Popen[str]]:
+def two_nodes(opt: Path, pairs: Path, *sets: str, second: str) -> list[Forked]:
     """train.py on two ranks without a launcher, the second with an option of its own."""
-    place = {
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": port.partition("=")[2],
-        "WORLD_SIZE": "2",
-        "OMP_NUM_THREADS": "1",
-    }
-    return [
-        subprocess.Popen(
-            [sys.executable, root / "train.py", "--opt", opt, "--set", *sets, *([second] if rank else [])],
-            cwd=pairs,
-            env={**os.environ, **place, "PYTHONPATH": str(root), "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
+    command = [str(ROOT / "train.py"), "--opt", str(opt), "--set", *sets]
+    return forked_ranks([command, [*command, second]], pairs, pairs / "said")
 
 
-def ends(nodes: list[subprocess.Popen[str]]) -> list[str]:
+def ends(nodes: list[Forked]) -> list[str]:
     """The one line of each error; no node is left."""
     try:
-        told = [node.communicate(timeout=60)[1] for node in nodes]
+        done = [node.result(60) for node in nodes]
     finally:
         for node in nodes:
             node.kill()
-    for node, line in zip(nodes, told, strict=True):
-        assert (node.returncode, line.count("\n")) in ((2, 1), (-signal.SIGKILL, 0)), line
-    return told
+    for node in done:
+        assert (node.returncode, node.stderr.count("\n")) in ((2, 1), (-signal.SIGKILL, 0)), node.stderr
+    return [node.stderr for node in done]
 
 
-def test_nodes_with_other_options_say_what_differs(opt, pairs, root, port):
-    for line in ends(two_nodes(opt, pairs, root, port, "train.niter=8", second="train.seed=8")):
+@NEEDS_FORKS
+def test_nodes_with_other_options_say_what_differs(opt, pairs):
+    for line in ends(two_nodes(opt, pairs, "train.niter=8", second="train.seed=8")):
         assert re.search(r"train\.seed is 7 on rank 0, 8 on rank 1", line)
     assert not (pairs / "exp").exists()
 
 
-def test_a_lost_node_ends_the_other_which_names_the_last_checkpoint(opt, pairs, root, port):
+@NEEDS_FORKS
+def test_a_lost_node_ends_the_other_which_names_the_last_checkpoint(opt, pairs):
     often = ("train.niter=1e6", "train.inter_val=10", "train.if_test_baseline=false")
-    nodes = two_nodes(opt, pairs, root, port, *often, second="dataset.train.nworker_pg=0")
+    nodes = two_nodes(opt, pairs, *often, second="dataset.train.nworker_pg=0")
     end = time.monotonic() + 60
     while not list((pairs / "exp").glob("*/ckp-20.pt")) and time.monotonic() < end:
         time.sleep(0.05)

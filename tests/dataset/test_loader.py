@@ -173,7 +173,7 @@ def test_workers_need_a_temporary_folder_with_a_short_name(data, monkeypatch):
     assert len(train(data, 1, nworker_pg=1)) == 1
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.cuda
 def test_cuda_batches_equal_those_of_the_cpu(data):
     device = torch.device("cuda")
     batches = train_batches(paired(data), options(data, nworker_pg=1), seed=1, device=device)

@@ -1,6 +1,6 @@
 """net/ops/dcn on a GPU: what the compiled operator promises there besides right numbers (those are in test_dcn.py).
 
-python -m pytest tests/net/ops -k cuda
+python -m pytest tests -m cuda
 """
 
 import gc
@@ -14,10 +14,7 @@ from torch import Tensor
 from powerqe.net.ops.dcn import DeformConv2d, backends, deform_conv2d, force_backend
 from powerqe.net.ops.dcn.deform_inputs import check_arguments
 
-pytestmark = [
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU"),
-    pytest.mark.usefixtures("our_operator"),
-]
+pytestmark = [pytest.mark.cuda, pytest.mark.usefixtures("our_operator")]
 Make = Callable[..., dict[str, Any]]
 Differentiate = Callable[..., dict[str, Tensor]]
 Close = Callable[..., None]
