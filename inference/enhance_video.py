@@ -6,9 +6,10 @@ In memory are the frames of a window and a few that wait, never the whole video.
 
 import hashlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,8 @@ import torch
 
 from powerqe.dataset.peaks import local_peaks
 from powerqe.inference.model import Model
-from powerqe.inference.video_frames import WriteQueue, in_order, prefetch, windows
+from powerqe.inference.parallel import in_order
+from powerqe.inference.video_frames import WriteQueue, prefetch, windows
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.photo import Photo
 from powerqe.utils.video.frame_records import frames_path, read_record
@@ -31,12 +33,14 @@ from powerqe.utils.video.video_file import (
     open_video_file,
     video_file_writer,
 )
-from powerqe.utils.video.yuv import Frame
+from powerqe.utils.video.yuv import Frame, Geometry
 
 _WAITING = 2
 """Frames, or windows of frames, that wait before the network and behind it."""
 _THREADS = 4
-"""That convert frames, at most: on GPUs the network is faster than one of them."""
+"""That convert frames, and as many that convert results, at most: on GPUs the network is faster than one of them."""
+_SMALL = 1 << 20
+"""Pixels of a frame: for larger ones all cores are as fast, and several at once take more memory."""
 _ORIENTATIONS = {90: 8, 180: 3, 270: 6}
 """EXIF's number for what a display matrix turns, in degrees counterclockwise."""
 
@@ -116,19 +120,27 @@ def enhance_video(
         video = open_video_file(video.path, rgb=False)
     depth = min(video.geometry.depth, named_depth(target)) if is_raw(target) else video.geometry.depth
     pixels = FramePixels(model.channels, video.geometry._replace(depth=depth), video.color)
-    work = _Work(video, model, pixels, target)
+    work, cores = _Work(video, model, pixels, target), torch.get_num_threads()
+    threads = max(1, min(_THREADS, cores - 1))
     with ExitStack() as stack:
-        pool = stack.enter_context(ThreadPoolExecutor(max(1, min(_THREADS, torch.get_num_threads() - 1)), "pixels"))
-        source = stack.enter_context(closing(prefetch(_given(video, model, pixels, peaks, pool), _WAITING)))
-        writer: VideoFileWriter | None = None
-        for number, (lq, item) in enumerate(source):
-            result = None if writer is not None and number < writer.done else work.enhanced(lq)
-            if writer is None:
-                assert result is not None  # the first frame tells the size, also if it is done
-                made = video_file_writer(target, pixels.made(result), video, crf, _job(model, peaks))
-                writer = stack.enter_context(made)
-                writing = stack.enter_context(WriteQueue(_WAITING))
-            restored = None if result is None else pool.submit(pixels.restored, result, item.frame, item.given)
+        stack.callback(torch.set_num_threads, cores)
+        pool = stack.enter_context(ThreadPoolExecutor(threads, "pixels"))
+        source = stack.enter_context(closing(prefetch(_given(video, model, pixels, peaks, threads), _WAITING)))
+        lq, first = next(source)
+        result = work.enhanced(lq)  # it tells the size, also if the frame is done
+        made = video_file_writer(target, pixels.made(result), video, crf, _job(model, peaks))
+        writer = stack.enter_context(made)
+        writing = stack.enter_context(WriteQueue(_WAITING))
+        at_once = _at_once(model, video.geometry, cores)
+
+        def enhanced(numbered: tuple[int, tuple[np.ndarray, _Item]]) -> tuple[torch.Tensor | None, _Item]:
+            number, (lq, item) = numbered
+            return None if number < writer.done else work.enhanced(lq, cores // at_once), item
+
+        most = 1 if at_once == 1 else at_once + 1  # 1: in this thread
+        others = in_order(enumerate(source, 1), enhanced, threads=at_once, weigh=lambda _: 1, limit=most)
+        for output, item in chain([(result, first)], stack.enter_context(closing(others))):
+            restored = None if output is None else pool.submit(pixels.restored, output, item.frame, item.given)
             writing.do(work.write, writer, restored, item)
             on_frame()
     return work.summary(writer)
@@ -150,8 +162,10 @@ class _Work:
         self._count = 0
         self._shown: tuple[int, Frame, Frame] | None = None
 
-    def enhanced(self, lq: np.ndarray) -> torch.Tensor:
-        """(1, C, H, W) of what the network gets, (C, H, W) or (T, C, H, W)."""
+    def enhanced(self, lq: np.ndarray, cores: int | None = None) -> torch.Tensor:
+        """(1, C, H, W) of what the network gets, (C, H, W) or (T, C, H, W), computed by so many cores or all."""
+        if cores is not None:
+            torch.set_num_threads(cores)
         result, _ = self._model({"lq": torch.from_numpy(lq)[None]})
         if self._model.channels == 1 and result.shape[-2:] != lq.shape[-2:]:
             raise UserError(
@@ -167,9 +181,8 @@ class _Work:
             self._shown = self._count, item.frame, made or writer.frame(self._count)
         self._count += 1
 
-    def summary(self, writer: VideoFileWriter | None) -> EnhancedVideo:
+    def summary(self, writer: VideoFileWriter) -> EnhancedVideo:
         assert self._shown is not None
-        assert writer is not None
         number, before, after = self._shown
         return EnhancedVideo(self._count, self._photo(before), self._photo(after), number, tuple(self._notes(writer)))
 
@@ -214,8 +227,17 @@ def _check(video: VideoFile, model: Model, peaks: np.ndarray | None) -> None:
         )
 
 
+def _at_once(model: Model, geometry: Geometry, cores: int) -> int:
+    """How many frames the network computes at once, after its first. On a CPU small ones, each with its share of the
+    cores, are faster; as that can change the last bit of a result, not in float32, which is for exactness."""
+    pixels = geometry.width * geometry.height
+    if model.options.torch_device.type != "cpu" or model.precision == "fp32" or pixels > _SMALL:
+        return 1
+    return next(count for count in range(cores, 0, -1) if count == 1 or model.fits(count, pixels))
+
+
 def _given(
-    video: VideoFile, model: Model, pixels: FramePixels, peaks: np.ndarray | None, pool: Executor
+    video: VideoFile, model: Model, pixels: FramePixels, peaks: np.ndarray | None, threads: int
 ) -> Iterator[tuple[np.ndarray, _Item]]:
     """For each frame what the network gets, (C, H, W) or (T, C, H, W), and the frame itself."""
 
@@ -223,7 +245,8 @@ def _given(
         frame, time = read
         return _Item(frame, pixels.given(frame), time)
 
-    for window in windows(in_order(pool, item, video.frames(), _WAITING), model.window, peaks):
+    items = in_order(video.frames(), item, threads=threads, weigh=lambda _: 1, limit=2 * threads)
+    for window in windows(items, model.window, peaks):
         middle = window[len(window) // 2]
         yield (np.stack([one.given for one in window]) if model.takes_clips else middle.given), middle
 

@@ -3,8 +3,8 @@ behind happen in threads, a bounded number of frames away.
 """
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count
 from types import TracebackType
 from typing import Any, TypeVar
@@ -14,7 +14,6 @@ import numpy as np
 from powerqe.dataset.windows import FrameWindow, Marked
 
 T = TypeVar("T")
-Made = TypeVar("Made")
 _END: Any = object()
 
 
@@ -56,17 +55,6 @@ def prefetch(items: Iterator[T], number: int) -> Generator[T]:
         finally:
             for future in waiting:
                 future.cancel()
-
-
-def in_order(pool: Executor, task: Callable[[T], Made], items: Iterable[T], number: int) -> Iterator[Made]:
-    """What a task makes of the items, in their order, while a pool has up to `number` of them at work."""
-    waiting: deque[Future[Made]] = deque()
-    for item in items:
-        waiting.append(pool.submit(task, item))
-        if len(waiting) >= number:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
 
 
 class WriteQueue:

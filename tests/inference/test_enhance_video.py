@@ -12,7 +12,7 @@ from av.video.stream import VideoStream
 from powerqe.dataset.windows import Sliding
 from powerqe.evaluation import tester
 from powerqe.inference.enhance_files import Models, enhance_files
-from powerqe.inference.enhance_video import compression_info, enhance_video
+from powerqe.inference.enhance_video import _at_once, compression_info, enhance_video
 from powerqe.inference.inference_options import InferenceOptions
 from powerqe.inference.input_files import EnhanceJob, check_crf, find_jobs
 from powerqe.inference.model import Model
@@ -102,6 +102,26 @@ def test_pixels_are_those_of_the_tester(go, video_tree, weights, network, data):
         (result,) = go("beta.mkv", network=network, period=period)
         assert not result.error
         assert same(decoded("enhanced/beta.mkv"), decoded(f"enhanced/{BETA}.yuv"))
+
+
+def test_frames_that_are_computed_at_once_are_in_order(go, monkeypatch):
+    """By bf16 on a CPU, each with its core."""
+    counted, threads = [], torch.get_num_threads()
+    monkeypatch.setattr(
+        "powerqe.inference.enhance_video._at_once", lambda *given: counted.append(_at_once(*given)) or counted[-1]
+    )
+    try:
+        for cores in (1, 3):
+            torch.set_num_threads(cores)
+            (result,) = go(
+                f"qp37/{ALPHA}.yuv", output=f"{cores}/{ALPHA}.yuv", network="rgb", applied={"precision": "bf16"}
+            )
+            assert not result.error
+    finally:
+        torch.set_num_threads(threads)
+    assert counted == [1, 3]
+    for one, other in zip(decoded(f"1/{ALPHA}.yuv"), decoded(f"3/{ALPHA}.yuv"), strict=True):
+        assert np.abs(one.y.astype(int) - other.y).max() <= 1
 
 
 ROTATES = hasattr(VideoStream, "set_display_rotation")  # PyAV 14 writes no rotation
