@@ -19,6 +19,7 @@ from powerqe.utils.errors import UserError
 from powerqe.utils.image.orientation import oriented_view, restored_view
 from powerqe.utils.image.photo import Photo
 from powerqe.utils.image.tensors import to_image, turned_back
+from powerqe.utils.memory import check_memory
 
 
 @dataclass
@@ -116,6 +117,7 @@ class BandWork:
             self.pixels = oriented_view(pixels, self.symmetry)
         else:
             height, width = (self.model.scale * side for side in self.seen.pixels.shape[:2])
+            check_memory(pixels.nbytes * self.model.scale**2)
             self.pixels = np.empty((height, width, pixels.shape[2]), dtype)
         as_stored, top = restored_view(self.pixels, self.symmetry), 0
         waiting: deque[tuple[slice, np.ndarray]] = deque()
