@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,13 +61,14 @@ class BandWork:
         self.in_place &= (
             self.model.is_local and self.model.scale == 1 and not (constraint and constraint.may_come_again)
         )
-        if constraint is None:
-            self._store(_regrouped(self._results(), BAND))
-            return
-        self._store(constraint(_regrouped(self._results(), constraint.height)))
-        if constraint.again:
-            self._store(constraint(_regrouped(self._results(), constraint.height)))
-        self.notes += [constraint.note] if constraint.note else []
+        self._enhance(constraint)
+        if constraint and constraint.again:
+            self._enhance(constraint)
+        self.notes += [constraint.note] if constraint and constraint.note else []
+
+    def _enhance(self, constraint: ConsistentBands | None) -> None:
+        with closing(self._results()) as results:
+            self._store(constraint(_regrouped(results, constraint.height)) if constraint else results)
 
     @property
     def _is_held(self) -> bool:

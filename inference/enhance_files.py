@@ -2,8 +2,8 @@
 
 Images of `_MOST` pixels in all are in memory at once, with about 35 bytes for each pixel besides the maps of the
 networks, which are bounded (inference/within_memory.py); fewer if memory is short. A larger image is alone, and so is a
-video, which is read and written while it is enhanced (inference/enhance_video.py). One that is
-huge and seen in tiles takes 3 bytes per pixel, 6 if it is compared or depends on means over the image.
+video, which is read and written while it is enhanced (inference/enhance_video.py). A huge one in tiles takes 3 bytes per
+pixel, or 6 (inference/enhance_bands.py).
 """
 
 import threading
