@@ -1,9 +1,9 @@
 """Many files: as many images at once as there are cores, from file to file, and results in the order of the names.
 
 Images of `_MOST` pixels in all are in memory at once, with about 35 bytes for each pixel besides the maps of the
-networks, which are bounded (inference/within_memory.py); fewer if memory is short. A larger image is alone, and so is a
-video, which is read and written while it is enhanced (inference/enhance_video.py). A huge one in tiles takes 3 bytes per
-pixel, or 6 (inference/enhance_bands.py).
+networks, which are bounded (inference/within_memory.py); fewer if memory is short. A larger image is alone, for which
+3 bytes may be enough (inference/enhance_bands.py), and so is a video, which is read and written while it is enhanced
+(inference/enhance_video.py).
 """
 
 import threading
