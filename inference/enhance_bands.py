@@ -3,7 +3,7 @@
 Besides the maps of a tile and about 1 GB for all else, PyTorch with it, an image takes the bytes of its pixels; twice
 as many where the result may not take their place. On top of it come, in files of other kinds than JPEG, gray or RGB, 4
 bytes per pixel while they are read; in progressive JPEG files the coefficients (utils/codecs/jpeg_bands.py); about 12
-bytes per pixel where alpha is 0 somewhere; and in results other than PNG files a copy of the pixels and the file itself.
+bytes per pixel where alpha is 0 somewhere; and in results other than PNG files a copy of the pixels, and the file.
 """
 
 from collections import deque

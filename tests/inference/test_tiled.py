@@ -445,22 +445,22 @@ def test_unbounded_networks_are_refused():
 
 
 def photo(height: int, width: int) -> Tensor:
-    """A part of a photograph, float64."""
+    """A part of a photograph in [0, 1]."""
     part = np.ascontiguousarray(astronaut()[100 : 100 + height, :width])
-    return torch.from_numpy(part).permute(2, 0, 1)[None].double() / 255
+    return torch.from_numpy(part).permute(2, 0, 1)[None] / 255
 
 
-MANY_MEANS: list[tuple[dict[str, Any], dict[str, Any]]] = [
-    ({"type": "RBQE", "num_features": 8, "num_levels": 3}, {"exit": "auto"}),
-    ({"type": "RCAN", "num_features": 8, "num_groups": 2, "num_blocks": 4, "reduction": 2}, {}),
+MANY_MEANS: list[tuple[nn.Module, dict[str, Any]]] = [
+    (ready(built({"type": "RBQE", "num_features": 8, "num_levels": 3})).float(), {"exit": "auto"}),
+    (built({"type": "RCAN", "num_features": 8, "num_groups": 2, "num_blocks": 4, "reduction": 2}).eval(), {}),
 ]
 
 
-@pytest.mark.parametrize(("spec", "named"), MANY_MEANS, ids=["RBQE", "RCAN"])
+@pytest.mark.parametrize(("many", "named"), MANY_MEANS, ids=["RBQE", "RCAN"])
 @torch.no_grad()
-def test_many_means_of_a_sample(spec: dict[str, Any], named: dict[str, Any]):
+def test_many_means_of_a_sample(many: nn.Module, named: dict[str, Any]):
     """In one pass, and one for each judgment; near the whole image's result, which exact tiles equal."""
-    network, x = Counted(ready(built(spec))), photo(96, 512)
+    network, x = Counted(many), photo(96, 512)
     whole = network(x, **named)
     found = {}
     for exact in ("auto", False, True):
@@ -471,10 +471,10 @@ def test_many_means_of_a_sample(spec: dict[str, Any], named: dict[str, Any]):
         assert (tiled.exact, tiled.sampled) == (exact is True, exact == "auto")
     assert found["auto"][0] >= SAMPLED_DB
     assert found["auto"][0] > found[False][0] + 6
-    assert found[True][0] > 120
+    assert found[True][0] > 100
     assert found["auto"][1] < 4
-    assert found[True][1] > 8
-    close(Tiled(network, 512, exact="auto")(x, **named), whole)
+    assert found[True][1] >= 7
+    assert torch.equal(Tiled(network, 512, exact="auto")(x, **named), whole)
 
 
 def psnr(image: Tensor, other: Tensor) -> float:
@@ -505,7 +505,7 @@ def test_bands(axis: int, backwards: bool, most: int):
     assert bands[0].free < bands[0].length(order)
     assert bands[-1].free == image.form.shape[axis]
     whole = torch.cat([band.output for band in bands][:: -1 if backwards else 1], axis)
-    torch.testing.assert_close(whole, network(image.part(slice(None))), rtol=0, atol=1e-6)
+    torch.testing.assert_close(whole, network(image.part(slice(None))), rtol=0, atol=1e-5)
 
 
 @torch.no_grad()
