@@ -81,6 +81,11 @@ class BandWork:
         """Whether the result is held against the file."""
         return self.photo.file is not None and self.model.scale == 1 and self.model.options.consistency != "off"
 
+    @property
+    def _has_no_color(self) -> bool:
+        """Whether one channel of RGB was enhanced for all."""
+        return self.seen.pixels.shape[2] < self.photo.pixels.shape[2]
+
     def _constraint(self) -> ConsistentBands | None:
         options = self.model.options
         if not self._is_held or self.photo.file is None:
@@ -97,7 +102,8 @@ class BandWork:
         order = Order(-1 if self.symmetry & 4 else -2, backwards=bool(self.symmetry & 2))
         top = 0
         for band in self.model.bands(self.seen, self.known, order, self.title):
-            self.estimates, self.channels, self._free = band.estimates, band.result.shape[1], band.free
+            self.estimates, self._free = band.estimates, band.free
+            self.channels = 3 if self._has_no_color else band.result.shape[1]
             result = turned_back(band.result, self.symmetry)
             height = result.shape[2]
             for start in range(0, height, BAND):
@@ -108,7 +114,7 @@ class BandWork:
 
     def _in_channels(self, result: Tensor, rows: slice) -> Tensor:
         channels = self.photo.pixels.shape[2]
-        if self.seen.pixels.shape[2] < channels:  # no color in it
+        if self._has_no_color:
             result = result.mean(1, keepdim=True).expand(-1, 3, -1, -1)
         if not self._is_held:
             result = result.clamp(0, 1)
