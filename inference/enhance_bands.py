@@ -1,7 +1,14 @@
-"""One image through one model, in bands: of a huge image only these are there as floats, rows of tiles or less."""
+"""One image through one model, in bands: of a huge image only these are there as floats, rows of tiles or less.
+
+Besides the maps of a tile and about 1 GB for all else, PyTorch with it, an image takes the bytes of its pixels; twice
+as many where the result may not take their place. On top of it come, in files of other kinds than JPEG, gray or RGB, 4
+bytes per pixel while they are read; in progressive JPEG files the coefficients (utils/codecs/jpeg_bands.py); about 12
+bytes per pixel where alpha is 0 somewhere; and in results other than PNG files a copy of the pixels, and the file.
+"""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +26,7 @@ from powerqe.utils.errors import UserError
 from powerqe.utils.image.orientation import oriented_view, restored_view
 from powerqe.utils.image.photo import Photo
 from powerqe.utils.image.tensors import to_image, turned_back
+from powerqe.utils.memory import check_memory
 
 
 @dataclass
@@ -59,18 +67,24 @@ class BandWork:
         self.in_place &= (
             self.model.is_local and self.model.scale == 1 and not (constraint and constraint.may_come_again)
         )
-        if constraint is None:
-            self._store(_regrouped(self._results(), BAND))
-            return
-        self._store(constraint(_regrouped(self._results(), constraint.height)))
-        if constraint.again:
-            self._store(constraint(_regrouped(self._results(), constraint.height)))
-        self.notes += [constraint.note] if constraint.note else []
+        self._enhance(constraint)
+        if constraint and constraint.again:
+            self._enhance(constraint)
+        self.notes += [constraint.note] if constraint and constraint.note else []
+
+    def _enhance(self, constraint: ConsistentBands | None) -> None:
+        with closing(self._results()) as results:
+            self._store(constraint(_regrouped(results, constraint.height)) if constraint else results)
 
     @property
     def _is_held(self) -> bool:
         """Whether the result is held against the file."""
         return self.photo.file is not None and self.model.scale == 1 and self.model.options.consistency != "off"
+
+    @property
+    def _has_no_color(self) -> bool:
+        """Whether one channel of RGB was enhanced for all."""
+        return self.seen.pixels.shape[2] < self.photo.pixels.shape[2]
 
     def _constraint(self) -> ConsistentBands | None:
         options = self.model.options
@@ -88,7 +102,8 @@ class BandWork:
         order = Order(-1 if self.symmetry & 4 else -2, backwards=bool(self.symmetry & 2))
         top = 0
         for band in self.model.bands(self.seen, self.known, order, self.title):
-            self.estimates, self.channels, self._free = band.estimates, band.result.shape[1], band.free
+            self.estimates, self._free = band.estimates, band.free
+            self.channels = 3 if self._has_no_color else band.result.shape[1]
             result = turned_back(band.result, self.symmetry)
             height = result.shape[2]
             for start in range(0, height, BAND):
@@ -99,7 +114,7 @@ class BandWork:
 
     def _in_channels(self, result: Tensor, rows: slice) -> Tensor:
         channels = self.photo.pixels.shape[2]
-        if self.seen.pixels.shape[2] < channels:  # no color in it
+        if self._has_no_color:
             result = result.mean(1, keepdim=True).expand(-1, 3, -1, -1)
         if not self._is_held:
             result = result.clamp(0, 1)
@@ -116,6 +131,7 @@ class BandWork:
             self.pixels = oriented_view(pixels, self.symmetry)
         else:
             height, width = (self.model.scale * side for side in self.seen.pixels.shape[:2])
+            check_memory(pixels.nbytes * self.model.scale**2)
             self.pixels = np.empty((height, width, pixels.shape[2]), dtype)
         as_stored, top = restored_view(self.pixels, self.symmetry), 0
         waiting: deque[tuple[slice, np.ndarray]] = deque()

@@ -1,8 +1,9 @@
 """Many files: as many images at once as there are cores, from file to file, and results in the order of the names.
 
 Images of `_MOST` pixels in all are in memory at once, with about 35 bytes for each pixel besides the maps of the
-networks, which are bounded (inference/within_memory.py); fewer if memory is short. A larger image is alone, and so is a
-video, which is read and written while it is enhanced (inference/enhance_video.py).
+networks, which are bounded (inference/within_memory.py); fewer if memory is short. A larger image is alone, for which
+3 bytes may be enough (inference/enhance_bands.py), and so is a video, which is read and written while it is enhanced
+(inference/enhance_video.py).
 """
 
 import threading
@@ -31,14 +32,12 @@ from powerqe.utils.image.decode import pixel_count
 from powerqe.utils.image.photo import Photo, read_photo
 from powerqe.utils.image.write import losses, misfit, write_photo
 from powerqe.utils.log import progress_bar
-from powerqe.utils.memory import available_memory, check_memory
+from powerqe.utils.memory import available_memory
 
 if TYPE_CHECKING:
     from powerqe.inference.enhance_video import CompressionInfo
     from powerqe.utils.video.video_file import VideoFile
 
-BYTES_PER_SAMPLE = 10
-"""Memory that the enhancement of an image takes besides its pixels and the maps of the network."""
 _MOST = 1 << 26
 """Pixels of all images that are in memory at once."""
 _BYTES_PER_PIXEL = 100
@@ -197,7 +196,6 @@ def _enhance_photo(job: EnhanceJob, photo: Photo, settings: _Settings) -> _Enhan
     if reason := models.declines(photo):
         return _Enhanced(photo, photo, ("before", "after: unchanged"), size, [reason, *photo.notes])
     model, remark = models.of(photo)
-    check_memory(BYTES_PER_SAMPLE * photo.pixels.size)
     with turns.turn(height * width, alone=not model.fits(turns.most, height * width)):
         start = time.perf_counter()  # without the loading of weights, which only the first image waits for
         title, in_place = drawable(job.source.name, _TITLE), not settings.compare

@@ -23,8 +23,11 @@ from powerqe.utils.errors import UserError
 from powerqe.utils.image.color import luma
 from powerqe.utils.image.photo import Photo
 from powerqe.utils.image.tensors import to_image, turned, turned_back
+from powerqe.utils.memory import check_memory
 
 _STRIP = 128
+_BYTES_PER_SAMPLE = 10
+"""Memory that the enhancement of an image as a whole takes besides its pixels and the maps of the network."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ def enhance_photo(
         _note_channels(photo, work.channels, notes)
         notes += work.notes
     else:
+        check_memory(_BYTES_PER_SAMPLE * photo.pixels.size)
         pixels, estimates = _enhance_whole(photo, stored, symmetry, seen, known, model, notes)
     alpha = photo.alpha if photo.alpha is None else _enlarged(photo.alpha, pixels)
     return Enhanced(replace(photo, pixels=pixels, alpha=alpha, file=None), photo, estimates, tuple(notes))

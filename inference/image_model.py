@@ -60,16 +60,16 @@ class ImageModel:
             UserError: it is no such image, or the model is for videos.
         """
         if isinstance(image, str | os.PathLike):
-            return array_of(self.enhanced(photo_of(image), str(image)))
+            return array_of(self.enhanced(photo_of(image), str(image), in_place=True))
         return apply_to(image, self.enhanced, lambda tensor: enhance_tensor(tensor, self._model, "the image"))
 
-    def enhanced(self, photo: Photo, name: str = "the image") -> Photo:
-        """The same of an image file in memory; `name` is used in error messages.
+    def enhanced(self, photo: Photo, name: str = "the image", *, in_place: bool = False) -> Photo:
+        """The same of an image file in memory; `name` is used in error messages, and `in_place` allows to overwrite it.
 
         Raises:
             UserError: see `enhance_photo`.
         """
-        return enhance_photo(photo, self._model, name).photo
+        return enhance_photo(photo, self._model, name, in_place=in_place).photo
 
     def __repr__(self) -> str:
         return f"ImageModel({self.name}: {self.method}, {self._model.parameters:,} parameters)"

@@ -208,6 +208,8 @@ class Tiled(threading.local):
         for group in groups:
             box = box_of(group)
             output = _together(islice(outputs, len(group)), box, arguments.image.device)
+            if group is groups[-1]:
+                next(outputs, None)  # to its end
             band = Band(start, output, self._free(arguments, box, order) if order else 0)
             start += band.length(order) if order else 0
             yield band

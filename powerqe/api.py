@@ -121,7 +121,9 @@ def enhance(image: Any, *, weights: ImagePath | None = None, output: ImagePath |
             check_sources([EnhanceJob(Path(image), Path(output))])
         photo = photo_of(image)
         is_declined = weights is None and not chosen.force_enhance and declined(photo)
-        enhanced = photo if is_declined else _model_for(photo, weights, chosen).enhanced(photo, str(image))
+        enhanced = (
+            photo if is_declined else _model_for(photo, weights, chosen).enhanced(photo, str(image), in_place=True)
+        )
         if output is not None:
             write_photo(output, enhanced)
         return array_of(enhanced)

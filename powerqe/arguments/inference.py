@@ -25,8 +25,9 @@ def add_inference(parser: argparse.ArgumentParser) -> None:
     add_device(parser)
     add = parser.add_argument
     add("--memory", type=_gib, metavar="GIB", help="memory for the feature maps of the network, in GiB, in addition "
-        "to that of the images: 35 bytes per pixel of the largest image; for videos, the input frames of the network "
-        "and about 10 more (default: half of the free memory of the device)")  # fmt: skip
+        "to that of the images: 35 bytes per pixel of the largest image; of one of 67 megapixels and more in tiles 3 "
+        "(6 with --compare or for networks with means over the image), and 1 GiB for all else; for videos, the input "
+        "frames of the network and about 10 more (default: half of the free memory of the device)")  # fmt: skip
     add("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto", help="data type of the computation; "
         "auto: bf16 or fp16 if the device computes in it and the weights are known to give nearly the same (65 dB) as "
         "in fp32, else fp32. fp32 gives the pixels of `powerqe test` (default: auto)")  # fmt: skip

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from powerqe.inference.inference_options import InferenceOptions, find_device
+from powerqe.inference.tile_option import tile_choice
 from powerqe.utils.errors import UserError
 
 
@@ -57,3 +58,18 @@ def test_other_accelerators(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.accelerator, "device_count", lambda: 1)
     assert find_device("auto").type == find_device(kind).type == find_device(f"{kind}:0").type == kind
     assert find_device("cpu").type == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("option", "choice"),
+    [("off", None), ("auto", (None, "auto")), (64, (64, "auto")), ("64", (64, "auto")), ("exact", (None, True)),
+     ("exact:64", (64, True))],
+)  # fmt: skip
+def test_tile_options(option, choice):
+    assert tile_choice(option) == choice
+
+
+@pytest.mark.parametrize("option", [0, -1, True, 1.5, "0", "exact:", "exact:0", "exakt", "64 ", "auto:64", ""])
+def test_impossible_tile_options(option):
+    with pytest.raises(UserError, match="tile: "):
+        InferenceOptions("cpu", tile=option)

@@ -1,18 +1,25 @@
 """A network in tiles gives what it gives for the whole image. Every network of the registry is tested in
 tests/net/test_networks.py; here are the ways in which networks can be more difficult, one by one."""
 
+import copy
+from itertools import accumulate
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from skimage.data import astronaut
 from torch import Tensor, nn
 
+from powerqe.inference import tiled as tiled_module
 from powerqe.inference.forward import Forward
+from powerqe.inference.lazy_image import LazyImage
 from powerqe.inference.self_ensemble import SelfEnsemble
-from powerqe.inference.tiled import SMALLEST, Tiled, enhancer
+from powerqe.inference.tile_grid import Order
+from powerqe.inference.tiled import SAMPLED_DB, SMALLEST, Tiled, enhancer
 from powerqe.net import build_network
 from powerqe.net.blocks import GlobalMean, PixelShuffleUp, ResidualGroup, conv, to_multiple
 from powerqe.utils.errors import UserError
@@ -435,6 +442,99 @@ class HiddenMean(nn.Module):
 def test_unbounded_networks_are_refused():
     with pytest.raises(UserError, match=r"HiddenMean.*4096 pixels.*tile\.overlap.*GlobalMean"):
         Tiled(HiddenMean().eval(), 16)(pixels(64, 64))
+
+
+def photo(height: int, width: int) -> Tensor:
+    """A part of a photograph in [0, 1]."""
+    part = np.ascontiguousarray(astronaut()[100 : 100 + height, :width])
+    return torch.from_numpy(part).permute(2, 0, 1)[None] / 255
+
+
+MANY_MEANS: list[tuple[nn.Module, dict[str, Any]]] = [
+    (ready(built({"type": "RBQE", "num_features": 8, "num_levels": 3})).float(), {"exit": "auto"}),
+    (built({"type": "RCAN", "num_features": 8, "num_groups": 2, "num_blocks": 4, "reduction": 2}).eval(), {}),
+]
+
+
+@pytest.mark.parametrize(("many", "named"), MANY_MEANS, ids=["RBQE", "RCAN"])
+@torch.no_grad()
+def test_many_means_of_a_sample(many: nn.Module, named: dict[str, Any]):
+    """In one pass, and one for each judgment; near the whole image's result, which exact tiles equal."""
+    network, x = Counted(many), photo(96, 512)
+    whole = network(x, **named)
+    found = {}
+    for exact in ("auto", False, True):
+        network.seen.clear()
+        tiled = Tiled(network, 48, None if exact else 64, exact=exact)
+        result = tiled(x, **named)
+        found[exact] = psnr(result, whole), len(network.seen) / len(tiled.tiles(x, **named))
+        assert (tiled.exact, tiled.sampled) == (exact is True, exact == "auto")
+    assert found["auto"][0] >= SAMPLED_DB
+    assert found["auto"][0] > found[False][0] + 6
+    assert found[True][0] > 100
+    assert found["auto"][1] < 4
+    assert found[True][1] >= 7
+    assert torch.equal(Tiled(network, 512, exact="auto")(x, **named), whole)
+
+
+def psnr(image: Tensor, other: Tensor) -> float:
+    """In dB, of 1."""
+    return float(-10 * (image - other).square().mean().clamp_min(1e-30).log10())
+
+
+@torch.no_grad()
+def test_few_means_are_exact_by_default():
+    network, x = ready(Padded()), pixels(64, 67)
+    tiled = Tiled(network, 16, exact="auto")
+    close(tiled(x), network(x))
+    assert len(tiled.tiles(x)) > 4
+    assert tiled.exact
+
+
+@pytest.mark.parametrize("most", [10**6, 4000])
+@pytest.mark.parametrize("axis", [-2, -1])
+@pytest.mark.parametrize("backwards", [False, True])
+@torch.no_grad()
+def test_bands(axis: int, backwards: bool, most: int):
+    """In both directions along both axes, also if the memory lasts for smaller tiles only."""
+    network, order = copy.deepcopy(DNCNN).float(), Order(axis, backwards=backwards)
+    image = LazyImage(np.ascontiguousarray(astronaut()[:170, :157]), 3)
+    bands = list(Tiled(Small(network, most, OUT_OF_MEMORY), 80, overlap=3).bands(image, order))
+    assert len(bands) == (3 if most > 4000 else 5) - (axis == -1)
+    assert [band.start for band in bands] == [0, *accumulate(band.length(order) for band in bands)][:-1]
+    assert bands[0].free < bands[0].length(order)
+    assert bands[-1].free == image.form.shape[axis]
+    whole = torch.cat([band.output for band in bands][:: -1 if backwards else 1], axis)
+    torch.testing.assert_close(whole, network(image.part(slice(None))), rtol=0, atol=1e-5)
+
+
+@torch.no_grad()
+def test_progress(monkeypatch: pytest.MonkeyPatch):
+    bars = []
+    monkeypatch.setattr(tiled_module, "progress_bar", lambda *given, **options: bars.append(Bar(given)) or bars[-1])
+    network, lazy = ready(Means()).float(), LazyImage(np.zeros((64, 64, 3), np.uint8), 3)
+    list(Tiled(network, 16).bands(lazy, title="a.jpg"))
+    Tiled(network, 16)(pixels(64, 64).float())
+    titled, untitled = bars
+    assert (titled.title, titled.is_shown, titled.done) == ("a.jpg", True, titled.total)
+    assert not untitled.is_shown
+
+
+class Bar:
+    """A progress bar that counts."""
+
+    def __init__(self, given: tuple[Any, ...]) -> None:
+        _, self.title, self.total, self.is_shown = given
+        self.done = 0.0
+
+    def update(self, done: float) -> None:
+        self.done = round(self.done + done, 9)
+
+    def __enter__(self) -> "Bar":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
 
 
 TILE: dict[str, Any] = {"tile": {"size": 16}}

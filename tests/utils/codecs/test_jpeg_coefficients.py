@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from powerqe.utils.codecs import jpeg_walk
+from powerqe.utils.codecs.jpeg_bands import CoefficientBands
 from powerqe.utils.codecs.jpeg_coefficients import JPEGCoefficients, read_coefficients
 from powerqe.utils.codecs.jpeg_tables import quant_tables
 from powerqe.utils.errors import UserError
@@ -103,6 +104,37 @@ def test_chunks_do_not_show(monkeypatch, options):
     monkeypatch.setattr(jpeg_walk, "_MARGIN", 4000)
     monkeypatch.setattr(jpeg_walk.Progress, "limit", 8 * 1000)
     assert same(read_coefficients(data), expected)
+    assert_bands(data)
+
+
+def assert_bands(data: bytes) -> None:
+    whole, file = read_coefficients(data), CoefficientBands(data)
+    assert (*file.size, file.channels) == (whole.height, whole.width, len(whole.planes))
+    for height in (file.unit, 4 * file.unit):
+        bands = list(file.bands(height))
+        assert [band.height for band in bands[:-1]] == [height] * (len(bands) - 1)
+        assert sum(band.height for band in bands) == whole.height
+        for number, plane in enumerate(whole.planes):
+            parts = [band.planes[number] for band in bands]
+            np.testing.assert_array_equal(np.concatenate([part.levels for part in parts]), plane.levels)
+            assert all(part.reduction == plane.reduction for part in parts)
+            np.testing.assert_array_equal(parts[0].steps, plane.steps)
+
+
+@pytest.mark.parametrize("sampling", ["411", "420", "422", "440", "444", "gray"])
+@pytest.mark.parametrize("interval", [0, 3])
+def test_bands(sampling, interval):
+    image, options = content(131, 85), [cv2.IMWRITE_JPEG_RST_INTERVAL, interval]
+    if sampling != "gray":
+        options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, getattr(cv2, f"IMWRITE_JPEG_SAMPLING_FACTOR_{sampling}")]
+    assert_bands(cv2.imencode(".jpg", image[..., 0] if sampling == "gray" else image, options)[1].tobytes())
+
+
+def test_damage_in_bands():
+    data = bytearray(written(content(200, 96), quality=90))
+    data[len(data) // 2 : -2] = bytes(len(data) - 2 - len(data) // 2)
+    with pytest.raises(UserError):
+        list(CoefficientBands(bytes(data)).bands(16))
 
 
 @settings(max_examples=60, deadline=None)

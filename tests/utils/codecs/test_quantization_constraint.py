@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from powerqe.utils.codecs.constraint_bands import BandConstraint
+from powerqe.utils.codecs.jpeg_bands import CoefficientBands
 from powerqe.utils.codecs.jpeg_coefficients import read_coefficients
 from powerqe.utils.codecs.quantization_constraint import QuantizationConstraint, Trust
 from powerqe.utils.image.tensors import to_tensor
@@ -102,6 +104,26 @@ def test_strips_do_not_show(monkeypatch, size):
     whole = constraint.project(image), constraint.weigh(image, decoded).image
     for one, other in zip(in_strips, whole, strict=True):
         assert (one - other).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+@pytest.mark.parametrize("size", [(131, 40), (8, 24), (37, 30)])
+def test_bands_give_what_the_whole_gives(size, trusted):
+    file = io.BytesIO()
+    image = content(*size, 3)
+    Image.fromarray(image).save(file, "JPEG", quality=30)
+    decoded = to_tensor(np.array(Image.open(file)))[None]
+    changed = (to_tensor(image)[None] * 0.9 + 0.03).clamp(0, 1)
+    constraint = QuantizationConstraint(read_coefficients(file.getvalue()))
+    whole = constraint.weigh(changed, decoded, 1.0, None) if trusted else constraint.weigh(changed, decoded)
+    bands = BandConstraint(CoefficientBands(file.getvalue()))
+    parts = list(zip(changed.split(bands.height, 2), decoded.split(bands.height, 2), strict=True))
+    found = torch.cat(list(bands.weighed(parts, trusted=trusted)), 2)
+    assert (found - whole.image).abs().max() < 1e-5
+    assert (bands.contradiction, bands.share_kept) == pytest.approx((whole.contradiction, whole.kept), rel=1e-4)
+    measured = BandConstraint(CoefficientBands(file.getvalue()))
+    assert torch.equal(torch.cat(list(measured.measured(each for each, _ in parts)), 2), changed)
+    assert measured.contradiction == pytest.approx(whole.contradiction, rel=1e-4)
 
 
 def test_what_contradicts_the_file_is_not_kept():
