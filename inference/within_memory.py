@@ -160,7 +160,7 @@ def _measured(network: nn.Module, image: Tensor, named: dict[str, Any]) -> tuple
     """Bytes of the maps: for any image, and more for each pixel."""
     device = device_of(network, image)
     peaks = []
-    for side in _PROBES:
+    for side in (_PROBES[0], *_PROBES):  # the first call packs weights (inference/packed_layers.py)
         small = ForwardInputs((image,), named).changed(
             lambda like, side=side: like.new_zeros((*like.shape[:-2], side, side))
         )
@@ -168,5 +168,6 @@ def _measured(network: nn.Module, image: Tensor, named: dict[str, Any]) -> tuple
         with LiveMemory() as live:
             network(*small.positional, **small.named)
         peaks.append(live.peak)
-    slope = (peaks[1] - peaks[0]) / (_PROBES[1] ** 2 - _PROBES[0] ** 2)
-    return max(0.0, peaks[0] - slope * _PROBES[0] ** 2), max(slope, 4.0)
+    _, less, more = peaks
+    slope = (more - less) / (_PROBES[1] ** 2 - _PROBES[0] ** 2)
+    return max(0.0, less - slope * _PROBES[0] ** 2), max(slope, 4.0)
