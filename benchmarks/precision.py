@@ -38,8 +38,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = Parser(__doc__)
     add = parser.add_argument
     add("weights", nargs="*", metavar="NAME", help="weights by name (default: all that are here)")
-    add("--precision", choices=("bf16", "fp16"), default="bf16", help="(default: %(default)s)")
-    add("--device", default="cpu", help="(default: %(default)s)")
+    add("--precision", choices=("bf16", "fp16"), default="bf16", help="data type (default: %(default)s)")
+    add("--device", default="cpu", help="device to compute on (default: %(default)s)")
     add("--group", nargs="+", metavar="NAME", help="qualities, such as qf10 (default: all of the test sets)")
     add("--count", type=int, metavar="N", help="of each weights, so many images alone (default: all)")
     add("--crop", type=int, metavar="PIXELS", help="side of the middle of each image, a multiple of 8 (default: whole)")
