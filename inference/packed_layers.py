@@ -93,24 +93,23 @@ class PackedConv:
     dilation: Sequence[int] = (1, 1)
     groups: int = 1
     dtype: torch.dtype | None = None
-    _packed: dict[torch.dtype, Tensor] = field(default_factory=dict, init=False)
+    _packed: dict[torch.dtype, tuple[Tensor, Tensor | None]] = field(default_factory=dict, init=False)
 
     def __call__(self, x: Tensor, *, relu: bool = False, plus: Tensor | None = None) -> Tensor:
         """The convolution of (N, C, H, W), its ReLU if wanted, or its sum with `plus`; channels_last."""
         dtype = self.dtype or _type_of(x)
-        x, weight = _channels_last(x, dtype), self._weight(dtype)
-        bias = None if self.bias is None else self.bias.to(dtype)
-        arguments = (weight, bias, self.padding, self.stride, self.dilation, self.groups)
+        x = _channels_last(x, dtype)
+        arguments = (*self._weights(dtype), self.padding, self.stride, self.dilation, self.groups)
         compute = torch.ops.mkldnn._convolution_pointwise
         if plus is None:
             return compute(x, *arguments, "relu" if relu else "none", [], "")
         return compute.binary(x, _channels_last(plus, dtype), *arguments, "add", 1.0, None, [], None)
 
-    def _weight(self, dtype: torch.dtype) -> Tensor:
+    def _weights(self, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
         if dtype not in self._packed:
-            weight = _channels_last(self.weight, dtype)
-            pack = torch.ops.mkldnn._reorder_convolution_weight
-            self._packed[dtype] = pack(weight, self.padding, self.stride, self.dilation, self.groups, None)
+            pack, arguments = torch.ops.mkldnn._reorder_convolution_weight, (self.padding, self.stride, self.dilation)
+            weight = pack(_channels_last(self.weight, dtype), *arguments, self.groups, None)
+            self._packed[dtype] = weight, None if self.bias is None else self.bias.to(dtype)
         return self._packed[dtype]
 
 
@@ -179,7 +178,7 @@ def _transposed(layer: nn.ConvTranspose2d) -> Forward | None:
         return None
     (size,), (stride,), (zeros,) = size, stride, zeros
     if size % stride == 0:
-        return None
+        return _directly_transposed(layer)
     taps = {(t, d): t + zeros - stride * d for t in range(stride) for d in range(-size, size + 1)}
     taps = {key: tap for key, tap in taps.items() if 0 <= tap < size}
     distances = [d for _, d in taps]
@@ -196,6 +195,22 @@ def _transposed(layer: nn.ConvTranspose2d) -> Forward | None:
     def fast(x: Tensor) -> Tensor:
         rows, columns = (slice(start, start + stride * (length - 1) - 2 * zeros + size) for length in x.shape[-2:])
         return _pixels(conv(x), stride)[..., rows, columns]
+
+    return fast
+
+
+def _directly_transposed(layer: nn.ConvTranspose2d) -> Forward:
+    arguments = (layer.padding, layer.output_padding, layer.stride, layer.dilation, layer.groups)
+    packed: dict[torch.dtype, tuple[Tensor, Tensor | None]] = {}
+
+    def fast(x: Tensor) -> Tensor:
+        dtype = _type_of(x)
+        if dtype not in packed:
+            pack, weight = torch.ops.mkldnn._reorder_convolution_transpose_weight, layer.weight.detach().to(dtype)
+            bias = None if layer.bias is None else layer.bias.detach().to(dtype)
+            packed[dtype] = pack(weight, *arguments, None), bias
+        compute = torch.ops.mkldnn._convolution_transpose_pointwise
+        return compute(_channels_last(x, dtype), *packed[dtype], *arguments, "none", [], "")
 
     return fast
 
