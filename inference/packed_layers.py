@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from powerqe.net.autocast import ExactConv, ImageConv
 from powerqe.net.blocks import GlobalMean, ResidualBlock
+from powerqe.net.drunet import Block
 from powerqe.net.fbcnn import ControlledBlock
 
 Forward = Callable[..., Tensor]
@@ -269,6 +270,16 @@ def _residual(block: ResidualBlock) -> Forward:
     return fast
 
 
+def _drunet_block(block: Block) -> Forward:
+    first, _, second = block.res
+    conv = _packed(second)  # type: ignore[arg-type]
+
+    def fast(x: Tensor) -> Tensor:
+        return conv(_with_relu(first, x), plus=x) if _fast(second) else x + block.res(x)
+
+    return fast
+
+
 def _controlled(block: ControlledBlock) -> Forward:
     """As the convolution of a single image, gamma and beta are its weights and biases."""
     conv = _packed(block.conv2)
@@ -314,6 +325,7 @@ _MAKERS: dict[type[nn.Module], Callable[[Any], Forward | None]] = {
     nn.PReLU: _prelu,
     ResidualBlock: _residual,
     ControlledBlock: _controlled,
+    Block: _drunet_block,
     GlobalMean: _mean,
 }
 """Type of module -> its fast forward; None: its own stays."""
