@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from powerqe.net.autocast import ExactConv, ImageConv
 from powerqe.net.blocks import GlobalMean, ResidualBlock
+from powerqe.net.drunet import Block
 from powerqe.net.fbcnn import ControlledBlock
 
 Forward = Callable[..., Tensor]
@@ -93,24 +94,23 @@ class PackedConv:
     dilation: Sequence[int] = (1, 1)
     groups: int = 1
     dtype: torch.dtype | None = None
-    _packed: dict[torch.dtype, Tensor] = field(default_factory=dict, init=False)
+    _packed: dict[torch.dtype, tuple[Tensor, Tensor | None]] = field(default_factory=dict, init=False)
 
     def __call__(self, x: Tensor, *, relu: bool = False, plus: Tensor | None = None) -> Tensor:
         """The convolution of (N, C, H, W), its ReLU if wanted, or its sum with `plus`; channels_last."""
         dtype = self.dtype or _type_of(x)
-        x, weight = _channels_last(x, dtype), self._weight(dtype)
-        bias = None if self.bias is None else self.bias.to(dtype)
-        arguments = (weight, bias, self.padding, self.stride, self.dilation, self.groups)
+        x = _channels_last(x, dtype)
+        arguments = (*self._weights(dtype), self.padding, self.stride, self.dilation, self.groups)
         compute = torch.ops.mkldnn._convolution_pointwise
         if plus is None:
             return compute(x, *arguments, "relu" if relu else "none", [], "")
         return compute.binary(x, _channels_last(plus, dtype), *arguments, "add", 1.0, None, [], None)
 
-    def _weight(self, dtype: torch.dtype) -> Tensor:
+    def _weights(self, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
         if dtype not in self._packed:
-            weight = _channels_last(self.weight, dtype)
-            pack = torch.ops.mkldnn._reorder_convolution_weight
-            self._packed[dtype] = pack(weight, self.padding, self.stride, self.dilation, self.groups, None)
+            pack, arguments = torch.ops.mkldnn._reorder_convolution_weight, (self.padding, self.stride, self.dilation)
+            weight = pack(_channels_last(self.weight, dtype), *arguments, self.groups, None)
+            self._packed[dtype] = weight, None if self.bias is None else self.bias.to(dtype)
         return self._packed[dtype]
 
 
@@ -179,7 +179,7 @@ def _transposed(layer: nn.ConvTranspose2d) -> Forward | None:
         return None
     (size,), (stride,), (zeros,) = size, stride, zeros
     if size % stride == 0:
-        return None
+        return _directly_transposed(layer)
     taps = {(t, d): t + zeros - stride * d for t in range(stride) for d in range(-size, size + 1)}
     taps = {key: tap for key, tap in taps.items() if 0 <= tap < size}
     distances = [d for _, d in taps]
@@ -196,6 +196,22 @@ def _transposed(layer: nn.ConvTranspose2d) -> Forward | None:
     def fast(x: Tensor) -> Tensor:
         rows, columns = (slice(start, start + stride * (length - 1) - 2 * zeros + size) for length in x.shape[-2:])
         return _pixels(conv(x), stride)[..., rows, columns]
+
+    return fast
+
+
+def _directly_transposed(layer: nn.ConvTranspose2d) -> Forward:
+    arguments = (layer.padding, layer.output_padding, layer.stride, layer.dilation, layer.groups)
+    packed: dict[torch.dtype, tuple[Tensor, Tensor | None]] = {}
+
+    def fast(x: Tensor) -> Tensor:
+        dtype = _type_of(x)
+        if dtype not in packed:
+            pack, weight = torch.ops.mkldnn._reorder_convolution_transpose_weight, layer.weight.detach().to(dtype)
+            bias = None if layer.bias is None else layer.bias.detach().to(dtype)
+            packed[dtype] = pack(weight, *arguments, None), bias
+        compute = torch.ops.mkldnn._convolution_transpose_pointwise
+        return compute(_channels_last(x, dtype), *packed[dtype], *arguments, "none", [], "")
 
     return fast
 
@@ -254,6 +270,16 @@ def _residual(block: ResidualBlock) -> Forward:
     return fast
 
 
+def _drunet_block(block: Block) -> Forward:
+    first, _, second = block.res
+    conv = _packed(second)  # type: ignore[arg-type]
+
+    def fast(x: Tensor) -> Tensor:
+        return conv(_with_relu(first, x), plus=x) if _fast(second) else x + block.res(x)
+
+    return fast
+
+
 def _controlled(block: ControlledBlock) -> Forward:
     """As the convolution of a single image, gamma and beta are its weights and biases."""
     conv = _packed(block.conv2)
@@ -284,12 +310,11 @@ def _mean(module: GlobalMean) -> Forward:
 
 
 def _prelu(layer: nn.PReLU) -> Forward | None:
-    """PyTorch takes ten times as long for one slope per channel."""
-    slopes = layer.weight.detach()
-    if len(slopes) == 1 or slopes.max() > 1:
+    """PyTorch takes ten times as long for bfloat16 and these numbers of channels."""
+    usual, slopes = layer.forward, layer.weight.detach()[:, None, None]
+    if len(slopes) % 32 == 0 or len(slopes) == 1 or slopes.max() > 1:
         return None
-    slopes = slopes[:, None, None]
-    return lambda x: torch.maximum(x, x * slopes.to(x.dtype))
+    return lambda x: torch.maximum(x, x * slopes.to(x.dtype)) if x.dtype == torch.bfloat16 else usual(x)
 
 
 _MAKERS: dict[type[nn.Module], Callable[[Any], Forward | None]] = {
@@ -300,6 +325,7 @@ _MAKERS: dict[type[nn.Module], Callable[[Any], Forward | None]] = {
     nn.PReLU: _prelu,
     ResidualBlock: _residual,
     ControlledBlock: _controlled,
+    Block: _drunet_block,
     GlobalMean: _mean,
 }
 """Type of module -> its fast forward; None: its own stays."""

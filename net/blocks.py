@@ -232,3 +232,10 @@ def fit(x: Tensor, reference: Tensor) -> Tensor:
         return x
     top, left = (_positive(missing) // 2 for missing in (rows, columns))
     return F.pad(x, (left, columns - left, top, rows - top))  # a negative number crops
+
+
+def planar(x: Tensor) -> Tensor:
+    """x (N, C, H, W), one channel after the other in memory. PyTorch transposes matrices faster than maps."""
+    if torch.compiler.is_compiling() or x.is_contiguous():
+        return x
+    return torch.stack([image.flatten(1).contiguous() for image in x]).view(x.shape)

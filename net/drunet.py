@@ -61,7 +61,7 @@ class DRUNet(nn.Module):
         seen = in_channels * self.step**2
 
         def blocks(features: int) -> list[nn.Module]:
-            return [_Block(features, bias) for _ in range(num_blocks)]
+            return [Block(features, bias) for _ in range(num_blocks)]
 
         self.m_head = ImageConv(seen + quality_map, widths[0], 3, padding=1, bias=bias)
         levels = list(enumerate(pairwise(widths), start=1))  # number, (fine, coarse)
@@ -132,7 +132,7 @@ class DRUNet(nn.Module):
         return torch.cat((f, severities("DRUNet", qf, torch.full_like(f[:, :1], _UNKNOWN))), dim=1)
 
 
-class _Block(nn.Module):
+class Block(nn.Module):
     """x + conv(ReLU(conv(x))), both 3x3; nearly x at the start."""
 
     def __init__(self, features: int, bias: bool) -> None:

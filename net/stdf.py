@@ -11,7 +11,7 @@ import torch
 from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
-from powerqe.net.blocks import check_clip, check_skip, conv, init_residual, to_multiple
+from powerqe.net.blocks import check_clip, check_skip, conv, init_residual, planar, to_multiple
 from powerqe.net.networks import NETWORKS
 from powerqe.net.ops.dcn import ModulatedDeformConv2d
 from powerqe.net.weights import State, count, renamed
@@ -158,7 +158,7 @@ class _OffsetNet(nn.Module):
         f = self.bottom(f)
         for up, skip in zip(reversed(self.ups), reversed(skips), strict=True):
             f = up(torch.cat((f, skip), 1))
-        predicted = self.predict(self.tail(f))
+        predicted = planar(self.predict(self.tail(f)))
         return predicted[:, : self.offsets], predicted[:, self.offsets :].sigmoid()
 
 
