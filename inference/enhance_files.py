@@ -82,21 +82,20 @@ class Models:
 
     def __init__(self, weights: str | None, options: InferenceOptions, period: int | None = None) -> None:
         self._weights, self._options, self._period = weights, options, period
-        self._loaded, self._loading = cache(lambda name: Model(name, options)), threading.Lock()
+        self._load = cache(lambda name: Model(name, options))
         self._installed = cache(installed_weights)  # reads the indexes once, not for every image
+        self._one = threading.Lock()  # of the threads imports and builds networks
         if weights is not None:
             self._load(weights)
-
-    def _load(self, name: str) -> Model:
-        with self._loading:
-            return self._loaded(name)
 
     def of(self, photo: Photo) -> tuple[Model, str]:
         """The network for an image, and a remark on the choice."""
         if self._weights is not None:
             return self._load(self._weights), ""
-        entry, remark = choose(description_of(photo, takes_qf=self._options.qf is not None), self._installed())
-        return self._load(entry.name), remark
+        description = description_of(photo, takes_qf=self._options.qf is not None)
+        with self._one:
+            entry, remark = choose(description, self._installed())
+            return self._load(entry.name), remark
 
     def declines(self, photo: Photo) -> str:
         """Why an image stays as it is, see `declined`; never of given weights."""

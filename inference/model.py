@@ -1,6 +1,7 @@
 """A network with its weights, applied to images and frames of videos: tiles, precision, arguments of its forward."""
 
 from collections.abc import Callable, Iterator, Mapping
+from inspect import Parameter
 from typing import Any, NamedTuple
 
 import torch
@@ -64,7 +65,7 @@ class Model:
         found = find_network(source, network)
         self.name, self.method, self.card = found.name, found.method, found.card
         arguments = arguments_of(self.method)
-        self.needs_tables = "tables" in arguments
+        self.needs_tables, self._needs_more = "tables" in arguments, Parameter.empty in arguments.values()
         self.precision = choose_precision(options.precision, self._device, found.card)
         self.note = note_on(options.precision, self.precision, self._device)
         module = prepared(found.build(self._device), self.precision)
@@ -105,9 +106,11 @@ class Model:
         """How the last image was seen in tiles, in words; "" if as a whole."""
         return self._tiles.remark if self._tiles else ""
 
+    @torch.inference_mode()
     def fits(self, count: int, pixels: int) -> bool:
         """Whether so many images, each of so many pixels, may be enhanced at once, in threads."""
-        return self._tiles is not None and self._tiles.fits(count, pixels)
+        form = None if self._needs_more or self.takes_clips else torch.zeros(1, self.channels, 8, 8)
+        return self._tiles is not None and self._tiles.fits(count, pixels, form)
 
     @torch.inference_mode()
     def __call__(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:

@@ -114,10 +114,17 @@ class WithinMemory:
             self.bound = self._largest_need(image, named)
         self.size = None if max(image.shape[-2:]) <= self._tiled.size else self._tiled.size
 
-    def fits(self, count: int, pixels: int) -> bool:
-        """Whether so many images, each of so many pixels, are surely seen as wholes and fit into memory at once."""
-        need = _AMPLE * pixels if self._line is None else self.needs(pixels)
-        return self._fixed is None and count * need <= self.bound
+    def fits(self, count: int, pixels: int, form: Tensor | None) -> bool:
+        """Whether so many images, each of so many pixels, are surely seen as wholes and fit into memory at once.
+
+        Args:
+            form: some image of the kind; None: the network takes more than an image, so it cannot be measured yet.
+        """
+        if self._fixed is not None or count * _AMPLE * pixels <= self.bound:
+            return self._fixed is None
+        if form is not None:
+            self._measure(form, {})
+        return self._line is not None and count * self.needs(pixels) <= self.bound
 
     def needs(self, pixels: int) -> int:
         """Bytes for an image or tile of so many pixels, once they were measured."""

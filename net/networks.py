@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from powerqe.net.size_limit import TooLargeError, parameters_fit
 from powerqe.utils.options.components import create, validate_component
@@ -35,12 +36,19 @@ class Networks(Registry):
         return remember
 
 
+class _Unfilled(TorchFunctionMode):
+    """Fills no tensor with normal numbers: for one without numbers PyTorch imports its compiler to do so."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return args[0] if func is torch.Tensor.normal_ else func(*args, **(kwargs or {}))
+
+
 def _check_size(kind: str, build: Callable[[], None]) -> None:
     """Build a network without numbers, which takes no memory; what else goes wrong with it does so again."""
     if torch.get_default_device().type == "meta":
         return
     try:
-        with torch.random.fork_rng([]), torch.device("meta"), parameters_fit(f"network {kind}"):
+        with torch.random.fork_rng([]), torch.device("meta"), _Unfilled(), parameters_fit(f"network {kind}"):
             build()
     except TooLargeError:
         raise

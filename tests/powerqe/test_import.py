@@ -63,11 +63,13 @@ def test_the_command_imports_what_an_image_needs(tmp_path: Path, root: Path) -> 
     code = f"""
 import sys, cv2, numpy
 from powerqe import cli
-cv2.imwrite("a.jpg", numpy.arange(64 * 64 * 3, dtype=numpy.uint8).reshape(64, 64, 3), [cv2.IMWRITE_JPEG_QUALITY, 30])
-assert not cli.main(["enhance", "a.jpg", "--device", "cpu"])
+image = numpy.arange(64 * 64 * 3, dtype=numpy.uint8).reshape(64, 64, 3)
+for quality in (10, 30):
+    cv2.imwrite(f"{{quality}}.jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+assert not cli.main(["enhance", "10.jpg", "30.jpg", "--device", "cpu"])
 print([name for name in {unneeded} if name in sys.modules])
 """
-    assert _python(code, tmp_path, root).stdout.splitlines()[1:] == ["[]"]
+    assert _python(code, tmp_path, root).stdout.splitlines()[2:] == ["[]"]
 
 
 def test_what_is_public_is_there() -> None:
