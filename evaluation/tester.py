@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -60,7 +60,7 @@ def test(options: Options, ranks: Ranks, shard: Shard = WHOLE) -> Table | VideoR
     with _claimed(options, ranks, shard):
         records = {
             name: evaluate(
-                dataset if shard.count == 1 else Subset(dataset, numbers[name][0]),
+                dataset if shard.count == 1 else Subset(cast(Any, dataset), numbers[name][0]),
                 metrics,
                 ranks,
                 enhancer(network, options.test),

@@ -125,8 +125,8 @@ def test_videos(
     with progress_bar(None, "frames", total, ranks.is_main, leave=False) as bar:
         found = {number: test.run(jobs[number], bar) for number in mine}
     parts = ranks.gather((found, metrics.unavailable, test.taken_over))
-    for part, unavailable, _ in parts:
-        found |= part
+    for scores, unavailable, _ in parts:
+        found |= scores
         metrics.unavailable |= unavailable
     numbers = part.of_shard(costs)
     report = VideoReport(options.name, [found[number] for number in numbers], metrics, facts)

@@ -69,9 +69,9 @@ def told_by_all(value: Any) -> list[Any]:
     place = launched_place()
     if place.world_size == 1:
         return [value]
-    import torch.distributed as dist
+    from torch.distributed.rendezvous import rendezvous
 
-    store, *_ = next(dist.rendezvous("env://", place.rank, place.world_size, timeout=_LONGEST_WORK))
+    store, *_ = next(rendezvous("env://", place.rank, place.world_size, timeout=_LONGEST_WORK))
     prefix = f"told/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
     store.set(f"{prefix}/{place.rank}", json.dumps(value))
     if place.rank:
