@@ -24,7 +24,7 @@ def table(page: Path) -> dict[str, dict[str, int]]:
 
 def test_the_short_form(root: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    command = [sys.executable, root / "benchmarks/torture.py", "--only", SHORT, "--scale", "0.06", "--out", page]
+    command = [sys.executable, root / "benchmarks/torture.py", "--only", SHORT, "--scale", "0.02", "--out", page]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     rows = table(page)

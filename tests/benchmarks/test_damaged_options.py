@@ -9,8 +9,8 @@ from powerqe.benchmarks.attacks.options import mutations, refusal
 
 def test_damaged_option_files(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    refused = [_refusal(name, content) for name, content in mutations(root / "opts", 300)]
-    assert 150 < sum(map(bool, refused)) < 290
+    refused = [_refusal(name, content) for name, content in mutations(root / "opts", 100)]
+    assert 50 < sum(map(bool, refused)) < 97
     assert not any("\n" in line or len(line) > 4000 for line in refused)
 
 
