@@ -23,6 +23,8 @@ from powerqe.evaluation.video_progress import Fingerprint, FrameScores, Saved, V
 from powerqe.evaluation.video_results import VideoReport, write_report
 from powerqe.evaluation.video_scores import VideoScores
 from powerqe.inference.tiled import enhancer
+from powerqe.inference.video_frames import WriteQueue
+from powerqe.net.measure.clock import seconds
 from powerqe.utils.errors import UserError
 from powerqe.utils.file_names import file_name
 from powerqe.utils.launcher import Place
@@ -58,6 +60,12 @@ class ByPeak:
             UserError: there are two networks and the data set has no PQF labels.
         """
         return self._chosen(batch)(batch)
+
+    def timed(self, batch: Batch, device: torch.device) -> tuple[Any, float]:
+        """The same, and how many seconds it took."""
+        outputs: list[Any] = []
+        taken = seconds(lambda: outputs.append(self(batch)), device)
+        return outputs[0], taken
 
     def warm_up(self, batch: Batch) -> None:
         """Run the network once per frame size before timing: memory, kernels, code paths."""
@@ -157,12 +165,13 @@ class _Test:
         """Test the frames of a video that are not done yet."""
         video, first = job.video, job.dataset[job.video.indices.start]
         coded, codec = _description(video)
-        with self._work(job) as work:
+        with self._work(job) as work, WriteQueue(1) as scoring:
             self.taken_over += len(work.rows)
             bar.update(len(work.rows))
             for place in range(len(work.rows), len(video.indices)):
-                self._frame(job, place, work)
+                self._frame(job, place, work, scoring)
                 bar.update()
+            scoring.wait()
             if not work.is_finished:
                 work.finish()
         height, width, channels = first["lq"].shape[-3:]
@@ -171,17 +180,23 @@ class _Test:
             job.set, first["group"], video.name, width, height, channels, str(video.lq), rows, coded, codec
         )
 
-    def _frame(self, job: _Job, place: int, work: VideoWork) -> None:
-        index = job.video.indices[place]
-        batch = to_device(collate([job.dataset[index]]), home(self._enhance, self._device))
+    def _frame(self, job: _Job, place: int, work: VideoWork, scoring: WriteQueue) -> None:
+        """Read it while the one before is scored; the network, whose time counts, has the machine to itself."""
+        batch = to_device(collate([job.dataset[job.video.indices[place]]]), home(self._enhance, self._device))
+        scoring.wait()
         self._enhance.warm_up(batch)
-        record, result = judge(batch, self._metrics, self._enhance, self._device)
+        scoring.do(self._score, job, place, work, batch, *self._enhance.timed(batch, self._device))
+
+    @torch.inference_mode()  # which is a thread's own
+    def _score(self, job: _Job, place: int, work: VideoWork, batch: Batch, output: Any, taken: float) -> None:
+        record, result = judge(batch, self._metrics, lambda _: output, self._device)
         assert result is not None
         peak = int(batch["peak"]) if "peak" in batch else -1
         before, after = ({name: float(value) for name, value in part.items()}
                          for part in (record.baseline, record.result))  # fmt: skip
-        row = FrameScores(int(job.video.frames[place]), peak, before, after, record.seconds)
-        work.add(row, _frame_of(result, job, index) if self._options.test.if_save_im else None)
+        row = FrameScores(int(job.video.frames[place]), peak, before, after, taken)
+        saved = _frame_of(result, job, job.video.indices[place]) if self._options.test.if_save_im else None
+        work.add(row, saved)
 
     def _work(self, job: _Job) -> VideoWork:
         test, video = self._options.test, job.video

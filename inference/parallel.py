@@ -7,7 +7,7 @@ fastest with one core for each image; an image so large that there is no memory 
 import ctypes
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
@@ -22,7 +22,7 @@ _PIXELS_PER_CORE = 1 << 14
 
 def in_order(
     items: Iterable[T], do: Callable[[T], R], *, threads: int, weigh: Callable[[T], float], limit: float
-) -> Iterator[R]:
+) -> Generator[R]:
     """What `do` makes of items, in their order. If it is not used up, what has begun is interrupted.
 
     Args:

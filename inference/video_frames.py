@@ -72,15 +72,19 @@ class WriteQueue:
 
     def do(self, task: Callable[..., Any], *arguments: Any) -> None:
         """Raises what an earlier task raised."""
-        if len(self._waiting) >= self._number:
-            self._waiting.popleft().result()
+        self.wait(self._number - 1)
         self._waiting.append(self._thread.submit(task, *arguments))
+
+    def wait(self, number: int = 0) -> None:
+        """Until so many tasks are left. Raises what one of the others raised."""
+        while len(self._waiting) > number:
+            self._waiting.popleft().result()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         try:
-            while kind is None and self._waiting:
-                self._waiting.popleft().result()
+            if kind is None:
+                self.wait()
         finally:
             self._thread.shutdown(cancel_futures=True)

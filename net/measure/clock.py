@@ -25,13 +25,14 @@ def timed(call: Callable[[], Any], device: torch.device, runs: int | None = None
         device: on which it computes; what it has started there is waited for.
         runs: how often. None: as often as the first run lets expect in a second, 100 times at most.
     """
-    expected = _seconds(call, device)
+    expected = seconds(call, device)
     if runs is None:
         runs = max(1, min(_MOST, int(_SECONDS / max(expected, 1e-9))))
-    return Timing(1e3 * median(_seconds(call, device) for _ in range(runs)), runs)
+    return Timing(1e3 * median(seconds(call, device) for _ in range(runs)), runs)
 
 
-def _seconds(call: Callable[[], Any], device: torch.device) -> float:
+def seconds(call: Callable[[], Any], device: torch.device) -> float:
+    """Of one call, with what it has started on the device."""
     _wait(device)
     start = time.perf_counter()
     call()

@@ -36,6 +36,8 @@ LOSSLESS = {".mp4": "libx265", ".mkv": "ffv1"}
 """By the suffix of the file: FFmpeg's encoder. Many players have HEVC; FFV1 is much faster."""
 PRESET = "superfast"
 """Of x265 without loss: its files are smaller than those of `fast`, which takes a third more time."""
+_SMALL = 1280 * 720
+"""Pixels of a frame: with fewer, x265's threads wait for each other longer than they compute, so there is one."""
 
 _FEW = 2
 """Frames of a video that is too short for x265 4.2 to know when it is to be decoded: it gives a number it never set."""
@@ -366,7 +368,8 @@ def _options(
             "slicecrc": "1",
         }  # FFV1 with checksums: older FFmpeg has none by default
     loss = {"lossless": 1} if crf is None else {"crf": crf}
-    settings = {**loss, "log-level": "none", **x265_tree_size(geometry)}
+    threads = {"pools": "none"} if crf is None and geometry.width * geometry.height < _SMALL else {}
+    settings = {**loss, **threads, "log-level": "none", **x265_tree_size(geometry)}
     if location is not None and geometry.chroma == "420":
         settings["chromaloc"] = location
     preset = PRESET if crf is None else "medium"
