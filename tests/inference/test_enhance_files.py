@@ -176,10 +176,10 @@ def test_the_script(run, pairs, weights, jpeg):
 def test_whatever_one_file_does_stops_no_other(go, monkeypatch, error, step):
     do = getattr(run_module, step)
 
-    def failing(*arguments):
+    def failing(*arguments, **named):
         if any("b.png" in str(each) for each in arguments):
             raise error
-        return do(*arguments)
+        return do(*arguments, **named)
 
     monkeypatch.setattr(run_module, step, failing)
     results = go("photos")
