@@ -1,8 +1,8 @@
 """One video through one model, frame after frame. Decoding, the network and encoding happen at the same time, each in
 its thread; others make images of frames, and frames of results.
 
-In memory are the frames of a window and a few that wait, never the whole video. The pixels are those of `powerqe test` in
-the same precision.
+In memory are the frames of a window and a few that wait, never the whole video. The pixels are those of `powerqe test`
+in the same precision.
 """
 
 import hashlib
