@@ -14,7 +14,8 @@ class MovingAverage(AveragedModel):
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
-        super().__init__(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+        self._average = get_ema_multi_avg_fn(decay)
+        super().__init__(network, multi_avg_fn=self._average, use_buffers=True)
         self._has_begun = False
 
     @torch.no_grad()
@@ -26,7 +27,7 @@ class MovingAverage(AveragedModel):
             pairs = [pair for pair in zip(mine, others, strict=True) if pair[0].dtype == dtype]
             averages, values = ([pair[side] for pair in pairs] for side in (0, 1))
             if self._has_begun:
-                self.multi_avg_fn(averages, values, self.n_averaged)
+                self._average(averages, values, self.n_averaged)
             else:
-                torch._foreach_copy_(averages, values)
+                torch._foreach_copy_(averages, values)  # pyright: ignore[reportPrivateImportUsage]
         self.n_averaged += 1

@@ -14,8 +14,8 @@ from powerqe.dataset.sampler import TrainSampler
 from powerqe.dataset.samples import Draw, ImageDataset, Sample
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.io import use_one_thread
-from powerqe.utils.in_order import in_order
 from powerqe.utils.signals import held_back, leave_to_parent
+from powerqe.utils.work_ahead import work_ahead
 
 if TYPE_CHECKING:
     from powerqe.utils.options.tree import TrainData
@@ -152,7 +152,7 @@ def eval_batches(
     """
     readers = (1 if hasattr(dataset, "sequences") else READERS) if ahead else 0
     indices = range(rank, len(dataset), world_size)
-    for batch in in_order(lambda index: collate([dataset[index]]), indices, readers, "reader"):
+    for batch in work_ahead(lambda index: collate([dataset[index]]), indices, readers, "reader"):
         yield to_device(batch, device)
 
 

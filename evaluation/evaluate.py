@@ -17,12 +17,12 @@ from powerqe.dataset.loader import Batch, eval_batches
 from powerqe.inference.forward import image_of, middle
 from powerqe.utils.image.imresize import imresize
 from powerqe.utils.image.tensors import to_image, to_tensor
-from powerqe.utils.in_order import in_two_steps
 from powerqe.utils.log import logger, progress_bar
 from powerqe.utils.memory import is_out_of_memory
 from powerqe.utils.metrics import METRICS, MetricUnavailable
 from powerqe.utils.options.components import Component, build
 from powerqe.utils.ranks import Ranks
+from powerqe.utils.work_ahead import in_two_steps
 
 Enhance = Callable[[Batch], Any]
 """A batch -> the enhanced images, or a tuple of them and the network's estimates."""

@@ -7,7 +7,7 @@ bytes per pixel where alpha is 0 somewhere; and in results other than PNG files 
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from powerqe.dataset.loader import Batch
 from powerqe.inference.channels import check_same_size, in_channels_of
 from powerqe.inference.consistency import ConsistentBands, JPEGFile, unusable
 from powerqe.inference.lazy_image import LazyImage, to_batch
@@ -47,7 +48,7 @@ class BandWork:
     photo: Photo
     seen: LazyImage
     symmetry: int
-    known: Mapping[str, Any]
+    known: Batch
     model: Model
     title: str | None = None
     in_place: bool = False
@@ -97,7 +98,7 @@ class BandWork:
             self.notes.append(unusable(error))
             return None
 
-    def _results(self) -> Iterator[Tensor]:
+    def _results(self) -> Generator[Tensor]:
         """Bands of what the network gives, rows as stored, in the channels of the image."""
         order = Order(-1 if self.symmetry & 4 else -2, backwards=bool(self.symmetry & 2))
         top = 0

@@ -41,7 +41,9 @@ def pack_layers(network: nn.Module) -> None:
     """
     if torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability() in _LANES:
         for module in network.modules():
-            make = _MAKERS.get(type(module), _chain if _is_plain_sequence(module) else None)
+            make: Callable[[Any], Forward | None] | None = _MAKERS.get(
+                type(module), _chain if _is_plain_sequence(module) else None
+            )
             if fast := make and make(module):
                 module.forward = FastForward(module.forward, fast)
 
@@ -172,12 +174,12 @@ def _in_blocks(
 
 def _transposed(layer: nn.ConvTranspose2d) -> Forward | None:
     """For stride s, pixel s i + t of the result, t < s, is a convolution of the pixels around i for each t."""
-    size, stride, zeros = ({*each} for each in (layer.kernel_size, layer.stride, layer.padding))
-    square = all(len(each) == 1 for each in (size, stride, zeros))
+    sides = (layer.kernel_size, layer.stride, layer.padding)
+    square = all(len({*each}) == 1 for each in sides)
     plain = layer.groups == 1 and layer.dilation == (1, 1) and layer.output_padding == (0, 0)
     if not (square and plain):
         return None
-    (size,), (stride,), (zeros,) = size, stride, zeros
+    size, stride, zeros = (int(each[0]) for each in sides)
     if size % stride == 0:
         return _directly_transposed(layer)
     taps = {(t, d): t + zeros - stride * d for t in range(stride) for d in range(-size, size + 1)}

@@ -51,7 +51,7 @@ def choose_precision(precision: Precision, device: torch.device, card: Entry | N
     check_precision(precision, device)
     if precision != "auto":
         return precision
-    measured: Mapping[DataType, float] = card.precision if card else {}
+    measured: Mapping[str, float] = card.precision if card else {}
     return next((name for name in _LOW if measured.get(name, 0) >= NEAR and computes_in(name, device)), "fp32")
 
 

@@ -235,7 +235,7 @@ class Tiled(threading.local):
             passes = 1  # and one for each judgment
             sample = patches(*arguments.image.shape[-2:], max(tile.pixels for tile in tiles), self.multiple)
             whole.estimate(lambda: self._run(joined([[cut(patch) for patch in row] for row in sample])))
-        with whole.installed(), _tile_bar(title, len(tiles) * (passes + 1) / 2) as bar:
+        with whole.installed(), _tile_bar(title, len(tiles) * (passes + 1) // 2) as bar:
             for number in count(1):
                 whole.begin_pass()
                 for tile in tiles:
@@ -426,7 +426,7 @@ def _canvas(value: Tensor, ratios: Ratios, box: Tile, device: torch.device) -> T
     return value.new_empty((*value.shape[:-2], *sides), device=device)
 
 
-def _tile_bar(title: str | None, total: float) -> "tqdm[Any]":
+def _tile_bar(title: str | None, total: int) -> "tqdm[Any]":
     """Of an image that takes longer than a few seconds."""
     return progress_bar(
         None, title, total, title is not None, leave=False, delay=_PATIENCE,

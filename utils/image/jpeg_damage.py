@@ -172,7 +172,7 @@ def _walked(data: bytes, blocks: "Sequence[_Codes]", mcus: int) -> int | None:
     for following in (padded[1:-1], padded[2:]):
         three <<= 8
         three |= following
-    words = memoryview(three)
+    words = memoryview(three)  # pyright: ignore[reportArgumentType] - an array is a buffer
     position = 0
     for _ in range(mcus):
         for dc, one, many in blocks:

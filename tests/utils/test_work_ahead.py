@@ -3,14 +3,14 @@ from contextlib import closing
 
 import pytest
 
-from powerqe.utils.in_order import in_order, in_two_steps
+from powerqe.utils.work_ahead import in_two_steps, work_ahead
 
 
 @pytest.mark.parametrize("threads", [0, 1, 3])
 def test_results_come_in_order_and_no_more_are_taken_than_promised(threads):
     taken: list[int] = []
     items = (taken.append(number) or number for number in range(10))
-    for number, result in enumerate(in_order(lambda item: item * item, items, threads)):
+    for number, result in enumerate(work_ahead(lambda item: item * item, items, threads)):
         assert result == number**2
         assert len(taken) <= number + 1 + threads
     assert taken == list(range(10))
@@ -18,7 +18,7 @@ def test_results_come_in_order_and_no_more_are_taken_than_promised(threads):
 
 @pytest.mark.parametrize("threads", [0, 2])
 def test_an_error_comes_in_the_place_of_its_result(threads):
-    found = in_order(lambda item: 6 // item, [3, 2, 0, 1], threads)
+    found = work_ahead(lambda item: 6 // item, [3, 2, 0, 1], threads)
     assert [next(found), next(found)] == [2, 3]
     with pytest.raises(ZeroDivisionError):
         next(found)
@@ -26,7 +26,7 @@ def test_an_error_comes_in_the_place_of_its_result(threads):
 
 def test_what_is_not_begun_when_the_iterator_is_closed_is_never_done():
     done, go_on = [], threading.Event()
-    with closing(in_order(lambda item: (item and go_on.wait(20), done.append(item)), iter(range(9)), 1)) as found:
+    with closing(work_ahead(lambda item: (item and go_on.wait(20), done.append(item)), iter(range(9)), 1)) as found:
         next(found)
         go_on.set()
     assert len(done) <= 2

@@ -1,18 +1,21 @@
 """Work that overlaps in threads, with results in order."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import dataclass
 from threading import Lock
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 from powerqe.utils.memory import is_out_of_memory
 
-A, B, C = TypeVar("A"), TypeVar("B"), TypeVar("C")
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
 
 
-def in_order(function: Callable[[A], B], items: Iterable[A], threads: int, name: str = "") -> Iterator[B]:
+def work_ahead(function: Callable[[A], B], items: Iterable[A], threads: int, name: str = "") -> Generator[B]:
     """The results of a function for each item, in order, while threads work on those that follow.
 
     An exception comes where the result would. What is not begun when the iterator is closed is never done.
@@ -72,12 +75,13 @@ def in_two_steps(
                 raise
         return _Unfit(half)
 
-    with closing(in_order(tried, map(begun, items), 1, "second step")) as found:
+    with closing(work_ahead(tried, map(begun, items), 1, "second step")) as found:
         for each in found:
             yield ended(each.half, False) if isinstance(each, _Unfit) else each
 
 
-class _Unfit(NamedTuple, Generic[B]):
+@dataclass(frozen=True)
+class _Unfit(Generic[B]):
     """What is to be done again."""
 
     half: B
