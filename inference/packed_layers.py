@@ -24,6 +24,7 @@ from powerqe.net.drunet import Block
 from powerqe.net.fbcnn import ControlledBlock
 
 Forward = Callable[..., Tensor]
+Maker = Callable[[Any], Forward | None]
 _TYPES = (torch.float32, torch.bfloat16)
 _LANES = {"AVX2": 8, "AVX512": 16}
 """What PyTorch finds in the processor -> channels of float32 at once."""
@@ -41,9 +42,7 @@ def pack_layers(network: nn.Module) -> None:
     """
     if torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability() in _LANES:
         for module in network.modules():
-            make: Callable[[Any], Forward | None] | None = _MAKERS.get(
-                type(module), _chain if _is_plain_sequence(module) else None
-            )
+            make: Maker | None = _MAKERS.get(type(module), _chain if _is_plain_sequence(module) else None)
             if fast := make and make(module):
                 module.forward = FastForward(module.forward, fast)
 
@@ -174,12 +173,10 @@ def _in_blocks(
 
 def _transposed(layer: nn.ConvTranspose2d) -> Forward | None:
     """For stride s, pixel s i + t of the result, t < s, is a convolution of the pixels around i for each t."""
-    sides = (layer.kernel_size, layer.stride, layer.padding)
-    square = all(len({*each}) == 1 for each in sides)
-    plain = layer.groups == 1 and layer.dilation == (1, 1) and layer.output_padding == (0, 0)
-    if not (square and plain):
+    square = all(len({*each}) == 1 for each in (layer.kernel_size, layer.stride, layer.padding))
+    if not square or layer.groups > 1 or layer.dilation != (1, 1) or layer.output_padding != (0, 0):
         return None
-    size, stride, zeros = (int(each[0]) for each in sides)
+    size, stride, zeros = layer.kernel_size[0], layer.stride[0], int(layer.padding[0])
     if size % stride == 0:
         return _directly_transposed(layer)
     taps = {(t, d): t + zeros - stride * d for t in range(stride) for d in range(-size, size + 1)}
@@ -235,7 +232,7 @@ def _is_plain_sequence(module: nn.Module) -> bool:
     return isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward
 
 
-def _chain(layers: nn.Sequential) -> Forward | None:
+def _chain(layers: Any) -> Forward | None:
     """The layers, ReLUs with the convolution before them."""
     steps: list[tuple[nn.Module, bool]] = []
     for layer in layers:
@@ -319,7 +316,7 @@ def _prelu(layer: nn.PReLU) -> Forward | None:
     return lambda x: torch.maximum(x, x * slopes.to(x.dtype)) if x.dtype == torch.bfloat16 else usual(x)
 
 
-_MAKERS: dict[type[nn.Module], Callable[[Any], Forward | None]] = {
+_MAKERS: dict[type[nn.Module], Maker] = {
     nn.Conv2d: _conv,
     ExactConv: _conv,
     ImageConv: _image_conv,
