@@ -227,10 +227,13 @@ def _start_worker(_worker: int) -> None:
 def _unwrapped(loader: DataLoader) -> Iterator[Batch]:
     with held_back():
         items = iter(loader)  # which starts the workers
-    for item in items:
-        if isinstance(item, UserError):
-            raise item
-        yield item
+    try:
+        for item in items:
+            if isinstance(item, UserError):
+                raise item
+            yield item
+    finally:
+        del items  # which ends the workers, also if the error is kept: at exit they would be waited for
 
 
 def _prefetched(batches: Iterator[Batch], device: torch.device, memory_format: torch.memory_format) -> Iterator[Batch]:

@@ -5,7 +5,6 @@ bits matter to stays float32, see `powerqe.net.autocast`: estimates, means over 
 """
 
 import os
-from collections.abc import Mapping
 from functools import cache
 from typing import Literal, get_args
 
@@ -51,8 +50,9 @@ def choose_precision(precision: Precision, device: torch.device, card: Entry | N
     check_precision(precision, device)
     if precision != "auto":
         return precision
-    measured: Mapping[str, float] = card.precision if card else {}
-    return next((name for name in _LOW if measured.get(name, 0) >= NEAR and computes_in(name, device)), "fp32")
+    measured = card.precision if card else {}
+    near = [name for name, decibels in measured.items() if decibels >= NEAR and computes_in(name, device)]
+    return near[0] if near else "fp32"
 
 
 def note_on(asked: Precision, chosen: DataType, device: torch.device) -> str:

@@ -233,7 +233,8 @@ class Tiled(threading.local):
         passes = 1 if title is None else self._calls(arguments) + 1
         if self.sampled:
             passes = 1  # and one for each judgment
-            sample = patches(*arguments.image.shape[-2:], max(tile.pixels for tile in tiles), self.multiple)
+            height, width = arguments.image.shape[-2:]
+            sample = patches(height, width, max(tile.pixels for tile in tiles), self.multiple)
             whole.estimate(lambda: self._run(joined([[cut(patch) for patch in row] for row in sample])))
         with whole.installed(), _tile_bar(title, len(tiles) * (passes + 1) // 2) as bar:
             for number in count(1):

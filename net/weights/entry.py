@@ -139,7 +139,7 @@ class Entry(Purpose):
     figures: tuple[Figure, ...] = ()
     figures_from: str = ""
     test: str | None = None
-    precision: dict[Literal["fp32", "bf16", "fp16"], float] = Field(default_factory=dict)
+    precision: dict[Literal["bf16", "fp16"], float] = Field(default_factory=dict)
     file: Annotated[str, Field(pattern=r"^[^/\\]+$")]
     bytes: PositiveInt | None = None
     sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64}|[0-9a-f]{8}|)$")]

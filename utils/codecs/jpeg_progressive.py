@@ -46,7 +46,7 @@ def _bits(windows: np.ndarray, positions: np.ndarray) -> np.ndarray:
 
 def _ends_of_bands(table: HuffmanTable, windows: np.ndarray) -> Callable[[int], int]:
     """How many blocks the code at a position ends (G.1.2.2), of a chunk. One by one, numbers of Python are fast."""
-    symbols, lengths, following = table.symbols.tobytes(), table.lengths.tobytes(), memoryview(windows)  # pyright: ignore[reportArgumentType] - an array is a buffer
+    symbols, lengths, following = table.symbols.tobytes(), table.lengths.tobytes(), quick(windows)
 
     def ended(at: int) -> int:
         code = following[at]
