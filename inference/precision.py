@@ -51,7 +51,9 @@ def choose_precision(precision: Precision, device: torch.device, card: Entry | N
     if precision != "auto":
         return precision
     measured = card.precision if card else {}
-    near = [name for name, decibels in measured.items() if decibels >= NEAR and computes_in(name, device)]
+    near: list[DataType] = [
+        name for name, decibels in measured.items() if decibels >= NEAR and computes_in(name, device)
+    ]
     return near[0] if near else "fp32"
 
 
