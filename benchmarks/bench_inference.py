@@ -97,7 +97,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     add("--sizes", nargs="+", type=common.pair, metavar="WxH", default=[common.pair(size) for size in SIZES],
         help=f"of the image (default: {' '.join(SIZES)})")  # fmt: skip
     add("--threads", nargs="+", type=common.positive, metavar="N", default=[1, 2], help="of each engine (default: 1 2)")
-    add("--engines", nargs="+", choices=ENGINES, default=list(ENGINES), help="(default: all)", metavar="ENGINE")
+    add(
+        "--engines",
+        nargs="+",
+        choices=ENGINES,
+        default=list(ENGINES),
+        metavar="ENGINE",
+        help="what computes: %(choices)s (default: all)",
+    )
     add("--rounds", type=common.positive, metavar="N", default=5, help="turns of each engine (default: %(default)s)")
     add("--seconds", type=float, metavar="S", default=0.5, help="least duration of a turn (default: %(default)s)")
     add("--images", type=Path, metavar="FOLDER", help="a photograph to use (default: one in scikit-image)")

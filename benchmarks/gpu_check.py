@@ -91,7 +91,9 @@ PARTS = {
 @command
 def main(argv: Sequence[str] | None = None) -> None:
     parser = Parser(__doc__)
-    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="default: %(default)s")
+    parser.add_argument(
+        "--device", choices=("cuda", "cpu"), default="cuda", help="device to check (default: %(default)s)"
+    )
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART",
                         help=f"only these parts, of {', '.join(PARTS)}")  # fmt: skip
     parser.add_argument("--output", type=Path, metavar="FILE",

@@ -345,7 +345,9 @@ PARTS = {part.__name__: part for part in (agreement, inference, precisions, pref
 def main(argv: Sequence[str] | None = None) -> None:
     parser = Parser(__doc__)
     parser.add_argument("part", choices=PARTS, help="what to measure: %(choices)s")
-    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="default: %(default)s")
+    parser.add_argument(
+        "--device", choices=("cuda", "cpu"), default="cuda", help="device to measure (default: %(default)s)"
+    )
     args = parser.parse_args(argv)
     if args.device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: PyTorch finds no GPU; --device cpu takes tiny inputs without one")
