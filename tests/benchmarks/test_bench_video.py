@@ -12,7 +12,7 @@ from powerqe.net import build_network, save_weights
 from powerqe.utils.video.yuv import Geometry
 
 NETWORK = {"type": "ARCNN", "hidden_channels": [4, 4], "kernel_sizes": [3, 1, 3]}
-SIZES = (Geometry(48, 32), Geometry(64, 48))
+SIZES = (Geometry(64, 48), Geometry(128, 96))
 
 
 def checkout(folder: Path, rate: float) -> Path:
@@ -34,6 +34,6 @@ def test_a_ratio_is_that_of_both_checkouts(tmp_path, monkeypatch, capsys):
     lines = [line for line in out.read_text().splitlines() if line.startswith(f"| {weights}")]
     rows = [[cell.strip() for cell in line.split("|")] for line in lines]
     speeds, parts = [row for row in rows if row[-2] == "2.00"], rows[-2:]
-    assert [row[2] for row in speeds] == [row[2] for row in parts] == ["48x32.mkv", "64x48.mkv"]
+    assert [row[2] for row in speeds] == [row[2] for row in parts] == ["64x48.mkv", "128x96.mkv"]
     assert all(float(cell) >= 0 for row in parts for cell in row[3:8])
     assert weights in capsys.readouterr().out
