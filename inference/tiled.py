@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
-from itertools import count, islice, repeat
+from itertools import count, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -22,10 +22,11 @@ from powerqe.inference.consistent_forward import ConsistentForward
 from powerqe.inference.forward import Forward
 from powerqe.inference.lazy_image import LazyImage
 from powerqe.inference.self_ensemble import SelfEnsemble
-from powerqe.inference.tile_grid import FORWARDS, Order, Ratios, Tile, bands_of, box_of, core_size, divide, patches
+from powerqe.inference.tile_grid import FORWARDS, Order, Tile, bands_of, box_of, core_size, divide, patches
 from powerqe.inference.tile_option import Exactness
+from powerqe.inference.tile_results import together
 from powerqe.inference.whole_image import GlobalResults, NotLearnedYet
-from powerqe.net.forward_inputs import ForwardInputs, is_image, joined, moved, rebuilt, results
+from powerqe.net.forward_inputs import ForwardInputs, joined, rebuilt, results
 from powerqe.net.measure.receptive import FURTHEST, reach
 from powerqe.net.measure.unbounded_modules import count_calls, follows_motion, global_modules
 from powerqe.utils.errors import UserError
@@ -207,7 +208,7 @@ class Tiled(threading.local):
         start = 0
         for group in groups:
             box = box_of(group)
-            output = _together(islice(outputs, len(group)), box, arguments.image.device)
+            output = together(islice(outputs, len(group)), box, arguments.image.device)
             if group is groups[-1]:
                 next(outputs, None)  # to its end
             band = Band(start, output, self._free(arguments, box, order) if order else 0)
@@ -369,62 +370,6 @@ def device_of(network: nn.Module, image: Tensor) -> torch.device:
 def _tile_option(network: nn.Module) -> str:
     """Tiles that the network can take."""
     return "tile: {size: 512}" if can_be_exact(network) else f"tile: {{size: 512, overlap: {NEAR}, exact: false}}"
-
-
-def _together(outputs: Iterator[tuple[Tile, Any]], box: Tile, device: torch.device) -> Any:
-    """What the network returns for a part of the image, from what it returns for the tiles there."""
-    tile, first = next(outputs)
-    if tile == box:
-        return moved(first, device)
-    output = _Output(first, tile, box, device)
-    output.add(first, tile)
-    for tile, result in outputs:
-        output.add(result, tile)
-    return output.result()
-
-
-class _Output:
-    """The results of all tiles of a part of the image, put together."""
-
-    def __init__(self, first: Any, tile: Tile, box: Tile, device: torch.device) -> None:
-        self._form = rebuilt(first, repeat(None))
-        self._device, self._box = device, box
-        self._last: list[Any] = []
-        self._ratios = [_ratios(value, tile) for value in results(first)]
-        """How much larger than the image each result is; None if it is no image."""
-        self._images = [
-            None if ratios is None else _canvas(value, ratios, box, device)
-            for value, ratios in zip(results(first), self._ratios, strict=True)
-        ]
-
-    def add(self, result: Any, tile: Tile) -> None:
-        """The result of a tile."""
-        self._last = results(result)
-        for number, (value, canvas) in enumerate(zip(self._last, self._images, strict=True)):
-            ratios = _ratios(value, tile)
-            if canvas is None or ratios is None or ratios != self._ratios[number]:
-                self._images[number] = None  # only the first tile's size made it look like an image
-                continue
-            sides = zip(tile, self._box, ratios, strict=True)
-            core = [span.core_in(whole, ratio) for span, whole, ratio in sides]
-            canvas[(..., *core)] = tile.core_of(value, ratios).to(self._device)
-
-    def result(self) -> Any:
-        """As the network would return it."""
-        pairs = zip(self._images, self._last, strict=True)
-        return moved(
-            rebuilt(self._form, (value if canvas is None else canvas for canvas, value in pairs)), self._device
-        )
-
-
-def _ratios(value: Any, tile: Tile) -> Ratios | None:
-    is_like = is_image(value, tile.rows.length, tile.columns.length)
-    return tile.ratios_of(value, 1) if is_like else None
-
-
-def _canvas(value: Tensor, ratios: Ratios, box: Tile, device: torch.device) -> Tensor:
-    sides = (int((span.core_stop - span.core_start) * ratio) for span, ratio in zip(box, ratios, strict=True))
-    return value.new_empty((*value.shape[:-2], *sides), device=device)
 
 
 def _tile_bar(title: str | None, total: int) -> "tqdm[Any]":
