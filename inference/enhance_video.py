@@ -246,7 +246,7 @@ def _given(
         frame, time = read
         return _Item(frame, pixels.given(frame), time)
 
-    items = in_order(video.frames(), item, threads=threads, weigh=lambda _: 1, limit=2 * threads)
+    items = in_order(video.frames(), item, threads=threads, weigh=lambda _: 1, limit=threads)
     for window in windows(items, model.window, peaks):
         middle = window[len(window) // 2]
         yield (np.stack([one.given for one in window]) if model.takes_clips else middle.given), middle

@@ -314,7 +314,7 @@ def test_large_frames_of_networks_that_follow_motion_are_seen_in_tiles(go, seque
     path = sequence(width=448, height=320, count=1)
     for number, (name, bound) in enumerate({"whole": 1 << 32, "tiles": 24 << 20}.items()):
         (result,) = go(str(path), network="stdf", output=name, applied={"memory": bound})
-        assert ("in tiles of " in result.summary) == ("near what whole frames give" in result.summary) == bool(number)
+        assert ("in tiles of " in result.summary) == ("near what whole images give" in result.summary) == bool(number)
     one, other = (decoded(f"{folder}/{path.name}")[0].y.astype(int) for folder in ("whole", "tiles"))
     assert np.abs(one - other).mean() < 0.5
     assert np.abs(decoded(path)[0].y - one).mean() > 0.5
@@ -338,12 +338,12 @@ def test_bad_videos_hinder_no_other_file(go, here, jpeg, weights):
 
 
 def test_damage_in_the_middle_leaves_nothing(go, frames):
-    wrapped(f"qp37/{ALPHA}.yuv", "a.mp4")
-    data = bytearray(Path("a.mp4").read_bytes())
+    wrapped(f"qp37/{ALPHA}.yuv", "a.mkv")
+    data = bytearray(Path("a.mkv").read_bytes())
     data[len(data) * 2 // 3 : len(data) * 2 // 3 + 400] = bytes(400)
-    Path("a.mp4").write_bytes(data)
-    (result,) = go("a.mp4")
-    assert "a.mp4" in result.error
+    Path("a.mkv").write_bytes(data)
+    (result,) = go("a.mkv")
+    assert "a.mkv" in result.error
     assert not list(Path("enhanced").iterdir())
 
 
@@ -432,7 +432,7 @@ class Unchanged:
     """What is used of a model, which changes nothing."""
 
     name, needs_tables, needs_peaks, takes_clips, window = "unchanged", False, False, False, Sliding(radius=0)
-    network, options = torch.nn.Identity(), InferenceOptions("cpu")
+    network, options, precision = torch.nn.Identity(), InferenceOptions("cpu"), "fp32"
 
     def __init__(self, channels: int) -> None:
         self.channels = channels
