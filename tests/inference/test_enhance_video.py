@@ -314,7 +314,7 @@ def test_large_frames_of_networks_that_follow_motion_are_seen_in_tiles(go, seque
     path = sequence(width=448, height=320, count=1)
     for number, (name, bound) in enumerate({"whole": 1 << 32, "tiles": 24 << 20}.items()):
         (result,) = go(str(path), network="stdf", output=name, applied={"memory": bound})
-        assert ("in tiles of " in result.summary) == ("near what whole frames give" in result.summary) == bool(number)
+        assert ("in tiles of " in result.summary) == ("near what whole images give" in result.summary) == bool(number)
     one, other = (decoded(f"{folder}/{path.name}")[0].y.astype(int) for folder in ("whole", "tiles"))
     assert np.abs(one - other).mean() < 0.5
     assert np.abs(decoded(path)[0].y - one).mean() > 0.5
