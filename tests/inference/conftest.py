@@ -56,11 +56,11 @@ def weights(tmp_path: Path) -> Callable[[str], str]:
 
 @pytest.fixture
 def inference_options() -> Callable[..., InferenceOptions]:
-    """On the CPU, with memory for all, and what the network says counts; see test_consistency.py for what files say."""
+    """On the CPU in float32, with memory for all, and what the network says counts, not what files say."""
 
     def inference_options(**options: Any) -> InferenceOptions:
         default = {"device": torch.device("cpu"), "memory": 1 << 32, "consistency": "off", "force_enhance": True}
-        return InferenceOptions(**default | options)
+        return InferenceOptions(**default | {"precision": "fp32"} | options)
 
     return inference_options
 
