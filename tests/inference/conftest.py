@@ -56,10 +56,11 @@ def weights(tmp_path: Path) -> Callable[[str], str]:
 
 @pytest.fixture
 def inference_options() -> Callable[..., InferenceOptions]:
-    """On the CPU, with memory for all, and what the network says counts; see test_consistency.py for what files say."""
+    """On the CPU in fp32, with memory for all; what the network says counts, see test_consistency.py for files."""
 
     def inference_options(**options: Any) -> InferenceOptions:
-        default = {"device": torch.device("cpu"), "memory": 1 << 32, "consistency": "off", "force_enhance": True}
+        default = {"device": torch.device("cpu"), "memory": 1 << 32, "consistency": "off", "force_enhance": True,
+                   "precision": "fp32"}  # fmt: skip
         return InferenceOptions(**default | options)
 
     return inference_options
