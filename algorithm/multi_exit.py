@@ -66,7 +66,8 @@ class MultiExit:
         Raises:
             UserError: the quality of a sample is unknown, or as `weights_of`.
         """
-        if not batch["has_quality"]:
+        is_known = batch.get("has_quality")  # as `collate` says, without waiting for the device
+        if not ((batch["quality"] >= 0).all() if is_known is None else is_known):
             raise UserError("MultiExit needs the quality of each image: folders or files named qfNN or qpNN")
         outputs = self._network(batch["lq"], exit="all")
         return self._losses.weighted(outputs, batch["gt"], self.weights_of(batch["quality"], len(outputs)))

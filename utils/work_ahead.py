@@ -18,7 +18,8 @@ C = TypeVar("C")
 def work_ahead(function: Callable[[A], B], items: Iterable[A], threads: int, name: str = "") -> Generator[B]:
     """The results of a function for each item, in order, while threads work on those that follow.
 
-    An exception comes where the result would. What is not begun when the iterator is closed is never done.
+    An exception comes where the result would, also one of the items themselves. What is not begun when the iterator is
+    closed is never done.
 
     Args:
         items: taken by the calling thread, `threads` ahead of the result that is given out: so many results wait.
@@ -29,15 +30,25 @@ def work_ahead(function: Callable[[A], B], items: Iterable[A], threads: int, nam
         yield from map(function, items)
         return
     pool, waiting = ThreadPoolExecutor(threads, name), deque[Future[B]]()
+    failures: list[Exception] = []
     try:
-        for item in items:
+        for item in _before_a_failure(items, failures):
             waiting.append(pool.submit(function, item))
             if len(waiting) > threads:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+        if failures:
+            raise failures[0]
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _before_a_failure(items: Iterable[A], failures: list[Exception]) -> Iterator[A]:
+    try:
+        yield from items
+    except Exception as error:
+        failures.append(error)
 
 
 def in_two_steps(

@@ -61,6 +61,6 @@ def test_turns():
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(60)
     assert {len(each) for each in seen} == {1, 2}
     assert all(len(each) == 1 for each in seen if any(each))

@@ -108,11 +108,13 @@ def test_other_machines_have_a_day_and_other_files_stay(tmp_path: Path) -> None:
     assert not any((tmp_path / name).exists() for name in goes)
 
 
-def test_names_of_any_length_and_kind_are_recognized(tmp_path: Path) -> None:
+def test_names_of_any_length_and_kind_are_recognized(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pid = dead_process()
     for name in ("a", ".a.b.", "a.12.tmp", f"{'long' * 60}.png", "a." + "s" * 40, "\udcff.png"):
-        paths = [temporary_file(tmp_path / name), *temporary_folders(tmp_path / name)]
-        for path in paths:
-            dead = path.with_name(path.name.replace(f"{MACHINE}-{os.getpid()}", f"{MACHINE}-{dead_process()}"))
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "getpid", lambda: pid)
+            paths = [temporary_file(tmp_path / name), *temporary_folders(tmp_path / name)]
+        for dead in paths:
             dead.touch()
             (tmp_path / name).touch()  # so that nothing is put back
             remove_leftovers(tmp_path)

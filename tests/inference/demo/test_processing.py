@@ -17,7 +17,7 @@ from powerqe.net.weights import find
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.photo import decode_photo
 
-APPLYING = InferenceOptions(torch.device("cpu"), 1 << 31)
+APPLYING = InferenceOptions(torch.device("cpu"), 1 << 31, precision="fp32")
 CLEAN = data.astronaut()[:96, 160:288]
 
 
