@@ -4,9 +4,9 @@ A sample of a video is a window of frames, of which the middle one is the image.
 """
 
 import math
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import takewhile
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from powerqe.dataset.loader import Batch, eval_batches
 from powerqe.inference.forward import image_of, middle
+from powerqe.net.measure.clock import with_seconds
 from powerqe.utils.image.imresize import imresize
 from powerqe.utils.image.tensors import to_image, to_tensor
 from powerqe.utils.log import logger, progress_bar
@@ -246,9 +247,10 @@ def evaluate(
         nonlocal is_warm
         if enhance is None:
             return _Enhanced(batch)
+        call = partial(enhance, batch)
         if not is_warm:
-            is_warm = enhance(batch) is not None  # memory, kernels and code paths are set up outside the timing
-        return _Enhanced(batch, *(_timed(enhance, batch, ranks.device) if is_timed else [enhance(batch)]))
+            is_warm = call() is not None  # memory, kernels and code paths are set up outside the timing
+        return _Enhanced(batch, *(with_seconds(call, ranks.device) if is_timed else [call()]))
 
     @torch.inference_mode()  # which is a thread's own, as is the device
     def scored(image: _Enhanced, must_fit: bool) -> Record:
@@ -290,7 +292,7 @@ def judge(
     Returns:
         The record, and the clamped result (1, C, H, W) if there is a network.
     """
-    image = _Enhanced(batch, *(() if enhance is None else _timed(enhance, batch, device)))
+    image = _Enhanced(batch, *(() if enhance is None else with_seconds(partial(enhance, batch), device)))
     return _judged(image, metrics, enhance, with_baseline)
 
 
@@ -338,19 +340,6 @@ def enlarged(image: Tensor, factor: int) -> Tensor:
     if factor == 1:
         return image
     return torch.stack([to_tensor(imresize(to_image(one), factor)) for one in image]).to(image.device)
-
-
-def _timed(enhance: Enhance, batch: Batch, device: torch.device) -> tuple[Any, float]:
-    _synchronize(device)
-    start = time.perf_counter()
-    result = enhance(batch)
-    _synchronize(device)
-    return result, time.perf_counter() - start
-
-
-def _synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def _in_order(parts: list[list[Record]]) -> list[Record]:

@@ -24,7 +24,7 @@ from powerqe.evaluation.video_results import VideoReport, write_report
 from powerqe.evaluation.video_scores import VideoScores
 from powerqe.inference.tiled import enhancer
 from powerqe.inference.video_frames import WriteQueue
-from powerqe.net.measure.clock import seconds
+from powerqe.net.measure.clock import with_seconds
 from powerqe.utils.errors import UserError
 from powerqe.utils.file_names import file_name
 from powerqe.utils.launcher import Place
@@ -60,12 +60,6 @@ class ByPeak:
             UserError: there are two networks and the data set has no PQF labels.
         """
         return self._chosen(batch)(batch)
-
-    def timed(self, batch: Batch, device: torch.device) -> tuple[Any, float]:
-        """The same, and how many seconds it took."""
-        outputs: list[Any] = []
-        taken = seconds(lambda: outputs.append(self(batch)), device)
-        return outputs[0], taken
 
     def warm_up(self, batch: Batch) -> None:
         """Run the network once per frame size before timing: memory, kernels, code paths."""
@@ -185,7 +179,8 @@ class _Test:
         batch = to_device(collate([job.dataset[job.video.indices[place]]]), home(self._enhance, self._device))
         scoring.wait()
         self._enhance.warm_up(batch)
-        scoring.do(self._score, job, place, work, batch, *self._enhance.timed(batch, self._device))
+        output, taken = with_seconds(lambda: self._enhance(batch), self._device)
+        scoring.do(self._score, job, place, work, batch, output, taken)
 
     @torch.inference_mode()  # which is a thread's own
     def _score(self, job: _Job, place: int, work: VideoWork, batch: Batch, output: Any, taken: float) -> None:

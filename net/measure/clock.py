@@ -3,10 +3,11 @@
 import time
 from collections.abc import Callable
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 
+T = TypeVar("T")
 _SECONDS = 1.0
 _MOST = 100
 
@@ -33,11 +34,16 @@ def timed(call: Callable[[], Any], device: torch.device, runs: int | None = None
 
 def seconds(call: Callable[[], Any], device: torch.device) -> float:
     """Of one call, with what it has started on the device."""
+    return with_seconds(call, device)[1]
+
+
+def with_seconds(call: Callable[[], T], device: torch.device) -> tuple[T, float]:
+    """The result of a call, and its `seconds`."""
     _wait(device)
     start = time.perf_counter()
-    call()
+    result = call()
     _wait(device)
-    return time.perf_counter() - start
+    return result, time.perf_counter() - start
 
 
 def _wait(device: torch.device) -> None:

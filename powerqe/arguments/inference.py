@@ -52,11 +52,7 @@ def inference_options(args: argparse.Namespace) -> "InferenceOptions":
     """
     from powerqe.inference.inference_options import InferenceOptions
 
-    more = {
-        name: vars(args)[name]
-        for name in ("tile", "qf", "self_ensemble", "consistency", "force_enhance")
-        if name in args
-    }
+    more = {name: vars(args)[name] for name in _MORE if name in args}
     return InferenceOptions(args.device, args.memory, precision=args.precision, **more)
 
 
