@@ -15,6 +15,8 @@ from torch import nn
 from powerqe.algorithm.registries import OPTIMIZERS
 from powerqe.utils.errors import UserError
 
+_NOT_THESE = {"Optimizer", "Muon"}
+"""The base class, and what algorithm/muon.py has for convolutions, too."""
 _NO_OPTIONS = {"fused", "foreach", "capturable", "differentiable", "maximize"}
 _DEFAULTS: dict[str, dict[str, float]] = {
     "Adam": {"lr": 1e-4},
@@ -68,5 +70,5 @@ def _option(optimizer: str, parameter: inspect.Parameter) -> inspect.Parameter:
 
 for _kind in vars(torch.optim).values():
     is_optimizer = isinstance(_kind, type) and issubclass(_kind, torch.optim.Optimizer)
-    if is_optimizer and _kind is not torch.optim.Optimizer and _kind.__name__ not in OPTIMIZERS.refused:
+    if is_optimizer and _kind.__name__ not in {*_NOT_THESE, *OPTIMIZERS.refused}:
         _register(_kind)

@@ -9,7 +9,6 @@ OPTIMIZERS = Registry(
     package="powerqe.algorithm",
     refused={
         "LBFGS": "evaluates the loss several times per step, which the trainer does not support",
-        "Muon": "supports matrices only, and weights of convolutions have four dimensions",
         "SparseAdam": "is for sparse gradients, which no network here has",
     },
 )

@@ -93,7 +93,6 @@ def test_a_value_that_only_pytorch_refuses_is_one_line():
         ("optimizer", {"type": "Rprop", "etas": [0.5]}, "etas"),
         ("optimizer", {"type": "LBFGS"}, "LBFGS.*SGD"),
         ("optimizer", {"type": "SparseAdam"}, "sparse"),
-        ("optimizer", {"type": "Muon"}, "dimensions"),
         ("scheduler", {"type": "MultiStep"}, "milestones: missing"),
         ("scheduler", {"type": "Cosine", "T_max": 3}, "unknown key 'T_max'"),
     ],
