@@ -116,11 +116,11 @@ def _chunks(progress: Progress, plans: Sequence[BlockPlan], last: int) -> Iterat
     for windows in progress.chunks():
         dc, ac = ([quick(table[windows]) for table in steps] for steps in (dc_steps, ac_steps))
         tables = [(dc[number], ac[number]) for number in order]
-        first, symbols, ends = progress.unit, [], []
+        first, symbols, ends = progress.unit, array("i"), array("i")
         for until in progress.spans():
             _walk_blocks(progress, tables, until, last, symbols, ends)
         if ends:
-            yield _Chunk(first, progress.unit, windows, np.array(symbols), np.array(ends), order)
+            yield _Chunk(first, progress.unit, windows, np.frombuffer(symbols, np.int32), np.frombuffer(ends, np.int32), order)
 
 
 def _walk_blocks(
@@ -128,8 +128,8 @@ def _walk_blocks(
     tables: Sequence[tuple[array, array]],
     until: int,
     last: int,
-    symbols: list[int],
-    ends: list[int],
+    symbols: array,
+    ends: array,
 ) -> None:
     """From code to code; see the beginning of this file.
 
