@@ -120,7 +120,8 @@ def _chunks(progress: Progress, plans: Sequence[BlockPlan], last: int) -> Iterat
         for until in progress.spans():
             _walk_blocks(progress, tables, until, last, symbols, ends)
         if ends:
-            yield _Chunk(first, progress.unit, windows, np.frombuffer(symbols, np.int32), np.frombuffer(ends, np.int32), order)
+            positions, numbers = (np.frombuffer(each, np.int32) for each in (symbols, ends))
+            yield _Chunk(first, progress.unit, windows, positions, numbers, order)
 
 
 def _walk_blocks(
