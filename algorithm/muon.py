@@ -14,6 +14,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
 
 from powerqe.algorithm.registries import OPTIMIZERS
+from powerqe.inference.precision import computes_in
 
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Of the polynomial that moves all singular values towards 1, with the greatest slope at 0."""
@@ -109,7 +110,8 @@ def orthogonalized(matrices: Tensor) -> Tensor:
     """
     is_tall = matrices.shape[-2] > matrices.shape[-1]
     x = matrices.mT if is_tall else matrices
-    x = (x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)).bfloat16()
+    x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
+    x = x.bfloat16() if computes_in("bf16", x.device) else x
     a, b, c = _COEFFICIENTS
     for _ in range(_STEPS):
         squares = x @ x.mT
