@@ -18,7 +18,7 @@ from powerqe.utils.codecs.video_libraries import LIBRARIES, RATE, Settings, code
 from powerqe.utils.codecs.x265_zones import zone_shift, zones
 from powerqe.utils.errors import UserError
 from powerqe.utils.video.frame_records import FrameInfo
-from powerqe.utils.video.pyav import pixel_format, pyav, x265_tree_size
+from powerqe.utils.video.pyav import pixel_format, pyav, x265_small_frames
 from powerqe.utils.video.yuv import Frame, Geometry, YUVReader, YUVWriter
 
 
@@ -119,7 +119,7 @@ class LibraryCodec:
     def _settings(self, quality: int, geometry: Geometry, count: int) -> Settings:
         settings: Settings = {"qp": quality, **self._library.settings}
         if self.name == "hevc":
-            settings |= x265_tree_size(geometry)
+            settings |= x265_small_frames(geometry)
         if self.pattern != "flat":
             settings["zones"] = zones(self._qps(quality, count), zone_shift())
         return settings

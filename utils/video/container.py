@@ -28,7 +28,7 @@ from powerqe.utils.video.pyav import (
     pixel_format,
     pyav,
     to_av_frame,
-    x265_tree_size,
+    x265_small_frames,
 )
 from powerqe.utils.video.yuv import SUBSAMPLING, Chroma, Depth, Frame, Geometry
 
@@ -369,7 +369,7 @@ def _options(
         }  # FFV1 with checksums: older FFmpeg has none by default
     loss = {"lossless": 1} if crf is None else {"crf": crf}
     threads = {"pools": "none"} if crf is None and geometry.width * geometry.height < _SMALL else {}
-    settings = {**loss, **threads, "log-level": "none", **x265_tree_size(geometry)}
+    settings = {**loss, **threads, "log-level": "none", **x265_small_frames(geometry)}
     if location is not None and geometry.chroma == "420":
         settings["chromaloc"] = location
     preset = PRESET if crf is None else "medium"

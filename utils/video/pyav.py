@@ -164,11 +164,12 @@ def chroma_location(path: str | os.PathLike[str], index: int) -> int | None:
     return next((_LISTED[codec][int(match[1])] for match in found), None)
 
 
-def x265_tree_size(geometry: Geometry) -> dict[str, int]:
-    """x265's parameter for the size of coding tree units, where it may not choose it: there must be two columns.
+def x265_small_frames(geometry: Geometry) -> dict[str, int]:
+    """x265's parameters for frames that its own choice fails for: there must be two columns of coding tree units.
 
     With a single column, x265 4.2 makes streams of P frames that differ from run to run and that a decoder
     reconstructs otherwise than the encoder did (the hashes of the frames do not match), even in lossless coding.
+    With sides below 64 its propagation of quality through time (cutree) writes beyond its memory.
 
     Raises:
         UserError: the frame is too small for two columns of the smallest units.
@@ -178,7 +179,7 @@ def x265_tree_size(geometry: Geometry) -> dict[str, int]:
     sizes = [size for size in (32, 16) if size < geometry.width and size <= geometry.height]
     if not sizes:
         raise UserError(f"x265 cannot code {geometry.width}x{geometry.height} pixels: too small")
-    return {"ctu": sizes[0]}
+    return {"ctu": sizes[0], "cutree": 0}
 
 
 def _lines(plane: Any, dtype: np.dtype) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Video files: lossless round trips, padded lines, conversions, and everything that is not a whole video."""
 
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from fractions import Fraction
@@ -362,3 +364,23 @@ def test_a_full_range_stays_when_the_chroma_changes(tmp_path, frames: Frames):
         (frame,) = video
     (given,) = frames(geometry, 1)
     np.testing.assert_array_equal(frame.y, np.floor(given.y * (1023 / 255) + 0.5))
+
+
+def test_lossy_videos_of_narrow_frames_are_written_within_memory(tmp_path):
+    """x265 4.2 wrote beyond it; glibc notices when the memory is freed."""
+    program = """if True:
+        import sys, numpy as np
+        from powerqe.utils.video.container import VideoWriter
+        from powerqe.utils.video.yuv import Frame, Geometry
+        random = np.random.default_rng(0)
+        for width, height in ((48, 32), (40, 32), (40, 48), (36, 32)):
+            for _ in range(3):
+                with VideoWriter(sys.argv[1], Geometry(width, height), crf=20) as writer:
+                    for _ in range(12):
+                        sizes = ((height, width), *[(height // 2, width // 2)] * 2)
+                        writer.write(Frame(*(random.integers(0, 256, size, np.uint8) for size in sizes)))
+    """
+    checks = {**os.environ, "MALLOC_CHECK_": "3", "MALLOC_PERTURB_": "7"}
+    command = [sys.executable, "-c", program, str(tmp_path / "a.mkv")]
+    done = subprocess.run(command, env=checks, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-300:]
