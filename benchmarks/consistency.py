@@ -33,7 +33,7 @@ from powerqe.utils.text_table import markdown
 
 QUALITIES = (5, 10, 30, 50, 80, 90, 95, 98, 100)
 NETWORKS = (
-    "fbcnn-bsds500-gray", "qgcn-bsds500-gray", "arcnn-bsds500-gray-qf10", "fbcnn-bsds500-color", "qgcn-bsds500-color",
+    "fbcnn-bsds500-gray", "arcnn-bsds500-gray-qf10", "fbcnn-bsds500-color", "qgcn-bsds500-color",
     "rbqe-bsds500-jpeg", "cbdnet-bsds500-jpeg", "arcnn-bsds500-qf10", "dcad-bsds500-qf10", "dncnn-bsds500-qf10",
 )  # fmt: skip
 

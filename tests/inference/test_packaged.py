@@ -19,7 +19,7 @@ def test_what_is_chosen_is_in_it(root):
     assert {"dcad-bsds500-qf10", "restore-color", "stdf-sample-qp37"} <= set(in_wheel(entries(root / "weights")))
 
 
-@pytest.mark.parametrize("name", ["srcnn-bsds500-x2", "fbcnn-bsds500-gray-double", "arcnn-bsds500-qf10"])
+@pytest.mark.parametrize("name", ["srcnn-bsds500-x2", "arcnn-bsds500-qf10"])
 def test_what_is_never_chosen_is_not(root, name):
     assert name not in in_wheel(entries(root / "weights"))
 

@@ -102,7 +102,7 @@ def test_method_weights_and_quality_factor(processor):
     assert blind.notes[-1].startswith("according to the network it looks like JPEG quality ")
     changes = [np.abs(each.after.pixels.astype(int) - photo.pixels).mean() for each in (told, stronger)]
     assert changes[1] > 1.3 * changes[0]
-    assert processor.enhance(photo, Choice("QGCN", "qgcn-bsds500-gray")).model.name == "qgcn-bsds500-gray"
+    assert processor.enhance(photo, Choice("QGCN", "qgcn-bsds500-color")).model.name == "qgcn-bsds500-color"
     outcome = processor.enhance(photo, Choice("ARCNN"))
     assert outcome.model.name == "arcnn-bsds500-qf10"  # for color, though not for this quality
     assert outcome.notes == ("arcnn-bsds500-qf10 is intended for other images (jpeg, qf 10, rgb)",)
