@@ -78,7 +78,7 @@ def _in_turn(data: PairedImages, metrics: Metrics, enhance: Enhance, device: tor
     for number, batch in enumerate(eval_batches(data, device=device)):
         if not number:
             enhance(batch)
-        records.append(judge(batch, metrics, enhance, device, with_baseline=False)[0])
+        records.append(judge(batch, metrics, enhance(batch), with_baseline=False)[0])
     return records
 
 

@@ -152,7 +152,7 @@ def eval_batches(
     """
     readers = (1 if hasattr(dataset, "sequences") else READERS) if ahead else 0
     indices = range(rank, len(dataset), world_size)
-    for batch in work_ahead(lambda index: collate([dataset[index]]), indices, readers, "reader"):
+    for batch in work_ahead(lambda index: collate([dataset[index]]), indices, readers):
         yield to_device(batch, device)
 
 

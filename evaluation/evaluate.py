@@ -255,9 +255,12 @@ def evaluate(
     @torch.inference_mode()  # which is a thread's own, as is the device
     def scored(image: _Enhanced, must_fit: bool) -> Record:
         with torch.accelerator.device_index(ranks.device.index):
-            record, result = _judged(image, metrics, enhance, with_baseline, must_fit)
+            batch, output, seconds = image
+            record, result = judge(batch, metrics, output, with_baseline=with_baseline, must_fit=must_fit)
+            record.seconds = seconds
+            record.estimates = _estimates(getattr(enhance, "estimates", {}), output, batch)
             if on_result and result is not None:
-                on_result(record, image.batch, result)
+                on_result(record, batch, result)
             return record
 
     images = takewhile(lambda _: not stop(), bar)
@@ -285,22 +288,17 @@ class _Enhanced(NamedTuple):
 
 
 def judge(
-    batch: Batch, metrics: Metrics, enhance: Enhance | None, device: torch.device, with_baseline: bool = True
+    batch: Batch, metrics: Metrics, output: Any, *, with_baseline: bool = True, must_fit: bool = False
 ) -> tuple[Record, Tensor | None]:
     """Score one image, or the middle frame of one window, in a batch of one; see `evaluate`.
+
+    Args:
+        output: what the network returned; None without one.
+        must_fit: see `Metrics.scored`.
 
     Returns:
         The record, and the clamped result (1, C, H, W) if there is a network.
     """
-    image = _Enhanced(batch, *(() if enhance is None else with_seconds(partial(enhance, batch), device)))
-    return _judged(image, metrics, enhance, with_baseline)
-
-
-def _judged(
-    image: _Enhanced, metrics: Metrics, enhance: Enhance | None, with_baseline: bool, must_fit: bool = False
-) -> tuple[Record, Tensor | None]:
-    """As `judge`, of what the network has done; `must_fit` as of `Metrics.scored`."""
-    batch = image.batch
     lq, gt = middle(batch["lq"]), batch.get("gt")
     _, channels, height, width = lq.shape
     scale = 1 if gt is None else enlargement(lq, gt)
@@ -309,13 +307,11 @@ def _judged(
         before = enlarged(lq, scale)
         target = gt if gt is not None and gt.shape == before.shape else None
         record.baseline, record.not_available = metrics.scored(before, target, must_fit=must_fit)
-    if enhance is None:
+    if output is None:
         return record, None
-    record.seconds = image.seconds
-    result = image_of(image.output).float()
+    result = image_of(output).float()
     record.result, reasons = metrics.scored(result, gt, must_fit=must_fit)  # metrics clamp, if their options say so
     record.not_available |= reasons
-    record.estimates = _estimates(getattr(enhance, "estimates", {}), image.output, batch)
     return record, result.clamp(0, 1)
 
 

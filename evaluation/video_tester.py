@@ -184,7 +184,7 @@ class _Test:
 
     @torch.inference_mode()  # which is a thread's own
     def _score(self, job: _Job, place: int, work: VideoWork, batch: Batch, output: Any, taken: float) -> None:
-        record, result = judge(batch, self._metrics, lambda _: output, self._device)
+        record, result = judge(batch, self._metrics, output)
         assert result is not None
         peak = int(batch["peak"]) if "peak" in batch else -1
         before, after = ({name: float(value) for name, value in part.items()}

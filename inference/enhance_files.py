@@ -23,8 +23,8 @@ from powerqe.inference.consistency import declined
 from powerqe.inference.enhance_image import enhance_photo
 from powerqe.inference.inference_options import InferenceOptions
 from powerqe.inference.model import Model
-from powerqe.inference.parallel import Turns, in_order
 from powerqe.inference.result_names import EnhanceJob, check_sources
+from powerqe.inference.turns import Turns
 from powerqe.utils.codecs.jpeg_tables import nearest_quality
 from powerqe.utils.errors import UserError, failure
 from powerqe.utils.figures import drawable
@@ -33,6 +33,7 @@ from powerqe.utils.image.photo import Photo, read_photo
 from powerqe.utils.image.write import losses, misfit, write_photo
 from powerqe.utils.log import progress_bar
 from powerqe.utils.memory import available_memory
+from powerqe.utils.work_ahead import work_ahead
 
 if TYPE_CHECKING:
     from powerqe.inference.enhance_video import CompressionInfo
@@ -143,11 +144,13 @@ def enhance_files(
     """
     most = min(_MOST, available_memory() // _BYTES_PER_PIXEL)
     cores = min(torch.get_num_threads(), len(jobs))
+    threads = cores + 2  # for one that is read and one that is written
     settings = _Settings(models, Turns(cores), force, compare, crf)
-    results = in_order(
-        jobs,
+    results = work_ahead(
         partial(_enhance_file, settings=settings),
-        threads=cores + 2,  # for one that is read and one that is written
+        jobs,
+        threads,
+        ahead=2 * threads - 1,
         weigh=lambda job: most if job.is_video or len(jobs) == 1 else pixel_count(job.source),
         limit=most,
     )

@@ -19,8 +19,7 @@ import torch
 
 from powerqe.dataset.peaks import local_peaks
 from powerqe.inference.model import Model
-from powerqe.inference.parallel import in_order
-from powerqe.inference.video_frames import WriteQueue, prefetch, windows
+from powerqe.inference.video_frames import WriteQueue, windows
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.photo import Photo
 from powerqe.utils.video.frame_records import frames_path, read_record
@@ -35,6 +34,7 @@ from powerqe.utils.video.video_file import (
     video_file_writer,
 )
 from powerqe.utils.video.yuv import Frame, Geometry
+from powerqe.utils.work_ahead import prefetch, work_ahead
 
 _WAITING = 2
 """Frames, or windows of frames, that wait before the network and behind it."""
@@ -138,8 +138,7 @@ def enhance_video(
             number, (lq, item) = numbered
             return None if number < writer.done else work.enhanced(lq, cores // at_once), item
 
-        most = 1 if at_once == 1 else at_once + 1  # 1: in this thread
-        others = in_order(enumerate(source, 1), enhanced, threads=at_once, weigh=lambda _: 1, limit=most)
+        others = work_ahead(enhanced, enumerate(source, 1), at_once if at_once > 1 else 0)
         for output, item in chain([(result, first)], stack.enter_context(closing(others))):
             restored = None if output is None else pool.submit(pixels.restored, output, item.frame, item.given)
             writing.do(work.write, writer, restored, item)
@@ -246,7 +245,7 @@ def _given(
         frame, time = read
         return _Item(frame, pixels.given(frame), time)
 
-    items = in_order(video.frames(), item, threads=threads, weigh=lambda _: 1, limit=threads)
+    items = work_ahead(item, video.frames(), threads if threads > 1 else 0, ahead=threads - 1)
     for window in windows(items, model.window, peaks):
         middle = window[len(window) // 2]
         yield (np.stack([one.given for one in window]) if model.takes_clips else middle.given), middle

@@ -1,9 +1,9 @@
-"""The frames of a video on their way through a network: windows of them as they are read. Reading ahead and writing
-behind happen in threads, a bounded number of frames away.
+"""The frames of a video on their way through a network: windows of them as they are read, and a thread that
+writes behind, a bounded number of frames away.
 """
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count
 from types import TracebackType
@@ -42,19 +42,6 @@ def windows(items: Iterator[T], window: FrameWindow, peaks: np.ndarray | None) -
         yield [kept[number] for number in window.around(frame, marked)]
         following = window.around(frame + 1, marked)
         kept = {number: item for number, item in kept.items() if number > frame or number in following}
-
-
-def prefetch(items: Iterator[T], number: int) -> Generator[T]:
-    """The items, of which a thread gets the next few ready while one is in use; close it if it is not used up."""
-    with ThreadPoolExecutor(1, "frames") as thread:
-        waiting = deque(thread.submit(next, items, _END) for _ in range(number))
-        try:
-            while (item := waiting.popleft().result()) is not _END:
-                waiting.append(thread.submit(next, items, _END))
-                yield item
-        finally:
-            for future in waiting:
-                future.cancel()
 
 
 class WriteQueue:

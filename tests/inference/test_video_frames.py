@@ -1,6 +1,5 @@
-"""Windows of frames as they come, and the threads before and behind the network."""
+"""Windows of frames as they come, and the thread behind the network."""
 
-import threading
 import time
 
 import numpy as np
@@ -9,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from powerqe.dataset.windows import Marked, PeakFrames, Sliding
-from powerqe.inference.video_frames import WriteQueue, prefetch, windows
+from powerqe.inference.video_frames import WriteQueue, windows
 
 
 @given(st.integers(0, 12), st.integers(0, 4))
@@ -34,31 +33,6 @@ def test_no_more_frames_are_read_than_a_window_needs():
     frames = (read.append(number) or number for number in range(20))
     for number, _ in enumerate(windows(frames, Sliding(radius=2), None)):
         assert len(read) == min(number + 3, 20)
-
-
-def test_some_items_are_ready_and_no_more():
-    made = []
-    items = prefetch((made.append(number) or number for number in range(9)), 2)
-    assert next(items) == 0
-    time.sleep(0.05)
-    assert made == [0, 1, 2]
-    assert list(items) == list(range(1, 9))
-    assert list(prefetch(iter(()), 2)) == []
-
-
-def test_an_error_comes_in_its_place_and_closing_ends_the_thread():
-    def items():
-        yield 1
-        raise ValueError("second")
-
-    found = prefetch(items(), 3)
-    assert next(found) == 1
-    with pytest.raises(ValueError, match="second"):
-        next(found)
-    endless = prefetch(iter(lambda: 0, 1), 2)
-    next(endless)
-    endless.close()
-    assert not any(thread.name.startswith("frames") for thread in threading.enumerate())
 
 
 def test_what_is_behind_is_done_in_order():
