@@ -8,11 +8,13 @@ import pytest
 import torch
 from PIL import Image
 
+from powerqe.inference import consistency
 from powerqe.inference.consistency import JPEGFile, consistent, declined, earlier_quality
 from powerqe.inference.consistent_forward import ConsistentForward
 from powerqe.inference.enhance_image import enhance_photo
 from powerqe.inference.inference_options import InferenceOptions
 from powerqe.inference.model import Model
+from powerqe.utils.codecs.jpeg_dominant import Dominant
 from powerqe.utils.errors import UserError
 from powerqe.utils.image.photo import Photo, decode_photo
 
@@ -96,6 +98,16 @@ def test_earlier_and_stronger_compressions_are_found(clean, shift):
     assert "10" in by_default.notes[0]
     always = enhance_photo(photo, Fixed(darker, consistency="on"), "x").photo.pixels
     assert psnr(always, photo.pixels) > psnr(by_default.photo.pixels, photo.pixels) + 10
+
+
+@pytest.mark.parametrize(
+    ("shift", "dip", "is_believed"), [((0, 0), 0.35, False), ((0, 0), 0.8, True), ((1, 2), 0.1, True)]
+)
+def test_drawings_seem_to_have_been_compressed_in_the_same_blocks(monkeypatch, clean, shift, dip, is_believed):
+    """A drawing, stored with quality 100, had a dip of 0.35 at 30, and became 8 dB worse."""
+    found = Dominant(30, shift, dip, True, "")
+    monkeypatch.setattr(consistency, "dominant_quality", lambda _: found)
+    assert earlier_quality(clean, 100) == (30 if is_believed else None)
 
 
 def test_clean_files_are_declined(clean):
