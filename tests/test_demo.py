@@ -130,7 +130,7 @@ def test_upload_slider_and_download(visit, photos, tmp_path):
     page = visit()
     assert page.locator("#save").is_disabled()
     send(page, photos / "damaged.jpg")
-    enhanced(page, "dcad-bsds500-qf10")
+    enhanced(page, "restore-color")
     assert "damaged.jpg, 160 × 128, JPEG quality 10" in page.locator("#about").inner_text()
     assert "Before: 160 × 128, JPEG quality 10" in page.locator("#outcome").inner_text()
 
@@ -163,7 +163,7 @@ def page_device() -> Any:
 def test_method_and_quality_factor(visit, photos, tmp_path):
     page = visit()
     send(page, photos / "damaged.jpg")
-    enhanced(page, "dcad-bsds500-qf10")
+    enhanced(page, "restore-color")
     assert not page.locator("#qf").is_visible()
     choose(page, "#method", "FBCNN")
     enhanced(page, "according to the network it looks like JPEG quality")
@@ -193,7 +193,7 @@ def test_weights_that_are_named(visit, root, photos, tmp_path):
         send(page, photos / "damaged.jpg")
         enhanced(page, "FBCNN, 1,685,764 parameters, mine")
         choose(page, "#method", "automatic")
-        enhanced(page, "dcad-bsds500-qf10")
+        enhanced(page, "restore-color")
         assert not page.locator("#estimate").is_visible()
 
 
@@ -246,14 +246,14 @@ def test_wrong_file(visit, photos, name, said):
     assert page.locator("#save").is_disabled()
     page.locator("#source button[aria-label*=lear], #source button[aria-label*=emove]").first.click()
     send(page, photos / "damaged.jpg")  # and the page goes on
-    enhanced(page, "dcad-bsds500-qf10")
+    enhanced(page, "restore-color")
 
 
 def test_examples_and_phone(visit):
     """On a small screen nothing reaches beyond it, and the result comes before what can be set."""
     page = visit(390, 844)
     page.locator("#left .gallery-item, #left button.gallery-item").first.click()
-    enhanced(page, "dcad-bsds500-qf10")
+    enhanced(page, "restore-color")
     page.get_by_label("Compress the image first").check()
     enhanced(page, "the uploaded image is not clean: a JPEG of quality 10")
     assert page.evaluate("document.documentElement.scrollWidth") == 390

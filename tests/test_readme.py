@@ -86,7 +86,7 @@ def test_every_command_works(copy, root):
     made = {entry.name for entry in (copy / "exp").iterdir()}
     assert {"arcnn-div2k-qf10", "arcnn-div2k-qf10-v1", "arcnn-div2k-qf10-v2"} <= made
     assert "resuming" in (copy / "exp/arcnn-div2k-qf10/train.log").read_text()
-    for made in ("exp/arcnn-div2k-qf10/results.md", "report.html", "dcad-bsds500-qf10.onnx", "enhanced/clip.mp4"):
+    for made in ("exp/arcnn-div2k-qf10/results.md", "report.html", "restore-color.onnx", "enhanced/clip.mp4"):
         assert (copy / made).exists()
 
 

@@ -139,7 +139,7 @@ def test_weights_are_listed_and_fetched_into_the_users_cache(run, root):
     name = "arcnn-bsds500-qf10"
     rows = {line.split()[0]: line for line in run("weights", "list").splitlines()}
     assert " by hand " in rows[name]
-    assert " here " in rows["dcad-bsds500-qf10"]
+    assert " here " in rows["restore-color"]
     assert " fetch " in rows["fbcnn-gray"]
     run("weights", "fetch", name, "--from", str(root / "weights"))
     assert (run.cache / "powerqe/weights" / f"{name}.safetensors").is_file()

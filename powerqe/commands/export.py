@@ -27,7 +27,7 @@ EXAMPLES = (
     "",
     "To run the file in Python without PyTorch:",
     "import cv2, numpy as np, onnxruntime",
-    'session = onnxruntime.InferenceSession("dcad-bsds500-qf10.onnx")',
+    'session = onnxruntime.InferenceSession("restore-color.onnx")',
     'x = cv2.imread("photo.jpg")[None, :, :, ::-1].transpose(0, 3, 1, 2).astype(np.float32) / 255',
     'y = session.run(["image"], {"x": x})[0]',
     'cv2.imwrite("better.png", (255 * y[0].clip(0, 1)).round().astype(np.uint8).transpose(1, 2, 0)[:, :, ::-1])',

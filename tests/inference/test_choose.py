@@ -57,7 +57,7 @@ def test_of_nearly_the_same_gain_the_wider_range_is_better_and_what_needs_less()
     image = ImageDescription(**JPEG, quality=20)
     assert choose(image, [narrow, wide, tables])[0].name == "wide"
     assert choose(image, [narrow, tables])[0].name == "tables"
-    better = entry("better", "CBDNet", {20: 1.2}, (10, 50), span=True)
+    better = entry("better", "CBDNet", {20: 1.25}, (10, 50), span=True)
     assert choose(image, [wide, tables, better])[0].name == "better"
 
 

@@ -101,7 +101,7 @@ def test_weights_that_suit_each_file(photos, monkeypatch, inference_options):
     results = []
     enhance_files(find_jobs(["photos"], Path("out")), Models(None, inference_options()), results.append)
     said = [result.summary for result in results]
-    assert "JPEG quality 10, dcad-bsds500-qf10" in said[0]
+    assert "JPEG quality 10, restore-color" in said[0]
     assert "restore-color" in said[1]
     assert "(nothing is known of the damage in PNG files" in said[1]
     assert "JPEG quality 30" in said[2]

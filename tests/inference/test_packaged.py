@@ -15,8 +15,8 @@ def test_the_list_is_up_to_date_and_a_wheel_of_it_small(root):
 
 
 def test_what_is_chosen_is_in_it(root):
-    """The two that every user meets: JPEG of quality 10 and a JPEG of any."""
-    assert {"dcad-bsds500-qf10", "restore-color", "stdf-sample-qp37"} <= set(in_wheel(entries(root / "weights")))
+    """What every user meets: a JPEG in color, a gray one, a video."""
+    assert {"restore-color", "fbcnn-bsds500-gray", "stdf-sample-qp37"} <= set(in_wheel(entries(root / "weights")))
 
 
 @pytest.mark.parametrize("name", ["srcnn-bsds500-x2", "arcnn-bsds500-qf10"])
@@ -26,6 +26,6 @@ def test_what_is_never_chosen_is_not(root, name):
 
 def test_large_files_are_replaced_by_the_next_best(root):
     published = entries(root / "weights")
-    larger = [entry.model_copy(update={"bytes": 10**8}) if "dcad" in entry.name else entry for entry in published]
-    assert "dcad-bsds500-qf10" not in in_wheel(larger)
-    assert "dncnn-bsds500-qf10" in in_wheel(larger)
+    larger = [entry.model_copy(update={"bytes": 10**8}) if "restore" in entry.name else entry for entry in published]
+    assert "restore-color" not in in_wheel(larger)
+    assert "dcad-bsds500-qf10" in in_wheel(larger)

@@ -47,7 +47,7 @@ def test_what_enhance_py_would_make(processor):
     """By weights that are chosen as enhance.py does; nothing is scored, for nobody knows the clean image."""
     photo = decode_photo(file_of(file_format="JPEG", quality=10), "a.jpg")
     outcome = processor.enhance(photo, Choice())
-    assert outcome.model.name == "dcad-bsds500-qf10"
+    assert outcome.model.name == "restore-color"
     assert np.array_equal(
         outcome.after.pixels, enhance_photo(photo, Model(outcome.model.name, APPLYING), "a").photo.pixels
     )
@@ -67,7 +67,7 @@ def test_compressed_first(processor, orientation):
     outcome = processor.enhance(photo, Choice(codec="JPEG", quality=10))
     clean = photo.upright().pixels
     assert clean.shape[0] == (96 if orientation == 1 else 128)
-    assert outcome.model.name == "dcad-bsds500-qf10"  # its tables tell the quality
+    assert outcome.model.name == "restore-color"  # its tables tell the quality
     psnr, ssim = outcome.scores
     assert (psnr.metric, psnr.unit, psnr.convention, ssim.metric) == ("PSNR", "dB", "RGB, uint8", "SSIM")
     for shown, *values in ((outcome.before, psnr.before, ssim.before), (outcome.after, psnr.after, ssim.after)):
