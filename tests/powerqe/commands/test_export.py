@@ -71,7 +71,7 @@ def test_end_to_end(run: Run, tmp_path: Path) -> None:
 
 
 def test_the_lines_of_the_help_run(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run("tiny.safetensors", "-o", "dcad-bsds500-qf10.onnx")
+    run("tiny.safetensors", "-o", "restore-color.onnx")
     image = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8), (0, 0), 2)
     cv2.imwrite("photo.jpg", image)
     exec("\n".join(EXAMPLES[EXAMPLES.index("") + 2 :]))
