@@ -24,7 +24,6 @@ from fnmatch import fnmatch
 from functools import partial
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
@@ -113,14 +112,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     missing = [name for name in args.engines if ENGINES[name].version is None]
     engines = [name for name in args.engines if name not in missing]
-    with TemporaryDirectory() as scratch, ExitStack() as stack:
-        processes = {
-            (name, threads): stack.enter_context(
-                ProcessPoolExecutor(1, get_context("spawn"), _prepare, (ENGINES[name].package, threads))
-            )
-            for name, threads in product(engines, args.threads)
-        }
-        bench = Bench(engines, args, processes, Path(scratch))
+    with TemporaryDirectory() as scratch:
+        bench = Bench(engines, args, Path(scratch))
         rows = [row for source in _sources(args.networks) for row in bench.rows(source)]
     page = _page(rows, engines, missing, args, sys.argv[1:] if argv is None else argv)
     print(page)
@@ -161,11 +154,10 @@ class Row(NamedTuple):
 
 
 class Bench(NamedTuple):
-    """Measures; processes: of each engine and number of threads."""
+    """Measures the engines, with these arguments."""
 
     engines: list[str]
     args: argparse.Namespace
-    processes: dict[tuple[str, int], ProcessPoolExecutor]
     scratch: Path
 
     def rows(self, source: NetworkSource) -> Iterator[Row]:
@@ -184,20 +176,22 @@ class Bench(NamedTuple):
                 yield self._row(source.name, "x".join(map(str, size)), work)
 
     def _row(self, name: str, size: str, work: Work) -> Row:
-        """The engines take turns, each in its process."""
+        """The engines take turns, each in its process, which ends with the row: it would keep its memory."""
         memory, psnr, sides = {}, {}, {}
         failed: set[str] = set()
-        for engine in self.engines:
-            process = self.processes[engine, work.threads]
-            try:
-                memory[engine] = process.submit(_start, engine, work, self._result(engine)).result()
-            except Exception:  # of any class: the engine's
-                if not ENGINES[engine].package:
-                    raise
-                failed.add(engine)
-                continue
-            sides[engine] = lambda count, process=process: process.submit(_turn, count).result()
-        turns = common.take_turns(sides, self.args.rounds, self.args.seconds)
+        with ExitStack() as stack:
+            for engine in self.engines:
+                start = (ENGINES[engine].package, work.threads)
+                process = stack.enter_context(ProcessPoolExecutor(1, get_context("spawn"), _prepare, start))
+                try:
+                    memory[engine] = process.submit(_start, engine, work, self._result(engine)).result()
+                except Exception:  # of any class: the engine's
+                    if not ENGINES[engine].package:
+                        raise
+                    failed.add(engine)
+                    continue
+                sides[engine] = lambda count, process=process: process.submit(_turn, count).result()
+            turns = common.take_turns(sides, self.args.rounds, self.args.seconds)
         if TODAY in self.engines:
             expected = np.load(self._result(TODAY))
             psnr = {engine: _psnr(np.load(self._result(engine)), expected) for engine in sides}
