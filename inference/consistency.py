@@ -26,7 +26,8 @@ CONSISTENCY: tuple[Consistency, ...] = get_args(Consistency)
 _STRONGER = 5
 """By how much lower an earlier quality factor has to be, to be that of a stronger compression."""
 _ALIGNED = 0.7
-"""The dip of an earlier compression whose blocks lay in the same places. Drawings that had none show up to 0.6."""
+"""The dip of an earlier compression whose blocks lay in the same places. Without one, of 54 graphics at quality factors
+97 and 100, nine have one of `DIP` or more by chance, one of them of more than this; with one, LIVE1 has 0.58 to 6.2."""
 _AGREEMENT = 0.02
 """Share of a change outside of the set up to which the constraint takes hardly anything back, whatever came before."""
 _DISAGREEMENT = 0.25

@@ -169,7 +169,7 @@ def x265_small_frames(geometry: Geometry) -> dict[str, int]:
 
     With a single column, x265 4.2 makes streams of P frames that differ from run to run and that a decoder
     reconstructs otherwise than the encoder did (the hashes of the frames do not match), even in lossless coding.
-    With sides below 64 its propagation of quality through time (cutree) writes beyond its memory.
+    In such narrow frames its propagation of quality through time (cutree) writes beyond its memory.
 
     Raises:
         UserError: the frame is too small for two columns of the smallest units.
