@@ -1,9 +1,12 @@
 """How a process starts and ends: alone, or as one of the ranks of a launcher (torchrun, torch.distributed.launch)."""
 
+import gc
 import json
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, NamedTuple, NoReturn
 
@@ -79,12 +82,28 @@ def told_by_all(value: Any) -> list[Any]:
     return [json.loads(store.get(f"{prefix}/{rank}")) for rank in range(place.world_size)]
 
 
+@contextmanager
+def quick_imports() -> Iterator[None]:
+    """Import without the garbage collector: what imports make stays, so it would look for garbage in vain.
+
+    It takes a tenth of the time of `import torch`; later collections do not look at these objects either.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def leave(code: int | None) -> NoReturn:
     """End the process with an exit status.
 
-    Ranks skip the interpreter's shutdown: a thread of gloo that lets go of a tensor during it aborts the process
-    ("terminate called without an active exception"), after all is done.
+    The interpreter's shutdown does not collect garbage, which takes a sixth of the time of `import torch` and frees
+    nothing that the system would not. Ranks skip it altogether: a thread of gloo that lets go of a tensor during it
+    aborts the process ("terminate called without an active exception"), after all is done.
     """
+    gc.freeze()
     if not is_launched():
         sys.exit(code)
     logging.shutdown()

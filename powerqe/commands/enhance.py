@@ -112,13 +112,16 @@ def _enhance(
     jobs: "list[EnhanceJob]", args: argparse.Namespace, listed: "FileList | None", part: "Part"
 ) -> tuple[int, int]:
     """Returns how many files were enhanced, and how many failed."""
-    from tqdm import tqdm
+    from powerqe.utils.launcher import quick_imports
 
-    from powerqe.inference.enhance_files import Models, enhance_files
-    from powerqe.inference.input_files import is_finished, make_folder, unfinished
-    from powerqe.utils.file_names import printable
-    from powerqe.utils.log import progress_bar
-    from powerqe.utils.memory import keep_freed_memory
+    with quick_imports():
+        from tqdm import tqdm
+
+        from powerqe.inference.enhance_files import Models, enhance_files
+        from powerqe.inference.input_files import is_finished, make_folder, unfinished
+        from powerqe.utils.file_names import printable
+        from powerqe.utils.log import progress_bar
+        from powerqe.utils.memory import keep_freed_memory
 
     models = Models(args.weights, inference_options(args), args.pqf_period)
     if jobs:  # a shard may have none
