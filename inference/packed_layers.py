@@ -1,16 +1,16 @@
 """The layers of a network as oneDNN, which computes them on x86 processors, computes them fastest.
 
 PyTorch hands oneDNN one layer at a time, whose weights are brought into oneDNN's layout, and under autocast into
-another type, in every call. Here they are packed once for each type, and a ReLU or sum behind a convolution is computed
-with it, without another pass over the memory. Two kinds of layers come to the same sums another way: as oneDNN computes
-16 channels at once (8 with AVX2), a convolution with few outputs gives those of a block of pixels as channels; and so
-does a convolution in place of a transposed one whose kernel is no multiple of its stride, for which oneDNN has no fast
-code.
+another type, in every call. Here they are packed once for each type and size of images, on which oneDNN's layout
+depends, and a ReLU or sum behind a convolution is computed with it, without another pass over the memory. Two kinds of
+layers come to the same sums another way: as oneDNN computes 16 channels at once (8 with AVX2), a convolution with few
+outputs gives those of a block of pixels as channels; and so does a convolution in place of a transposed one whose
+kernel is no multiple of its stride, for which oneDNN has no fast code.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cache, cached_property, lru_cache, partial
 from itertools import product
 from typing import Any
 
@@ -25,11 +25,14 @@ from powerqe.net.fbcnn import ControlledBlock
 
 Forward = Callable[..., Tensor]
 Maker = Callable[[Any], Forward | None]
-_TYPES = (torch.float32, torch.bfloat16)
 _LANES = {"AVX2": 8, "AVX512": 16}
 """What PyTorch finds in the processor -> channels of float32 at once."""
 _BLOCKS = (1, 2, 4)
 """Sides of blocks of pixels."""
+_SIZES = 2
+"""Of images, for which packed weights are kept: of two that are enhanced at once, or of tiles and those at the edge.
+Packing takes a tenth of a layer's time for small images; the layout of another size takes up to 14 times it.
+"""
 _ROWS = 32
 """Of which a mean takes the sum at a time; they stay in the cache."""
 
@@ -64,7 +67,14 @@ class FastForward:
 
 def _is_possible(x: Tensor) -> bool:
     is_image = x.device.type == "cpu" and x.ndim == 4 and x.numel() > 0
-    return is_image and _type_of(x) in _TYPES and not (torch.is_grad_enabled() or torch.compiler.is_compiling())
+    return is_image and _type_of(x) in _types() and not (torch.is_grad_enabled() or torch.compiler.is_compiling())
+
+
+@cache
+def _types() -> tuple[torch.dtype, ...]:
+    """In which oneDNN computes here; without AVX-512 it packs no bfloat16, which PyTorch itself then emulates."""
+    has_bfloat16 = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return (torch.float32, torch.bfloat16) if has_bfloat16 else (torch.float32,)
 
 
 def _type_of(x: Tensor) -> torch.dtype:
@@ -83,7 +93,7 @@ def _fast(module: nn.Module) -> Forward | None:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PackedConv:
-    """A convolution without gradients; its weights are packed at the first call in each type.
+    """A convolution without gradients; its weights are packed at the first call in each type and size.
 
     Attributes: those of a convolution; dtype: in which it computes, None: that of autocast or of the image.
     """
@@ -95,24 +105,25 @@ class PackedConv:
     dilation: Sequence[int] = (1, 1)
     groups: int = 1
     dtype: torch.dtype | None = None
-    _packed: dict[torch.dtype, tuple[Tensor, Tensor | None]] = field(default_factory=dict, init=False)
 
     def __call__(self, x: Tensor, *, relu: bool = False, plus: Tensor | None = None) -> Tensor:
         """The convolution of (N, C, H, W), its ReLU if wanted, or its sum with `plus`; channels_last."""
         dtype = self.dtype or _type_of(x)
         x = _channels_last(x, dtype)
-        arguments = (*self._weights(dtype), self.padding, self.stride, self.dilation, self.groups)
+        arguments = (*self._weights(dtype, x.shape), self.padding, self.stride, self.dilation, self.groups)
         compute = torch.ops.mkldnn._convolution_pointwise
         if plus is None:
             return compute(x, *arguments, "relu" if relu else "none", [], "")
         return compute.binary(x, _channels_last(plus, dtype), *arguments, "add", 1.0, None, [], None)
 
-    def _weights(self, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
-        if dtype not in self._packed:
-            pack, arguments = torch.ops.mkldnn._reorder_convolution_weight, (self.padding, self.stride, self.dilation)
-            weight = pack(_channels_last(self.weight, dtype), *arguments, self.groups, None)
-            self._packed[dtype] = weight, None if self.bias is None else self.bias.to(dtype)
-        return self._packed[dtype]
+    @cached_property
+    def _weights(self) -> Callable[[torch.dtype, torch.Size], tuple[Tensor, Tensor | None]]:
+        return lru_cache(_SIZES)(self._pack)
+
+    def _pack(self, dtype: torch.dtype, size: torch.Size) -> tuple[Tensor, Tensor | None]:
+        pack, arguments = torch.ops.mkldnn._reorder_convolution_weight, (self.padding, self.stride, self.dilation)
+        weight = pack(_channels_last(self.weight, dtype), *arguments, self.groups, size)
+        return weight, None if self.bias is None else self.bias.to(dtype)
 
 
 def _packed(layer: nn.Conv2d) -> PackedConv:
@@ -201,16 +212,17 @@ def _transposed(layer: nn.ConvTranspose2d) -> Forward | None:
 
 def _directly_transposed(layer: nn.ConvTranspose2d) -> Forward:
     arguments = (layer.padding, layer.output_padding, layer.stride, layer.dilation, layer.groups)
-    packed: dict[torch.dtype, tuple[Tensor, Tensor | None]] = {}
+    pack = torch.ops.mkldnn._reorder_convolution_transpose_weight
+    compute = torch.ops.mkldnn._convolution_transpose_pointwise
+
+    @lru_cache(_SIZES)
+    def packed(dtype: torch.dtype, size: torch.Size) -> tuple[Tensor, Tensor | None]:
+        bias = None if layer.bias is None else layer.bias.detach().to(dtype)
+        return pack(layer.weight.detach().to(dtype), *arguments, size), bias
 
     def fast(x: Tensor) -> Tensor:
-        dtype = _type_of(x)
-        if dtype not in packed:
-            pack, weight = torch.ops.mkldnn._reorder_convolution_transpose_weight, layer.weight.detach().to(dtype)
-            bias = None if layer.bias is None else layer.bias.detach().to(dtype)
-            packed[dtype] = pack(weight, *arguments, None), bias
-        compute = torch.ops.mkldnn._convolution_transpose_pointwise
-        return compute(_channels_last(x, dtype), *packed[dtype], *arguments, "none", [], "")
+        x = _channels_last(x, _type_of(x))
+        return compute(x, *packed(x.dtype, x.shape), *arguments, "none", [], "")
 
     return fast
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from powerqe.inference import packed_layers
 from powerqe.inference.packed_layers import FastForward, pack_layers
 from powerqe.inference.tiled import Tiled
 from powerqe.net import build_network
@@ -114,6 +115,17 @@ def test_layers(number: int) -> None:
 
 
 @on_x86
+@torch.inference_mode()
+def test_where_onednn_has_no_bfloat16_layers_are_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packed_layers, "_types", lambda: (torch.float32,))
+    network = network_of(SMALL[11])
+    with torch.autocast("cpu", torch.bfloat16):
+        expected = images_of(network)[0]
+        pack_layers(network)
+        torch.testing.assert_close(images_of(network)[0], expected, rtol=0, atol=0)
+
+
+@on_x86
 def test_where_gradients_are_wanted_layers_are_their_own() -> None:
     network = network_of(SMALL[0])
     pack_layers(network)
@@ -136,3 +148,27 @@ def test_tiles_and_memory(number: int) -> None:
     with LiveMemory() as live:
         packed(*positional, **named)
     assert live.peak > whole.nbytes
+
+
+@on_x86
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("layer", [nn.Conv2d(256, 256, 3, padding=1), nn.ConvTranspose2d(256, 128, 2, 2)], ids=repr)
+@torch.inference_mode()
+def test_weights_are_packed_once_for_images_of_one_size(
+    layer: nn.Module, threads: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    network, before = nn.Sequential(layer).eval(), torch.get_num_threads()
+    pack_layers(network)
+    torch.set_num_threads(threads)
+    try:
+        for size in (16, 33):
+            image = torch.randn(1, 256, size, size).contiguous(memory_format=torch.channels_last)
+            network(image)
+            capfd.readouterr()
+            with torch.backends.mkldnn.verbose(torch.backends.mkldnn.VERBOSE_ON):
+                network(image)
+            computed = [line for line in capfd.readouterr().out.splitlines() if ",exec," in line]
+            assert len(computed) == 1, computed
+            assert "convolution" in computed[0]
+    finally:
+        torch.set_num_threads(before)
