@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 
 from powerqe.dataset.sources import ImageSource
-from powerqe.utils.codecs.jpeg_estimate import QUALITIES, estimate_quality
+from powerqe.utils.codecs.jpeg_estimate import DIP, QUALITIES, last_compression
 from powerqe.utils.codecs.jpeg_tables import quant_tables, read_tables
 from powerqe.utils.codecs.pillow import orientation
 from powerqe.utils.errors import UserError
@@ -60,10 +60,10 @@ def _of_file(source: ImageSource, stem: str) -> np.ndarray:
 
 
 def _estimated(stored: np.ndarray, name: str) -> np.ndarray:
-    quality = estimate_quality(stored)
-    if quality is None:
+    dip = last_compression(stored)  # it was a JPEG, so a dip is none by chance
+    if dip.depth < DIP:
         raise UserError(
             f"{name}: no trace of JPEG with a quality factor of {QUALITIES[0]} to {QUALITIES[-1]} whose blocks begin "
             "at its top left pixel; leave it out, or give the JPEG files and tables: file"
         )
-    return quant_tables(quality, 3)
+    return quant_tables(dip.quality, 3)

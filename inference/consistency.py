@@ -25,9 +25,6 @@ Consistency = Literal["auto", "on", "off"]
 CONSISTENCY: tuple[Consistency, ...] = get_args(Consistency)
 _STRONGER = 5
 """By how much lower an earlier quality factor has to be, to be that of a stronger compression."""
-_ALIGNED = 0.7
-"""The dip of an earlier compression whose blocks lay in the same places. Without one, of 54 graphics at quality factors
-97 and 100, nine have one of `DIP` or more by chance, one of them of more than this; with one, LIVE1 has 0.58 to 6.2."""
 _AGREEMENT = 0.02
 """Share of a change outside of the set up to which the constraint takes hardly anything back, whatever came before."""
 _DISAGREEMENT = 0.25
@@ -173,8 +170,7 @@ def earlier_quality(pixels: np.ndarray, quality: int) -> int | None:
         quality: factor of the last compression.
     """
     found = dominant_quality(_part(pixels))
-    is_clear = found.trusted and (found.shift != (0, 0) or found.dip >= _ALIGNED)
-    return found.quality if is_clear and found.quality <= quality - _STRONGER else None
+    return found.quality if found.trusted and found.quality <= quality - _STRONGER else None
 
 
 def _part(pixels: np.ndarray) -> np.ndarray:

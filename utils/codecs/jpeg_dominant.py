@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from powerqe.utils.codecs.jpeg_estimate import DIP, Dip, full_range_luma, last_compression
+from powerqe.utils.codecs.jpeg_estimate import DIP, full_range_luma, last_compression
 from powerqe.utils.codecs.jpeg_tables import quant_tables
 
 QUALITIES = range(5, 96)
@@ -37,7 +37,8 @@ _MAD = 1.4826  # standard deviation of a normal distribution in terms of its med
 class _Earlier(NamedTuple):
     """An earlier compression as it shows."""
 
-    dip: Dip
+    quality: int
+    depth: float
     shift: tuple[int, int]
     """Rows and columns to drop before its blocks begin."""
     distinct: float
@@ -76,10 +77,12 @@ def dominant_quality(image: np.ndarray, distinct: float = DISTINCT) -> Dominant:
         limit = min(limit, last.quality - 2)  # next to the last one, its own dip ends
     earlier = _most_distinct(gray, limit)
     if earlier is not None and earlier.distinct >= distinct:
-        return Dominant(earlier.dip.quality, earlier.shift, earlier.dip.depth, True, "")
+        return Dominant(earlier.quality, earlier.shift, earlier.depth, True, "")
     remark = ""
     if last.depth < DIP:
         remark = f"no trace of JPEG: its change by JPEG has no dip of {DIP:g} at any quality factor"
+    elif not last.is_clear:
+        remark = "no clear trace of JPEG: its change by JPEG has the same dip wherever the blocks begin"
     elif _detail(gray) < LEAST_DETAIL:
         remark = "hardly any detail, which every quality factor leaves as it is"
     return Dominant(last.quality, (0, 0), last.depth, not remark, remark)
@@ -111,7 +114,7 @@ def _most_distinct(gray: np.ndarray, limit: int) -> _Earlier | None:
     spread = _MAD * np.median(np.abs(residual), axis=0) + _SMALLEST_SPREAD
     place, number = np.unravel_index(np.argmax(residual / spread), residual.shape)
     distinct = float(residual[place, number] / spread[number])
-    return _Earlier(Dip(QUALITIES[int(number)], float(depths[place, number])), shifts[place], distinct)
+    return _Earlier(QUALITIES[int(number)], float(depths[place, number]), shifts[place], distinct)
 
 
 def _quantization(gray: np.ndarray) -> dict[int, float]:

@@ -5,7 +5,8 @@ import pytest
 from skimage import data
 
 from powerqe.utils.codecs import JPEG
-from powerqe.utils.codecs.jpeg_estimate import DIP, QUALITIES, dips, estimate_quality
+from powerqe.utils.codecs.jpeg_estimate import DIP, QUALITIES, dips, estimate_quality, last_compression
+from tests.drawings import drawing
 
 CAMERA = data.camera()[100:260, 160:320, None]
 ASTRONAUT = data.astronaut()[40:200, 140:300]
@@ -72,3 +73,22 @@ def test_views_of_read_only_arrays() -> None:
 def test_smallest_images() -> None:
     for size in ((1, 1, 1), (3, 5, 3), (8, 8, 3)):
         assert estimate_quality(np.full(size, 100, np.uint8)) in (None, *QUALITIES)
+
+
+def test_drawings_and_their_jpeg() -> None:
+    """Dips by chance are much the same wherever blocks begin."""
+    drawings = [drawing(seed) for seed in range(60)]
+    by_chance = [image for image in drawings if last_compression(image).depth >= DIP]
+    assert len(by_chance) > 5
+    assert not any(map(estimate_quality, by_chance))
+    compressed = [JPEG().compress(image, 20)[0] for image in drawings]
+    shallow = [image for image in compressed if DIP <= last_compression(image).depth < 1]
+    right = [abs(last_compression(image).quality - 20) <= 2 for image in shallow]
+    found = [estimate_quality(image) is not None for image in shallow]
+    assert sum(right) > 20
+    assert sum(is_found for is_found, is_right in zip(found, right, strict=True) if is_right) > 0.9 * sum(right)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (8, 8, 3), (15, 40, 1)])
+def test_images_too_small_to_compare_positions(shape: tuple[int, int, int]) -> None:
+    estimate_quality(np.random.default_rng(0).integers(0, 256, shape, np.uint8))
