@@ -21,6 +21,7 @@ from powerqe.algorithm.validation import Validation
 from powerqe.dataset import build_dataset
 from powerqe.dataset.loader import Batch, to_device, train_batches
 from powerqe.evaluation.evaluate import StoppedError
+from powerqe.inference.precision import computes_in, tell_emulation
 from powerqe.utils.errors import UserError
 from powerqe.utils.log import logger, progress_bar
 from powerqe.utils.options.components import build
@@ -347,6 +348,8 @@ class Trainer:
             logger.info(f"network {name}: {type(network).__name__}, {count:,} parameters")
         if self._warm_start_note:
             logger.info(self._warm_start_note)
+        if (amp := self._train.amp) != "none" and not computes_in(amp, self._ranks.device):
+            tell_emulation(amp)
         batch = self._batch_of_all * self._options.accumulation
         steps = len(self._train_set) * self._data.enlarge_ratio / batch
         logger.info(

@@ -37,7 +37,7 @@ def check_precision(precision: Precision, device: torch.device) -> None:
         return
     if (device.type, precision) != ("cpu", "bf16"):
         raise UserError(f"precision: this device ({device}) does not compute in {precision}; take auto or fp32")
-    _tell_emulation()
+    tell_emulation(precision)
 
 
 def choose_precision(precision: Precision, device: torch.device, card: Entry | None) -> DataType:
@@ -118,5 +118,6 @@ def _has_type(dtype: torch.dtype, device: torch.device) -> bool:
 
 
 @cache
-def _tell_emulation() -> None:
-    logger.info("this processor emulates bf16, which takes more time than fp32")
+def tell_emulation(precision: str) -> None:
+    """Say, once, that the processor does not compute in a type itself."""
+    logger.info(f"this processor emulates {precision}, which takes more time than fp32")

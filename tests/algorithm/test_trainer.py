@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from powerqe.algorithm.experiment import Experiment, check_unchanged, find_resume
 from powerqe.algorithm.trainer import Trainer
 from powerqe.evaluation.tester import trained_network
+from powerqe.inference.precision import tell_emulation
 from powerqe.inference.tiled import Tiled
 from powerqe.net import build_network, save_weights
 from powerqe.net.ops import dcn
@@ -227,6 +228,18 @@ def test_precisions_and_layout(opt, amp):
     trainer = train(load_options(opt, overrides=[f"train.amp={amp}", "train.channels_last=true", "train.niter=2"]))
     assert all(p.dtype == torch.float32 for p in trainer.algorithm.networks["net"].parameters())
     assert torch.isfinite(weights(trainer)).all()
+
+
+@pytest.mark.parametrize(
+    ("amp", "computes", "is_told"), [("bf16", False, True), ("bf16", True, False), ("none", False, False)]
+)
+def test_an_emulated_precision_is_said(opt, monkeypatch, caplog, amp, computes, is_told):
+    """bf16 on a processor without it made a training seven times as slow, without a word."""
+    monkeypatch.setattr("powerqe.algorithm.trainer.computes_in", lambda *_: computes)
+    tell_emulation.cache_clear()
+    with caplog.at_level("INFO"):
+        train(load_options(opt, overrides=[f"train.amp={amp}", "train.niter=1"]))
+    assert ("emulates bf16" in caplog.text) == is_told
 
 
 @pytest.mark.slow
