@@ -17,6 +17,7 @@ import math
 import os
 import shlex
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
@@ -54,6 +55,8 @@ from powerqe.utils.text_table import NOT_AVAILABLE, markdown
 
 TODAY, OURS = "today", "PowerQE"
 SIZES = ["256x256", "768x512", "1920x1080"]
+_SETTLING = 4.0
+"""Seconds after the start of the engines: OpenVINO's telemetry keeps a core busy for three, in a process of its own."""
 
 
 class Work(NamedTuple):
@@ -191,6 +194,7 @@ class Bench(NamedTuple):
                     failed.add(engine)
                     continue
                 sides[engine] = lambda count, process=process: process.submit(_turn, count).result()
+            time.sleep(_SETTLING)
             turns = common.take_turns(sides, self.args.rounds, self.args.seconds)
         if TODAY in self.engines:
             expected = np.load(self._result(TODAY))

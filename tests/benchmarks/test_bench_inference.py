@@ -53,6 +53,7 @@ def test_the_page(
     def broken(work: object) -> Any:
         raise RuntimeError("no such layer")
 
+    monkeypatch.setattr(bench_inference, "_SETTLING", 0)
     monkeypatch.setattr(bench_inference, "ProcessPoolExecutor", InThisProcess)
     monkeypatch.setattr(bench_inference, "export", lambda network, path, **others: path.touch())
     monkeypatch.setitem(ENGINES, "absent", Engine(broken, "no-such-package"))
