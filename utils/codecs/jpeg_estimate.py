@@ -63,9 +63,9 @@ def last_compression(image: np.ndarray) -> Dip:
     depths = _depths(changes)
     deepest = max(depths, key=depths.__getitem__)
     found = [quality for quality in QUALITIES if depths[quality] >= max(DIP, depths[deepest] / 3)]
-    clear = next((quality for quality in found if _stands_out(image, quality, depths[quality])), None)
     if not found:
         return Dip(deepest, depths[deepest], False)
+    clear = next((quality for quality in found if _stands_out(image, quality, depths[quality])), None)
     quality = found[0] if clear is None else clear
     while (better := min((quality - 1, quality + 1), key=changes.__getitem__)) in QUALITIES:
         if changes[better] >= changes[quality]:
