@@ -42,7 +42,10 @@ def test_what_is_left_open_is_cleaned_up_at_the_end(root, tmp_path):
     assert (tmp_path / "text").read_text() == "written"
 
 
-def test_imports_pause_the_collector_and_what_they_make_is_left_alone():
+def test_imports_pause_the_collector_and_what_they_make_is_left_alone(monkeypatch):
+    with quick_imports():
+        assert gc.isenabled()  # PyTorch is there already
+    monkeypatch.delitem(sys.modules, "torch")
     try:
         with quick_imports():
             assert not gc.isenabled()
