@@ -167,14 +167,15 @@ def _measured(network: nn.Module, image: Tensor, named: dict[str, Any]) -> tuple
     """Bytes of the maps: for any image, and more for each pixel."""
     device = device_of(network, image)
     peaks = []
-    for side in (_PROBES[0], *_PROBES):  # the first call packs weights (inference/packed_layers.py)
+    for side in _PROBES:
         small = ForwardInputs((image,), named).changed(
             lambda like, side=side: like.new_zeros((*like.shape[:-2], side, side))
         )
         small = small.to(device)
+        network(*small.positional, **small.named)  # the first call of a size packs weights (inference/packed_layers.py)
         with LiveMemory() as live:
             network(*small.positional, **small.named)
         peaks.append(live.peak)
-    _, less, more = peaks
+    less, more = peaks
     slope = (more - less) / (_PROBES[1] ** 2 - _PROBES[0] ** 2)
     return max(0.0, less - slope * _PROBES[0] ** 2), max(slope, 4.0)
