@@ -118,12 +118,16 @@ class PackedConv:
 
     @cached_property
     def _weights(self) -> Callable[[torch.dtype, torch.Size], tuple[Tensor, Tensor | None]]:
-        return lru_cache(_SIZES)(self._pack)
+        # Of the tensors and not of self, which would be a circle: networks make convolutions for a single image, too.
+        arguments = (self.padding, self.stride, self.dilation, self.groups)
+        return lru_cache(_SIZES)(partial(_pack, self.weight, self.bias, arguments))
 
-    def _pack(self, dtype: torch.dtype, size: torch.Size) -> tuple[Tensor, Tensor | None]:
-        pack, arguments = torch.ops.mkldnn._reorder_convolution_weight, (self.padding, self.stride, self.dilation)
-        weight = pack(_channels_last(self.weight, dtype), *arguments, self.groups, size)
-        return weight, None if self.bias is None else self.bias.to(dtype)
+
+def _pack(
+    weight: Tensor, bias: Tensor | None, arguments: Sequence[Any], dtype: torch.dtype, size: torch.Size
+) -> tuple[Tensor, Tensor | None]:
+    packed = torch.ops.mkldnn._reorder_convolution_weight(_channels_last(weight, dtype), *arguments, size)
+    return packed, None if bias is None else bias.to(dtype)
 
 
 def _packed(layer: nn.Conv2d) -> PackedConv:

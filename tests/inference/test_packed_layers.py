@@ -1,6 +1,8 @@
 """Networks whose layers are packed give what they give otherwise."""
 
 import copy
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -123,6 +125,21 @@ def test_where_onednn_has_no_bfloat16_layers_are_their_own(monkeypatch: pytest.M
         expected = images_of(network)[0]
         pack_layers(network)
         torch.testing.assert_close(images_of(network)[0], expected, rtol=0, atol=0)
+
+
+@on_x86
+@torch.inference_mode()
+def test_weights_of_a_single_image_go_with_their_convolution() -> None:
+    """FBCNN makes its convolutions anew for each image; in a circle they would stay until garbage is collected."""
+    conv = packed_layers._packed(nn.Conv2d(3, 8, 3))
+    conv(torch.rand(1, 3, 9, 9))
+    gone = weakref.ref(conv)
+    gc.disable()
+    try:
+        del conv
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 @on_x86
